@@ -1,0 +1,1 @@
+"""The wire: what is said to Vertex AI. Knows nothing of Airflow."""

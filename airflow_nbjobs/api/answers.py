@@ -1,0 +1,118 @@
+"""An HTTP answer, or the lack of one, becomes a value or one of our errors."""
+
+from __future__ import annotations
+
+import email.utils
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import httpx2
+
+from airflow_nbjobs.api.calls import Call
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.exceptions import (
+    AbortedError,
+    AlreadyExistsError,
+    ApiError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    NotImplementedByServiceError,
+    PermissionDeniedError,
+    RateLimitedError,
+    TransportError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnexpectedAnswerError,
+)
+
+__all__ = ["no_answer", "read_answer"]
+
+T = TypeVar("T")
+
+# The HTTP status decides, and where it says too little the canonical name does: https://google.aip.dev/193
+_BY_NAME: dict[str, type[ApiError]] = {"ABORTED": AbortedError, "FAILED_PRECONDITION": FailedPreconditionError}
+_BY_HTTP_STATUS: dict[int, type[ApiError]] = {
+    400: InvalidArgumentError,
+    401: UnauthenticatedError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    408: UnavailableError,
+    409: AlreadyExistsError,
+    429: RateLimitedError,
+    501: NotImplementedByServiceError,
+}
+
+
+def read_answer(call: Call[T], response: httpx2.Response) -> T:
+    """Return the parsed answer.
+
+    :raises ApiError: the error that the answer is.
+    """
+    if response.is_redirect:
+        raise UnexpectedAnswerError(
+            f"{_what(call)} was redirected to {response.headers.get('location')!r}, which is not followed.",
+            http_status=response.status_code,
+        )
+    if not response.is_success:
+        raise _error(call, response)
+    try:
+        return call.parse(response.json())
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UnexpectedAnswerError(
+            f"{_what(call)} was answered with something other than the service's JSON: {response.text[:200]!r}",
+            http_status=response.status_code,
+        ) from error
+
+
+def no_answer(call: Call[Any], endpoint: Endpoint, error: httpx2.HTTPError) -> TransportError:
+    """Return the error for a request that got no answer."""
+    was_sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+    reason = str(error) or type(error).__name__
+    return TransportError(f"{_what(call)} at {endpoint.url} got no answer: {reason}", was_sent=was_sent)
+
+
+def _what(call: Call[Any]) -> str:
+    return f"{call.verb} {call.path}"
+
+
+def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
+    told = _told(response)
+    name = told.get("status") if isinstance(told.get("status"), str) else ""
+    details = told.get("details")
+    kind = _BY_NAME.get(name or "") or _BY_HTTP_STATUS.get(response.status_code)
+    if kind is None:
+        kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
+    return kind(
+        str(told.get("message") or f"{_what(call)} was refused without a reason: {response.text[:200]!r}"),
+        http_status=response.status_code,
+        status=name or "",
+        details=tuple(details) if isinstance(details, list) else (),
+        retry_after=_retry_after(response.headers.get("retry-after")),
+    )
+
+
+def _told(response: httpx2.Response) -> dict[str, Any]:
+    try:
+        answer = response.json()
+    except ValueError:
+        return {}
+    if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
+        answer = answer[0]
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read seconds or an HTTP date (RFC 9110, 10.2.3)."""
+    if not value:
+        return None
+    if value.strip().isdigit():
+        return float(value)
+    try:
+        moment = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,135 @@
+"""Each method of the API as a value: what to send, and how to read the answer.
+
+A call does nothing by itself; :mod:`airflow_nbjobs.api.client` sends it, in a thread or on an event loop. Paths and
+parameters: discovery document ``aiplatform.v1``, revision 20261106, ``projects.locations.notebookExecutionJobs``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
+from airflow_nbjobs.api.names import JobName, operation_parent
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+__all__ = [
+    "PAGE_LIMIT",
+    "Call",
+    "Page",
+    "cancel_operation",
+    "create_job",
+    "delete_job",
+    "get_job",
+    "get_operation",
+    "list_jobs",
+    "list_operations",
+]
+
+PAGE_LIMIT = 100
+"""The largest page that the service gives; it refuses to be asked for more."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Call(Generic[T]):
+    """One request.
+
+    :ivar path: absolute, beginning with ``/v1/``; made of checked names only.
+    :ivar parse: turns the answer's JSON into a value.
+    :ivar may_repeat: whether sending it twice does no more than sending it once.
+    """
+
+    verb: str
+    path: str
+    parse: Callable[[Any], T]
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)  # it may hold a notebook
+    may_repeat: bool = True
+
+    def with_page_token(self, token: str) -> Call[T]:
+        """Return the same call for a later page."""
+        return replace(self, query={**self.query, "pageToken": token})
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list; ``next_page_token`` is empty on the last one."""
+
+    items: list[T]
+    next_page_token: str
+
+    @classmethod
+    def reader(cls, key: str, read: Callable[[Any], T]) -> Callable[[Any], Page[T]]:
+        """Return what reads a page whose items are under ``key``."""
+        return lambda answer: cls([read(item) for item in answer.get(key) or []], answer.get("nextPageToken") or "")
+
+
+def create_job(parent: str, job: NotebookExecutionJob, job_id: str | None = None) -> Call[Operation]:
+    """Create a job in ``projects/p/locations/l``; the operation's name holds the job's.
+
+    :param job_id: the id that the job shall have. The service picks one when it is left out, which is the safe way: a
+        chosen id was seen to leave the job pending for good (not documented).
+    """
+    query = {"notebookExecutionJobId": job_id} if job_id else {}
+    path = f"/v1/{parent}/notebookExecutionJobs"
+    return Call("POST", path, Operation.parse, query, job.to_request(), may_repeat=False)
+
+
+def get_job(name: str, view: str | None = None) -> Call[NotebookExecutionJob]:
+    """Get a job.
+
+    :param view: ``NOTEBOOK_EXECUTION_JOB_VIEW_BASIC`` (the service's default: without direct notebook content) or
+        ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL``.
+    """
+    query = {"view": view} if view else {}
+    return Call("GET", f"/v1/{JobName.parse(name)}", NotebookExecutionJob.from_wire, query)
+
+
+def list_jobs(
+    parent: str,
+    *,
+    filter: str | None = None,  # noqa: A002 - the API's own word
+    order_by: str | None = None,
+    page_size: int | None = None,
+    view: str | None = None,
+) -> Call[Page[NotebookExecutionJob]]:
+    """List the jobs of ``projects/p/locations/l``, one page.
+
+    :param filter: an expression over ``notebookExecutionJob`` (the id), ``displayName`` and ``schedule``, such as
+        ``displayName=~"report-.*"``. Labels and states cannot be filtered by.
+    :param order_by: ``display_name``, ``create_time`` or ``update_time``, each with ``desc`` or without.
+    :param page_size: 1 to 100.
+    :raises InvalidNotebookJobError: for another page size; the service refuses it.
+    """
+    if page_size is not None and not 1 <= page_size <= PAGE_LIMIT:
+        raise InvalidNotebookJobError(f"page_size={page_size!r} is not possible: give 1 to {PAGE_LIMIT}.")
+    asked = {"filter": filter, "orderBy": order_by, "pageSize": page_size and str(page_size), "view": view}
+    query = {key: value for key, value in asked.items() if value}
+    read = Page.reader("notebookExecutionJobs", NotebookExecutionJob.from_wire)
+    return Call("GET", f"/v1/{parent}/notebookExecutionJobs", read, query)
+
+
+def delete_job(name: str) -> Call[Operation]:
+    """Delete a job. What is left of a running one ends with it; the executed notebook in Cloud Storage stays."""
+    return Call("DELETE", f"/v1/{JobName.parse(name)}", Operation.parse)
+
+
+def get_operation(name: str) -> Call[Operation]:
+    """Get a long-running operation."""
+    operation_parent(name)
+    return Call("GET", f"/v1/{name}", Operation.parse)
+
+
+def list_operations(job_name: str) -> Call[Page[Operation]]:
+    """List the operations of a job, one page; that is how the create of an adopted job is found."""
+    path = f"/v1/{JobName.parse(job_name)}/operations"
+    return Call("GET", path, Page.reader("operations", Operation.parse))
+
+
+def cancel_operation(name: str) -> Call[None]:
+    """Ask the service to cancel an operation, best effort; the API has no other way to cancel a job."""
+    operation_parent(name)
+    return Call("POST", f"/v1/{name}:cancel", lambda _: None, {}, {})

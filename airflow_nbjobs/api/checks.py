@@ -1,0 +1,165 @@
+"""What can be known to be wrong with a job before it is sent.
+
+The service decides the rest, and its words are kept. Each rule here is one that API v1 documents (discovery document
+revision 20261106), or that every client of Google's holds to.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+
+from airflow_nbjobs.api.job import NotebookExecutionJob
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+__all__ = ["DISPLAY_NAME_LIMIT", "LABEL_LIMIT", "check", "is_gcs_object", "valid_labels"]
+
+DISPLAY_NAME_LIMIT = 128
+"""Characters of a display name, by the field's documentation."""
+
+LABEL_LIMIT = 64
+"""Characters of a label's key, and of its value, by the field's documentation."""
+
+_BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
+_GCS_OBJECT = re.compile(rf"gs://{_BUCKET}/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]")
+_GCS_FOLDER = re.compile(rf"gs://{_BUCKET}(?:/[^\x00-\x1f\x7f]*)?")
+_REPOSITORY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/repositories/[^/\s@]+")
+_COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
+
+
+def is_gcs_object(uri: str) -> bool:
+    """Tell whether ``uri`` is ``gs://bucket/object``, whole and with an object in it."""
+    return _GCS_OBJECT.fullmatch(uri) is not None
+
+
+def check(job: NotebookExecutionJob) -> NotebookExecutionJob:
+    """Return the job when nothing is known to be wrong with it.
+
+    :raises InvalidNotebookJobError: naming every argument that is wrong, its value and the remedy.
+    """
+    problems = [*_source(job), *_environment(job), *_identity(job), *_texts(job), *_labels(job.labels)]
+    if problems:
+        raise InvalidNotebookJobError("The notebook job cannot be submitted. " + " ".join(problems))
+    return job
+
+
+def valid_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels made valid: lower case, other characters as ``_``, cut to 64 characters, values turned into text.
+
+    Keys that the service reserves (``aiplatform.googleapis.com/…``) stay as they are. Two keys that become one keep the
+    value of the last.
+    """
+    return {
+        key if str(key).startswith(_RESERVED_BY_GOOGLE) else _made_valid(key): _made_valid(value)
+        for key, value in labels.items()
+    }
+
+
+def _made_valid(text: object) -> str:
+    return "".join(letter if _may_label(letter) else "_" for letter in str(text).lower())[:LABEL_LIMIT]
+
+
+def _may_label(letter: str) -> bool:
+    # "Lowercase letters, numeric characters, underscores and dashes. International characters are allowed."
+    return letter in "_-" or unicodedata.category(letter) in {"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"}
+
+
+def _one_of(job: NotebookExecutionJob, what: str, fields: dict[str, str]) -> Iterator[str]:
+    given = [field for field in fields if getattr(job, field) is not None]
+    if len(given) > 1:
+        both = " and ".join(f"{fields[field]}={_shown(getattr(job, field))}" for field in given)
+        yield f"It has {len(given)} of {what}, and may have one: {both}. Leave all but one out."
+    if not given:
+        yield f"It has no {what}: give {' or '.join(fields.values())}."
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _source(job: NotebookExecutionJob) -> Iterator[str]:
+    yield from _one_of(
+        job,
+        "notebook source",
+        {
+            "gcs_notebook_source": "notebook='gs://…'",
+            "dataform_repository_source": "notebook='projects/…/repositories/…'",
+            "direct_notebook_source": "notebook=<a local path or a notebook's JSON>",
+        },
+    )
+    if gcs := job.gcs_notebook_source:
+        if not is_gcs_object(gcs.uri or ""):
+            yield f"notebook={gcs.uri!r} names no object: write 'gs://bucket/folder/notebook.ipynb'."
+        if gcs.generation is not None and not re.fullmatch(r"[0-9]{1,19}", gcs.generation):
+            yield f"The generation {gcs.generation!r} of {gcs.uri!r} is not a number: write 'gs://…#1700000000000000'."
+    if dataform := job.dataform_repository_source:
+        repository = dataform.dataform_repository_resource_name or ""
+        if not _REPOSITORY.fullmatch(repository):
+            yield f"notebook={repository!r} is not a repository: write 'projects/p/locations/l/repositories/r'."
+        if dataform.commit_sha is not None and not _COMMIT.fullmatch(dataform.commit_sha):
+            yield f"The commit {dataform.commit_sha!r} of {repository!r} is not a SHA: write its hexadecimal digits."
+    if (direct := job.direct_notebook_source) and not direct.content:
+        yield "The notebook that would be sent with the request is empty."
+
+
+def _environment(job: NotebookExecutionJob) -> Iterator[str]:
+    yield from _one_of(
+        job,
+        "environment",
+        {
+            "notebook_runtime_template_resource_name": "runtime_template",
+            "custom_environment_spec": "custom_environment_spec",
+        },
+    )
+    for field in ("custom_environment_spec", "workbench_runtime"):
+        value = getattr(job, field)
+        if value is not None and not isinstance(value, Mapping):
+            yield f"{field}={_shown(value)} is not a dict in the REST API's spelling."
+
+
+def _identity(job: NotebookExecutionJob) -> Iterator[str]:
+    identities = {"service_account": "service_account", "execution_user": "execution_user"}
+    yield from _one_of(job, "identity", identities)
+    for field in identities:
+        email = getattr(job, field)
+        if email is not None and not _EMAIL.fullmatch(email):
+            yield f"{field}={email!r} is not an e-mail address."
+    if job.execution_user is not None and job.workbench_runtime is not None:
+        yield (
+            f"execution_user={job.execution_user!r} does not go with workbench_runtime: only Colab runtimes run as a "
+            "user. Give service_account instead."
+        )
+
+
+def _texts(job: NotebookExecutionJob) -> Iterator[str]:
+    name = job.display_name or ""
+    if not name or len(name) > DISPLAY_NAME_LIMIT:
+        yield (f"display_name={_shown(name)} has {len(name)} characters: give 1 to {DISPLAY_NAME_LIMIT}.")
+    if not _GCS_FOLDER.fullmatch(job.gcs_output_uri or ""):
+        yield (
+            f"gcs_output_uri={job.gcs_output_uri!r} is no place in Cloud Storage: write 'gs://bucket' or "
+            "'gs://bucket/folder'; the executed notebook is written below it."
+        )
+    timeout = job.execution_timeout
+    if timeout is not None and timeout <= timedelta(0):
+        yield f"job_timeout={timeout.total_seconds():g} seconds is no time at all: give more than 0."
+
+
+def _labels(labels: Mapping[str, str]) -> Iterator[str]:
+    for key, value in labels.items():
+        if not key.startswith(_RESERVED_BY_GOOGLE) and (not key or _made_valid(key) != key):
+            yield f"The label key {key!r} {_LABEL_RULE}"
+        if _made_valid(value) != value:
+            yield f"The value {value!r} of the label {key!r} {_LABEL_RULE}"
+
+
+_LABEL_RULE = (
+    f"is not one: use at most {LABEL_LIMIT} lower-case letters, digits, '_' and '-', or have it made valid with "
+    "sanitize_labels=True."
+)

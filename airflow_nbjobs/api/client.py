@@ -1,0 +1,237 @@
+"""Sending calls, in a thread (:class:`Client`) or on an event loop (:class:`AsyncClient`).
+
+What a call is, how its answer is read, what is tried again and how long: all of it is said once, for both. A
+*conversation* is a generator that yields calls and is handed their answers, or has their errors raised at its
+``yield``; both clients can :meth:`~Client.follow` one, so that logic of several calls needs no asynchronous copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import httpx2
+import tenacity
+
+from airflow_nbjobs import __version__
+from airflow_nbjobs.api.answers import no_answer, read_answer
+from airflow_nbjobs.api.auth import BearerAuth, Credentials
+from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, RateLimitedError, TransportError
+
+__all__ = ["AsyncClient", "Client", "Conversation", "Pause"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pause:
+    """What a conversation yields to wait a while: seconds."""
+
+    seconds: float
+
+
+Conversation = Generator[Call[Any] | Pause, Any, T]
+
+
+def _is_worth_another_try(call: Call[Any], error: BaseException) -> bool:
+    if isinstance(error, CredentialsError):
+        return error.is_transient
+    if not isinstance(error, ApiError):
+        return False
+    if call.may_repeat:
+        return error.is_transient
+    # A create is only repeated when it is certain that it was not carried out.
+    return isinstance(error, RateLimitedError) or (isinstance(error, TransportError) and not error.was_sent)
+
+
+def _wait(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    return backoff(state.attempt_number, getattr(error, "retry_after", None))
+
+
+def _retrying(call: Call[Any], patience: Patience) -> dict[str, Any]:
+    return {
+        "retry": tenacity.retry_if_exception(lambda error: _is_worth_another_try(call, error)),
+        "wait": _wait,
+        "stop": tenacity.stop_after_attempt(patience.tries) | tenacity.stop_before_delay(patience.seconds),
+        "reraise": True,
+    }
+
+
+def _options(endpoint: Endpoint, credentials: Credentials | None) -> dict[str, Any]:
+    return {
+        "base_url": endpoint.url,
+        "auth": BearerAuth(credentials) if credentials is not None and endpoint.is_trusted else None,
+        "headers": {"User-Agent": f"airflow-nbjobs/{__version__}", "Accept": "application/json"},
+        "follow_redirects": False,
+        "trust_env": not endpoint.is_loopback,
+    }
+
+
+def _request(call: Call[Any], patience: Patience) -> dict[str, Any]:
+    body = {} if call.body is None else {"json": call.body}
+    return {
+        "method": call.verb,
+        "url": call.path,
+        "params": dict(call.query),
+        "timeout": httpx2.Timeout(patience.timeout, connect=min(10.0, patience.timeout)),
+        **body,
+    }
+
+
+class Client:
+    """Sends calls and waits for their answers.
+
+    :param endpoint: where to. Credentials are used only when it is trusted.
+    :param credentials: of google-auth; ``None`` sends no credentials.
+    :param sleep: what waits between two tries; seconds.
+    """
+
+    def __init__(
+        self, endpoint: Endpoint, credentials: Credentials | None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self.endpoint = endpoint
+        self._sleep = sleep
+        self._http = httpx2.Client(**_options(endpoint, credentials))
+
+    def send(self, call: Call[T], patience: Patience = PATIENT) -> T:
+        """Send a call, as often as it needs and may be, and return its parsed answer.
+
+        :raises ApiError: the last try's error.
+        :raises CredentialsError: when there is no token to be had.
+        """
+        retrying = tenacity.Retrying(sleep=self._sleep, **_retrying(call, patience))
+        answer: T = retrying(self._send_once, call, patience)
+        return answer
+
+    def _send_once(self, call: Call[T], patience: Patience) -> T:
+        try:
+            response = self._http.request(**_request(call, patience))
+        except httpx2.HTTPError as error:
+            raise no_answer(call, self.endpoint, error) from error
+        return read_answer(call, response)
+
+    def pages(self, call: Call[Page[T]]) -> Iterator[T]:
+        """Return the items of all pages, each page asked for when its first item is."""
+        while True:
+            page = self.send(call)
+            yield from page.items
+            if not page.next_page_token:
+                return
+            call = call.with_page_token(page.next_page_token)
+
+    def follow(self, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
+        """Hold a conversation to its end and return what it returns."""
+        resume: Callable[[], Call[Any] | Pause] = lambda: next(conversation)  # noqa: E731 - a step, replaced in each round
+        while True:
+            try:
+                step = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience)
+            except (ApiError, CredentialsError) as error:
+                resume = _thrower(conversation, error)
+            else:
+                resume = _sender(conversation, answer)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        """Return the client, which is closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the connections."""
+        self.close()
+
+
+class AsyncClient:
+    """:class:`Client` for an event loop, which it never blocks.
+
+    :param endpoint: where to. Credentials are used only when it is trusted.
+    :param credentials: of google-auth; ``None`` sends no credentials. They are refreshed in a thread.
+    :param sleep: what waits between two tries; seconds.
+    """
+
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials | None,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.endpoint = endpoint
+        self._sleep = sleep
+        self._http = httpx2.AsyncClient(**_options(endpoint, credentials))
+
+    async def send(self, call: Call[T], patience: Patience = PATIENT) -> T:
+        """Send a call, as often as it needs and may be, and return its parsed answer.
+
+        :raises ApiError: the last try's error.
+        :raises CredentialsError: when there is no token to be had.
+        """
+        retrying = tenacity.AsyncRetrying(sleep=self._sleep, **_retrying(call, patience))
+        return await retrying(self._send_once, call, patience)
+
+    async def _send_once(self, call: Call[T], patience: Patience) -> T:
+        try:
+            response = await self._http.request(**_request(call, patience))
+        except httpx2.HTTPError as error:
+            raise no_answer(call, self.endpoint, error) from error
+        return read_answer(call, response)
+
+    async def pages(self, call: Call[Page[T]]) -> AsyncIterator[T]:
+        """Return the items of all pages, each page asked for when its first item is."""
+        while True:
+            page = await self.send(call)
+            for item in page.items:
+                yield item
+            if not page.next_page_token:
+                return
+            call = call.with_page_token(page.next_page_token)
+
+    async def follow(self, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
+        """Hold a conversation to its end and return what it returns."""
+        resume: Callable[[], Call[Any] | Pause] = lambda: next(conversation)  # noqa: E731 - a step, replaced in each round
+        while True:
+            try:
+                step = resume()
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience))
+            except (ApiError, CredentialsError) as error:
+                resume = _thrower(conversation, error)
+            else:
+                resume = _sender(conversation, answer)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        """Return the client, which is closed at the end of the block."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connections."""
+        await self.close()
+
+
+def _sender(conversation: Conversation[Any], answer: Any) -> Callable[[], Call[Any] | Pause]:
+    return lambda: conversation.send(answer)
+
+
+def _thrower(conversation: Conversation[Any], error: Exception) -> Callable[[], Call[Any] | Pause]:
+    return lambda: conversation.throw(error)

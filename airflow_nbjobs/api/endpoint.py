@@ -1,0 +1,76 @@
+"""Where requests go, and whether real credentials may go there.
+
+A token goes to Google only: to ``https`` hosts under ``googleapis.com``, and to those that the deployment's
+administrator allowed. Every other endpoint is spoken to without credentials.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import httpx2
+
+from airflow_nbjobs.api.names import check_location
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+__all__ = ["Endpoint"]
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The origin of the service.
+
+    :ivar url: scheme, host and port, without a path: ``https://us-central1-aiplatform.googleapis.com``.
+    :ivar is_trusted: whether real credentials may be sent there.
+    """
+
+    url: str
+    is_trusted: bool
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it is on this machine; a proxy of the environment does not lead there."""
+        return httpx2.URL(self.url).host in _LOOPBACK
+
+    @classmethod
+    def of_location(cls, location: str, override: str | None = None, allowed: Iterable[str] = ()) -> Endpoint:
+        """Return the endpoint of a location.
+
+        :param location: such as ``us-central1``; checked whole before it becomes a host name.
+        :param override: an address to use instead; ``{location}`` in it is replaced.
+        :param allowed: further addresses that real credentials may go to, scheme, host and port each.
+        :raises InvalidNotebookJobError: when the location or an address is not well formed.
+        """
+        check_location(location)
+        if override is None:
+            return cls(f"https://{location}-aiplatform.googleapis.com", is_trusted=True)
+        url = _origin(override.replace("{location}", location))
+        is_google = url.host == "googleapis.com" or url.host.endswith(".googleapis.com")
+        is_allowed = any(url == _origin(each.replace("{location}", location)) for each in allowed)
+        return cls(str(url).rstrip("/"), is_trusted=url.scheme == "https" and (is_google or is_allowed))
+
+    @classmethod
+    def of_emulator(cls, address: str) -> Endpoint:
+        """Return the endpoint of an emulator, never trusted with credentials.
+
+        :param address: ``127.0.0.1:9099`` or ``http://127.0.0.1:9099``, as ``NBJOBS_EMULATOR_HOST`` has it.
+        :raises InvalidNotebookJobError: when it is neither.
+        """
+        url = _origin(address if "://" in address else f"http://{address}")
+        return cls(str(url).rstrip("/"), is_trusted=False)
+
+
+def _origin(address: str) -> httpx2.URL:
+    """Read an address as the HTTP client will, so that no second reading can differ from it."""
+    try:
+        url = httpx2.URL(address)
+    except (httpx2.InvalidURL, TypeError, ValueError) as error:
+        raise InvalidNotebookJobError(f"{address!r} is not the address of a service: {error}.") from error
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
+        raise InvalidNotebookJobError(f"{address!r} is not the address of a service: write 'https://host[:port]'.")
+    if url.path not in {"", "/"}:
+        raise InvalidNotebookJobError(f"{address!r} has a path: write 'https://host[:port]' alone.")
+    return url.copy_with(path="/")

@@ -1,0 +1,196 @@
+"""The resource ``NotebookExecutionJob`` of Vertex AI, API v1, as one frozen value.
+
+Fields and their meaning: Google's discovery document ``aiplatform.v1``, revision 20261106. Every field of the
+resource is here under its own name in snake case; fields that Google adds later are kept and sent back untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any, Self
+
+from airflow_nbjobs.api.wire import BYTES, DURATION, JSON, LABELS, TEXT, TIMESTAMP, Codec, Message, message, wired
+
+__all__ = [
+    "DataformRepositorySource",
+    "DirectNotebookSource",
+    "EncryptionSpec",
+    "GcsNotebookSource",
+    "JobState",
+    "NotebookExecutionJob",
+    "Operation",
+    "Status",
+]
+
+
+class JobState(StrEnum):
+    """The state of a job.
+
+    A string that this version does not know becomes a member of its own, which is neither terminal nor a success: a
+    job in a state that Google adds later is a job that still goes on.
+    """
+
+    UNSPECIFIED = "JOB_STATE_UNSPECIFIED"
+    QUEUED = "JOB_STATE_QUEUED"
+    PENDING = "JOB_STATE_PENDING"
+    RUNNING = "JOB_STATE_RUNNING"
+    SUCCEEDED = "JOB_STATE_SUCCEEDED"
+    FAILED = "JOB_STATE_FAILED"
+    CANCELLING = "JOB_STATE_CANCELLING"
+    CANCELLED = "JOB_STATE_CANCELLED"
+    PAUSED = "JOB_STATE_PAUSED"
+    EXPIRED = "JOB_STATE_EXPIRED"
+    UPDATING = "JOB_STATE_UPDATING"
+    PARTIALLY_SUCCEEDED = "JOB_STATE_PARTIALLY_SUCCEEDED"
+
+    @classmethod
+    def _missing_(cls, value: object) -> JobState | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = value
+        unknown._value_ = value
+        return unknown
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the state is one of the twelve that API v1 documents."""
+        return self.value in JobState._value2member_map_
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the notebook ran to its end: SUCCEEDED, and nothing else."""
+        return self.value == JobState.SUCCEEDED.value
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the job is over: SUCCEEDED, FAILED, CANCELLED, EXPIRED or PARTIALLY_SUCCEEDED."""
+        return self.value in _TERMINAL
+
+    @property
+    def word(self) -> str:
+        """The state without its prefix, as people say it: ``"SUCCEEDED"``."""
+        return self.value.removeprefix("JOB_STATE_")
+
+
+_TERMINAL = frozenset(
+    state.value
+    for state in (
+        JobState.SUCCEEDED,
+        JobState.FAILED,
+        JobState.CANCELLED,
+        JobState.EXPIRED,
+        JobState.PARTIALLY_SUCCEEDED,
+    )
+)
+
+STATE = Codec(
+    lambda value: JobState(value) if isinstance(value, str) and value else JobState.UNSPECIFIED,
+    lambda state: state.value,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GcsNotebookSource(Message):
+    """A notebook in Cloud Storage: ``gs://bucket/notebook.ipynb``, and the object's generation when it is pinned."""
+
+    uri: str | None = wired("uri", TEXT)
+    generation: str | None = wired("generation", TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataformRepositorySource(Message):
+    """A notebook in a Dataform repository of one file, at a commit or at HEAD."""
+
+    dataform_repository_resource_name: str | None = wired("dataformRepositoryResourceName", TEXT)
+    commit_sha: str | None = wired("commitSha", TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DirectNotebookSource(Message):
+    """A notebook sent with the request: the bytes of an ``.ipynb`` file."""
+
+    content: bytes | None = wired("content", BYTES, secret=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncryptionSpec(Message):
+    """The customer-managed key: ``projects/p/locations/l/keyRings/r/cryptoKeys/k``."""
+
+    kms_key_name: str | None = wired("kmsKeyName", TEXT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status(Message):
+    """``google.rpc.Status``: a code of ``google.rpc.Code`` (0 is no error), the service's words, and details."""
+
+    code: int | None = wired("code", Codec(lambda value: value if isinstance(value, int) else None, int))
+    message: str | None = wired("message", TEXT)
+    details: list[Any] | None = wired("details", JSON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotebookExecutionJob(Message):
+    """One run of one notebook.
+
+    Exactly one source (``gcs_notebook_source``, ``dataform_repository_source``, ``direct_notebook_source``), one
+    environment (``notebook_runtime_template_resource_name``, ``custom_environment_spec``) and one identity
+    (``service_account``, ``execution_user``) make a job that can be created; :func:`airflow_nbjobs.api.checks.check`
+    says what is wrong with one. ``name``, ``job_state``, ``status``, ``create_time`` and ``update_time`` are the
+    service's to say and are not sent. ``execution_timeout`` is a timedelta (the service's default is 24 hours), times
+    are aware datetimes with microseconds; the service's nanoseconds are kept on the wire.
+    ``custom_environment_spec`` and ``workbench_runtime`` are JSON objects in the service's own spelling.
+    """
+
+    name: str | None = wired("name", TEXT)
+    display_name: str | None = wired("displayName", TEXT)
+    gcs_notebook_source: GcsNotebookSource | None = wired("gcsNotebookSource", message(GcsNotebookSource))
+    dataform_repository_source: DataformRepositorySource | None = wired(
+        "dataformRepositorySource", message(DataformRepositorySource)
+    )
+    direct_notebook_source: DirectNotebookSource | None = wired("directNotebookSource", message(DirectNotebookSource))
+    notebook_runtime_template_resource_name: str | None = wired("notebookRuntimeTemplateResourceName", TEXT)
+    custom_environment_spec: Mapping[str, Any] | None = wired("customEnvironmentSpec", JSON)
+    gcs_output_uri: str | None = wired("gcsOutputUri", TEXT)
+    service_account: str | None = wired("serviceAccount", TEXT)
+    execution_user: str | None = wired("executionUser", TEXT)
+    kernel_name: str | None = wired("kernelName", TEXT)
+    workbench_runtime: Mapping[str, Any] | None = wired("workbenchRuntime", JSON)
+    execution_timeout: timedelta | None = wired("executionTimeout", DURATION)
+    labels: Mapping[str, str] = wired("labels", LABELS)
+    encryption_spec: EncryptionSpec | None = wired("encryptionSpec", message(EncryptionSpec))
+    schedule_resource_name: str | None = wired("scheduleResourceName", TEXT)
+    job_state: JobState = wired("jobState", STATE)
+    status: Status | None = wired("status", message(Status))
+    create_time: datetime | None = wired("createTime", TIMESTAMP)
+    update_time: datetime | None = wired("updateTime", TIMESTAMP)
+
+    def to_request(self) -> dict[str, Any]:
+        """Return the body of a create: the JSON object without the fields that only the service writes."""
+        return {key: value for key, value in self.to_wire().items() if key not in _OUTPUT_ONLY}
+
+
+_OUTPUT_ONLY = frozenset({"name", "jobState", "status", "createTime", "updateTime"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operation(Message):
+    """A long-running operation (``google.longrunning.Operation``).
+
+    The one of a create ends minutes after its job did, and its ``error`` does not say whether the notebook failed:
+    decide on :attr:`NotebookExecutionJob.job_state`.
+    """
+
+    name: str = wired("name", Codec(lambda value: value if isinstance(value, str) else "", str))
+    done: bool = wired("done", Codec(lambda value: value is True, bool))
+    error: Status | None = wired("error", message(Status))
+    metadata: Mapping[str, Any] | None = wired("metadata", JSON)
+    response: Mapping[str, Any] | None = wired("response", JSON)
+
+    @classmethod
+    def parse(cls, answer: Any) -> Self:
+        """Read an operation from an answer of the service."""
+        return cls.from_wire(answer)

@@ -1,0 +1,58 @@
+"""When to look again, and when to give up. Arithmetic only: nothing here sleeps, sends or reads a clock."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+__all__ = ["BRISK", "PATIENT", "Patience", "backoff", "next_look"]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long one call is tried.
+
+    :ivar tries: times it is sent at most.
+    :ivar seconds: after which no further try begins.
+    :ivar timeout: seconds that one try may take: for the connection, and between two parts of the answer.
+    """
+
+    tries: int = 6
+    seconds: float = 90.0
+    timeout: float = 60.0
+
+
+PATIENT = Patience()
+"""For a task that has nothing better to do than to succeed."""
+
+BRISK = Patience(tries=2, seconds=1.5, timeout=1.5)
+"""For a task that is about to be killed: Airflow allows it five seconds."""
+
+_FIRST = 0.5
+_LONGEST = 30.0
+
+
+def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
+    """Return the seconds to wait after a failed try: exponential, fully jittered, never less than the service asks.
+
+    :param attempt: how many tries have failed, from 1.
+    :param retry_after: the answer's ``Retry-After`` in seconds; the jitter is added to it, so that the many do not come
+        back as one.
+    :param uniform: a number in [0, 1) in place of a random one.
+    """
+    share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
+    jitter = share * min(_LONGEST, _FIRST * 2.0 ** min(attempt, 16))
+    return max(0.0, retry_after or 0.0) + jitter
+
+
+def next_look(poll_interval: float, remaining: float | None, *, uniform: float | None = None) -> float:
+    """Return the seconds until a waiting task looks at its job again.
+
+    :param poll_interval: seconds between two looks; up to a tenth of it is taken off at random, so that tasks that
+        started together do not look together.
+    :param remaining: seconds until the deadline, which is looked at on time; ``None`` without one.
+    :param uniform: a number in [0, 1) in place of a random one.
+    """
+    share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
+    pause = poll_interval * (1.0 - 0.1 * share)
+    return pause if remaining is None else max(0.0, min(pause, remaining))

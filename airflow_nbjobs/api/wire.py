@@ -1,0 +1,153 @@
+"""How a message of the service becomes a frozen value, and back, with nothing lost.
+
+A message keeps the JSON object that it was read from. A field that still has the value it was read with goes back as
+it came: nine fractional digits, explicit nulls and fields that Google adds later included. A field that was changed is
+written anew.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import copy
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+import pendulum
+
+__all__ = ["BYTES", "DURATION", "JSON", "LABELS", "TEXT", "TIMESTAMP", "Codec", "Message", "message", "wired"]
+
+
+class Codec(NamedTuple):
+    """How one field is read and written.
+
+    ``decode`` never fails: what it cannot read is as good as absent, and goes back untouched all the same. A poll must
+    not fail because a field that nobody looks at has changed its form.
+    """
+
+    decode: Callable[[Any], Any]
+    encode: Callable[[Any], Any]
+
+
+def wired(key: str, codec: Codec, *, secret: bool = False) -> Any:
+    """Declare a field that is called ``key`` on the wire; a ``secret`` one is left out of ``repr``."""
+    default = codec.decode(None)
+    if isinstance(default, dict):
+        return field(default_factory=dict, repr=not secret, metadata={"key": key, "codec": codec})
+    return field(default=default, repr=not secret, metadata={"key": key, "codec": codec})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A JSON object of the service as a value.
+
+    :ivar wire: the object it was read from; empty for one made here.
+    """
+
+    wire: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_wire(cls, data: Mapping[str, Any]) -> Self:
+        """Read a JSON object of the service.
+
+        :raises TypeError: when ``data`` is not an object.
+        """
+        if not isinstance(data, Mapping):
+            raise TypeError(f"{cls.__name__} is read from a JSON object, not from {type(data).__name__}.")
+        kept = copy.deepcopy(dict(data))
+        known = {name: codec.decode(kept.get(key)) for name, key, codec in cls._wiring()}
+        return cls(wire=kept, **known)
+
+    def to_wire(self) -> dict[str, Any]:
+        """Return the JSON object: exactly what ``from_wire`` took, but for the fields that were changed since."""
+        data = copy.deepcopy(dict(self.wire))
+        for name, key, codec in self._wiring():
+            value = getattr(self, name)
+            if value == codec.decode(data.get(key)):
+                continue
+            if value is None:
+                del data[key]
+            else:
+                data[key] = codec.encode(value)
+        return data
+
+    @classmethod
+    def _wiring(cls) -> list[tuple[str, str, Codec]]:
+        return [(f.name, f.metadata["key"], f.metadata["codec"]) for f in fields(cls) if "key" in f.metadata]
+
+
+def _text(value: Any) -> str | None:
+    # An int64 is a string in Google's JSON, and may arrive as a number.
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
+
+
+_DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s")
+
+
+def _duration(value: Any) -> timedelta | None:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    sign, seconds, fraction = match.groups()
+    length = timedelta(seconds=int(seconds), microseconds=int((fraction or "").ljust(9, "0")) // 1000)
+    return -length if sign else length
+
+
+def _duration_text(value: timedelta) -> str:
+    total = value // timedelta(microseconds=1)
+    seconds, micros = divmod(abs(total), 1_000_000)
+    fraction = f".{micros:06d}".rstrip("0") if micros else ""
+    return f"{'-' if total < 0 else ''}{seconds}{fraction}s"
+
+
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
+
+
+def _timestamp(value: Any) -> datetime | None:
+    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
+        return None
+    try:
+        parsed = pendulum.parse(value)
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, datetime) else None
+
+
+def _timestamp_text(value: datetime) -> str:
+    if value.tzinfo is None:
+        raise ValueError(f"A timestamp needs a time zone; {value!r} has none.")
+    return pendulum.instance(value.astimezone(UTC)).format("YYYY-MM-DD[T]HH:mm:ss.SSSSSS[Z]")
+
+
+def _content(value: Any) -> bytes | None:
+    if not isinstance(value, str):
+        return None
+    try:  # proto3 JSON reads both alphabets, padded or not
+        standard = value.translate(str.maketrans("-_", "+/")).rstrip("=")
+        return base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+def _labels(value: Any) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        return {}
+    return {key: text for key, text in value.items() if isinstance(text, str)}
+
+
+TEXT = Codec(_text, str)
+DURATION = Codec(_duration, _duration_text)
+TIMESTAMP = Codec(_timestamp, _timestamp_text)
+BYTES = Codec(_content, lambda content: base64.b64encode(content).decode("ascii"))
+LABELS = Codec(_labels, dict)
+JSON = Codec(copy.deepcopy, copy.deepcopy)
+
+
+def message(kind: type[Message]) -> Codec:
+    """Return the codec of a field that holds a message of its own."""
+    return Codec(
+        lambda value: kind.from_wire(value) if isinstance(value, Mapping) else None, lambda value: value.to_wire()
+    )

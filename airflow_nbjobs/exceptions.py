@@ -1,0 +1,197 @@
+"""Everything this package raises, in one tree.
+
+::
+
+    NbjobsError
+    ├── InvalidNotebookJobError      the request is wrong; nothing was sent (also a ValueError)
+    ├── CredentialsError             no access token could be had
+    ├── ApiError                     the service, or the way to it, refused
+    │   ├── TransportError           no answer: connection refused, reset, timed out, name not resolved
+    │   ├── UnexpectedAnswerError    an answer that is not the service's: not JSON, a redirect, cut short
+    │   ├── InvalidArgumentError     400
+    │   │   └── FailedPreconditionError   400 with status FAILED_PRECONDITION
+    │   ├── UnauthenticatedError     401
+    │   ├── PermissionDeniedError    403
+    │   ├── NotFoundError            404
+    │   ├── AlreadyExistsError       409
+    │   ├── AbortedError             409 with status ABORTED
+    │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED
+    │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
+    │   └── UnavailableError         408 and the other 5xx
+    └── NotebookJobError             the job is over, and not as wanted
+        ├── NotebookJobFailedError   it ended in a state other than SUCCEEDED
+        ├── NotebookJobTimeoutError  it did not end within its time
+        └── NotebookJobGoneError     it was deleted while it was waited for
+
+All of them survive pickling: their only positional argument is the message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = [
+    "AbortedError",
+    "AlreadyExistsError",
+    "ApiError",
+    "CredentialsError",
+    "FailedPreconditionError",
+    "InvalidArgumentError",
+    "InvalidNotebookJobError",
+    "NbjobsError",
+    "NotFoundError",
+    "NotImplementedByServiceError",
+    "NotebookJobError",
+    "NotebookJobFailedError",
+    "NotebookJobGoneError",
+    "NotebookJobTimeoutError",
+    "PermissionDeniedError",
+    "RateLimitedError",
+    "TransportError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnexpectedAnswerError",
+]
+
+
+class NbjobsError(Exception):
+    """The root: catch this to catch all of them."""
+
+
+class InvalidNotebookJobError(NbjobsError, ValueError):
+    """The request is wrong in a way that can be known before it is sent."""
+
+
+class CredentialsError(NbjobsError):
+    """No access token could be had.
+
+    :ivar is_transient: whether the same call may succeed later (the token service did not answer).
+    """
+
+    def __init__(self, message: str = "", *, is_transient: bool = False) -> None:
+        super().__init__(message)
+        self.is_transient = is_transient
+
+
+class ApiError(NbjobsError):
+    """The service, or the way to it, refused a call.
+
+    :ivar message: the service's own words.
+    :ivar http_status: the HTTP status, or ``None`` when there was no answer.
+    :ivar status: the canonical name of the error, such as ``"NOT_FOUND"``; empty when the answer had none.
+    :ivar details: ``error.details`` of the answer.
+    :ivar retry_after: seconds that the service asked to wait (``Retry-After``), or ``None``.
+    """
+
+    is_transient = False
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        http_status: int | None = None,
+        status: str = "",
+        details: tuple[Any, ...] = (),
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.http_status = http_status
+        self.status = status
+        self.details = details
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        """Return the HTTP status, the canonical name and the service's own words."""
+        known = " ".join(str(part) for part in (self.http_status, self.status) if part)
+        return f"{known}: {self.message}" if known else self.message
+
+
+class TransportError(ApiError):
+    """No answer came.
+
+    :ivar was_sent: whether the request may have reached the service. ``False`` only when no connection was made.
+    """
+
+    is_transient = True
+
+    def __init__(self, message: str = "", *, was_sent: bool = True, **known: Any) -> None:
+        super().__init__(message, **known)
+        self.was_sent = was_sent
+
+
+class UnexpectedAnswerError(ApiError):
+    """The answer is not one of the service's: not JSON, cut short, or a redirect."""
+
+    is_transient = True
+
+
+class InvalidArgumentError(ApiError):
+    """400: the service does not accept the request as it is."""
+
+
+class FailedPreconditionError(InvalidArgumentError):
+    """400 FAILED_PRECONDITION: the request is well formed, and the project's state or policy forbids it."""
+
+
+class UnauthenticatedError(ApiError):
+    """401, after the token was refreshed once."""
+
+
+class PermissionDeniedError(ApiError):
+    """403: the caller lacks a permission, or an API is not enabled."""
+
+
+class NotFoundError(ApiError):
+    """404: there is no such resource."""
+
+
+class AlreadyExistsError(ApiError):
+    """409: the id is taken."""
+
+
+class AbortedError(ApiError):
+    """409 ABORTED: the request met another one."""
+
+    is_transient = True
+
+
+class RateLimitedError(ApiError):
+    """429 RESOURCE_EXHAUSTED: a quota is spent. The request was not carried out."""
+
+    is_transient = True
+
+
+class NotImplementedByServiceError(ApiError):
+    """501 UNIMPLEMENTED: the service does not know the method."""
+
+
+class UnavailableError(ApiError):
+    """408 and 5xx: the service could not answer. It is not known whether the request was carried out."""
+
+    is_transient = True
+
+
+class NotebookJobError(NbjobsError):
+    """A job is over, and not as wanted.
+
+    :ivar job_name: resource name of the job.
+    :ivar state: the job's last known state, such as ``"JOB_STATE_FAILED"``.
+    """
+
+    def __init__(self, message: str = "", *, job_name: str = "", state: str = "") -> None:
+        super().__init__(message)
+        self.job_name = job_name
+        self.state = state
+
+
+class NotebookJobFailedError(NotebookJobError):
+    """The job ended in a state other than SUCCEEDED."""
+
+
+class NotebookJobTimeoutError(NotebookJobError):
+    """The job did not end within its time."""
+
+
+class NotebookJobGoneError(NotebookJobError):
+    """The job was deleted while somebody waited for it."""
