@@ -1,0 +1,57 @@
+# make demo          a notebook runs as an Airflow task, on this machine, with no cloud account
+# make demo UI=1     the same, and Airflow's UI stays up until Ctrl-C
+# make test          every check and the whole suite, on the newest Airflow and on 3.1
+# Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+VENV_3_1 := .venv-3.1
+IN = $(VENV)/bin/python -m
+
+.PHONY: help demo test test-3.1 clean constraints
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+demo: $(VENV)/.demo
+	@$(IN) demo $(if $(UI),--ui)
+
+test: $(VENV)/.dev test-3.1
+	$(IN) ruff check
+	$(IN) ruff format --check
+	$(IN) mypy
+	$(IN) pytest -n 2 --ignore tests/system
+	$(IN) pytest tests/system
+
+# The oldest Airflow that we support: the package is imported, and the tests that start no Airflow run.
+test-3.1: $(VENV_3_1)/.dev
+	$(VENV_3_1)/bin/python -m pytest -n 2 --ignore tests/system --ignore tests/packaging
+
+# A stamp tells that what is installed is what pyproject.toml and the constraints ask for.
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@.ci/install $(VENV) constraints.txt demo
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	@.ci/install $(VENV) constraints.txt dev
+	@touch $@ $(VENV)/.demo
+
+$(VENV_3_1)/.dev: pyproject.toml constraints-3.1.txt
+	@.ci/install $(VENV_3_1) constraints-3.1.txt dev
+	@touch $@
+
+# Newest versions of everything, one for all Pythons and systems: a constraint for a package that is not needed is harmless.
+COMPILE = $(IN) uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
+	--no-annotate --no-header --no-emit-index-url --all-extras --group pyproject.toml:dev
+PLAIN = sed 's/ ;.*//'
+
+constraints:
+	$(COMPILE) pyproject.toml | $(PLAIN) > constraints.txt
+	echo 'apache-airflow==3.1.*' | $(COMPILE) pyproject.toml - | $(PLAIN) > constraints-3.1.txt
+
+clean:
+	rm -rf $(VENV) $(VENV_3_1) .nbjobs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

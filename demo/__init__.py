@@ -1,0 +1,1 @@
+"""A real Airflow beside the emulator: what `make demo` shows and the system tests drive."""

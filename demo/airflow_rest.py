@@ -1,0 +1,115 @@
+"""The few REST calls of a running Airflow that the demo and the system tests need."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import httpx2
+
+
+class Run(NamedTuple):
+    """One run of a DAG."""
+
+    dag_id: str
+    run_id: str
+
+    @property
+    def path(self) -> str:
+        """Its path in Airflow's REST API."""
+        return f"/dags/{self.dag_id}/dagRuns/{quote(self.run_id, safe='')}"
+
+
+class AirflowRest:
+    """Airflow's public REST API (`/api/v2`), for one user.
+
+    :param url: the API server's address, as `http://127.0.0.1:8080`.
+    :param username: a user of Airflow's simple auth manager.
+    :param password: that user's password.
+    """
+
+    def __init__(self, url: str, username: str, password: str) -> None:
+        self.url = url
+        self._login = {"username": username, "password": password}
+        # No proxy may stand between this process and a server on the loopback interface.
+        self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
+
+    def health(self) -> dict[str, str]:
+        """Return each component's status as Airflow itself sees it, empty while the API server does not answer."""
+        try:
+            answer = self._http.get("/api/v2/monitor/health", timeout=5)
+        except httpx2.TransportError:
+            return {}
+        components = answer.json() if answer.is_success else {}
+        return {name: part["status"] for name, part in components.items() if part["status"]}
+
+    def call(self, method: str, path: str, **arguments: Any) -> Any:
+        """Send one request and return its JSON.
+
+        :raises httpx2.HTTPStatusError: when Airflow refuses it; its words are in the message's notes.
+        """
+        answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+            token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+            answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        try:
+            answer.raise_for_status()
+        except httpx2.HTTPStatusError as error:
+            error.add_note(answer.text)
+            raise
+        return answer.json() if answer.content else None
+
+    def knows(self, dag_id: str) -> bool:
+        """Tell whether the DAG's file has been parsed.
+
+        :raises RuntimeError: when a DAG file could not be imported; it holds the traceback.
+        """
+        broken = self.call("GET", "/importErrors")["import_errors"]
+        if broken:
+            raise RuntimeError("\n".join(f"{error['filename']}:\n{error['stack_trace']}" for error in broken))
+        return bool(self.call("GET", "/dags", params={"dag_id_pattern": dag_id})["dags"])
+
+    def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> Run:
+        """Start a run of the DAG now."""
+        body = {"logical_date": None, "conf": conf or {}}
+        return Run(dag_id, self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+
+    def run_state(self, run: Run) -> str:
+        """Return the run's state: `queued`, `running`, `success` or `failed`."""
+        return str(self.call("GET", run.path)["state"])
+
+    def tasks(self, run: Run) -> list[dict[str, Any]]:
+        """Return the run's task instances, each mapped one on its own, in the order of their ids."""
+        found = self.call("GET", f"{run.path}/taskInstances")["task_instances"]
+        return sorted(found, key=lambda task: (task["task_id"], task["map_index"]))
+
+    def task(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, Any]:
+        """Return one task instance."""
+        mapped = f"/{map_index}" if map_index >= 0 else ""
+        return dict(self.call("GET", f"{run.path}/taskInstances/{task_id}{mapped}"))
+
+    def xcom(self, run: Run, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
+        """Return a value that the task left, as an object and not as its text."""
+        where = {"map_index": map_index, "deserialize": False, "stringify": False}
+        return self.call("GET", f"{run.path}/taskInstances/{task_id}/xcomEntries/{key}", params=where)["value"]
+
+    def links(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, str | None]:
+        """Return the task's extra links as the UI shows them: name to address, None where there is none yet."""
+        path = f"{run.path}/taskInstances/{task_id}/links"
+        return dict(self.call("GET", path, params={"map_index": map_index})["extra_links"])
+
+    def log(self, run: Run, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
+        """Return what one try of the task logged, one event a line."""
+        path = f"{run.path}/taskInstances/{task_id}/logs/{try_number}"
+        events = self.call("GET", path, params={"map_index": map_index, "full_content": True})["content"]
+        return "\n".join(str(event["event"]) for event in events)
+
+    def add_connection(self, connection_id: str, conn_type: str, **fields: Any) -> None:
+        """Keep a connection in Airflow's database, where workers and triggerer find it as in production."""
+        body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
+        self.call("POST", "/connections", json=body)
+
+    def close(self) -> None:
+        """Close the HTTP connections."""
+        self._http.close()
