@@ -1,0 +1,296 @@
+"""The process in which one notebook runs: nbclient, its kernel, and nothing of the emulator.
+
+It is started as a script, by its path, so that it imports nothing else of this package, and it must be assumed that the notebook
+takes it over: the notebook's code runs as the same user and can end, stop or impersonate it. Nothing it reports is trusted by
+the emulator beyond this one job.
+
+``kernel_process.py <folder> <sockets> [<kernel name>]``: reads ``<folder>/source.ipynb``, runs it in ``<folder>/work``, writes
+``<folder>/executed.ipynb`` after each cell and at the end, and says in one line of JSON on its standard output how it went:
+``{"ok": bool, "message": str, "cell": int}``. When its standard input ends, or its parent is gone, it ends the kernel and every process
+that came from it, writes the notebook as it then is, and exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import select
+import shutil
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import psutil
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+MAX_OUTPUT_BYTES = 32 * 2**20
+"""How much output one notebook keeps, in bytes of text and data. What comes after is dropped, and the notebook says so."""
+
+MAX_OUTPUTS = 10_000
+"""How many outputs one notebook keeps. A flushed piece of a stream is one output."""
+
+MAX_MESSAGE_LENGTH = 1_000
+"""How many characters of an error get into a message; a job's status is to be read by a person."""
+
+_TERMINAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f]")
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def plain(text: str) -> str:
+    """Return *text* without terminal codes, cut to :data:`MAX_MESSAGE_LENGTH` characters."""
+    cut = _TERMINAL.sub("", text[: 4 * MAX_MESSAGE_LENGTH]).strip()
+    return cut if len(cut) <= MAX_MESSAGE_LENGTH else cut[: MAX_MESSAGE_LENGTH - 1] + "…"
+
+
+class Unreadable(Exception):
+    """What was given is not a notebook that can be run."""
+
+
+def load(source: bytes) -> nbformat.NotebookNode:
+    """Read a notebook of any nbformat that can be brought to version 4.
+
+    :raises Unreadable: saying what is wrong with it.
+    """
+    try:
+        document = json.loads(source)
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"The file is not a notebook: it is not JSON ({plain(str(error))}).") from None
+    if not isinstance(document, dict) or not isinstance(version := document.get("nbformat"), int):
+        raise Unreadable("The file is not a notebook: it is JSON, but has no nbformat number.")
+    if version not in nbformat.versions:
+        known = ", ".join(str(known) for known in sorted(nbformat.versions))
+        raise Unreadable(f"The notebook's nbformat {version} is unknown here; known are {known}.")
+    try:
+        notebook = nbformat.reads(source.decode(), as_version=4)
+        _, notebook = nbformat.validator.normalize(notebook)
+        nbformat.validate(notebook)
+    except Exception as error:  # noqa: BLE001 - the converters of old versions fail in any way on a malformed file
+        raise Unreadable(f"The file is not a valid notebook of nbformat {version}: {plain(str(error))}") from None
+    return notebook
+
+
+class Client(NotebookClient):  # type: ignore[misc] # traitlets classes are untyped
+    """nbclient, with a bound on what it keeps and a notebook that is on disk after each cell."""
+
+    def __init__(self, notebook: nbformat.NotebookNode, manager: AsyncKernelManager, save_to: Path) -> None:
+        super().__init__(
+            notebook,
+            manager,
+            timeout=None,  # the emulator bounds the job as a whole, as the service does
+            iopub_timeout=60,  # nbclient drops the end of a large output after 4 s
+            on_cell_execute=self._started,
+            on_cell_executed=self._finished,
+        )
+        self.cell_number = 0
+        self._save_to = save_to
+        self._saved_at = self._save_seconds = 0.0
+        self._bytes = self._outputs = 0
+        self._full = False
+
+    def _started(self, cell: nbformat.NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - nbclient passes these by name
+        self.cell_number += 1
+
+    def _finished(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: Any) -> None:  # noqa: ARG002 - as above
+        # A large notebook of many cells would spend its time being written: a twentieth of it at most.
+        if time.monotonic() - self._saved_at >= 20 * self._save_seconds:
+            self.save()
+
+    def save(self) -> None:
+        """Write the notebook as it is now, so that a reader finds the old file or the new one."""
+        started = time.monotonic()
+        # A lone surrogate has no UTF-8; its backslash escape is what JSON has for it.
+        content = nbformat.writes(self.nb).encode("utf-8", "backslashreplace")
+        partial = self._save_to.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(self._save_to)
+        self._saved_at = time.monotonic()
+        self._save_seconds = self._saved_at - started
+
+    def process_message(self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int) -> nbformat.NotebookNode | None:
+        """Take in one message of the kernel, unless the notebook is full."""
+        kind = msg["msg_type"]
+        if kind in {"status", "execute_input", "clear_output"}:
+            return super().process_message(msg, cell, cell_index)
+        if kind == "error":
+            msg["content"] = _shortened(msg["content"])
+        size = _size(msg["content"])
+        if kind != "error" and (self._full or self._bytes + size > MAX_OUTPUT_BYTES or self._outputs >= MAX_OUTPUTS):
+            return self._drop(cell)
+        self._bytes += size
+        self._outputs += 1
+        return super().process_message(msg, cell, cell_index)
+
+    def _drop(self, cell: nbformat.NotebookNode) -> None:
+        if not self._full:
+            self._full = True
+            text = (
+                f"[The emulator keeps {MAX_OUTPUT_BYTES // 2**20} MiB and {MAX_OUTPUTS:,} pieces of output of a notebook. "
+                "What came after this was dropped.]\n"
+            )
+            cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=text))
+
+
+def _shortened(error: dict[str, Any]) -> dict[str, Any]:
+    """Bound an error's parts: it is kept whatever came before it."""
+    frames = [str(frame)[:100_000] for frame in error.get("traceback") or ()]
+    return {
+        "ename": str(error.get("ename", ""))[:1_000],
+        "evalue": str(error.get("evalue", ""))[:100_000],
+        "traceback": frames if len(frames) <= 20 else [*frames[:10], "…", *frames[-9:]],
+    }
+
+
+def _size(value: Any) -> int:
+    """Estimate how much room a message's content takes in the file."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(str(key)) + _size(inner) + 6 for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(_size(inner) + 2 for inner in value)
+    return 8
+
+
+def end_descendants(*, within_seconds: float = 5.0) -> None:
+    """End every process that came from this one, also those that left its session or lost their parent.
+
+    All are stopped before any is killed: a program that forks for ever cannot outrun that.
+    """
+    me = psutil.Process()
+    deadline = time.monotonic() + within_seconds
+    while time.monotonic() < deadline:
+        found = [process for process in me.children(recursive=True) if _is_running(process)]
+        if not found:
+            return
+        stopped: set[psutil.Process] = set()
+        while fresh := {process for process in me.children(recursive=True) if _is_running(process)} - stopped:
+            for process in fresh:
+                with contextlib.suppress(psutil.Error):
+                    process.suspend()
+            stopped |= fresh
+            if time.monotonic() > deadline:
+                break
+        for process in stopped:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(stopped, timeout=0.5)
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[str, Any]:
+    """Run the notebook of *folder*, write it executed, and return what is to be said of it."""
+    try:
+        notebook = load((folder / "source.ipynb").read_bytes())
+    except Unreadable as error:
+        return {"ok": False, "message": str(error), "cell": 0}
+    name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name") or "python3"
+    # Unix sockets in a folder of our own: no other user of the machine gets at the kernel, as one could at a port.
+    manager = AsyncKernelManager(
+        kernel_name=name, transport="ipc", ip=str(sockets / "k"), connection_file=str(sockets / "kernel.json"), shutdown_wait_time=2.0
+    )
+    client = Client(notebook, manager, folder / "executed.ipynb")
+    stderr, last_words = _listen()
+    message = ""
+    try:
+        await client.async_execute(cwd=str(folder / "work"), stdout=_devnull(), stderr=stderr)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - whatever stops a notebook is told in the job's status
+        message = _explain(error, client.cell_number, name, last_words)
+    if client.cell_number or not message:  # a kernel that never started has executed nothing
+        client.save()
+    with contextlib.suppress(Exception):
+        await manager.shutdown_kernel(now=bool(message))
+    return {"ok": not message, "message": message, "cell": client.cell_number}
+
+
+def _explain(error: BaseException, cell: int, kernel_name: str, last_words: bytearray) -> str:
+    """Say why the notebook stopped, for a person who reads the job's status."""
+    if isinstance(error, CellExecutionError):
+        return f"Cell {cell} failed: {plain(f'{error.ename}: {error.evalue}')}"
+    if isinstance(error, NoSuchKernel):
+        known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
+        return f"There is no kernel named {plain(kernel_name)!r} on this machine; it has: {known}."
+    if cell == 0:
+        return f"The kernel {plain(kernel_name)!r} did not start: {plain(last_words.decode(errors='replace')) or plain(str(error))}"
+    if isinstance(error, DeadKernelError):
+        return f"The kernel died while cell {cell} was running."
+    return f"Cell {cell} could not be run to its end: {plain(f'{type(error).__name__}: {error}')}"
+
+
+def _devnull() -> int:
+    return os.open(os.devnull, os.O_RDWR)
+
+
+def _listen() -> tuple[int, bytearray]:
+    """Return the writing end of a pipe, and the last bytes that came out of it: why a kernel did not start."""
+    reader, writer = os.pipe()
+    tail = bytearray()
+
+    def drain() -> None:
+        while piece := os.read(reader, 65_536):
+            tail.extend(piece[-2_000:])
+            del tail[:-2_000]
+
+    threading.Thread(target=drain, daemon=True).start()
+    return writer, tail
+
+
+def _watch(lifeline: int, parent: int, on_end: Any) -> None:
+    """Wait until the lifeline ends or the parent is another one, then end all descendants and call *on_end*."""
+    while not select.select([lifeline], [], [], 1.0)[0] and os.getppid() == parent:
+        pass
+    end_descendants()
+    on_end()
+
+
+def main(folder: Path, sockets: Path, kernel_name: str | None) -> None:
+    """Run one notebook, as the module's docstring says."""
+    # The kernel must not hold these: the parent waits for the one to close, and closes the other to end everything.
+    lifeline, report, parent = os.dup(0), os.dup(1), os.getppid()
+    os.dup2(_devnull(), 0)
+    os.dup2(_devnull(), 1)
+    if sys.platform == "linux":
+        import ctypes
+
+        # A process whose parent ends becomes this one's child, not init's: then it can be found, whatever it did to get away.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    warnings.simplefilter("ignore")  # nbformat's and traitlets' words about a notebook's age are for nobody here
+
+    async def run() -> dict[str, Any]:
+        task = asyncio.ensure_future(execute(folder, sockets, kernel_name))
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+            time.sleep(3)  # enough to write the notebook; a loop that cannot do it by then never will
+            if os.getppid() != parent:  # nobody is left to tidy up
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(sockets, ignore_errors=True)
+            os._exit(1)
+
+        threading.Thread(target=_watch, args=(lifeline, parent, end), daemon=True).start()
+        return await task
+
+    said = asyncio.run(run())
+    end_descendants()
+    os.write(report, json.dumps(said).encode())
+    os._exit(0)  # sockets and threads of a kernel that is gone could hold up a polite exit
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)
