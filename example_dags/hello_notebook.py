@@ -1,0 +1,31 @@
+"""
+One notebook, run as one task: on the emulator of this repository, or on Vertex AI.
+
+Where it runs is said by the environment, with defaults that the emulator takes:
+
+- ``NBJOBS_BUCKET``: the bucket that holds ``notebooks/wine.ipynb`` and gets the executed notebook
+- ``NBJOBS_LOCATION``: the region
+- ``NBJOBS_RUNTIME_TEMPLATE``: a runtime template, its id or its whole name
+- ``NBJOBS_SERVICE_ACCOUNT``: the service account that the notebook runs as
+- ``NBJOBS_POLL_INTERVAL``: seconds between two looks at the job; on Vertex AI, 30 is plenty
+"""
+
+import os
+
+from airflow.sdk import DAG
+
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
+
+with DAG("hello_notebook", schedule=None, tags=["notebooks"]):
+    CreateNotebookExecutionJobOperator(
+        task_id="wine_report",
+        notebook=f"gs://{BUCKET}/notebooks/wine.ipynb",
+        gcs_output_uri=f"gs://{BUCKET}/runs",
+        location=os.environ.get("NBJOBS_LOCATION", "us-central1"),
+        runtime_template=os.environ.get("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
+        service_account=os.environ.get("NBJOBS_SERVICE_ACCOUNT", "notebooks@local.iam.gserviceaccount.com"),
+        poll_interval=float(os.environ.get("NBJOBS_POLL_INTERVAL", "5")),
+        deferrable=True,
+    )

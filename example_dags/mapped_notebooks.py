@@ -1,0 +1,27 @@
+"""
+Several notebooks, one task for each of them, all at once.
+
+They lie beside this file and their content is sent along, so nothing is uploaded first.
+
+The environment variables are those of ``hello_notebook.py``.
+"""
+
+import os
+
+from airflow.sdk import DAG
+
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
+
+with DAG("mapped_notebooks", schedule=None, tags=["notebooks"]):
+    CreateNotebookExecutionJobOperator.partial(
+        task_id="reports",
+        map_index_template="{{ task.notebook }}",  # what the UI calls each of them
+        gcs_output_uri=f"gs://{BUCKET}/runs",
+        location=os.environ.get("NBJOBS_LOCATION", "us-central1"),
+        runtime_template=os.environ.get("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
+        service_account=os.environ.get("NBJOBS_SERVICE_ACCOUNT", "notebooks@local.iam.gserviceaccount.com"),
+        poll_interval=float(os.environ.get("NBJOBS_POLL_INTERVAL", "5")),
+        deferrable=True,
+    ).expand(notebook=["notebooks/wine.ipynb", "notebooks/diabetes.ipynb", "notebooks/digits.ipynb"])

@@ -1,0 +1,43 @@
+"""
+Start a notebook, do something else meanwhile, wait for it, and tidy up whatever came of it.
+
+The create task does not wait, so it gives its worker slot back at once. The sensor waits in the triggerer. The delete
+task is a teardown: it runs when the notebook failed too, and the run's outcome is still the notebook's. It removes the
+service's record of the job; the executed notebook stays in Cloud Storage.
+
+The environment variables are those of ``hello_notebook.py``.
+"""
+
+import os
+
+from airflow.sdk import DAG, task
+
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, DeleteNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+
+BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
+
+
+@task
+def work_meanwhile() -> None:
+    """Stand for whatever need not wait for the notebook."""
+
+
+with DAG("start_now_wait_later", schedule=None, tags=["notebooks"]):
+    start = CreateNotebookExecutionJobOperator(
+        task_id="start",
+        notebook="notebooks/diabetes.ipynb",  # beside this file; its content is sent along
+        gcs_output_uri=f"gs://{BUCKET}/runs",
+        location=os.environ.get("NBJOBS_LOCATION", "us-central1"),
+        runtime_template=os.environ.get("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
+        service_account=os.environ.get("NBJOBS_SERVICE_ACCOUNT", "notebooks@local.iam.gserviceaccount.com"),
+        wait_for_completion=False,
+    )
+    wait = NotebookExecutionJobSensor(
+        task_id="wait",
+        job_name=start.output["name"],
+        poke_interval=float(os.environ.get("NBJOBS_POLL_INTERVAL", "5")),
+        deferrable=True,
+    )
+    tidy_up = DeleteNotebookExecutionJobOperator(task_id="tidy_up", job_name=start.output["name"])
+    start >> [work_meanwhile(), wait] >> tidy_up.as_teardown(setups=start)
