@@ -1,8 +1,4 @@
-"""The storage port: what of Cloud Storage's JSON API is let through to fake-gcs-server, and in what shape.
-
-A request is not filtered but said anew: its path is matched against a table, names are decoded, checked (:mod:`.names`) and encoded
-again, the query and JSON bodies are parsed and written again. What fake-gcs-server gets can therefore not mean something else to
-it than it meant here. Contents of objects are streamed, both ways, and never looked at.
+"""The storage port: an ASGI application that passes to fake-gcs-server what :mod:`.forwarding` lets through.
 
 Not emulated, and answered 404: batch requests, the XML API but for downloads, notifications, and fake-gcs-server's own
 ``/_internal``, which empties it.
@@ -10,81 +6,20 @@ Not emulated, and answered 404: batch requests, the XML API but for downloads, n
 
 from __future__ import annotations
 
-import json
-import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlencode
 
 import httpx2
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from .names import BadName, check_bucket, check_object, check_prefix
+from .forwarding import NOT_PASSED_ON, RefusedError, say_anew
+from .names import BadNameError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from .guard import Message, Receive, Send
-
-MAX_METADATA_BYTES = 2**20
-"""The largest JSON body that is accepted; Cloud Storage's own limits are far below it."""
-
-_BUCKET, _OBJECT = "/storage/v1/b/(?P<bucket>[^/]+)", "/o/(?P<object>[^/]+)"
-_TARGET = "/(?P<verb>rewriteTo|copyTo)/b/(?P<to_bucket>[^/]+)/o/(?P<to_object>[^/]+)"
-
-# What is let through: a path as it arrives, encoded, and the methods it takes.
-_ROUTES = [
-    (re.compile(path), frozenset(methods.split()))
-    for path, methods in (
-        ("/storage/v1/b/?", "GET POST"),
-        (_BUCKET, "GET POST PUT PATCH DELETE"),
-        (f"{_BUCKET}/(?P<part>acl|storageLayout)", "GET POST"),
-        (f"{_BUCKET}/(?P<part>acl)/(?P<entity>[^/]+)", "GET PUT DELETE"),
-        (f"{_BUCKET}/o/?", "GET"),
-        (f"{_BUCKET}{_OBJECT}", "GET HEAD POST PUT PATCH DELETE"),
-        (f"{_BUCKET}{_OBJECT}/(?P<part>acl|compose)", "GET POST"),
-        (f"{_BUCKET}{_OBJECT}/(?P<part>acl)/(?P<entity>[^/]+)", "GET PUT DELETE"),
-        (f"{_BUCKET}{_OBJECT}{_TARGET}", "POST"),
-        (f"/download{_BUCKET}{_OBJECT}", "GET HEAD"),
-        (f"/upload{_BUCKET}/o/?", "POST PUT DELETE"),
-    )
-]
-# A public link, the one form in which an object's slashes are not encoded. It is fetched like any download.
-_LINK = re.compile(r"/(?P<bucket>[^/]+)/(?P<object>.+)")
-_RESERVED = frozenset({"storage", "download", "upload", "batch", "_internal", "_emulator", "resumable"})
-
-_CHECKS = {"bucket": check_bucket, "to_bucket": check_bucket, "object": check_object, "to_object": check_object}
-_QUERY_CHECKS = {"name": check_object, "bucket": check_bucket, "object": check_object, "prefix": check_prefix}
-# These concern one connection, not the message (RFC 9110, 7.6.1), or would let a client choose the addresses in answers.
-_NOT_PASSED_ON = frozenset(
-    b"connection keep-alive proxy-authenticate proxy-authorization te trailer transfer-encoding upgrade x-forwarded-proto "
-    b"x-forwarded-host forwarded authorization expect".split()
-)
-
-
-class Refused(Exception):
-    """A request that is not passed on."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-@dataclass
-class Forward:
-    """A request as fake-gcs-server is to get it: checked names, a query of single values, a body to read."""
-
-    path: str
-    query: dict[str, str]
-    headers: list[tuple[bytes, bytes]]
-    content: AsyncIterator[bytes] | bytes | None = field(default=None, repr=False)
-
-    def set_body(self, body: bytes) -> None:
-        """Send *body* instead of what came."""
-        self.content = body
-        self.headers = [(name, value) for name, value in self.headers if name != b"content-length"]
-        self.headers.append((b"content-length", str(len(body)).encode()))
 
 
 class Gate:
@@ -105,8 +40,8 @@ class Gate:
 
     async def _answer(self, request: Request) -> Response:
         try:
-            forward = await _said_anew(request)
-        except (Refused, BadName) as error:
+            forward = await say_anew(request)
+        except (RefusedError, BadNameError) as error:
             return google_error(getattr(error, "status", 400), str(error))
         except ClientDisconnect:
             return Response(status_code=400)
@@ -118,7 +53,9 @@ class Gate:
         except httpx2.TransportError as error:
             return google_error(503, f"The emulator's Cloud Storage does not answer: {error}")
         response = StreamingResponse(_body(answer), answer.status_code)
-        response.raw_headers = [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in _NOT_PASSED_ON]
+        response.raw_headers = [
+            (name.lower(), value) for name, value in answer.headers.raw if name.lower() not in NOT_PASSED_ON
+        ]
         return response
 
 
@@ -135,164 +72,3 @@ def google_error(status: int, message: str) -> JSONResponse:
     reasons = {400: "invalid", 404: "notFound", 405: "methodNotAllowed", 413: "uploadTooLarge", 503: "backendError"}
     error = {"message": message, "domain": "global", "reason": reasons.get(status, "invalid")}
     return JSONResponse({"error": {"code": status, "message": message, "errors": [error]}}, status)
-
-
-async def _said_anew(request: Request) -> Forward:
-    """Match, check and rewrite a request.
-
-    :raises Refused: if it is not one that is passed on.
-    :raises BadName: if a name in it is not allowed.
-    """
-    headers = [(name, value) for name, value in request.scope["headers"] if name not in _NOT_PASSED_ON]
-    forward = Forward(_path(request), _query(request), headers)
-    if request.method in {"GET", "HEAD"}:
-        return forward
-    if not forward.path.startswith("/upload/"):
-        metadata = await _metadata(request)
-        if forward.path.rstrip("/") == "/storage/v1/b" and metadata is not None:  # the one body whose name is a bucket's
-            check_bucket(_one_name(metadata))
-        forward.set_body(b"" if metadata is None else json.dumps(metadata).encode())
-    elif request.method == "POST" and "upload_id" not in forward.query:
-        await _start_upload(request, forward)
-    else:
-        forward.content = request.stream()
-    return forward
-
-
-def _path(request: Request) -> str:
-    raw = request.scope["raw_path"].decode("latin-1")
-    if ".." in raw.split("/"):
-        raise Refused(400, f"Invalid path: {raw[:100]!r}")
-    for pattern, methods in _ROUTES:
-        if match := pattern.fullmatch(raw):
-            if request.method not in methods:
-                raise Refused(405, f"{request.method} is not a method of {raw[:100]!r}")
-            return _encoded(raw, match)
-    match = _LINK.fullmatch(raw)
-    if match is None or match["bucket"] in _RESERVED or request.method not in {"GET", "HEAD"}:
-        raise Refused(404, f"The emulator's Cloud Storage has no {request.method} {raw[:100]!r}")
-    names = [check_bucket(_decoded(match["bucket"])), check_object(_decoded(match["object"]))]
-    return "/download/storage/v1/b/{}/o/{}".format(*(quote(name, safe="") for name in names))
-
-
-def _encoded(raw: str, match: re.Match[str]) -> str:
-    """Write a path anew with the names in it checked."""
-    path, end = "", 0
-    for group, value in match.groupdict().items():
-        name = _decoded(value)
-        _CHECKS.get(group, str)(name)
-        start = match.start(group)
-        path += raw[end:start] + quote(name, safe="")
-        end = match.end(group)
-    return path + raw[end:]
-
-
-def _decoded(text: str) -> str:
-    try:
-        return unquote(text, errors="strict")
-    except UnicodeDecodeError:
-        raise BadName(f"Invalid name: {text[:100]!r} is not UTF-8") from None
-
-
-def _query(request: Request) -> dict[str, str]:
-    raw = request.scope["query_string"].decode("latin-1")
-    try:
-        pairs = parse_qsl(raw, keep_blank_values=True, errors="strict", max_num_fields=100)
-    except ValueError:
-        raise Refused(400, "Invalid query") from None
-    query = dict(pairs)
-    if len(query) < len(pairs):
-        raise Refused(400, "Invalid query: a parameter is given twice")
-    for key, check in _QUERY_CHECKS.items():
-        if query.get(key):
-            check(query[key])
-    return query
-
-
-async def _start_upload(request: Request, forward: Forward) -> None:
-    """Find and check the name of an object to upload, and put it where it counts: into the query, which fake-gcs-server prefers."""
-    kind = forward.query.get("uploadType") or request.headers.get("x-goog-upload-protocol", "")
-    if kind == "media":
-        forward.content = request.stream()
-        metadata: Any = {}
-    elif kind == "multipart":
-        pieces = request.stream()
-        head, metadata = await _first_part(request, pieces)
-        forward.content = _joined(head, pieces)
-    elif kind == "resumable":
-        metadata = await _metadata(request)
-        # A bucket in the body would be taken instead of the one in the path.
-        body = {key: value for key, value in (metadata or {}).items() if key.casefold() not in {"name", "bucket"}}
-        forward.set_body(json.dumps(body).encode())
-    else:
-        raise Refused(400, f"Invalid uploadType: {kind[:100]!r}")
-    if not forward.query.get("name"):
-        forward.query["name"] = check_object(_one_name(metadata or {}))
-
-
-def _one_name(metadata: dict[str, Any]) -> str:
-    names = [value for key, value in metadata.items() if key.casefold() == "name"]
-    if len(names) != 1 or not isinstance(names[0], str):
-        raise Refused(400, "Required: a name, once")
-    return names[0]
-
-
-async def _first_part(request: Request, pieces: AsyncIterator[bytes]) -> tuple[bytes, Any]:
-    """Read a multipart upload as far as its first part, the metadata, goes."""
-    _refuse_compressed(request)
-    boundary = re.search(r"boundary=[\"']?([^\"';]+)", request.headers.get("content-type", ""))
-    if boundary is None:
-        raise Refused(400, "Invalid Content-Type: a multipart upload names its boundary")
-    mark = re.escape(b"--" + boundary[1].strip().encode("latin-1"))
-    first = re.compile(rb"\s*" + mark + rb"[ \t]*\r?\n(?:[^\r\n]+\r?\n)*\r?\n(.*?)\r?\n" + mark, re.DOTALL)
-    head = b""
-    async for piece in pieces:
-        head += piece
-        if match := first.match(head):
-            return head, _parsed(match[1])
-        if len(head) > MAX_METADATA_BYTES:
-            break
-    raise Refused(400, "Invalid multipart upload: its first part, the object's metadata, does not end")
-
-
-async def _joined(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for piece in rest:
-        yield piece
-
-
-async def _metadata(request: Request) -> Any:
-    _refuse_compressed(request)
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_METADATA_BYTES:
-            raise Refused(413, f"A JSON body is at most {MAX_METADATA_BYTES} bytes")
-    return _parsed(body) if body.strip() else None
-
-
-def _refuse_compressed(request: Request) -> None:
-    # fake-gcs-server would unpack a body that nobody here has read.
-    if "content-encoding" in request.headers:
-        raise Refused(400, "Invalid request: metadata cannot be compressed")
-
-
-def _parsed(body: bytes) -> Any:
-    try:
-        parsed = json.loads(body.decode())
-        _check_names(parsed)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
-        raise Refused(400, "Parse Error: the body is not JSON") from None
-    if not isinstance(parsed, dict):
-        raise Refused(400, "Parse Error: the body is not a JSON object")
-    return parsed
-
-
-def _check_names(value: Any) -> None:
-    """Check every name in a JSON body but the user's own metadata. fake-gcs-server, in Go, does not mind the case of keys."""
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
-        folded = str(key).casefold()
-        if folded in _QUERY_CHECKS and isinstance(inner, str):
-            _QUERY_CHECKS[folded](inner)
-        if folded not in {"metadata", "labels"}:
-            _check_names(inner)

