@@ -1,0 +1,115 @@
+"""The command ``nbjobs``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import signal
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from airflow_nbjobs import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypeVar
+
+    T = TypeVar("T", int, float)
+
+_DANGER = """\
+WARNING: the emulator listens on {host}, not on the loopback address. It has no log-in and executes the code of the
+WARNING: notebooks it is sent as user {user}: everybody who can reach this address can run programs as you, and read and
+WARNING: change the stored notebooks. Do this in a container or a network of its own only."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give the exit code: 0, or 2 when it could not do what was asked."""
+    parser = argparse.ArgumentParser(
+        prog="nbjobs", description="Notebooks on Vertex AI / Colab Enterprise from Airflow."
+    )
+    parser.add_argument("--version", action="version", version=f"nbjobs {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_emulator(commands)
+    options = parser.parse_args(arguments)
+    code: int = options.run(options)
+    return code
+
+
+def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe ``nbjobs emulator``."""
+    parser = commands.add_parser(
+        "emulator",
+        help="serve Vertex AI's notebook execution jobs on this machine",
+        description="Serve Vertex AI's notebook execution jobs here, and run the notebooks in local kernels.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; whoever reaches it can execute code")
+    add("--port", type=_port, default=9099, help="port of the service, 0 for a free one")
+    add("--storage-port", type=_port, default=9023, help="port of Cloud Storage, 0 for a free one")
+    add("--data", metavar="DIR", help="keep jobs and objects here; else they are gone at the end")
+    add("--runner", choices=["kernel", "simulated"], default="kernel", help="simulated: execute nothing and succeed")
+    add("--seconds", type=_seconds, default=2.0, help="how long a simulated job runs")
+    add("--concurrency", type=_count, help="jobs that run at once; by default the number of cores, simulated: any")
+    add("--cleanup-seconds", type=_seconds, default=2.0, help="from a job's end to its operation's end")
+    add("--allow-host", action="append", default=[], metavar="NAME", help="accept this Host header too; repeatable")
+    parser.set_defaults(run=_emulator)
+
+
+def _emulator(options: argparse.Namespace) -> int:
+    try:
+        from airflow_nbjobs.emulator import Emulator, EmulatorError
+        from airflow_nbjobs.emulator.server import is_loopback
+    except ImportError as error:
+        return _fail(str(error))
+    end = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: end.set())
+    emulator = Emulator(
+        host=options.host,
+        port=options.port,
+        storage_port=options.storage_port,
+        data=options.data,
+        runner=options.runner,
+        seconds=options.seconds,
+        concurrency=options.concurrency,
+        cleanup_seconds=options.cleanup_seconds,
+        allowed_hosts=options.allow_host,
+    )
+    try:
+        emulator.start()
+    except (EmulatorError, OSError) as error:
+        return _fail(str(error))
+    try:
+        if not is_loopback(options.host):
+            print(_DANGER.format(host=options.host, user=getpass.getuser()), file=sys.stderr)
+        for name, value in emulator.env.items():
+            print(f"export {name}={value}", flush=True)
+        end.wait()
+    finally:
+        emulator.stop()
+    return 0
+
+
+def _port(text: str) -> int:
+    return _number(int(text), 0 <= int(text) <= 65535)
+
+
+def _count(text: str) -> int:
+    return _number(int(text), int(text) >= 1)
+
+
+def _seconds(text: str) -> float:
+    return _number(float(text), 0 <= float(text) < float("inf"))
+
+
+def _number(value: T, good: bool) -> T:
+    if not good:
+        raise ValueError  # argparse names the option and the value
+    return value
+
+
+def _fail(text: str) -> int:
+    print(f"nbjobs: {text}", file=sys.stderr)
+    return 2

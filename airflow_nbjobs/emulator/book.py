@@ -1,0 +1,277 @@
+"""The emulator's memory: every job and operation that ever was, in one SQLite file.
+
+SQLite's own exclusive lock says that the file belongs to one emulator, and falls with its process, however that ends.
+Writes are not synced to the disk one by one: they survive the death of the process, not that of the machine.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.emulator import states
+from airflow_nbjobs.emulator.clock import Clock, timestamp
+from airflow_nbjobs.emulator.errors import EmulatorError
+from airflow_nbjobs.emulator.filters import regexp
+from airflow_nbjobs.emulator.ids import Parent, with_project_number
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+# `content` stands apart from `body`, so that a page of jobs reads no notebooks.
+_SCHEMA = """
+PRAGMA locking_mode = EXCLUSIVE;
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = OFF;
+BEGIN EXCLUSIVE;
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY, number TEXT NOT NULL, location TEXT NOT NULL, id TEXT NOT NULL,
+    display_name TEXT NOT NULL, schedule TEXT NOT NULL, schedule_id TEXT NOT NULL, body TEXT NOT NULL, content TEXT,
+    state TEXT NOT NULL, status TEXT, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+    deleted INTEGER NOT NULL DEFAULT 0);
+CREATE UNIQUE INDEX IF NOT EXISTS by_id ON jobs (number, location, id) WHERE NOT deleted;
+CREATE INDEX IF NOT EXISTS by_created ON jobs (number, location, created, seq) WHERE NOT deleted;
+CREATE INDEX IF NOT EXISTS by_updated ON jobs (number, location, updated, seq) WHERE NOT deleted;
+CREATE INDEX IF NOT EXISTS by_display_name ON jobs (number, location, display_name, seq) WHERE NOT deleted;
+CREATE TABLE IF NOT EXISTS history (job INTEGER NOT NULL, state TEXT NOT NULL, time INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS history_by_job ON history (job);
+CREATE TABLE IF NOT EXISTS operations (
+    id TEXT PRIMARY KEY, job INTEGER NOT NULL, kind TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
+    done INTEGER, cancelled INTEGER NOT NULL DEFAULT 0, deleted INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS operations_by_job ON operations (job);
+COMMIT;
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the book: a job as it is now."""
+
+    seq: int
+    parent: Parent
+    id: str
+    body: dict[str, Any]
+    content: str | None
+    state: str
+    status: dict[str, Any] | None
+    created: int
+    updated: int
+    deleted: bool
+
+    @property
+    def name(self) -> str:
+        """The resource name, with the project's number."""
+        return f"{self.parent}/notebookExecutionJobs/{self.id}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the job has not ended yet."""
+        return self.state not in states.TERMINAL
+
+    def to_wire(self, *, full: bool = False) -> dict[str, Any]:
+        """Give the JSON that the service answers with; only the full view has the notebook of a direct source."""
+        wire = {"name": self.name, **self.body, "jobState": self.state}
+        if full and self.content is not None:
+            wire["directNotebookSource"] = {"content": self.content}
+        if self.status is not None:
+            wire["status"] = self.status
+        return {**wire, "createTime": timestamp(self.created), "updateTime": timestamp(self.updated)}
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A long-running operation; ``done`` is the instant from which on it is done, and may lie in the future."""
+
+    id: str
+    job: int
+    kind: str
+    created: int
+    updated: int
+    done: int | None
+    cancelled: bool
+
+
+class Book:
+    """The open book of one data directory.
+
+    :param path: the SQLite file; it is made when it does not exist.
+    :raises EmulatorError: when another emulator has it open.
+    """
+
+    def __init__(self, path: Path) -> None:
+        # One thread uses it at a time: the emulator's; the thread that makes it may be another.
+        self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
+        self._db.row_factory = sqlite3.Row
+        self._db.create_function("REGEXP", 2, regexp, deterministic=True)
+        try:
+            self._db.executescript(_SCHEMA)
+        except sqlite3.OperationalError as error:
+            self._db.close()
+            if "locked" not in str(error):
+                raise
+            raise EmulatorError(f"{path.parent} is in use by another emulator: end that one, or give --data") from None
+        last = self._db.execute("SELECT max(updated) FROM jobs").fetchone()[0]
+        self.clock = Clock(last or 0)
+
+    def close(self) -> None:
+        """Close the file and let its lock go."""
+        self._db.close()
+
+    @contextmanager
+    def _together(self) -> Iterator[None]:
+        self._db.execute("BEGIN")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+    def add_job(self, parent: Parent, job_id: str, job: dict[str, Any], operation_id: str) -> Job | None:
+        """Enter a new job, QUEUED, with its create operation; None when a job of this id exists."""
+        body = {key: value for key, value in job.items() if key != "directNotebookSource"}
+        content = job.get("directNotebookSource", {}).get("content")
+        schedule = with_project_number(body.get("scheduleResourceName", ""))
+        now = self.clock.now()
+        row = (parent.number, parent.location, job_id, job["displayName"], schedule, schedule.rpartition("/")[2])
+        insert = (
+            "INSERT INTO jobs (number, location, id, display_name, schedule, schedule_id, body, content, state, "
+            "created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        )
+        try:
+            with self._together():
+                cursor = self._db.execute(insert, (*row, json.dumps(body), content, states.QUEUED, now, now))
+                seq = cursor.lastrowid or 0
+                self._db.execute("INSERT INTO history VALUES (?, ?, ?)", (seq, states.QUEUED, now))
+                self._add_operation(seq, "create", operation_id, now)
+        except sqlite3.IntegrityError:
+            return None
+        return self.job(seq)
+
+    def job(self, seq: int) -> Job:
+        """Read a job by its row, deleted or not."""
+        return _job(self._db.execute("SELECT * FROM jobs WHERE seq = ?", (seq,)).fetchone())
+
+    def find(self, parent: Parent, job_id: str, *, deleted: bool = False) -> Job | None:
+        """Look for a job by its id; with ``deleted`` also among those that are gone, the newest of them first."""
+        sql = "SELECT * FROM jobs WHERE number = ? AND location = ? AND id = ?"
+        sql += " ORDER BY deleted, seq DESC LIMIT 1" if deleted else " AND NOT deleted"
+        row = self._db.execute(sql, (parent.number, parent.location, job_id)).fetchone()
+        return _job(row) if row else None
+
+    def page(self, parent: Parent, where: str, parameters: Sequence[Any], order: str, limit: int) -> list[Job]:
+        """Read jobs that are not deleted, without their notebooks' content."""
+        columns = "seq, number, location, id, body, NULL AS content, state, status, created, updated, deleted"
+        sql = (
+            f"SELECT {columns} FROM jobs WHERE number = ? AND location = ? AND NOT deleted AND {where} "  # noqa: S608 - filters.py makes it of constants
+            f"ORDER BY {order} LIMIT ?"
+        )
+        rows = self._db.execute(sql, (parent.number, parent.location, *parameters, limit))
+        return [_job(row) for row in rows]
+
+    def content(self, seq: int) -> str | None:
+        """Read the notebook of a direct source, in base64."""
+        found: str | None = self._db.execute("SELECT content FROM jobs WHERE seq = ?", (seq,)).fetchone()[0]
+        return found
+
+    def move(self, seq: int, state: str, *, status: dict[str, Any] | None = None, cleanup: int = 0) -> None:
+        """Change a job's state; a terminal one also says when its create operation is done.
+
+        :param cleanup: nanoseconds from the end of the job to the end of its create operation.
+        :raises ValueError: when the move is not legal: a mistake of the emulator's own.
+        """
+        old = self.job(seq).state
+        if not states.is_legal(old, state):
+            raise ValueError(f"job {seq}: no move from {old} to {state}")
+        now = self.clock.now()
+        with self._together():
+            self._db.execute(
+                "UPDATE jobs SET state = ?, status = ?, updated = ? WHERE seq = ?",
+                (state, json.dumps(status) if status else None, now, seq),
+            )
+            self._db.execute("INSERT INTO history VALUES (?, ?, ?)", (seq, state, now))
+            if state in states.TERMINAL:
+                cancelled = state == states.CANCELLED
+                self._db.execute(
+                    "UPDATE operations SET done = ?, updated = ?, cancelled = ? WHERE job = ? AND kind = 'create'",
+                    (now + cleanup, now + cleanup, cancelled, seq),
+                )
+
+    def active(self) -> list[Job]:
+        """Read all jobs that have not ended and are not deleted."""
+        marks = ", ".join("?" * len(states.TERMINAL))
+        sql = f"SELECT * FROM jobs WHERE NOT deleted AND state NOT IN ({marks})"  # noqa: S608 - question marks only
+        return [_job(row) for row in self._db.execute(sql, tuple(states.TERMINAL))]
+
+    def delete_job(self, seq: int, operation_id: str) -> None:
+        """Take a job out of sight and end the delete operation that asked for it."""
+        now = self.clock.now()
+        with self._together():
+            self._db.execute("UPDATE jobs SET deleted = 1 WHERE seq = ?", (seq,))
+            self._db.execute("UPDATE operations SET done = ?, updated = ? WHERE id = ?", (now, now, operation_id))
+
+    def add_operation(self, seq: int, kind: str, operation_id: str) -> None:
+        """Enter an operation on a job that exists."""
+        self._add_operation(seq, kind, operation_id, self.clock.now())
+
+    def _add_operation(self, seq: int, kind: str, operation_id: str, now: int) -> None:
+        sql = "INSERT INTO operations (id, job, kind, created, updated) VALUES (?, ?, ?, ?, ?)"
+        self._db.execute(sql, (operation_id, seq, kind, now, now))
+
+    def operations(self, parent: Parent, job_id: str) -> list[Operation]:
+        """Read the operations of all jobs that had this id, newest first."""
+        sql = (
+            "SELECT o.* FROM operations o JOIN jobs j ON j.seq = o.job "
+            "WHERE j.number = ? AND j.location = ? AND j.id = ? AND NOT o.deleted ORDER BY o.created DESC"
+        )
+        rows = self._db.execute(sql, (parent.number, parent.location, job_id))
+        return [_operation(row) for row in rows]
+
+    def delete_operation(self, operation_id: str) -> None:
+        """Take an operation out of sight."""
+        self._db.execute("UPDATE operations SET deleted = 1 WHERE id = ?", (operation_id,))
+
+    def everything(self, number: str | None = None) -> list[dict[str, Any]]:
+        """Read the whole book in the order of creation, deleted jobs too, or the part of one project."""
+        histories: dict[int, list[dict[str, str]]] = {}
+        for row in self._db.execute("SELECT job, state, time FROM history ORDER BY job, time"):
+            histories.setdefault(row["job"], []).append({"state": row["state"], "time": timestamp(row["time"])})
+        rows: Iterable[sqlite3.Row] = self._db.execute("SELECT * FROM jobs ORDER BY seq")
+        return [_entry(_job(row), histories[row["seq"]]) for row in rows if number in (None, row["number"])]
+
+
+def _entry(job: Job, history: list[dict[str, str]]) -> dict[str, Any]:
+    return {
+        "name": job.name,
+        "id": job.id,
+        "displayName": job.body["displayName"],
+        "labels": job.body.get("labels", {}),
+        "state": job.state,
+        "createTime": timestamp(job.created),
+        "deleted": job.deleted,
+        "history": history,
+    }
+
+
+def _job(row: sqlite3.Row) -> Job:
+    return Job(
+        seq=row["seq"],
+        parent=Parent(row["number"], row["location"]),
+        id=row["id"],
+        body=json.loads(row["body"]),
+        content=row["content"],
+        state=row["state"],
+        status=json.loads(row["status"]) if row["status"] else None,
+        created=row["created"],
+        updated=row["updated"],
+        deleted=bool(row["deleted"]),
+    )
+
+
+def _operation(row: sqlite3.Row) -> Operation:
+    fields = {field: row[field] for field in ("id", "job", "kind", "created", "updated", "done")}
+    return Operation(**fields, cancelled=bool(row["cancelled"]))
