@@ -11,12 +11,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import nbformat
-
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import ComponentDiedError, LocalAirflow
 from demo.airflow_rest import Run
-from demo.cloud_storage import download, upload
 from demo.folders import fresh_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +62,7 @@ def _run(folder: Path, *, ui: bool) -> int:
     say = _stopwatch()
     with Emulator(data=folder / "cloud") as cloud:
         say("Vertex AI", f"the emulator answers at {cloud.url}")
-        upload(cloud.storage_url, BUCKET, NOTEBOOK, (EXAMPLES / NOTEBOOK).read_bytes())
+        cloud.upload(f"gs://{BUCKET}/{NOTEBOOK}", (EXAMPLES / NOTEBOOK).read_bytes())
         say("Cloud Storage", f"has gs://{BUCKET}/{NOTEBOOK}")
         say("Airflow", "starts: database, API server, scheduler, DAG processor, triggerer")
         environment = {**cloud.env, "NBJOBS_BUCKET": BUCKET, "NBJOBS_POLL_INTERVAL": "1"}
@@ -78,7 +75,7 @@ def _run(folder: Path, *, ui: bool) -> int:
             if states[-1] != "success":
                 print(airflow.rest.log(run, TASK), file=sys.stderr)
                 return 1
-            _show_result(airflow, run, cloud.storage_url, folder)
+            _show_result(airflow, run, cloud, folder)
             if ui:
                 _stay(airflow, run)
             say("Airflow", "stops")
@@ -111,15 +108,15 @@ def _follow(airflow: LocalAirflow, run: Run, say: Say) -> list[str]:
     return states
 
 
-def _show_result(airflow: LocalAirflow, run: Run, storage_url: str, folder: Path) -> None:
+def _show_result(airflow: LocalAirflow, run: Run, cloud: Emulator, folder: Path) -> None:
     result = airflow.rest.xcom(run, TASK)
     copy = folder / Path(NOTEBOOK).name
-    copy.write_bytes(download(storage_url, result["executed_notebook"]))
+    copy.write_bytes(cloud.download(result["executed_notebook"]))
     print(f"\nThe task's result (its XCom):\n{json.dumps(result, indent=2)}")
     print(f"\nThe executed notebook, {result['executed_notebook']}\nis copied to {copy}; it says:\n")
-    for cell in nbformat.read(copy, as_version=4).cells:
+    for cell in json.loads(copy.read_bytes())["cells"]:
         for output in cell.get("outputs", []):
-            print(output.get("text") or output.get("data", {}).get("text/plain", ""))
+            print("".join(output.get("text") or output.get("data", {}).get("text/plain", [])))
 
 
 def _stay(airflow: LocalAirflow, run: Run) -> None:

@@ -1,0 +1,68 @@
+"""Each example DAG, whole, through Airflow's own `dag.test()`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+DAGS = {"hello_notebook": 1, "mapped_notebooks": 3, "start_now_wait_later": 1}
+"""The examples, and how many jobs a run of each submits."""
+
+
+def parse(dag_id: str) -> Any:
+    """Read the DAG's file as Airflow does."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag
+    except ImportError:  # Airflow 3.1
+        from airflow.models.dagbag import DagBag
+
+    bag = DagBag(EXAMPLES / f"{dag_id}.py")
+    assert bag.import_errors == {}
+    return bag.dags[dag_id]
+
+
+def test_every_example_is_known_here() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(DAGS)
+
+
+@pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "not deferrable"])
+@pytest.mark.parametrize("dag_id", DAGS)
+def test_an_example_succeeds(dag_id: str, deferrable: bool, on_the_emulator: Emulator, airflow_database: None) -> None:
+    before = len(on_the_emulator.book())
+    dag = parse(dag_id)
+    for task in dag.tasks:
+        if task.is_mapped:
+            task.partial_kwargs["deferrable"] = deferrable
+        elif hasattr(task, "deferrable"):
+            task.deferrable = deferrable
+
+    run = dag.test()
+
+    assert run.state == "success"
+    jobs = on_the_emulator.book()[before:]
+    assert [job["state"] for job in jobs] == ["JOB_STATE_SUCCEEDED"] * DAGS[dag_id]
+
+
+def test_hello_notebook_leaves_a_table_and_a_plot(on_the_emulator: Emulator, airflow_database: None) -> None:
+    run = parse("hello_notebook").test()
+    (task,) = run.get_task_instances()
+    uri = task.xcom_pull(task_ids="wine_report")["executed_notebook"]
+    executed = nbformat.reads(on_the_emulator.download(uri), as_version=4)
+    kinds = {kind for cell in executed.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
+    assert {"text/html", "image/png"} <= kinds
+
+
+@pytest.mark.parametrize("path", sorted((EXAMPLES / "notebooks").iterdir()), ids=lambda path: path.stem)
+def test_an_example_notebook_is_valid_and_has_no_outputs(path: Path) -> None:
+    notebook = json.loads(path.read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    nbformat.validate(notebook)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert [(cell["outputs"], cell["execution_count"]) for cell in code] == [([], None)] * len(code)
