@@ -7,6 +7,7 @@ answers with the project's number.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
@@ -15,6 +16,7 @@ __all__ = [
     "JobName",
     "check_location",
     "check_project",
+    "job_name",
     "job_of_operation",
     "operation_parent",
     "parent",
@@ -106,6 +108,18 @@ class JobName:
     def __str__(self) -> str:
         """Return the whole name."""
         return f"{self.parent}/notebookExecutionJobs/{self.job_id}"
+
+
+def job_name(given: object, parent_name: Callable[[], str]) -> str:
+    """Return the whole name of the job that somebody names by it, by its bare id, or by a create task's output.
+
+    :param parent_name: returns ``projects/p/locations/l``; asked only for a bare id.
+    :raises InvalidNotebookJobError: when it is none of them.
+    """
+    name = given.get("name") if isinstance(given, Mapping) else given
+    if isinstance(name, str) and re.fullmatch(_ID, name):
+        name = f"{parent_name()}/notebookExecutionJobs/{name}"
+    return str(JobName.parse(name))
 
 
 def same_job(one: str, other: str) -> bool:

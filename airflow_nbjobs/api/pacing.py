@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-__all__ = ["BRISK", "PATIENT", "Patience", "backoff", "next_look"]
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+__all__ = ["BRISK", "ENDURING", "PATIENT", "Patience", "backoff", "next_look", "positive_seconds"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,9 @@ class Patience:
 
 PATIENT = Patience()
 """For a task that has nothing better to do than to succeed."""
+
+ENDURING = Patience(tries=30, seconds=900.0)
+"""For a task that waits for a job that goes on by itself: an outage of some minutes is no reason to fail."""
 
 BRISK = Patience(tries=2, seconds=1.5, timeout=1.5)
 """For a task that is about to be killed: Airflow allows it five seconds."""
@@ -56,3 +61,18 @@ def next_look(poll_interval: float, remaining: float | None, *, uniform: float |
     share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
     pause = poll_interval * (1.0 - 0.1 * share)
     return pause if remaining is None else max(0.0, min(pause, remaining))
+
+
+def positive_seconds(argument: str, value: object) -> float:
+    """Return a number of seconds given as a number or as its text.
+
+    :param argument: how the error names it.
+    :raises InvalidNotebookJobError: when it is none, or not above 0.
+    """
+    try:
+        seconds = float(value)  # type: ignore[arg-type]  # what is not a number raises
+    except (TypeError, ValueError):
+        seconds = float("nan")
+    if not 0 < seconds < float("inf"):
+        raise InvalidNotebookJobError(f"{argument}={value!r} is not a time: give seconds, more than 0.")
+    return seconds

@@ -1,0 +1,96 @@
+"""What passes between a task, its trigger, and the task that is resumed.
+
+Both sides may be of different versions of this package while it is upgraded, so names are kept, fields are only added,
+and ``v`` counts what cannot be understood by an older reader.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_nbjobs.api.job import NotebookExecutionJob
+from airflow_nbjobs.api.names import JobName
+from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
+from airflow_nbjobs.settle import describe
+
+__all__ = ["JOB_XCOM", "VERSION", "Event", "Outcome", "check_agreement"]
+
+VERSION = 1
+
+JOB_XCOM = "notebook_execution_job"
+"""Key of the XCom in which a task keeps the job it submitted: ``{"v", "name", "operation"}``."""
+
+Outcome = Literal["done", "timeout", "gone", "error"]
+"""
+Why a trigger ended: the job is over; the deadline is; the job cannot be found; the service could not be asked for so
+long that the trigger gave up.
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """A trigger's event: a hint to look, never a result.
+
+    :ivar state: the job's state as last seen, for people who read logs.
+    """
+
+    job_name: str
+    operation_name: str | None
+    outcome: str
+    state: str | None
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the event's JSON, under 1 KB."""
+        return {
+            "v": VERSION,
+            "job_name": self.job_name,
+            "operation_name": self.operation_name,
+            "outcome": self.outcome,
+            "state": self.state,
+        }
+
+    @classmethod
+    def from_payload(cls, payload: object, location: str | None = None) -> Event:
+        """Read an event.
+
+        :param location: the location that the task's jobs are in; an event about another one is refused.
+        :raises NbjobsError: when it is not one that this version understands.
+        """
+        if not isinstance(payload, Mapping) or payload.get("v") != VERSION:
+            raise NbjobsError(
+                f"The trigger's event {payload!r} is not understood: this version of airflow-nbjobs reads v={VERSION}. "
+                "Do the workers and the triggerer run the same version? The remote job is not touched."
+            )
+        name = JobName.parse(payload.get("job_name"))
+        if location is not None and name.location != location:
+            raise NbjobsError(f"The trigger's event is about {str(name)!r}, and the task's jobs are in {location!r}.")
+        operation, state = payload.get("operation_name"), payload.get("state")
+        return cls(
+            job_name=str(name),
+            operation_name=operation if isinstance(operation, str) else None,
+            outcome=str(payload.get("outcome")),
+            state=state if isinstance(state, str) else None,
+        )
+
+
+_DISAGREEMENTS = {
+    "gone": "the triggerer does not find it, and this worker does. Do both have the same NBJOBS_EMULATOR_HOST, "
+    "connection and network?",
+    "error": "the triggerer could not ask the service about it for too long; its log says why.",
+}
+
+
+def check_agreement(told: Event, job: NotebookExecutionJob) -> None:
+    """Check that a job which goes on can be waited for again.
+
+    :raises NotebookJobError: when the trigger could not see it; the job is not touched.
+    """
+    if job.job_state.is_terminal or told.outcome not in _DISAGREEMENTS:
+        return
+    raise NotebookJobError(
+        f"{describe(job)} is {job.job_state.word} and goes on, but {_DISAGREEMENTS[told.outcome]} The job: {job.name}",
+        job_name=told.job_name,
+        state=job.job_state.value,
+    )

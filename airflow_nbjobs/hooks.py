@@ -1,0 +1,293 @@
+"""The connection becomes a client: credentials, project and endpoint, for tasks and for the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
+from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
+from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
+from airflow.providers.google.common.hooks.base_google import GoogleBaseAsyncHook, GoogleBaseHook
+from google.auth.credentials import AnonymousCredentials
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.client import AsyncClient, Client, Conversation
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
+from airflow_nbjobs.api.names import JobName, operation_parent, parent
+from airflow_nbjobs.api.pacing import PATIENT, Patience
+
+__all__ = ["NotebookExecutionJobAsyncHook", "NotebookExecutionJobHook"]
+
+T = TypeVar("T")
+
+
+class NotebookExecutionJobHook(GoogleBaseHook):
+    """Notebook execution jobs of Vertex AI / Colab Enterprise, over REST.
+
+    With ``NBJOBS_EMULATOR_HOST`` set, everything goes to the emulator it names, without credentials, and a missing
+    connection is no error.
+
+    :param gcp_conn_id: the Google Cloud connection. Its key file, key, application default credentials, impersonation
+        chain and anonymous mode are the Google provider's.
+    :param impersonation_chain: service account to impersonate, or a chain of them, the last one being impersonated.
+    :param endpoint: address of the service instead of ``https://{location}-aiplatform.googleapis.com`` and of
+        ``[nbjobs] endpoint``. Unless it is ``https`` and either under ``googleapis.com`` or listed in
+        ``[nbjobs] allowed_endpoints``, no credentials are sent there.
+    """
+
+    def __init__(
+        self,
+        gcp_conn_id: str = "google_cloud_default",
+        impersonation_chain: str | Sequence[str] | None = None,
+        *,
+        endpoint: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, **kwargs)
+        self._endpoint = endpoint
+        self._clients: dict[str, Client] = {}
+
+    @classmethod
+    def get_connection(cls, conn_id: str) -> Connection:
+        """Look the connection up.
+
+        :raises AirflowNotFoundException: when there is none, and no emulator either.
+        """
+        try:
+            return super().get_connection(conn_id)
+        except AirflowNotFoundException:
+            if settings.emulator_address() is None:
+                raise
+            return Connection(conn_id=conn_id, conn_type=cls.conn_type)
+
+    def get_credentials_and_project_id(self) -> tuple[Any, str | None]:
+        """Return the connection's credentials and project; on an emulator, anonymous ones and a project in any case."""
+        if settings.emulator_address() is None:
+            return super().get_credentials_and_project_id()
+        anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
+        return anonymous, self._get_field("project") or settings.emulator_project()
+
+    def service_account_email(self) -> str | None:
+        """Return the account that the connection's credentials are of, or ``None`` when they are a person's."""
+        credentials, project = self.get_credentials_and_project_id()
+        if settings.emulator_address() is not None:
+            return f"emulator@{project}.iam.gserviceaccount.com"
+        email = getattr(credentials, "service_account_email", None)
+        if email == "default":  # a machine's own account is known to it once it has a token
+            from google.auth.transport.requests import Request
+
+            credentials.refresh(Request())
+            email = credentials.service_account_email
+        return email if isinstance(email, str) and "@" in email else None
+
+    def endpoint(self, location: str) -> Endpoint:
+        """Return where requests for a location go.
+
+        :raises InvalidNotebookJobError: when the location or a configured address is not well formed.
+        """
+        if emulator := settings.emulator_address():
+            Endpoint.of_location(location)  # a location is checked on an emulator as elsewhere
+            return Endpoint.of_emulator(emulator)
+        override = self._endpoint or settings.endpoint()
+        return Endpoint.of_location(location, override, settings.allowed_endpoints())
+
+    def new_client(self, location: str) -> Client:
+        """Return a client of its own, for whoever cannot share one: a signal handler may interrupt any request."""
+        endpoint = self.endpoint(location)
+        return Client(endpoint, self.get_credentials_and_project_id()[0] if endpoint.is_trusted else None)
+
+    def client(self, location: str) -> Client:
+        """Return the client for a location, made once."""
+        if location not in self._clients:
+            self._clients[location] = self.new_client(location)
+        return self._clients[location]
+
+    def close(self) -> None:
+        """Close the connections."""
+        while self._clients:
+            self._clients.popitem()[1].close()
+
+    def parent(self, location: str, project_id: str | None = None) -> str:
+        """Return ``projects/p/locations/l``, the project being the connection's unless given.
+
+        :raises InvalidNotebookJobError: when there is no project, or one of the two is not well formed.
+        """
+        return parent(project_id or self.project_id, location)
+
+    def create_job(
+        self, job: NotebookExecutionJob, *, location: str, project_id: str | None = None, job_id: str | None = None
+    ) -> Operation:
+        """Create a job; ``airflow_nbjobs.api.names.job_of_operation`` finds its name in the operation's.
+
+        It is sent again only when it is certain that it was not carried out.
+
+        :param job_id: the id that the job shall have; the service picks one unless given, which is the safe way.
+        :raises ApiError: when the service refuses, or its answer is lost.
+        """
+        return self.client(location).send(calls.create_job(self.parent(location, project_id), job, job_id))
+
+    def get_job(self, name: str, view: str | None = None) -> NotebookExecutionJob:
+        """Get a job by its whole name.
+
+        :param view: ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL`` for direct notebook content too.
+        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
+        """
+        return self.client(JobName.parse(name).location).send(calls.get_job(name, view))
+
+    def list_jobs(
+        self,
+        *,
+        location: str,
+        project_id: str | None = None,
+        filter: str | None = None,  # noqa: A002 - the API's own word
+        order_by: str | None = None,
+        page_size: int | None = None,
+        view: str | None = None,
+    ) -> Iterator[NotebookExecutionJob]:
+        """Return the jobs of a location, their pages asked for as they are needed.
+
+        :param filter: over ``notebookExecutionJob``, ``displayName`` and ``schedule``: ``displayName=~"report-.*"``.
+        :param order_by: ``display_name``, ``create_time`` or ``update_time``, with ``desc`` or without.
+        :param page_size: jobs a request, 1 to 100.
+        :raises ApiError: when the service refuses.
+        """
+        where = self.parent(location, project_id)
+        call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
+        return self.client(location).pages(call)
+
+    def delete_job(self, name: str) -> Operation:
+        """Begin to delete a job.
+
+        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
+        """
+        return self.client(JobName.parse(name).location).send(calls.delete_job(name))
+
+    def get_operation(self, name: str) -> Operation:
+        """Get a long-running operation by its whole name.
+
+        :raises ApiError: when the service refuses.
+        """
+        return self.client(operation_parent(name)[1]).send(calls.get_operation(name))
+
+    def list_operations(self, job_name: str) -> Iterator[Operation]:
+        """Return the operations of a job, their pages asked for as they are needed.
+
+        :raises ApiError: when the service refuses.
+        """
+        return self.client(JobName.parse(job_name).location).pages(calls.list_operations(job_name))
+
+    def cancel_operation(self, name: str) -> None:
+        """Ask the service to cancel an operation, best effort.
+
+        :raises ApiError: when the service refuses.
+        """
+        self.client(operation_parent(name)[1]).send(calls.cancel_operation(name))
+
+    def follow(self, location: str, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
+        """Hold a conversation of several calls with a location, and return what it returns."""
+        return self.client(location).follow(conversation, patience)
+
+
+class _ConnectedHook(NotebookExecutionJobHook):
+    """The hook over a connection that was already looked up, so that building it asks Airflow for nothing."""
+
+    def __init__(self, extras: dict[str, Any], **kwargs: Any) -> None:
+        self._found = SimpleNamespace(extra_dejson=extras)
+        super().__init__(**kwargs)
+
+    def get_connection(self, conn_id: str) -> Any:  # type: ignore[override]  # noqa: ARG002 - asked through `self`
+        return self._found
+
+
+class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
+    """:class:`NotebookExecutionJobHook` for an event loop, which it never blocks.
+
+    The connection is looked up asynchronously, and credentials are made and refreshed in threads that ask Airflow for
+    nothing. Close it when done.
+
+    :param gcp_conn_id: the Google Cloud connection.
+    :param impersonation_chain: as of the sync hook.
+    :param endpoint: as of the sync hook.
+    """
+
+    sync_hook_class = NotebookExecutionJobHook
+
+    def __init__(
+        self,
+        gcp_conn_id: str = "google_cloud_default",
+        impersonation_chain: str | Sequence[str] | None = None,
+        *,
+        endpoint: str | None = None,
+    ) -> None:
+        super().__init__(gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, endpoint=endpoint)
+        self._connected: NotebookExecutionJobHook | None = None
+        self._clients: dict[str, AsyncClient] = {}
+        self._connecting = asyncio.Lock()
+
+    async def get_sync_hook(self) -> NotebookExecutionJobHook:
+        """Return the sync hook, its connection looked up once."""
+        async with self._connecting:
+            if self._connected is None:
+                self._connected = _ConnectedHook(await self._extras(), **self._hook_kwargs)
+        return self._connected
+
+    async def _extras(self) -> dict[str, Any]:
+        try:
+            connection = await get_async_connection(self._hook_kwargs["gcp_conn_id"])
+        except AirflowNotFoundException:
+            if settings.emulator_address() is None:
+                raise
+            return {}
+        return await get_async_extra_dejson(connection)
+
+    async def client(self, location: str) -> AsyncClient:
+        """Return the client for a location, made once."""
+        hook = await self.get_sync_hook()
+        endpoint = hook.endpoint(location)
+        credentials = None
+        if endpoint.is_trusted and location not in self._clients:
+            credentials, _ = await asyncio.to_thread(hook.get_credentials_and_project_id)
+        return self._clients.setdefault(location, AsyncClient(endpoint, credentials))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        while self._clients:
+            await self._clients.popitem()[1].close()
+
+    async def get_job(
+        self, name: str, view: str | None = None, *, patience: Patience = PATIENT
+    ) -> NotebookExecutionJob:
+        """Get a job by its whole name.
+
+        :param patience: how long it is tried.
+        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
+        """
+        client = await self.client(JobName.parse(name).location)
+        return await client.send(calls.get_job(name, view), patience)
+
+    async def list_jobs(
+        self,
+        *,
+        location: str,
+        project_id: str | None = None,
+        filter: str | None = None,  # noqa: A002 - the API's own word
+        order_by: str | None = None,
+        page_size: int | None = None,
+        view: str | None = None,
+    ) -> AsyncIterator[NotebookExecutionJob]:
+        """Return the jobs of a location; arguments and errors as of the sync hook."""
+        hook = await self.get_sync_hook()
+        if project_id is None:
+            _, project_id = await asyncio.to_thread(hook.get_credentials_and_project_id)
+        where = hook.parent(location, project_id)
+        call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
+        async for job in (await self.client(location)).pages(call):
+            yield job
+
+    async def follow(self, location: str, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
+        """Hold a conversation of several calls with a location, and return what it returns."""
+        return await (await self.client(location)).follow(conversation, patience)

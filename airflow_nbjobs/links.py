@@ -1,0 +1,123 @@
+"""Links to Google's console, pushed as final addresses right after the job is submitted.
+
+So they work while the task runs, after it, and when it failed. Addresses that Google documents are marked so; the
+others are those that its own clients use, since the console documents no page for one execution.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import TaskInstanceKey
+
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = [
+    "LINKS",
+    "ExecutedNotebookLink",
+    "NotebookExecutionJobListLink",
+    "NotebookLogsLink",
+    "NotebookScheduleLink",
+    "publish",
+]
+
+
+_SCHEDULE = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/schedules/(?P<id>[A-Za-z0-9_-]+)")
+
+
+def _console(path: str, **query: str) -> str:
+    # The Google provider knows the same variable: consoles of other universes.
+    domain = os.environ.get("GOOGLE_CLOUD_HIGH_VALUE_COOKIE_DOMAIN") or "google.com"
+    return f"https://console.cloud.{domain}{path}?{urlencode(query, quote_via=quote)}"
+
+
+class _PublishedLink(BaseOperatorLink):
+    """A link whose address was pushed by the task."""
+
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's interface
+        """Return the address that the task pushed, or nothing."""
+        address = XCom.get_value(key=self.xcom_key, ti_key=ti_key)
+        return address if isinstance(address, str) else ""
+
+    def address(self, job: NotebookExecutionJob, project: str) -> str | None:
+        """Return the address for a job, or ``None`` when there is nothing to link to."""
+        raise NotImplementedError
+
+
+class NotebookExecutionJobListLink(_PublishedLink):
+    """The project's notebook executions. Documented by Google; the region is chosen on the page."""
+
+    name = "Notebook executions"
+    xcom_key = "_link_NotebookExecutionJobListLink"
+
+    def address(self, job: NotebookExecutionJob, project: str) -> str:  # noqa: ARG002 - one page for all jobs
+        """Return the address of the list."""
+        return _console("/vertex-ai/colab/execution-jobs", project=project)
+
+
+class NotebookScheduleLink(_PublishedLink):
+    """The schedule that the job belongs to: the page that Google's own SDK gives for a schedule of Vertex AI."""
+
+    name = "Notebook schedule"
+    xcom_key = "_link_NotebookScheduleLink"
+
+    def address(self, job: NotebookExecutionJob, project: str) -> str | None:
+        """Return the address of the schedule; ``None`` for a job without one."""
+        found = _SCHEDULE.fullmatch(job.schedule_resource_name or "")
+        if found is None:
+            return None
+        return _console(f"/vertex-ai/locations/{found['location']}/pipelines/schedules/{found['id']}", project=project)
+
+
+class ExecutedNotebookLink(_PublishedLink):
+    """The executed notebook in Cloud Storage, under the name that the service is seen to give it."""
+
+    name = "Executed notebook"
+    xcom_key = "_link_ExecutedNotebookLink"
+
+    def address(self, job: NotebookExecutionJob, project: str) -> str | None:
+        """Return the address of the object's page."""
+        from airflow_nbjobs.settle import executed_notebook
+
+        uri = executed_notebook(job)
+        if uri is None:
+            return None
+        return _console(
+            f"/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object", project=project
+        )
+
+
+class NotebookLogsLink(_PublishedLink):
+    """What Cloud Logging has on the job: the search that Google's own Jupyter scheduler links to."""
+
+    name = "Notebook logs"
+    xcom_key = "_link_NotebookLogsLink"
+
+    def address(self, job: NotebookExecutionJob, project: str) -> str | None:
+        """Return the address of the search."""
+        job_id = (job.name or "").rpartition("/")[2]
+        if not job_id:
+            return None
+        since = {"cursorTimestamp": job.create_time.isoformat()} if job.create_time else {}
+        return _console("/logs/query", query=f'SEARCH("{job_id}")', **since, project=project)
+
+
+LINKS: tuple[_PublishedLink, ...] = (
+    NotebookExecutionJobListLink(),
+    ExecutedNotebookLink(),
+    NotebookLogsLink(),
+    NotebookScheduleLink(),
+)
+
+
+def publish(ti: Any, job: NotebookExecutionJob, project: str) -> None:
+    """Push each link that the job has to its XCom, as the final address."""
+    for link in LINKS:
+        if address := link.address(job, project):
+            ti.xcom_push(key=link.xcom_key, value=address)

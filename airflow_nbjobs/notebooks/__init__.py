@@ -1,0 +1,1 @@
+"""The paper: ``.ipynb`` documents. Knows nothing of Airflow."""

@@ -1,0 +1,152 @@
+"""The operator that runs a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.owner import NotebookJobOwner
+from airflow_nbjobs.sources import InlineNotebook, Notebook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["CreateNotebookExecutionJobOperator"]
+
+
+class CreateNotebookExecutionJobOperator(NotebookJobOwner):
+    """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
+
+    Returns a dict: ``name`` and ``job_id`` of the job, its ``state``, and ``executed_notebook``, the ``gs://`` URI at
+    which the service writes the notebook with its outputs. Fields and rules of the job: REST reference of
+    ``projects.locations.notebookExecutionJobs``, v1. Where the job is and who
+    asks for it: :class:`~airflow_nbjobs.operators.operator.NotebookJobOperator`. How it is waited for and ended:
+    :class:`~airflow_nbjobs.operators.owner.NotebookJobOwner`.
+
+    :param notebook: what to run, told by its shape: ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a
+        pinned generation; ``projects/p/locations/l/repositories/r`` (Dataform), with ``@commit`` for a pinned commit;
+        another string is a path relative to the DAG file or its bundle, whose content is sent; a dict is the notebook
+        itself. The string is templated, content never is.
+    :param gcs_output_uri: ``gs://bucket`` or ``gs://bucket/folder``; the executed notebook is written to
+        ``{gcs_output_uri}/{job id}/`` (templated).
+    :param runtime_template: the notebook runtime template to run in, as a name or a bare id (templated). Either this
+        or ``custom_environment_spec``.
+    :param custom_environment_spec: machine, disk and network instead of a template, as the REST API spells them
+        (templated).
+    :param service_account: e-mail of the account that the notebook runs as (templated). Without this and
+        ``execution_user``, the connection's own service account.
+    :param execution_user: e-mail of the person that the notebook runs as; Colab runtimes only (templated).
+    :param display_name: the readable part of the job's display name, at most 128 characters; the DAG's and the task's
+        id by default (templated). A key is appended by which the task knows its job, and takes 17 of the 128.
+    :param labels: labels of the job (templated). Those that begin with ``nbjobs-`` are the provider's own.
+    :param sanitize_labels: make ``labels`` valid (lower case, other characters as ``_``, at most 64) instead of
+        failing on those that are not. Default ``False``.
+    :param kernel_name: Jupyter kernel to use; the service's choice by default (templated).
+    :param workbench_runtime: run in a Workbench environment, configured as the REST API spells it; ``{}`` for the
+        default image (templated).
+    :param kms_key_name: customer-managed key, ``projects/p/locations/l/keyRings/r/cryptoKeys/k`` (templated).
+    :param schedule_resource_name: schedule that the job shall be shown under (templated).
+    :param job_timeout: seconds, or a timedelta, after which the service ends the job. By default the task's
+        ``execution_timeout``, which bounds the waiting as well; without either, the service's 24 hours.
+    :param job_body: further fields of the resource that have no argument of their own, as the REST API spells them
+        (templated).
+    :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: a job with an id
+        of its own was seen to stay pending for good.
+    :param wait_for_completion: wait for the job to end. Default ``True``; with ``False`` the task succeeds when the job
+        is submitted.
+    :raises InvalidNotebookJobError: when the request is wrong in a way that can be known before it is sent.
+    :raises ApiError: when the service refuses; with the service's own words.
+    :raises NotebookJobError: when the job ends in any other state than SUCCEEDED, or not in time.
+    """
+
+    template_fields: Sequence[str] = (
+        *NotebookJobOperator.template_fields,
+        "notebook",
+        "gcs_output_uri",
+        "runtime_template",
+        "custom_environment_spec",
+        "service_account",
+        "execution_user",
+        "display_name",
+        "labels",
+        "kernel_name",
+        "workbench_runtime",
+        "kms_key_name",
+        "schedule_resource_name",
+        "job_timeout",
+        "job_body",
+        "job_id",
+    )
+    template_fields_renderers = {  # noqa: RUF012 - Airflow declares it so
+        "custom_environment_spec": "json",
+        "labels": "json",
+        "workbench_runtime": "json",
+        "job_body": "json",
+    }
+
+    def __init__(
+        self,
+        *,
+        notebook: str | Mapping[str, Any] | None = None,
+        gcs_output_uri: str | None = None,
+        runtime_template: str | None = None,
+        custom_environment_spec: Mapping[str, Any] | None = None,
+        service_account: str | None = None,
+        execution_user: str | None = None,
+        display_name: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        sanitize_labels: bool = False,
+        kernel_name: str | None = None,
+        workbench_runtime: Mapping[str, Any] | None = None,
+        kms_key_name: str | None = None,
+        schedule_resource_name: str | None = None,
+        job_timeout: float | timedelta | None = None,
+        job_body: Mapping[str, Any] | None = None,
+        job_id: str | None = None,
+        wait_for_completion: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.notebook = notebook
+        self.gcs_output_uri = gcs_output_uri
+        self.runtime_template = runtime_template
+        self.custom_environment_spec = custom_environment_spec
+        self.service_account = service_account
+        self.execution_user = execution_user
+        self.display_name = display_name
+        self.labels = labels
+        self.sanitize_labels = sanitize_labels
+        self.kernel_name = kernel_name
+        self.workbench_runtime = workbench_runtime
+        self.kms_key_name = kms_key_name
+        self.schedule_resource_name = schedule_resource_name
+        self.job_timeout = job_timeout
+        self.job_body = job_body
+        self.job_id = job_id
+        self.wait_for_completion = wait_for_completion
+
+    @property
+    def notebook(self) -> Notebook | None:
+        """The notebook; one that was given as a dict is wrapped, so that no template engine and no UI sees it."""
+        return self._notebook
+
+    @notebook.setter
+    def notebook(self, value: str | Mapping[str, Any] | InlineNotebook | None) -> None:
+        self._notebook = InlineNotebook(value) if isinstance(value, Mapping) else value
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Submit the job, publish its name and links, and wait for it or defer."""
+        from airflow_nbjobs.operators.request import build_job
+        from airflow_nbjobs.settle import result
+
+        self.check_waiting()
+        request = build_job(self, context)
+        operation = self.hook.create_job(
+            request, location=self.location or "", project_id=self.project_id, job_id=self.job_id
+        )
+        job = self.own(request, operation, context)
+        if not self.wait_for_completion:
+            return result(job)
+        return self.wait(job, context)

@@ -1,0 +1,59 @@
+"""What the operators share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseOperator
+
+from airflow_nbjobs.links import LINKS
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+
+__all__ = ["NotebookJobOperator"]
+
+# Nothing of `api`, `hooks` or `notebooks` is imported in this folder before a task runs: DAG files are parsed far more
+# often than notebooks are run, and pay for what they import.
+
+
+class NotebookJobOperator(BaseOperator):
+    """What the operators of this module share.
+
+    :param location: region of the jobs, such as ``us-central1`` (templated).
+    :param project_id: project of the jobs; the connection's unless given (templated).
+    :param gcp_conn_id: the Google Cloud connection (templated).
+    :param impersonation_chain: service account to impersonate, or a chain of them, the last one being impersonated
+        (templated).
+    """
+
+    template_fields: Sequence[str] = ("location", "project_id", "gcp_conn_id", "impersonation_chain")
+    operator_extra_links = LINKS
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        location: str | None = None,
+        project_id: str | None = None,
+        gcp_conn_id: str = "google_cloud_default",
+        impersonation_chain: str | Sequence[str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.location = location
+        self.project_id = project_id
+        self.gcp_conn_id = gcp_conn_id
+        self.impersonation_chain = impersonation_chain
+
+    @cached_property
+    def hook(self) -> NotebookExecutionJobHook:
+        """The hook over the operator's connection."""
+        from airflow_nbjobs.hooks import NotebookExecutionJobHook
+
+        return NotebookExecutionJobHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
+
+    def _parent(self) -> str:
+        return self.hook.parent(self.location or "", self.project_id)

@@ -1,0 +1,102 @@
+"""The operators that read: one job, or many."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
+from airflow_nbjobs.operators.operator import NotebookJobOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["GetNotebookExecutionJobOperator", "ListNotebookExecutionJobsOperator"]
+
+
+class GetNotebookExecutionJobOperator(NotebookJobOperator):
+    """Get a notebook execution job.
+
+    Returns the resource as the REST API spells it, without direct notebook content.
+
+    :param job_name: whole name of the job, its bare id (then with ``location``), or the output of a create task
+        (templated).
+    :raises NotFoundError: when there is no such job.
+    :raises ApiError: when the service refuses; with the service's own words.
+    """
+
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "job_name")
+
+    def __init__(self, *, job_name: str | Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.job_name = job_name
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Get the job, and publish its links."""
+        from airflow_nbjobs.api.names import JobName, job_name
+
+        job = self.hook.get_job(job_name(self.job_name, self._parent))
+        publish(context["ti"], job, self.project_id or JobName.parse(job.name).project)
+        return {key: value for key, value in job.to_wire().items() if key != "directNotebookSource"}
+
+
+class ListNotebookExecutionJobsOperator(NotebookJobOperator):
+    """List the notebook execution jobs of a location.
+
+    Returns a list of dicts: those of the create operator, and ``display_name``, ``create_time`` and ``update_time``.
+
+    :param filter: over ``notebookExecutionJob`` (the id), ``displayName`` and ``schedule``, with ``=``, ``!=`` and
+        ``=~``, such as ``displayName=~"report-.*"``; labels and states cannot be filtered by (templated).
+    :param order_by: ``display_name``, ``create_time`` or ``update_time``, with ``desc`` or without. Default
+        ``"create_time desc"``: the newest first (templated).
+    :param limit: how many at most. Default 100, since they all go into one XCom; ``None`` for all.
+    :raises ApiError: when the service refuses; with the service's own words.
+    """
+
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
+    operator_extra_links = (NotebookExecutionJobListLink(),)
+
+    def __init__(
+        self,
+        *,
+        filter: str | None = None,  # noqa: A002 - the API's own word
+        order_by: str | None = "create_time desc",
+        limit: int | None = 100,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filter = filter
+        self.order_by = order_by
+        self.limit = limit
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """List the jobs, and publish the link to their page."""
+        from airflow_nbjobs.api.calls import PAGE_LIMIT
+        from airflow_nbjobs.api.job import NotebookExecutionJob
+        from airflow_nbjobs.api.names import JobName
+        from airflow_nbjobs.exceptions import InvalidNotebookJobError
+        from airflow_nbjobs.settle import result
+
+        if self.limit is not None and self.limit < 1:
+            raise InvalidNotebookJobError(
+                f"limit={self.limit!r} is no number of jobs: give 1 or more, or None for all."
+            )
+        where = self._parent()
+        jobs = self.hook.list_jobs(
+            location=self.location or "",
+            project_id=self.project_id,
+            filter=self.filter,
+            order_by=self.order_by,
+            page_size=min(self.limit or PAGE_LIMIT, PAGE_LIMIT),
+        )
+        publish(context["ti"], NotebookExecutionJob(), JobName.parse(f"{where}/notebookExecutionJobs/0").project)
+        return [
+            {
+                **result(job),
+                "display_name": job.display_name,
+                "create_time": job.create_time.isoformat() if job.create_time else None,
+                "update_time": job.update_time.isoformat() if job.update_time else None,
+            }
+            for job in islice(jobs, self.limit)
+        ]

@@ -1,0 +1,127 @@
+"""An operator's rendered arguments become one frozen job, checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.api.checks import check, valid_labels
+from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
+from airflow_nbjobs.api.names import template_name
+from airflow_nbjobs.api.pacing import positive_seconds
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.sources import source_fields
+from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_nbjobs.operators.create import CreateNotebookExecutionJobOperator
+
+__all__ = ["build_job"]
+
+
+def build_job(operator: CreateNotebookExecutionJobOperator, context: Context) -> NotebookExecutionJob:
+    """Return the job that a create operator asks for, ready to be sent.
+
+    :raises InvalidNotebookJobError: naming each argument that is wrong, its value and the remedy.
+    """
+    asked = _asked(operator, _folders(context))
+    task = _identity(context)
+    job = identify(asked, task, request_hash(asked))
+    if job.service_account is None and job.execution_user is None:
+        job = _as_connection(job, operator)
+    return check(job)
+
+
+def _asked(operator: CreateNotebookExecutionJobOperator, folders: Iterable[Path]) -> NotebookExecutionJob:
+    """Return what the user asked for, without any name of ours."""
+    project, location = operator.hook.parent(operator.location or "", operator.project_id).split("/")[1::2]
+    template = operator.runtime_template
+    key = operator.kms_key_name
+    labels = operator.labels or {}
+    return NotebookExecutionJob(
+        wire=_body(operator.job_body),
+        display_name=operator.display_name,
+        **source_fields(operator.notebook, folders),  # type: ignore[arg-type]  # one field, of the type its name says
+        notebook_runtime_template_resource_name=template and template_name(template, project, location),
+        custom_environment_spec=operator.custom_environment_spec,
+        gcs_output_uri=operator.gcs_output_uri,
+        service_account=operator.service_account,
+        execution_user=operator.execution_user,
+        kernel_name=operator.kernel_name,
+        workbench_runtime=operator.workbench_runtime,
+        execution_timeout=_timeout(operator),
+        labels=valid_labels(labels) if operator.sanitize_labels else _text_labels(labels),
+        encryption_spec=EncryptionSpec(kms_key_name=key) if key else None,
+        schedule_resource_name=operator.schedule_resource_name,
+    )
+
+
+def _body(body: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the fields that have no argument of their own."""
+    if body is None:
+        return {}
+    if not isinstance(body, Mapping):
+        raise InvalidNotebookJobError(f"job_body={body!r} is not a dict in the REST API's spelling.")
+    known = {field.metadata["key"]: field.name for field in fields(NotebookExecutionJob) if "key" in field.metadata}
+    if taken := sorted(known.keys() & body.keys()):
+        raise InvalidNotebookJobError(
+            f"job_body has {taken}, which are arguments of their own or the service's to write: use the arguments."
+        )
+    return dict(body)
+
+
+def _text_labels(labels: Mapping[str, Any]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not isinstance(key, str) or not isinstance(value, str):
+            raise InvalidNotebookJobError(
+                f"The label {key!r}={value!r} is not text: write it as a string, or set sanitize_labels=True."
+            )
+    return dict(labels)
+
+
+def _timeout(operator: CreateNotebookExecutionJobOperator) -> timedelta | None:
+    """Return the remote bound: ``job_timeout``, else Airflow's own ``execution_timeout``."""
+    given = operator.job_timeout
+    if given is None:
+        return operator.execution_timeout
+    if isinstance(given, timedelta):
+        return given
+    return timedelta(seconds=positive_seconds("job_timeout", given))
+
+
+def _folders(context: Context) -> list[Path]:
+    """Return where a local notebook may lie: beside the DAG file, and in its bundle."""
+    folders = []
+    if file := context["dag"].fileloc:
+        folders.append(Path(file).parent)
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    if bundle is not None:
+        folders.append(Path(bundle.path))
+    return folders
+
+
+def _identity(context: Context) -> TaskIdentity:
+    ti = context["ti"]
+    return TaskIdentity(
+        deployment=settings.deployment(),
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+    )
+
+
+def _as_connection(job: NotebookExecutionJob, operator: CreateNotebookExecutionJobOperator) -> NotebookExecutionJob:
+    """Return the job run as the connection's own service account."""
+    email = operator.hook.service_account_email()
+    if email is None:
+        return job
+    operator.log.info("No identity was given: the notebook runs as the connection's own %s.", email)
+    return replace(job, service_account=email)

@@ -1,0 +1,77 @@
+"""What Airflow is told about this provider."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_nbjobs import __version__
+
+__all__ = ["get_provider_info"]
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Return the provider's metadata, in the shape of Airflow's ``provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-nbjobs",
+        "name": "Notebook execution jobs",
+        "description": "Run notebooks on Vertex AI / Colab Enterprise as tasks.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": "Vertex AI notebook execution jobs",
+                "external-doc-url": "https://cloud.google.com/colab/docs/schedule-notebook-run",
+                "tags": ["gcp"],
+            }
+        ],
+        "hooks": [_of("hooks")],
+        "operators": [_of("operators")],
+        "sensors": [_of("sensors")],
+        "triggers": [_of("triggers")],
+        "extra-links": [
+            "airflow_nbjobs.links.NotebookExecutionJobListLink",
+            "airflow_nbjobs.links.NotebookScheduleLink",
+            "airflow_nbjobs.links.ExecutedNotebookLink",
+            "airflow_nbjobs.links.NotebookLogsLink",
+        ],
+        "config": {"nbjobs": {"description": "Notebook execution jobs on Vertex AI.", "options": _OPTIONS}},
+    }
+
+
+def _of(room: str) -> dict[str, Any]:
+    return {
+        "integration-name": "Vertex AI notebook execution jobs",
+        "python-modules": [f"airflow_nbjobs.{room}"],
+    }
+
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "deployment": {
+        "description": (
+            "What tells this Airflow from others that use the same Google Cloud project. "
+            "[api] base_url when it is not set."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "team-a-production",
+        "default": None,
+    },
+    "endpoint": {
+        "description": (
+            "Address of the service instead of https://{location}-aiplatform.googleapis.com, as for Private Service "
+            "Connect; {location} in it is replaced."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "https://{location}-aiplatform-myendpoint.p.googleapis.com",
+        "default": None,
+    },
+    "allowed_endpoints": {
+        "description": (
+            "Addresses outside googleapis.com, separated by commas, that real credentials may be sent to; https only."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "https://vertex.internal.example.com",
+        "default": None,
+    },
+}

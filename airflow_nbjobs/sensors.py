@@ -1,0 +1,146 @@
+"""The sensor that waits for a notebook execution job that somebody else made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+
+from airflow_nbjobs.links import publish
+from airflow_nbjobs.operators.operator import NotebookJobOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.deferral import Event
+
+__all__ = ["NotebookExecutionJobSensor"]
+
+# The trigger looks at its own deadline; Airflow's deferral timeout is the net below it, for a triggerer that is gone.
+_NET = timedelta(minutes=2)
+
+
+class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
+    """Wait until a notebook execution job has SUCCEEDED. It never ends a job.
+
+    Poking, rescheduled and deferred it comes to the same end. A job that ends in another state fails the task without
+    retries, since no retry changes it; with ``soft_fail`` or ``never_fail`` the task is skipped. Returns the dict of
+    the create operator.
+
+    :param job_name: whole name of the job, its bare id (then with ``location``), or the output of a create task
+        (templated).
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :param poke_interval: seconds between two looks, in each mode. Default 30.
+    :raises AirflowFailException: when the job ends in any other state than SUCCEEDED.
+    :raises AirflowSensorTimeout: when it does not end within ``timeout`` seconds.
+    :raises NotFoundError: when there is no such job.
+    """
+
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "job_name")
+
+    def __init__(
+        self,
+        *,
+        job_name: str | Mapping[str, Any],
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poke_interval: float = 30,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(poke_interval=poke_interval, **kwargs)
+        self.job_name = job_name
+        self.deferrable = deferrable
+        self._has_links = False
+
+    def execute(self, context: Context) -> Any:
+        """Look at the job, and wait for it here, by rescheduling, or in the triggerer."""
+        if not self.deferrable:
+            return super().execute(context)
+        return self._look_or_defer(context)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """Look at the job once."""
+        job = self._look(context)
+        if not job.job_state.is_terminal:
+            return PokeReturnValue(is_done=False)
+        return PokeReturnValue(is_done=True, xcom_value=self._judge(job))
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
+        """Resume: look at the job, whatever the event says of it."""
+        from airflow_nbjobs.deferral import Event
+
+        return self._look_or_defer(context, Event.from_payload(event))
+
+    def _look_or_defer(self, context: Context, told: Event | None = None) -> Any:
+        """Settle a job that is over, and defer for one that is not, as the poking modes treat errors and flags."""
+        from airflow_nbjobs.deferral import check_agreement
+        from airflow_nbjobs.exceptions import NbjobsError
+
+        try:
+            job = self._look(context)
+            if told is not None:
+                check_agreement(told, job)
+        except NbjobsError as error:
+            if self.never_fail:
+                raise AirflowSkipException(f"Skipping due to never_fail: {error}") from error
+            if not self.silent_fail:
+                raise
+            self.log.exception("The look failed, and silent_fail is set.")
+        else:
+            if job.job_state.is_terminal:
+                return self._judge(job)
+        return self._defer(context)
+
+    def _look(self, context: Context) -> NotebookExecutionJob:
+        from airflow_nbjobs.api.names import JobName
+
+        job = self.hook.get_job(self._name())
+        if not self._has_links:
+            publish(context["ti"], job, self.project_id or JobName.parse(job.name).project)
+            self._has_links = True
+        return job
+
+    def _name(self) -> str:
+        from airflow_nbjobs.api.names import job_name
+
+        return job_name(self.job_name, self._parent)
+
+    def _judge(self, job: NotebookExecutionJob) -> dict[str, Any]:
+        """Settle a job that is over; the flags are looked at here, since Airflow's base does not in each mode."""
+        from airflow_nbjobs.exceptions import NotebookJobFailedError
+        from airflow_nbjobs.settle import settle
+
+        try:
+            return settle(job)
+        except NotebookJobFailedError as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from error
+            raise AirflowFailException(str(error)) from error
+
+    def _defer(self, context: Context) -> NoReturn:
+        from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+
+        deadline = context["ti"].start_date + timedelta(seconds=self.timeout)
+        remaining = deadline - datetime.now(UTC)
+        if remaining <= timedelta(0):
+            message = f"The notebook job {self._name()} was not over within timeout={self.timeout:g} seconds."
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(message)
+            raise AirflowSensorTimeout(message)
+        trigger = NotebookExecutionJobTrigger(
+            job_name=self._name(),
+            deadline=deadline.isoformat(),
+            gcp_conn_id=self.gcp_conn_id,
+            impersonation_chain=self.impersonation_chain,
+            poll_interval=float(self.poke_interval),
+        )
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=remaining + _NET)

@@ -1,0 +1,90 @@
+"""What a job that is over means for its task: a result, or an error that says what happened and where to look.
+
+Every way to wait ends here: synchronous, deferred, resumed, sensor.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.exceptions import NotebookJobFailedError
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = ["describe", "executed_notebook", "result", "settle"]
+
+
+def settle(job: NotebookExecutionJob) -> dict[str, Any]:
+    """Return the result of a job that SUCCEEDED.
+
+    :raises NotebookJobFailedError: for a job in any other state: ``SUCCEEDED`` alone is success.
+    """
+    if job.job_state.is_success:
+        return result(job)
+    raise NotebookJobFailedError(_failure(job), job_name=job.name or "", state=job.job_state.value)
+
+
+def result(job: NotebookExecutionJob) -> dict[str, Any]:
+    """Return what a task passes on about a job: ``v``, ``name``, ``job_id``, ``state`` and ``executed_notebook``.
+
+    ``executed_notebook`` is the ``gs://`` URI at which the service writes it, or ``None`` where that is not known.
+    """
+    return {
+        "v": 1,
+        "name": job.name,
+        "job_id": (job.name or "").rpartition("/")[2],
+        "state": job.job_state.value,
+        "executed_notebook": executed_notebook(job),
+    }
+
+
+def executed_notebook(job: NotebookExecutionJob) -> str | None:
+    """Return where the service writes the executed notebook: ``{gcsOutputUri}/{job id}/{file}``.
+
+    The file is called like the object that the notebook was read from, and ``content.ipynb`` without one. That is not
+    documented; Google's own Jupyter scheduler and dbt adapter rely on it.
+    """
+    if not job.gcs_output_uri or not job.name:
+        return None
+    source = job.gcs_notebook_source.uri if job.gcs_notebook_source else None
+    file = source.rpartition("/")[2] if source else "content.ipynb"
+    return f"{job.gcs_output_uri.rstrip('/')}/{job.name.rpartition('/')[2]}/{file}"
+
+
+def describe(job: NotebookExecutionJob) -> str:
+    """Return the job as messages name it: by its display name and its id."""
+    return f"Notebook job {job.display_name!r} ({(job.name or '').rpartition('/')[2]})"
+
+
+def _failure(job: NotebookExecutionJob) -> str:
+    reason = _plain((job.status.message if job.status else None) or "the service gives no reason")
+    where = executed_notebook(job)
+    return (
+        f"{describe(job)} {job.job_state.word}{_duration(job)}: {reason.rstrip('. ')}. "
+        + (f"If cells ran, the executed notebook is {where}. " if where else "")
+        + f"The job: {job.name}"
+    )
+
+
+def _duration(job: NotebookExecutionJob) -> str:
+    # The resource has no start and end: its last update is the nearest to an end that there is.
+    if job.create_time is None or job.update_time is None:
+        return ""
+    seconds = max(timedelta(0), job.update_time - job.create_time) // timedelta(seconds=1)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]
+    shown = [f"{amount} {unit}" for amount, unit in parts if amount] or ["0 s"]
+    return f" after {' '.join(shown)}"
+
+
+# The service's words were seen with markup in them. Only known tags go: "<module>" in a traceback is none.
+_MARKUP = re.compile(r"</?(?:a|b|br|code|em|i|li|ol|p|pre|span|strong|ul)(?:\s[^<>]*)?/?>", re.IGNORECASE)
+
+
+def _plain(message: str) -> str:
+    return " ".join(html.unescape(_MARKUP.sub(" ", message)).split())

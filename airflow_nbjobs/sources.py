@@ -1,0 +1,101 @@
+"""Where a notebook comes from, told by the shape of what the user gave: exactly one source, by construction.
+
+- ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a pinned generation
+- ``projects/p/locations/l/repositories/r``, with ``@commit`` for a pinned commit
+- another string: a local path, relative to the DAG file or to its bundle; its content is sent
+- a dict: the notebook itself
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.wire import Message
+
+__all__ = ["InlineNotebook", "Notebook", "source_fields"]
+
+
+class InlineNotebook:
+    """A notebook given as a dict.
+
+    Its content is code with braces of its own: it is never templated, and shows in Airflow's UI and in the serialised
+    DAG as its hash alone.
+
+    :ivar content: nbformat JSON.
+    """
+
+    def __init__(self, content: Mapping[str, Any]) -> None:
+        self.content = content
+
+    def __str__(self) -> str:
+        """Return what is shown instead of the content; stable for the same content."""
+        text = json.dumps(self.content, sort_keys=True, default=str)
+        return f"inline notebook (sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
+
+    __repr__ = __str__
+
+    def serialize(self) -> str:
+        """Return what Airflow stores of it with the DAG and with the rendered fields."""
+        return str(self)
+
+
+Notebook = str | InlineNotebook
+
+
+def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> dict[str, Message]:
+    """Return the one source field of a ``NotebookExecutionJob`` that a notebook is.
+
+    :param folders: where a local path may lie: the DAG file's folder and the bundle's.
+    :raises InvalidNotebookJobError: when there is no notebook there, or something else.
+    """
+    from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
+    from airflow_nbjobs.notebooks.document import encode, read_file
+
+    if isinstance(notebook, InlineNotebook):
+        content = encode(notebook.content, "The notebook given as a dict")
+        return {"direct_notebook_source": DirectNotebookSource(content=content)}
+    if not isinstance(notebook, str) or not notebook.strip():
+        raise InvalidNotebookJobError(
+            f"notebook={notebook!r} is no notebook: give 'gs://bucket/notebook.ipynb', a Dataform repository, a path "
+            "relative to the DAG file, or the notebook's JSON as a dict."
+        )
+    if notebook.startswith("gs://"):
+        # As in gsutil, only digits after the last "#" are a generation: an object's name may hold a "#".
+        pinned = re.fullmatch(r"(.+)#([0-9]+)", notebook, re.DOTALL)
+        uri, generation = pinned.groups() if pinned else (notebook, None)
+        return {"gcs_notebook_source": GcsNotebookSource(uri=uri, generation=generation)}
+    if notebook.startswith("projects/") and "/repositories/" in notebook:
+        repository, _, commit = notebook.partition("@")
+        source = DataformRepositorySource(dataform_repository_resource_name=repository, commit_sha=commit or None)
+        return {"dataform_repository_source": source}
+    if "://" in notebook:
+        scheme = notebook.partition("://")[0]
+        raise InvalidNotebookJobError(
+            f"notebook={notebook!r} is at {scheme}://, where the service does not read: give a gs:// URI or a path."
+        )
+    return {"direct_notebook_source": DirectNotebookSource(content=read_file(_find(notebook, folders)))}
+
+
+def _find(path: str, folders: Iterable[Path]) -> Path:
+    """Find a file inside the folders, links followed: a DAG must not send files of the worker's."""
+    roots = list(dict.fromkeys(folder.resolve() for folder in folders))
+    looked = [root / path for root in roots]
+    for candidate in looked:
+        found = candidate.resolve()
+        if not found.is_file():
+            continue
+        if any(found.is_relative_to(root) for root in roots):
+            return found
+        raise InvalidNotebookJobError(
+            f"notebook={path!r} leads to {str(found)!r}, outside the DAG's folder and bundle: keep it inside them."
+        )
+    places = " and ".join(repr(str(place)) for place in looked) or "no folder at all"
+    raise InvalidNotebookJobError(f"notebook={path!r} is not there: looked for {places}.")

@@ -1,0 +1,94 @@
+"""What makes a job recognisable as one task's: its display name, and the labels that are reserved for it.
+
+The display name ends in a key that is the same for each try of a task, and nobody else's. It is the one thing about a
+job that a list can be filtered by. The labels tell its tries and requests apart. All of it is part of what running
+deferrals and later versions rely on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = ["RESERVED_LABELS", "TaskIdentity", "identify", "request_hash"]
+
+RESERVED_LABELS = frozenset({"nbjobs-v", "nbjobs-deployment", "nbjobs-try", "nbjobs-request", "nbjobs-submit"})
+
+_KEY_LENGTH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskIdentity:
+    """One task instance of one Airflow.
+
+    :ivar deployment: what tells this Airflow from others in the same project.
+    :ivar map_index: -1 for a task that is not mapped.
+    :ivar try_number: counts from 1 and never falls, over retries and clears.
+    """
+
+    deployment: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits: the same for each try of this task instance, and for no other one."""
+        parts = [self.deployment, self.dag_id, self.run_id, self.task_id, self.map_index]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_LENGTH]
+
+
+def request_hash(job: NotebookExecutionJob) -> str:
+    """Return 32 hexadecimal digits for what the user asked for; call it before :func:`identify` adds our own names."""
+    return hashlib.sha256(json.dumps(job.to_request(), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def identify(job: NotebookExecutionJob, task: TaskIdentity, request: str) -> NotebookExecutionJob:
+    """Return the job with the task's display name and labels.
+
+    The display name is ``{readable}-{key}``: the user's own name, or the DAG's and the task's, shortened to what the
+    limit of 128 leaves.
+
+    :param request: :func:`request_hash` of what the user asked for.
+    :raises InvalidNotebookJobError: when the user's name is over the limit, or a label is one of the reserved.
+    """
+    from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT
+
+    if job.display_name is not None and not 0 < len(job.display_name) <= DISPLAY_NAME_LIMIT:
+        raise InvalidNotebookJobError(
+            f"display_name={job.display_name!r} has {len(job.display_name)} characters: give 1 to {DISPLAY_NAME_LIMIT}."
+        )
+    readable = job.display_name or f"{task.dag_id}.{task.task_id}"
+    return replace(
+        job,
+        display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
+        labels={**_own_labels(job.labels), **_labels(task, request)},
+    )
+
+
+def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    taken = sorted(RESERVED_LABELS & labels.keys())
+    if taken:
+        raise InvalidNotebookJobError(f"The labels {taken} are reserved by this provider: use other keys.")
+    return labels
+
+
+def _labels(task: TaskIdentity, request: str) -> dict[str, str]:
+    return {
+        "nbjobs-v": "1",
+        "nbjobs-deployment": hashlib.sha256(task.deployment.encode()).hexdigest()[:32],
+        "nbjobs-try": str(task.try_number),
+        "nbjobs-request": request,
+        "nbjobs-submit": uuid.uuid4().hex,
+    }

@@ -1,0 +1,174 @@
+"""The trigger that waits for a notebook execution job in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, ClassVar
+
+from airflow.providers.common.compat.sdk import XCom
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_nbjobs.api.ending import check_kill_policy, end_job
+from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
+from airflow_nbjobs.api.names import JobName, same_job
+from airflow_nbjobs.api.pacing import ENDURING, Patience
+from airflow_nbjobs.api.waiting import wait_for_job
+from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
+from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+
+__all__ = ["NotebookExecutionJobTrigger"]
+
+# Airflow 3.3 calls a trigger's on_kill(). Before it, a trigger that a person ends is cancelled like any other, and has
+# to find out by itself. To go with the last supported version below 3.3.
+_AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+
+class NotebookExecutionJobTrigger(BaseTrigger):
+    """Waits until a job is over, or its time is, and yields one event: a hint to look at the job.
+
+    All arguments are JSON, and all but the name have defaults: a deferral survives an upgrade of the package.
+
+    :param job_name: whole name of the job.
+    :param operation_name: its create operation, which is what cancelling needs.
+    :param created_at: when the job was made, ISO 8601.
+    :param deadline: when to stop waiting, ISO 8601 with a time zone. No deadline without it.
+    :param kill: what becomes of the job when a person ends the deferred task: ``cancel``, ``delete`` or ``leave``.
+    :param gcp_conn_id: the Google Cloud connection.
+    :param impersonation_chain: service account to impersonate, or a chain of them.
+    :param poll_interval: seconds between two looks.
+    :param v: version of these arguments.
+    """
+
+    # A task that is not referred to may be collected while it still ends a job.
+    _ending: ClassVar[set[asyncio.Task[None]]] = set()
+
+    def __init__(
+        self,
+        job_name: str,
+        operation_name: str | None = None,
+        created_at: str | None = None,
+        deadline: str | None = None,
+        kill: str = "leave",
+        gcp_conn_id: str = "google_cloud_default",
+        impersonation_chain: str | Sequence[str] | None = None,
+        poll_interval: float = 30,
+        v: int = VERSION,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
+        self.job_name = job_name
+        self.operation_name = operation_name
+        self.created_at = created_at
+        self.deadline = deadline
+        self.kill = kill
+        self.gcp_conn_id = gcp_conn_id
+        self.impersonation_chain = impersonation_chain
+        self.poll_interval = poll_interval
+        self.v = v
+        self._has_ended = False
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what Airflow stores of the trigger."""
+        names = "job_name operation_name created_at deadline kill gcp_conn_id impersonation_chain poll_interval v"
+        return (
+            "airflow_nbjobs.triggers.NotebookExecutionJobTrigger",
+            {name: getattr(self, name) for name in names.split()},
+        )
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait for the job, and yield the event."""
+        try:
+            event = await self._wait()
+            self._has_ended = True  # from here on there is nothing left to end
+            yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # as above
+        except asyncio.CancelledError:
+            if not _AIRFLOW_CALLS_ON_KILL:
+                await self._end_shielded()
+            raise
+
+    async def _wait(self) -> Event:
+        hook = self._hook()
+        deadline = datetime.fromisoformat(self.deadline) if self.deadline else None
+        seen = NotebookExecutionJob(name=self.job_name)
+        waiting = wait_for_job(seen, self.poll_interval, deadline=deadline, changed=self._log_change)
+        try:
+            seen = await hook.follow(JobName.parse(self.job_name).location, waiting, ENDURING)
+        except NotFoundError as error:
+            self.log.error("%s cannot be found any more: %s", self.job_name, error)
+            return self._event("gone", seen)
+        except (ApiError, CredentialsError) as error:
+            self.log.error("The service could not be asked about %s: %s", self.job_name, error)
+            return self._event("error", seen)
+        finally:
+            await hook.close()
+        return self._event("done" if seen.job_state.is_terminal else "timeout", seen)
+
+    def _event(self, outcome: Outcome, seen: NotebookExecutionJob) -> Event:
+        state = None if seen.job_state is JobState.UNSPECIFIED else seen.job_state.value
+        return Event(job_name=self.job_name, operation_name=self.operation_name, outcome=outcome, state=state)
+
+    def _log_change(self, job: NotebookExecutionJob) -> None:
+        self.log.info("Notebook job %s is %s.", job.name, job.job_state.word)
+
+    def _hook(self) -> NotebookExecutionJobAsyncHook:
+        return NotebookExecutionJobAsyncHook(self.gcp_conn_id, self.impersonation_chain)
+
+    async def on_kill(self) -> None:
+        """End the job by the kill policy: Airflow 3.3 and later call this when a person ends the deferred task."""
+        await self._end_shielded()
+
+    async def _end_shielded(self) -> None:
+        # Airflow cancels this again after about a second (measured on 3.3.2): the work goes on in a task of its own.
+        ending = asyncio.get_running_loop().create_task(self._end_if_unwanted())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)
+        await asyncio.shield(ending)
+
+    async def _end_if_unwanted(self) -> None:
+        policy = check_kill_policy(self.kill)
+        if policy == "leave" or self._has_ended:
+            return
+        if not await self._is_unwanted():
+            self.log.info("The task still waits for %s: it goes on.", self.job_name)
+            return
+        hook = self._hook()
+        try:
+            ending = end_job(self.job_name, self.operation_name, policy)
+            said = await hook.follow(JobName.parse(self.job_name).location, ending, Patience(tries=4, seconds=20.0))
+            self.log.info("The task was ended: %s %s.", self.job_name, said)
+        except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
+            self.log.error("The task was ended, and %s could not be, and may still run: %s", self.job_name, error)
+        finally:
+            await hook.close()
+
+    async def _is_unwanted(self) -> bool:
+        """Tell whether the task is really no longer this deferral's.
+
+        A triggerer that was stalled and wakes up is told that all its triggers were ended by a person, though another
+        triggerer has taken them over (measured on Airflow 3.3.2): then the task is still deferred, with this job.
+        """
+        ti: Any = self.task_instance
+        if await self._task_state() != "deferred":
+            return True
+        submitted = await sync_to_async(XCom.get_one)(
+            key=JOB_XCOM, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
+        )
+        name = submitted.get("name") if isinstance(submitted, dict) else None
+        with contextlib.suppress(InvalidNotebookJobError):
+            return name is not None and not same_job(name, self.job_name)
+        return False
+
+    async def _task_state(self) -> str | None:
+        # It is not part of `airflow.sdk`'s public face, and there is no public way to ask from a trigger.
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        ti: Any = self.task_instance
+        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
+            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+        )
+        key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+        return (states.get(ti.run_id) or {}).get(key)
