@@ -1,0 +1,66 @@
+"""`make demo UI=1` as a person runs it, from the first line to Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import psutil
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Demo:
+    """The demo's process, and what it has printed so far."""
+
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        call = [sys.executable, "-m", "demo", "--ui"]
+        with log.open("w") as out:
+            self.process = subprocess.Popen(call, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
+
+    def wait_for(self, pattern: str) -> str:
+        """Wait until a line matches, and return its first group."""
+        deadline = time.monotonic() + 120
+        while not (found := re.search(pattern, self.log.read_text())):
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.25)
+        return found[1]
+
+
+@pytest.fixture
+def demo(tmp_path: Path) -> Iterator[Demo]:
+    """Start the demo, and end it and all that it started in any case."""
+    running = Demo(tmp_path / "demo.log")
+    yield running
+    if running.process.poll() is None:
+        running.process.send_signal(signal.SIGTERM)
+        running.process.wait(60)
+
+
+def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) -> None:
+    url = demo.wait_for(r"Airflow's UI: (http://127\.0\.0\.1:\d+)/")
+    printed = demo.log.read_text()
+    states = re.findall(r"wine_report +(\w+)", printed)
+    assert states.index("deferred") < states.index("success")
+    assert '"state": "JOB_STATE_SUCCEEDED"' in printed
+    assert "178 wines, 13 measurements each" in printed
+    copy = Path(demo.wait_for(r"is copied to (\S+\.ipynb);"))
+    assert "image/png" in copy.read_text()
+    assert httpx2.get(url, trust_env=False, follow_redirects=True).is_success
+
+    started = psutil.Process(demo.process.pid).children(recursive=True)
+    assert len(started) >= 4
+    os.kill(demo.process.pid, signal.SIGINT)
+    assert demo.process.wait(60) == 0
+    assert psutil.wait_procs(started, timeout=5)[1] == []
+    assert "every process has ended" in demo.log.read_text()
