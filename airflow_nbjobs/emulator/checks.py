@@ -71,7 +71,11 @@ def _check_source(job: Mapping[str, Any], parent: Parent) -> None:
         raise invalid("notebook_execution_job.direct_notebook_source.content", "The content of the notebook is empty.")
     if given[0] == "gcsNotebookSource":
         if not re.fullmatch(_BUCKET + r"/[^\r\n]+", source.get("uri", "")):
-            raise _bad("gcs_notebook_source.uri", source.get("uri"), "it must be gs://bucket/object")
+            raise _bad(
+                "gcs_notebook_source.uri",
+                source.get("uri"),
+                "it must be gs://bucket/object, the bucket of at least 3 characters",
+            )
         if not re.fullmatch(r"[0-9]*", source.get("generation", "")):
             raise _bad("gcs_notebook_source.generation", source["generation"], "it must be a number")
     if given[0] == "dataformRepositorySource":
