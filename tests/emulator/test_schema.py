@@ -1,0 +1,84 @@
+"""The table of a job's fields, and what is read with it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_nbjobs.emulator.schema import JOB, OUTPUT_ONLY, duration_nanoseconds, read_job
+from tests.contract.discovery import document, problems_of
+
+NAME = "GoogleCloudAiplatformV1NotebookExecutionJob"
+BASIC = {"string": ("string", None), "boolean": ("boolean", None), "int32": ("integer", "int32"), "any": ("any", None)}
+FORMATS = {"int64": "int64", "bytes": "byte", "duration": "google-duration", "datetime": "google-datetime"}
+
+
+def described(kind):
+    """Write a kind of our table as the discovery document describes it."""
+    if isinstance(kind, tuple):
+        return set(kind)
+    if isinstance(kind, list):
+        return [described(kind[0])]
+    if isinstance(kind, dict):
+        return {name: described(inner) for name, inner in kind.items()}
+    return ("string", FORMATS[kind]) if kind in FORMATS else BASIC.get(kind, kind)
+
+
+def documented(schema):
+    """Write a schema of the document in the same form."""
+    if "$ref" in schema:
+        properties = document()["schemas"][schema["$ref"]]["properties"]
+        return {name: documented(inner) for name, inner in properties.items()}
+    if "enum" in schema:
+        return set(schema["enum"])
+    if schema["type"] == "array":
+        return [documented(schema["items"])]
+    if schema["type"] == "object":
+        return "labels" if schema["additionalProperties"]["type"] == "string" else ("any", None)
+    return (schema["type"], schema.get("format"))
+
+
+def test_the_table_says_what_googles_discovery_document_says():
+    assert described(dict(JOB)) == documented({"$ref": NAME})
+
+
+def test_the_read_only_fields_are_those_of_the_document():
+    properties = document()["schemas"][NAME]["properties"]
+    assert {name for name, schema in properties.items() if schema.get("readOnly")} == OUTPUT_ONLY
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+jobs = st.fixed_dictionaries(
+    {},
+    optional={
+        "displayName": texts,
+        "labels": st.dictionaries(texts, texts),
+        "directNotebookSource": st.fixed_dictionaries({"content": st.sampled_from(["", "QQ", "QUI=", "-_-_", "+/+/"])}),
+        "executionTimeout": st.from_regex(r"-?[0-9]{1,11}(\.[0-9]{1,9})?s", fullmatch=True),
+        "customEnvironmentSpec": st.fixed_dictionaries(
+            {}, optional={"persistentDiskSpec": st.fixed_dictionaries({"diskSizeGb": st.integers(-(2**63), 2**63 - 1)})}
+        ),
+    },
+)
+
+
+@given(jobs)
+def test_what_was_read_is_valid_and_reads_the_same_again(job):
+    read = read_job(job)
+    assert read_job(read) == read
+    assert problems_of(read, NAME, "job", sent=True) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [("3s", 3 * 10**9), ("1.5s", 15 * 10**8), ("0.000000001s", 1), ("-2.25s", -225 * 10**7), ("0s", 0)],
+)
+def test_a_duration_is_read_to_the_nanosecond(text, nanoseconds):
+    assert duration_nanoseconds(text) == nanoseconds
+
+
+@pytest.mark.parametrize("text", ["3", "s", "1e3s", ".5s", "1.s", "+1s", " 1s", "1.0000000001s", "٣s"])
+def test_what_is_no_duration_is_refused(text):
+    with pytest.raises(ValueError, match="no duration"):
+        duration_nanoseconds(text)
