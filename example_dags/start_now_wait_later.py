@@ -35,9 +35,9 @@ with DAG("start_now_wait_later", schedule=None, tags=["notebooks"]):
     )
     wait = NotebookExecutionJobSensor(
         task_id="wait",
-        job_name=start.output["name"],
+        job_name=start.output,
         poke_interval=float(os.environ.get("NBJOBS_POLL_INTERVAL", "5")),
         deferrable=True,
     )
-    tidy_up = DeleteNotebookExecutionJobOperator(task_id="tidy_up", job_name=start.output["name"])
+    tidy_up = DeleteNotebookExecutionJobOperator(task_id="tidy_up", job_name=start.output)
     start >> [work_meanwhile(), wait] >> tidy_up.as_teardown(setups=start)
