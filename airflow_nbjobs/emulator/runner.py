@@ -116,6 +116,8 @@ class KernelRunner:
             "CLOUDSDK_CONFIG": str(folder / "gcloud"),  # the user's own Google credentials are not the job's
             "IPYTHONDIR": str(folder / "ipython"),  # nor is the user's IPython start-up code
             "JUPYTER_RUNTIME_DIR": str(sockets),
+            # Without this gcsfs (2026.10) asks over gRPC, which no emulator of Cloud Storage answers, for minutes.
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",
             **self._environment,
             MARK: mark,
         }

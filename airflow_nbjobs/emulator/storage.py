@@ -9,6 +9,9 @@ What stays open: the random port is a port all the same. A program of any user o
 and so can a web page that tries all ports from a browser here. fake-gcs-server can neither listen on a Unix socket
 nor ask for a password or a certain ``Host``. Do not run the emulator where that matters.
 
+Clients that speak gRPC get no answer here. gcsfs does, to ask for a bucket's layout, and tries for minutes: set
+``GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false`` for it (the jobs have it set).
+
 Objects are files under the storage's folder, with their metadata and generation, and survive a restart. That adds
 limits: no object versions (an overwritten generation is gone), ``a`` and ``a/b`` cannot both be objects, and a
 resumable upload that is under way is lost with the process. fake-gcs-server holds an object in memory while it is
@@ -73,7 +76,7 @@ class Storage:
         """Start fake-gcs-server and the port for clients, and wait until they answer.
 
         :raises OSError: if the port is taken.
-        :raises NotStartedError: if fake-gcs-server does not start.
+        :raises StorageError: if fake-gcs-server does not start.
         """
         async with contextlib.AsyncExitStack() as stack:
             # No proxy of the environment: all this is on one machine. A large object may take its time to be stored.
@@ -83,7 +86,10 @@ class Storage:
             if named:
                 self.url = named if "://" in named else f"http://{named}"
             else:
-                await self._serve(stack)
+                try:
+                    await self._serve(stack)
+                except fake_gcs.NotStartedError as error:
+                    raise StorageError(str(error)) from None
             self._cleanup = stack.pop_all()
 
     async def _serve(self, stack: contextlib.AsyncExitStack) -> None:
