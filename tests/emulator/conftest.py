@@ -1,4 +1,4 @@
-"""A raw client of the emulator: every exchange is checked against Google's discovery document."""
+"""A raw client of the emulator: every answer is checked against Google's discovery document."""
 
 from __future__ import annotations
 
@@ -72,11 +72,10 @@ class Api:
 
 
 def _check(response: httpx2.Response) -> None:
-    if "/_emulator/" in str(response.url) or response.request.method == "HEAD":
-        return
+    # Answers only: these tests send on purpose what no client should.
     request = response.request
-    content = request.read() if response.status_code < 400 else b""
-    discovery.check(request.method, str(request.url), content, response.status_code, response.read())
+    if "/_emulator/" not in str(response.url) and request.method != "HEAD":
+        discovery.check(request.method, str(request.url), None, response.status_code, response.read())
 
 
 @pytest.fixture

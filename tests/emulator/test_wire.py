@@ -14,7 +14,7 @@ def error(answer, code=400, status="INVALID_ARGUMENT"):
 def test_an_unknown_field_is_refused_and_named(api):
     message = error(api.post(api.job(parameters={"day": "today"})))
     assert message == (
-        'Invalid JSON payload received. Unknown name "parameters" at \'notebook_execution_job\': Cannot find field.'
+        "Invalid JSON payload received. Unknown name \"parameters\" at 'notebook_execution_job': Cannot find field."
     )
 
 
@@ -70,7 +70,10 @@ def test_read_only_fields_are_passed_over(api):
     ("extra", "oneof"),
     [
         ({"gcsNotebookSource": {"uri": "gs://bucket/x.ipynb"}}, "notebook_source"),
-        ({"notebookRuntimeTemplateResourceName": "projects/p/locations/l/notebookRuntimeTemplates/1"}, "environment_spec"),
+        (
+            {"notebookRuntimeTemplateResourceName": "projects/p/locations/l/notebookRuntimeTemplates/1"},
+            "environment_spec",
+        ),
         ({"executionUser": "me@example.com"}, "execution_identity"),
     ],
 )
@@ -85,7 +88,12 @@ def test_a_workbench_runtime_runs_as_a_service_account(api, job):
 
 @pytest.mark.parametrize(
     ("content", "kind"),
-    [(b"{", "application/json"), (b"[]", "application/json"), (b'{"a": NaN}', "application/json"), (b"{}", "text/plain")],
+    [
+        (b"{", "application/json"),
+        (b"[]", "application/json"),
+        (b'{"a": NaN}', "application/json"),
+        (b"{}", "text/plain"),
+    ],
 )
 def test_what_is_no_json_object_is_refused(api, content, kind):
     error(api.http.post(api.jobs, content=content, headers={"Content-Type": kind}))

@@ -1,0 +1,150 @@
+"""The command ``nbjobs emulator``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import httpx2
+import psutil
+import pytest
+
+from airflow_nbjobs import __version__
+from tests.emulator.conftest import Api
+from tests.emulator.running import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NBJOBS = [sys.executable, "-c", "from airflow_nbjobs.cli import main; raise SystemExit(main())"]
+FREE = ["--port", "0", "--storage-port", "0"]
+
+
+class Running:
+    """What ``Api`` needs of an emulator that runs in a process of its own."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        lines = [process.stdout.readline().strip() for _ in range(2)]
+        assert all(line.startswith("export ") for line in lines), (lines, process.stderr.read())
+        self.env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
+        self.url = self.env["NBJOBS_EMULATOR_HOST"]
+
+    def children(self) -> list[psutil.Process]:
+        return psutil.Process(self.process.pid).children(recursive=True)
+
+
+@contextlib.contextmanager
+def running(*options: str) -> Iterator[Running]:
+    command = [*NBJOBS, "emulator", *FREE, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            yield Running(process)
+        finally:
+            process.kill()
+
+
+def nbjobs(*arguments):
+    return subprocess.run([*NBJOBS, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_it_tells_its_version():
+    assert nbjobs("--version").stdout == f"nbjobs {__version__}\n"
+
+
+def test_it_prints_what_a_shell_needs_to_use_it():
+    with running("--runner", "simulated") as emulator:
+        assert sorted(emulator.env) == ["NBJOBS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"]
+        for url in emulator.env.values():
+            assert url.startswith("http://127.0.0.1:")
+        assert httpx2.get(f"{emulator.url}/_emulator/health", trust_env=False).status_code == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_every_kernel(number):
+    with running() as emulator:
+        api = Api(emulator, "ended")
+        name = api.create("import time; time.sleep(300)")
+        api.reaches(name, "RUNNING")
+        api.http.close()
+        kernels = eventually(lambda: [each for each in emulator.children() if "ipykernel" in " ".join(each.cmdline())])
+        processes = [*emulator.children(), *kernels]
+        emulator.process.send_signal(number)
+        assert emulator.process.wait(20) == 0
+        assert emulator.process.stderr.read() == ""
+    assert [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_what_was_running_when_it_was_killed_comes_back_failed(tmp_path):
+    data = ["--data", str(tmp_path)]
+    with running(*data) as emulator:
+        api = Api(emulator, "killed")
+        name = api.create("import time; time.sleep(300)")
+        api.reaches(name, "RUNNING")
+        api.http.close()
+        kernels = eventually(lambda: [each for each in emulator.children() if "ipykernel" in " ".join(each.cmdline())])
+        emulator.process.kill()
+        emulator.process.wait(10)
+    eventually(lambda: not any(process.is_running() for process in kernels), within_seconds=15)
+    with running(*data) as emulator:
+        api = Api(emulator, "killed")
+        job = api.get(name)
+        api.http.close()
+    assert job["jobState"] == "JOB_STATE_FAILED"
+    assert "its kernel is gone" in job["status"]["message"]
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        ended = nbjobs("emulator", "--port", str(taken.getsockname()[1]), "--storage-port", "0")
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+    assert "give another --port" in ended.stderr
+
+
+def test_data_in_use_are_one_line_and_exit_code_2(tmp_path):
+    with running("--runner", "simulated", "--data", str(tmp_path)):
+        ended = nbjobs("emulator", *FREE, "--data", str(tmp_path))
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+    assert "in use by another emulator" in ended.stderr
+
+
+def test_listening_to_others_is_said_loudly_and_a_host_must_be_allowed():
+    with running("--runner", "simulated", "--host", "0.0.0.0", "--allow-host", "build-box") as emulator:  # noqa: S104 - the test is about it
+        codes = [
+            httpx2.get(f"{emulator.url}/_emulator/health", headers={"Host": host}, trust_env=False).status_code
+            for host in ("build-box:9099", "127.0.0.1", "other-box")
+        ]
+        emulator.process.terminate()
+        emulator.process.wait(10)
+        warning = emulator.process.stderr.read()
+    assert codes == [200, 200, 403]
+    assert "WARNING" in warning
+    assert "executes the code" in warning
+
+
+@pytest.mark.parametrize(
+    "options", [["--port", "70000"], ["--concurrency", "0"], ["--seconds", "-1"], ["--runner", "none"]]
+)
+def test_a_bad_option_is_refused_and_named(options):
+    ended = nbjobs("emulator", *options)
+    assert ended.returncode == 2
+    assert options[0] in ended.stderr
+
+
+def test_a_notebook_on_the_command_lines_emulator_writes_to_its_storage(tmp_path):
+    with running() as emulator:
+        storage = emulator.env["STORAGE_EMULATOR_HOST"]
+        post = {"params": {"project": "local"}, "json": {"name": "outputs"}, "trust_env": False}
+        assert httpx2.post(f"{storage}/storage/v1/b", **post).status_code == 200
+        api = Api(emulator, "local")
+        name = api.create("import os; print(os.environ['STORAGE_EMULATOR_HOST'])", gcsOutputUri="gs://outputs")
+        api.reaches(name, "SUCCEEDED")
+        api.http.close()
+        path = f"{storage}/storage/v1/b/outputs/o/{name.rpartition('/')[2]}%2Fcontent.ipynb"
+        executed = json.loads(httpx2.get(path, params={"alt": "media"}, trust_env=False).content)
+    assert executed["cells"][0]["outputs"][0]["text"] == [f"{storage}\n"]

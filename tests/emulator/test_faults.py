@@ -1,0 +1,199 @@
+"""Failures on request."""
+
+from __future__ import annotations
+
+import socket
+import time
+from urllib.parse import urlsplit
+
+import httpx2
+import pytest
+
+from airflow_nbjobs.emulator import states
+from tests.emulator.running import eventually
+
+
+def count(api):
+    return len(api.emulator.book(api.project))
+
+
+def test_a_fault_before_fails_without_acting(api):
+    api.emulator.fault({"method": "create", "status": 503, "retry_after": 7, "message": "Come back later."})
+    answer = api.post(api.job())
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+    assert answer.json()["error"] == {"code": 503, "message": "Come back later.", "status": "UNAVAILABLE"}
+    assert count(api) == 0
+    assert api.post(api.job()).status_code == 200
+
+
+def test_a_fault_after_acts_and_loses_the_answer(api):
+    api.emulator.fault({"method": "create", "status": 504, "phase": "after"})
+    assert api.post(api.job()).status_code == 504
+    assert count(api) == 1
+
+
+def test_a_fault_is_met_as_often_as_was_asked(api):
+    api.emulator.fault({"method": "list", "status": 500, "times": 2})
+    assert [api.http.get(api.jobs).status_code for _ in range(3)] == [500, 500, 200]
+    (account,) = api.emulator.faults()
+    assert (account["asked"], account["met"]) == (2, 2)
+
+
+@pytest.mark.parametrize(("phase", "jobs"), [("before", 0), ("after", 1)])
+def test_a_dropped_connection_gives_no_answer(api, phase, jobs):
+    api.emulator.fault({"method": "create", "drop": True, "phase": phase})
+    with pytest.raises(httpx2.RemoteProtocolError):
+        api.post(api.job())
+    assert count(api) == jobs
+    assert api.emulator.requests() == {"create": {"dropped": 1}}
+    assert api.post(api.job()).status_code == 200
+
+
+def test_a_delay_holds_the_answer_back(api):
+    api.emulator.fault({"method": "get", "delay_seconds": 0.3})
+    name = api.create()
+    begun = time.monotonic()
+    assert api.get(name)["name"] == name
+    assert time.monotonic() - begun >= 0.3
+
+
+def test_a_stalled_create_acts_though_its_client_has_gone(api):
+    api.emulator.fault({"method": "create", "delay_seconds": 0.5})
+    with pytest.raises(httpx2.ReadTimeout):
+        api.http.post(api.jobs, json=api.job(), timeout=0.1)
+    assert count(api) == 0
+    eventually(lambda: count(api) == 1)
+
+
+@pytest.mark.parametrize("method", ["get", "delete", "cancel", "get_operation", "list_operations"])
+def test_each_method_can_be_failed(api, method):
+    name = api.create()
+    operation = api.operation(name)["name"]
+    api.emulator.fault({"method": method, "status": 429})
+    call = {
+        "get": lambda: api.http.get(name),
+        "delete": lambda: api.http.delete(name),
+        "cancel": lambda: api.http.post(f"{operation}:cancel"),
+        "get_operation": lambda: api.http.get(operation),
+        "list_operations": lambda: api.http.get(f"{name}/operations"),
+    }[method]
+    assert [call().status_code for _ in range(2)] == [429, 200]
+
+
+def test_a_quota_for_creates_is_each_projects_own_and_says_when_to_come_back(api):
+    api.emulator.fault({"quota": {"create": 2}})
+    answers = [api.post(api.job()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert 55 < int(answers[2].headers["retry-after"]) <= 60
+    error = answers[2].json()["error"]
+    assert (error["status"], error["details"][0]["reason"]) == ("RESOURCE_EXHAUSTED", "RATE_LIMIT_EXCEEDED")
+    assert api.http.post(api.jobs.replace(api.project, "another-one"), json=api.job()).status_code == 200
+    assert api.emulator.faults() == [{"fault": {"quota": {"create": 2}}, "asked": None, "met": 1}]
+    api.emulator.fault({"clear": True})
+    assert api.post(api.job()).status_code == 200
+
+
+@pytest.mark.parametrize("state", [*states.BY_NUMBER, "JOB_STATE_BRAND_NEW"])
+def test_every_state_can_be_played(api, state):
+    api.emulator.fault({"job_state": state, "status_message": "as asked"})
+    name = api.http.post(api.jobs, json=api.job()).json()["name"].partition("/operations/")[0]
+    # The discovery document does not know the brand-new state: look at the book, not at the wire.
+    eventually(lambda: api.history(name)[-1] == state.removeprefix("JOB_STATE_"))
+    assert api.history(name)[0] == "QUEUED"
+    if state in states.BY_NUMBER and state != states.QUEUED:
+        assert api.get(name)["status"]["message"] == "as asked"
+    api.emulator.fault({"job_state": "JOB_STATE_FAILED"})
+    assert api.reaches(api.create(), "FAILED")["status"]["code"] == 2
+
+
+def test_states_can_be_played_one_after_the_other(api):
+    played = ["JOB_STATE_PAUSED", "JOB_STATE_QUEUED", "JOB_STATE_UPDATING", "JOB_STATE_SUCCEEDED"]
+    api.emulator.fault({"job_state": played, "seconds": 0.01})
+    name = api.create()
+    api.reaches(name)
+    walked = [
+        "QUEUED",
+        "PENDING",
+        "RUNNING",
+        "PAUSED",
+        "QUEUED",
+        "PENDING",
+        "RUNNING",
+        "UPDATING",
+        "RUNNING",
+        "SUCCEEDED",
+    ]
+    assert api.history(name) == walked
+
+
+def test_a_played_job_that_stays_can_be_cancelled(api):
+    api.emulator.fault({"job_state": "JOB_STATE_BRAND_NEW"})
+    operation = api.post(api.job()).json()["name"]
+    name = operation.partition("/operations/")[0]
+    eventually(lambda: api.history(name)[-1] == "BRAND_NEW")
+    api.http.post(f"{operation}:cancel")
+    api.reaches(name, "CANCELLED")
+    assert api.history(name)[-3:] == ["BRAND_NEW", "CANCELLING", "CANCELLED"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ([], "JSON object"),
+        ({}, "JSON object"),
+        ({"times": 1}, "job_state"),
+        ({"method": "create"}, "status"),
+        ({"method": "update", "status": 500}, "method"),
+        ({"method": "get", "status": 200}, "status"),
+        ({"method": "get", "status": 503, "times": 0}, "times"),
+        ({"method": "get", "status": 503, "times": True}, "times"),
+        ({"method": "get", "status": 503, "phase": "during"}, "phase"),
+        ({"method": "get", "delay_seconds": -1}, "delay_seconds"),
+        ({"method": "get", "drop": "yes"}, "drop"),
+        ({"method": "get", "status": 503, "retry_after": "soon"}, "retry_after"),
+        ({"method": "get", "status": 503, "colour": "red"}, "colour"),
+        ({"quota": {"create": -1}}, "quota"),
+        ({"quota": {"invent": 1}}, "quota"),
+        ({"quota": 60}, "quota"),
+        ({"job_state": []}, "job_state"),
+        ({"job_state": ["JOB_STATE_FAILED", "JOB_STATE_RUNNING"]}, "job_state"),
+        ({"job_state": "JOB_STATE_FAILED", "status_message": 1}, "status_message"),
+        ({"clear": False}, "clear"),
+    ],
+)
+def test_a_malformed_fault_is_refused_and_its_field_named(api, asked, named):
+    answer = api.http.post(f"{api.emulator.url}/_emulator/faults", json=asked)
+    assert answer.status_code == 400
+    assert named in answer.json()["error"]["message"]
+    assert api.emulator.faults() == []
+
+
+def test_the_emulators_own_endpoints_tell_the_same_as_the_library(api):
+    own = f"{api.emulator.url}/_emulator"
+    api.create()
+    assert api.http.get(f"{own}/health").json() == {"status": "ok"}
+    assert api.http.get(f"{own}/requests").json() == api.emulator.requests() == {"create": {"200": 1}}
+    assert api.http.delete(f"{own}/requests").json() == {}
+    (entry,) = api.http.get(f"{own}/jobs", params={"project": api.project}).json()["jobs"]
+    assert entry["displayName"] == "a job"
+    asked = {"method": "get", "status": 500}
+    told = {"faults": [{"fault": asked, "asked": 1, "met": 0}]}
+    assert api.http.post(f"{own}/faults", json=asked).json() == told
+    assert api.http.get(f"{own}/faults").json() == told
+    assert api.http.delete(f"{own}/faults").json() == {"faults": []}
+
+
+def test_no_web_page_reaches_it(api):
+    for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+        for path in (api.jobs, f"{api.emulator.url}/_emulator/faults"):
+            assert api.http.post(path, json=api.job(), headers=headers).status_code == 403
+    assert count(api) == 0
+
+
+def test_half_a_request_disturbs_nobody(api):
+    address = urlsplit(api.emulator.url)
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(f"POST /v1/{api.jobs} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode())
+        assert api.http.get(api.jobs).status_code == 200
+    eventually(lambda: api.http.get(api.jobs).status_code == 200)
+    assert count(api) == 0

@@ -1,0 +1,158 @@
+"""What becomes of a job."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import psutil
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+from tests.contract.conftest import notebook
+from tests.emulator.conftest import Api
+from tests.emulator.running import eventually
+
+SLEEP = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import time; time.sleep(300)  # {mark}'])"
+
+
+def processes(mark):
+    return [process for process in psutil.process_iter(["cmdline"]) if mark in " ".join(process.info["cmdline"] or [])]
+
+
+def test_a_job_goes_through_its_states_in_order(api):
+    name = api.create()
+    api.reaches(name)
+    assert api.history(name) == ["QUEUED", "PENDING", "RUNNING", "SUCCEEDED"]
+    (entry,) = api.emulator.book(api.project)
+    times = [step["time"] for step in entry["history"]]
+    assert times == sorted(set(times))
+    assert api.get(name)["updateTime"] == times[-1]
+
+
+@pytest.mark.parametrize(
+    ("source", "output"),
+    [("gs://emulator-source/a/b/report.ipynb", "report.ipynb"), ("gs://emulator-source/model.py", "model.py")],
+)
+def test_the_executed_notebook_keeps_its_sources_name(api, source, output):
+    api.emulator.upload(source, notebook("print('hello')"))
+    folder = {"gcsOutputUri": "gs://emulator-output/runs/"}
+    name = api.create(directNotebookSource=None, gcsNotebookSource={"uri": source}, **folder)
+    api.reaches(name, "SUCCEEDED")
+    executed = api.emulator.download(f"gs://emulator-output/runs/{name.rpartition('/')[2]}/{output}")
+    assert json.loads(executed)["cells"][0]["outputs"][0]["text"] == ["hello\n"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"gcsNotebookSource": {"uri": "gs://emulator-output/none.ipynb"}}, "gs://emulator-output/none.ipynb"),
+        ({"gcsNotebookSource": {"uri": "gs://no-such-bucket/x.ipynb"}}, "no-such-bucket"),
+        ({"gcsNotebookSource": {"uri": "gs://emulator-output/made", "generation": "5"}}, "5"),
+        (
+            {
+                "dataformRepositorySource": {
+                    "dataformRepositoryResourceName": "projects/p/locations/us-central1/repositories/r"
+                }
+            },
+            "does not read Dataform",
+        ),
+    ],
+)
+def test_a_source_that_cannot_be_read_fails_the_job_and_says_so(api, fields, message):
+    job = api.reaches(api.create(directNotebookSource=None, **fields))
+    assert job["jobState"] == "JOB_STATE_FAILED"
+    assert message in job["status"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"directNotebookSource": {"content": "bm8="}}, "notebook"),
+        ({"kernelName": "cobol"}, "cobol"),
+        ({"gcsOutputUri": "gs://no-such-bucket"}, "no-such-bucket"),
+    ],
+)
+def test_what_cannot_be_run_or_written_fails_the_job_and_says_so(api, fields, message):
+    job = api.reaches(api.create(**fields))
+    assert job["jobState"] == "JOB_STATE_FAILED"
+    assert message in job["status"]["message"]
+
+
+@pytest.mark.parametrize("way", ["cancel", "delete"])
+def test_ending_a_job_ends_its_kernel_and_its_children_first(api, way):
+    mark = f"mark-{api.project}"
+    name = api.create(SLEEP.format(mark=mark))
+    eventually(lambda: processes(mark), within_seconds=30)
+    operation = api.operation(name)["name"]
+    if way == "cancel":
+        assert api.http.post(f"{operation}:cancel").json() == {}
+        api.reaches(name, "CANCELLED")
+    else:
+        answer = api.http.delete(name).json()
+        assert "done" not in answer
+        eventually(lambda: api.http.get(answer["name"]).json().get("done"), within_seconds=30)
+        assert api.http.get(name).status_code == 404
+    assert processes(mark) == []
+    assert api.history(name)[-2:] == ["CANCELLING", "CANCELLED"]
+    assert api.http.get(operation).json()["error"]["code"] == 1
+
+
+def test_a_job_that_is_waiting_can_be_cancelled_and_takes_no_slot():
+    with Emulator(runner="simulated", seconds=0.3, concurrency=1) as emulator:
+        api = Api(emulator, "waiting")
+        names = [api.create() for _ in range(3)]
+        api.http.post(f"{api.operation(names[1])['name']}:cancel")
+        api.reaches(names[2])
+        assert [api.history(name)[1] for name in names] == ["PENDING", "CANCELLING", "PENDING"]
+        api.http.close()
+
+
+def test_no_more_jobs_run_at_once_than_asked():
+    with Emulator(runner="simulated", seconds=0.2, concurrency=2) as emulator:
+        api = Api(emulator, "bound")
+        names = [api.create() for _ in range(6)]
+        for name in names:
+            api.reaches(name)
+        steps = sorted((step["time"], step["state"]) for entry in emulator.book() for step in entry["history"])
+        api.http.close()
+    running = most = 0
+    for _, state in steps:
+        running += {"JOB_STATE_RUNNING": 1, "JOB_STATE_SUCCEEDED": -1}.get(state, 0)
+        most = max(most, running)
+    assert most == 2
+
+
+def test_the_create_operation_is_done_some_time_after_its_job():
+    with Emulator(runner="simulated", seconds=0, cleanup_seconds=1) as emulator:
+        api = Api(emulator, "cleanup")
+        name = api.create()
+        ended = api.reaches(name)["updateTime"]
+        assert "done" not in api.operation(name)
+        final = eventually(lambda: (found := api.operation(name)).get("done") and found)
+        api.http.close()
+    assert final["response"]["jobState"] == "JOB_STATE_SUCCEEDED"
+    assert final["metadata"]["genericMetadata"]["updateTime"] > ended
+
+
+def test_jobs_objects_and_the_book_survive_a_restart(tmp_path):
+    options = {"data": tmp_path, "cleanup_seconds": 0}
+    with Emulator(**options) as emulator:
+        api = Api(emulator, "kept")
+        emulator.upload("gs://emulator-output/kept", b"kept")
+        ended, active = api.create(), api.create("import time; time.sleep(300)")
+        api.reaches(ended)
+        api.reaches(active, "RUNNING")
+        before, job = api.get(active)["updateTime"], api.get(ended)
+        api.http.close()
+    with Emulator(**options) as emulator:
+        api = Api(emulator, "kept")
+        assert emulator.download("gs://emulator-output/kept") == b"kept"
+        assert api.get(ended) == job
+        lost = api.get(active)
+        assert lost["jobState"] == "JOB_STATE_FAILED"
+        assert re.search("emulator stopped while this job was RUNNING", lost["status"]["message"])
+        assert lost["updateTime"] > before
+        assert api.operation(active)["response"]["jobState"] == "JOB_STATE_FAILED"
+        assert [entry["name"] for entry in emulator.book()] == [ended, active]
+        api.http.close()

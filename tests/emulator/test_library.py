@@ -1,0 +1,119 @@
+"""The emulator started from Python, and from pytest."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+
+import httpx2
+import pytest
+
+from airflow_nbjobs.emulator import Emulator, EmulatorError
+
+
+def health(emulator):
+    return httpx2.get(f"{emulator.url}/_emulator/health", trust_env=False).json()
+
+
+def test_it_can_be_started_again_and_a_second_stop_does_nothing():
+    emulator = Emulator(runner="simulated")
+    for _ in range(2):
+        assert emulator.start() is emulator
+        assert health(emulator) == {"status": "ok"}
+        with pytest.raises(EmulatorError, match="started already"):
+            emulator.start()
+        emulator.stop()
+        with pytest.raises(httpx2.ConnectError):
+            health(emulator)
+    emulator.stop()
+
+
+def test_it_runs_inside_a_program_that_has_an_event_loop():
+    async def program():
+        with Emulator(runner="simulated") as emulator:
+            return health(emulator), emulator.env, emulator.url, emulator.storage_url
+
+    healthy, env, url, storage_url = asyncio.run(program())
+    assert healthy == {"status": "ok"}
+    assert env == {"NBJOBS_EMULATOR_HOST": url, "STORAGE_EMULATOR_HOST": storage_url}
+
+
+@pytest.mark.parametrize("option", ["port", "storage_port"])
+def test_a_port_in_use_is_named_with_its_option(option):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(EmulatorError, match=f"port {port} .*--{option.replace('_', '-')}"):
+            Emulator(runner="simulated", **{option: port}).start()
+
+
+def test_data_belong_to_one_emulator_at_a_time(tmp_path):
+    with Emulator(runner="simulated", data=tmp_path), pytest.raises(EmulatorError, match="in use by another emulator"):
+        Emulator(runner="simulated", data=tmp_path).start()
+    with Emulator(runner="simulated", data=tmp_path) as emulator:
+        assert emulator.book() == []
+
+
+def test_a_malformed_fault_is_a_value_error():
+    with Emulator(runner="simulated") as emulator, pytest.raises(ValueError, match="phase"):
+        emulator.fault({"method": "get", "status": 500, "phase": "during"})
+
+
+def python(code, **variables):
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **variables}
+    )
+
+
+def test_importing_the_package_or_the_plugin_loads_nothing_heavy():
+    code = (
+        "import sys; before = set(sys.modules); import airflow_nbjobs.emulator, airflow_nbjobs.pytest_plugin, airflow_nbjobs.cli;"
+        "print([name for name in ('starlette', 'uvicorn', 'httpx2', 'nbclient', 'nbformat', 'sqlite3', 'airflow') if name in"
+        " set(sys.modules) - before])"
+    )
+    assert python(code).stdout == "[]\n"
+
+
+def test_without_the_extra_the_error_says_what_to_install(tmp_path):
+    (tmp_path / "starlette.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'starlette'\", name='starlette')"
+    )
+    ended = python("from airflow_nbjobs.emulator import Emulator", PYTHONPATH=str(tmp_path))
+    assert ended.stderr.splitlines()[-1] == (
+        "ImportError: No module named 'starlette'; the emulator needs an extra: pip install 'airflow-nbjobs[emulator]'"
+    )
+    ended = python("from airflow_nbjobs.cli import main; exit(main(['emulator']))", PYTHONPATH=str(tmp_path))
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+
+
+PLUGIN_TESTS = """
+import os
+
+def test_the_environment_names_the_emulator(nbjobs_emulator):
+    assert os.environ["NBJOBS_EMULATOR_HOST"] == nbjobs_emulator.url
+    assert os.environ["GOOGLE_CLOUD_PROJECT"].startswith("test-")
+    nbjobs_emulator.fault({"quota": {"create": 1}})
+
+def test_a_fault_that_is_not_met(nbjobs_emulator):
+    assert nbjobs_emulator.faults() == []
+    nbjobs_emulator.fault({"method": "get", "status": 500})
+
+def test_the_next_test_has_no_fault_and_no_environment_is_left(nbjobs_emulator):
+    assert nbjobs_emulator.faults() == []
+
+def test_without_the_fixture():
+    assert "NBJOBS_EMULATOR_HOST" not in os.environ
+"""
+
+
+def test_the_pytest_fixture_isolates_tests_and_fails_on_an_unmet_fault(tmp_path):
+    (tmp_path / "test_it.py").write_text(PLUGIN_TESTS)
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:randomly", str(tmp_path)]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert "4 passed, 1 error" in ended.stdout, ended.stdout
+    assert "ERROR at teardown of test_a_fault_that_is_not_met" in ended.stdout
+    assert "asked for and not met" in ended.stdout
