@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,7 @@ known = st.sampled_from(states.BY_NUMBER)
 @given(known, known)
 def test_a_way_between_states_is_made_of_legal_moves(old, new):
     way = [old, *states.route(old, new)]
-    assert all(states.is_legal(*step) for step in zip(way, way[1:], strict=False))
+    assert all(states.is_legal(*step) for step in pairwise(way))
     assert way == [old] or way[-1] == new
 
 
@@ -51,10 +52,9 @@ def test_any_text_can_be_asked_for_in_quotes(text):
 def test_a_filter_is_read_or_refused_and_nothing_else(text):
     try:
         condition, parameters = parse_filter(text)
-    except ApiError as error:
-        assert error.code == 400
-    else:
-        assert condition.count("?") == len(parameters)
+    except ApiError:
+        return
+    assert condition.count("?") == len(parameters)
 
 
 @pytest.mark.parametrize("pattern", [r"(?=a)", r"(?!a)", r"(?<=a)b", r"(a)\1", r"(?P<x>a)(?P=x)", "(", "*"])
