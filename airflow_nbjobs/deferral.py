@@ -11,16 +11,54 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from airflow_nbjobs.api.names import JobName
-from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
+from airflow_nbjobs.api.names import JobName, same_job
+from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.settle import describe
 
-__all__ = ["JOB_XCOM", "VERSION", "Event", "Outcome", "check_agreement"]
+__all__ = ["JOB_XCOM", "VERSION", "Event", "Held", "Outcome", "check_agreement"]
 
 VERSION = 1
 
 JOB_XCOM = "notebook_execution_job"
-"""Key of the XCom in which a task keeps the job it submitted: ``{"v", "name", "operation"}``."""
+"""Key of the XCom in which a task keeps the job it holds: ``{"v", "name", "operation", "adopted"}``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """The job that a task holds, as it keeps it in an XCom: what it needs to end it from another process.
+
+    :ivar operation_name: its create operation; looked up when it is not known.
+    :ivar is_adopted: whether another try made it.
+    """
+
+    name: str
+    operation_name: str | None
+    is_adopted: bool
+
+    def to_payload(self) -> dict[str, Any]:
+        """Return the XCom's JSON."""
+        return {"v": VERSION, "name": self.name, "operation": self.operation_name, "adopted": self.is_adopted}
+
+    @classmethod
+    def from_payload(cls, payload: object) -> Held | None:
+        """Read the XCom; ``None`` when there is none, or another than this version's."""
+        if not isinstance(payload, Mapping) or payload.get("v") != VERSION:
+            return None
+        try:
+            name = str(JobName.parse(payload.get("name")))
+        except InvalidNotebookJobError:
+            return None
+        operation = payload.get("operation")
+        return cls(
+            name=name,
+            operation_name=operation if isinstance(operation, str) else None,
+            is_adopted=payload.get("adopted") is True,
+        )
+
+    def is_of(self, name: str) -> bool:
+        """Tell whether it is the job of that name."""
+        return same_job(self.name, name)
+
 
 Outcome = Literal["done", "timeout", "gone", "error"]
 """

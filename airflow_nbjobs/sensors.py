@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -61,6 +61,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         self.deferrable = deferrable
         self._has_links = False
 
+    @closing_hook
     def execute(self, context: Context) -> Any:
         """Look at the job, and wait for it here, by rescheduling, or in the triggerer."""
         if not self.deferrable:
@@ -74,6 +75,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._judge(job))
 
+    @closing_hook
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Resume: look at the job, whatever the event says of it."""
         from airflow_nbjobs.deferral import Event

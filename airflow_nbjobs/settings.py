@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 
 from airflow.providers.common.compat.sdk import conf
 
-__all__ = ["allowed_endpoints", "deployment", "emulator_address", "emulator_project", "endpoint"]
+__all__ = [
+    "allowed_endpoints",
+    "deployment",
+    "emulator_address",
+    "emulator_project",
+    "endpoint",
+    "is_deployment_certain",
+]
+
+_ANYBODYS = re.compile(r"://(?:localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1?\])(?:[:/]|$)", re.IGNORECASE)
 
 
 def emulator_address() -> str | None:
@@ -37,3 +47,9 @@ def deployment() -> str:
     """
     own = conf.get("nbjobs", "deployment", fallback=None)
     return own or conf.get("api", "base_url", fallback=None) or ""
+
+
+def is_deployment_certain() -> bool:
+    """Return whether :func:`deployment` is this Airflow's alone: a localhost is anybody's."""
+    name = deployment()
+    return bool(name) and not _ANYBODYS.search(name)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
@@ -33,6 +34,10 @@ class TaskIdentity:
     :ivar deployment: what tells this Airflow from others in the same project.
     :ivar map_index: -1 for a task that is not mapped.
     :ivar try_number: counts from 1 and never falls, over retries and clears.
+    :ivar first_try: the try that began this generation: a person, a schedule or a clear asked for it, and the tries
+        after it are automatic.
+    :ivar run_started: when the DAG run started; ``None`` where that is not known.
+    :ivar is_certain: whether ``deployment`` is surely this Airflow's alone.
     """
 
     deployment: str
@@ -41,6 +46,22 @@ class TaskIdentity:
     task_id: str
     map_index: int
     try_number: int
+    first_try: int
+    run_started: datetime | None
+    is_certain: bool
+
+    @property
+    def is_first_try(self) -> bool:
+        """Whether somebody asked for a run, rather than Airflow for a retry."""
+        return self.try_number <= self.first_try
+
+    def job_ids(self) -> Iterator[str]:
+        """Return the ids of the jobs of this generation, the next one to be used when one is taken.
+
+        A retry begins with the first again, so that a create of a dead worker that is still on its way finds its id
+        taken, or is found.
+        """
+        return (f"nbjobs-{self.key}-{self.first_try}-{number}" for number in range(100))
 
     @property
     def key(self) -> str:

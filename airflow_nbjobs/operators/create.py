@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 from airflow_nbjobs.operators.owner import NotebookJobOwner
 from airflow_nbjobs.sources import InlineNotebook, Notebook
 
@@ -54,6 +55,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         (templated).
     :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: a job with an id
         of its own was seen to stay pending for good.
+    :param deterministic_job_id: give the job an id made of the task's identity, so that even a create that a dead
+        worker sent and nobody saw cannot make a second job. Default ``False``, for the same reason.
     :param wait_for_completion: wait for the job to end. Default ``True``; with ``False`` the task succeeds when the job
         is submitted.
     :raises InvalidNotebookJobError: when the request is wrong in a way that can be known before it is sent.
@@ -105,6 +108,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         job_timeout: float | timedelta | None = None,
         job_body: Mapping[str, Any] | None = None,
         job_id: str | None = None,
+        deterministic_job_id: bool = False,
         wait_for_completion: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -125,6 +129,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         self.job_timeout = job_timeout
         self.job_body = job_body
         self.job_id = job_id
+        self.deterministic_job_id = deterministic_job_id
         self.wait_for_completion = wait_for_completion
 
     @property
@@ -136,17 +141,20 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     def notebook(self, value: str | Mapping[str, Any] | InlineNotebook | None) -> None:
         self._notebook = InlineNotebook(value) if isinstance(value, Mapping) else value
 
+    @closing_hook
     def execute(self, context: Context) -> dict[str, Any]:
-        """Submit the job, publish its name and links, and wait for it or defer."""
-        from airflow_nbjobs.operators.request import build_job
+        """Submit the job or re-attach to it, publish its name and links, and wait for it or defer."""
+        self.check_waiting()
+        return self.start(context)
+
+    def start(self, context: Context, *, anew: bool = False) -> dict[str, Any]:
+        """Submit the notebook, and wait for it."""
+        from airflow_nbjobs.operators.request import build_job, task_identity
         from airflow_nbjobs.settle import result
 
-        self.check_waiting()
-        request = build_job(self, context)
-        operation = self.hook.create_job(
-            request, location=self.location or "", project_id=self.project_id, job_id=self.job_id
-        )
-        job = self.own(request, operation, context)
-        if not self.wait_for_completion:
-            return result(job)
-        return self.wait(job, context)
+        task = task_identity(context)
+        if anew:
+            task = replace(task, first_try=task.try_number)
+        job_ids = task.job_ids() if self.deterministic_job_id else (self.job_id,)
+        job = self.submit(build_job(self, task, context), task, job_ids, context)
+        return self.wait(job, context) if self.wait_for_completion else result(job)

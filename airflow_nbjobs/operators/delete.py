@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,6 +42,7 @@ class DeleteNotebookExecutionJobOperator(NotebookJobOperator):
         self.ignore_if_missing = ignore_if_missing
         self.poll_interval = poll_interval
 
+    @closing_hook
     def execute(self, context: Context) -> str | None:  # noqa: ARG002 - Airflow's interface
         """Delete the job, and wait for the operation."""
         from airflow_nbjobs.api.names import JobName, job_name

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import cached_property, wraps
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
@@ -13,7 +13,11 @@ from airflow_nbjobs.links import LINKS
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["NotebookJobOperator"]
+__all__ = ["NotebookJobOperator", "closing_hook"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Operator = TypeVar("Operator", bound="NotebookJobOperator")
 
 # Nothing of `api`, `hooks` or `notebooks` is imported in this folder before a task runs: DAG files are parsed far more
 # often than notebooks are run, and pay for what they import.
@@ -57,3 +61,17 @@ class NotebookJobOperator(BaseOperator):
 
     def _parent(self) -> str:
         return self.hook.parent(self.location or "", self.project_id)
+
+
+def closing_hook(method: Callable[Concatenate[Operator, P], R]) -> Callable[Concatenate[Operator, P], R]:
+    """Close the hook's connections at the end of a method that Airflow calls, however it ends."""
+
+    @wraps(method)
+    def closing(self: Operator, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(self, *args, **kwargs)
+        finally:
+            if "hook" in self.__dict__:
+                self.hook.close()
+
+    return closing

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,6 +32,7 @@ class GetNotebookExecutionJobOperator(NotebookJobOperator):
         super().__init__(**kwargs)
         self.job_name = job_name
 
+    @closing_hook
     def execute(self, context: Context) -> dict[str, Any]:
         """Get the job, and publish its links."""
         from airflow_nbjobs.api.names import JobName, job_name
@@ -70,6 +71,7 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         self.order_by = order_by
         self.limit = limit
 
+    @closing_hook
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List the jobs, and publish the link to their page."""
         from airflow_nbjobs.api.calls import PAGE_LIMIT

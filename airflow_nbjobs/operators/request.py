@@ -22,16 +22,21 @@ if TYPE_CHECKING:
 
     from airflow_nbjobs.operators.create import CreateNotebookExecutionJobOperator
 
-__all__ = ["build_job"]
+__all__ = ["build_job", "task_identity"]
 
 
-def build_job(operator: CreateNotebookExecutionJobOperator, context: Context) -> NotebookExecutionJob:
+def build_job(
+    operator: CreateNotebookExecutionJobOperator, task: TaskIdentity, context: Context
+) -> NotebookExecutionJob:
     """Return the job that a create operator asks for, ready to be sent.
 
     :raises InvalidNotebookJobError: naming each argument that is wrong, its value and the remedy.
     """
+    if operator.job_id and operator.deterministic_job_id:
+        raise InvalidNotebookJobError(
+            f"job_id={operator.job_id!r} and deterministic_job_id=True are two ids: give one."
+        )
     asked = _asked(operator, _folders(context))
-    task = _identity(context)
     job = identify(asked, task, request_hash(asked))
     if job.service_account is None and job.execution_user is None:
         job = _as_connection(job, operator)
@@ -106,8 +111,10 @@ def _folders(context: Context) -> list[Path]:
     return folders
 
 
-def _identity(context: Context) -> TaskIdentity:
+def task_identity(context: Context) -> TaskIdentity:
+    """Return who asks: the task instance, its try and its generation."""
     ti = context["ti"]
+    run = context.get("dag_run")
     return TaskIdentity(
         deployment=settings.deployment(),
         dag_id=ti.dag_id,
@@ -115,6 +122,10 @@ def _identity(context: Context) -> TaskIdentity:
         task_id=ti.task_id,
         map_index=-1 if ti.map_index is None else ti.map_index,
         try_number=ti.try_number,
+        # Airflow's own formula: a clear sets max_tries to the try it makes plus the retries.
+        first_try=max(1, ti.max_tries - (context["task"].retries or 0) + 1),
+        run_started=getattr(run, "start_date", None),
+        is_certain=settings.is_deployment_certain(),
     )
 
 
