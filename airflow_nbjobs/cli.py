@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import os
 import signal
 import sys
 import threading
@@ -48,7 +49,7 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add("--host", default="127.0.0.1", help="address to listen on; whoever reaches it can execute code")
     add("--port", type=_port, default=9099, help="port of the service, 0 for a free one")
     add("--storage-port", type=_port, default=9023, help="port of Cloud Storage, 0 for a free one")
-    add("--data", metavar="DIR", help="keep jobs and objects here; else they are gone at the end")
+    add("--data", metavar="DIR", default=".nbjobs", help="where jobs and objects are kept")
     add("--runner", choices=["kernel", "simulated"], default="kernel", help="simulated: execute nothing and succeed")
     add("--seconds", type=_seconds, default=2.0, help="how long a simulated job runs")
     add("--concurrency", type=_count, help="jobs that run at once; by default the number of cores, simulated: any")
@@ -60,9 +61,12 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
 def _emulator(options: argparse.Namespace) -> int:
     try:
         from airflow_nbjobs.emulator import Emulator, EmulatorError
-        from airflow_nbjobs.emulator.server import is_loopback
+        from airflow_nbjobs.emulator.addresses import is_loopback, is_own
     except ImportError as error:
         return _fail(str(error))
+    # A shell that has run our `export` lines names our own port: that storage is the one to start.
+    if is_own(os.environ.get("STORAGE_EMULATOR_HOST", ""), options.storage_port):
+        del os.environ["STORAGE_EMULATOR_HOST"]
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())

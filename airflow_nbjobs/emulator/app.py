@@ -92,6 +92,8 @@ class App:
                 response = await self._answer(request, name, act)
             except ApiError as error:
                 response = error_answer(error)
+            except asyncio.CancelledError:  # only the end of the emulator does that
+                response = error_answer(ApiError(503, "The emulator is stopping."))
             outcome = "dropped" if isinstance(response, Dropped) else str(response.status_code)
             self._answered[name, outcome] += 1
             return response

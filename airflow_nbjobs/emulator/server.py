@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
-import socket
 import tempfile
 import threading
 from concurrent.futures import Future
@@ -17,6 +15,7 @@ import httpx2
 import uvicorn
 
 from airflow_nbjobs.emulator import execution
+from airflow_nbjobs.emulator.addresses import listen, no_port, shown
 from airflow_nbjobs.emulator.app import App
 from airflow_nbjobs.emulator.book import Book
 from airflow_nbjobs.emulator.connections import Connections
@@ -205,8 +204,8 @@ class Emulator:
             data = self._data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nbjobs-")))
             data.mkdir(parents=True, exist_ok=True)
             book = stack.enter_context(contextlib.closing(Book(data / "jobs.sqlite")))
-            listener = stack.enter_context(_listen(self._host, self._port))
-            self.url = _url(self._host, listener.getsockname()[1])
+            listener = stack.enter_context(listen(self._host, self._port))
+            self.url = f"http://{shown(self._host)}:{listener.getsockname()[1]}"
             self._storage = await self._start_storage(data, stack)
             self.storage_url = self._storage.url
             faults, connections = Faults(), Connections()
@@ -231,10 +230,11 @@ class Emulator:
         try:
             await storage.start()
         except OSError as error:
-            raise _port_in_use(self._host, self._storage_port, "--storage-port", error) from error
+            raise no_port(self._host, self._storage_port, "--storage-port", error) from error
         except StorageError as error:
             raise EmulatorError(str(error)) from error
         stack.push_async_callback(storage.stop)
+        await _check_answers(storage.url)
         return storage
 
     def _execution(self, data: Path) -> execution.Execution:
@@ -244,12 +244,12 @@ class Emulator:
         return execution.in_kernels(self._storage, runner)
 
     def _config(self, connections: Connections) -> uvicorn.Config:
-        shown = _shown(self._host)
         return uvicorn.Config(
-            Guard(self._app.asgi, allowed_hosts=[*self._allowed_hosts, shown]),
+            Guard(self._app.asgi, allowed_hosts=[*self._allowed_hosts, shown(self._host)]),
             http=connections.protocol(),
             ws="none",
             lifespan="off",
+            proxy_headers=False,  # the client's address must be the connection's, so that a fault can close it
             log_config=None,
             access_log=False,
             server_header=False,
@@ -257,36 +257,11 @@ class Emulator:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether an address is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise _port_in_use(host, port, "--port", error) from error
-    # asyncio sets this on connections of its own sockets only; without it an answer in two pieces waits 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def _port_in_use(host: str, port: int, option: str, error: OSError) -> EmulatorError:
-    return EmulatorError(
-        f"cannot listen on {host} port {port} ({os.strerror(error.errno or 0)}): give another {option}"
-    )
-
-
-def _shown(host: str) -> str:
-    """Say under which name clients on this machine reach an address to listen on."""
-    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is compared, not bound
-    return f"[{name}]" if ":" in name else name
-
-
-def _url(host: str, port: int) -> str:
-    return f"http://{_shown(host)}:{port}"
+async def _check_answers(storage_url: str) -> None:
+    """Check that a storage answers: ``STORAGE_EMULATOR_HOST`` may name one that is long gone."""
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        try:
+            await client.get(f"{storage_url}/storage/v1/b", params={"project": "local"})
+        except httpx2.TransportError as error:
+            text = f"no Cloud Storage answers at {storage_url} ({error}): start it, or unset STORAGE_EMULATOR_HOST"
+            raise EmulatorError(text) from error

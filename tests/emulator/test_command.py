@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -42,15 +45,20 @@ class Running:
 @contextlib.contextmanager
 def running(*options: str) -> Iterator[Running]:
     command = [*NBJOBS, "emulator", *FREE, *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with tempfile.TemporaryDirectory() as folder, subprocess.Popen(command, **pipes, cwd=folder) as process:
         try:
             yield Running(process)
         finally:
             process.kill()
 
 
-def nbjobs(*arguments):
-    return subprocess.run([*NBJOBS, *arguments], capture_output=True, text=True, check=False, timeout=60)
+def nbjobs(*arguments, **variables):
+    environment = {**os.environ, **variables}
+    with tempfile.TemporaryDirectory() as folder:
+        return subprocess.run(
+            [*NBJOBS, *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment
+        )
 
 
 def test_it_tells_its_version():
@@ -97,6 +105,37 @@ def test_what_was_running_when_it_was_killed_comes_back_failed(tmp_path):
         api.http.close()
     assert job["jobState"] == "JOB_STATE_FAILED"
     assert "its kernel is gone" in job["status"]["message"]
+
+
+def test_a_request_that_is_held_back_does_not_hold_up_the_end():
+    with running("--runner", "simulated") as emulator, ThreadPoolExecutor() as threads:
+        path = f"{emulator.url}/v1/projects/held/locations/us-central1/notebookExecutionJobs"
+        httpx2.post(f"{emulator.url}/_emulator/faults", json={"method": "list", "delay_seconds": 60}, trust_env=False)
+        answer = threads.submit(httpx2.get, path, trust_env=False, timeout=30)
+        faults = f"{emulator.url}/_emulator/faults"
+        eventually(lambda: httpx2.get(faults, trust_env=False).json()["faults"][0]["met"] == 1)
+        emulator.process.terminate()
+        assert emulator.process.wait(10) == 0
+        assert emulator.process.stderr.read() == ""
+        assert answer.result().status_code == 503
+
+
+def test_a_storage_that_is_named_but_gone_is_one_line_and_exit_code_2():
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    ended = nbjobs("emulator", *FREE, STORAGE_EMULATOR_HOST=f"http://127.0.0.1:{port}")
+    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
+    assert "unset STORAGE_EMULATOR_HOST" in ended.stderr
+
+
+def test_it_starts_again_in_the_shell_that_ran_its_export_lines(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
+    with running("--runner", "simulated", "--storage-port", str(port)) as emulator:
+        assert emulator.env["STORAGE_EMULATOR_HOST"] == f"http://127.0.0.1:{port}"
+        buckets = f"http://127.0.0.1:{port}/storage/v1/b"
+        assert httpx2.get(buckets, params={"project": "local"}, trust_env=False).status_code == 200
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_2():
