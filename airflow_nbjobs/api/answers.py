@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -42,6 +43,9 @@ _BY_HTTP_STATUS: dict[int, type[ApiError]] = {
     429: RateLimitedError,
     501: NotImplementedByServiceError,
 }
+# What these say of a job is believed only of the service: a proxy's page, or a front end that knows no such host, says
+# 404 too, and no job is gone for that.
+_SAID_BY_THE_SERVICE = frozenset({NotFoundError, AlreadyExistsError})
 
 
 def read_answer(call: Call[T], response: httpx2.Response) -> T:
@@ -83,6 +87,8 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
     kind = _BY_NAME.get(name or "") or _BY_HTTP_STATUS.get(response.status_code)
     if kind is None:
         kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
+    if kind in _SAID_BY_THE_SERVICE and not told:
+        kind = UnexpectedAnswerError
     return kind(
         str(told.get("message") or f"{_what(call)} was refused without a reason: {response.text[:200]!r}"),
         http_status=response.status_code,
@@ -107,11 +113,11 @@ def _retry_after(value: str | None) -> float | None:
     """Read seconds or an HTTP date (RFC 9110, 10.2.3)."""
     if not value:
         return None
-    if value.strip().isdigit():
+    if re.fullmatch(r"[0-9]+", value.strip()):
         return float(value)
     try:
         moment = email.utils.parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, TypeVar
 
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
-from airflow_nbjobs.api.names import JobName, operation_parent
+from airflow_nbjobs.api.names import JobName, check_parent, job_of_operation, operation_parent
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = [
@@ -40,6 +40,7 @@ class Call(Generic[T]):
     :ivar path: absolute, beginning with ``/v1/``; made of checked names only.
     :ivar parse: turns the answer's JSON into a value.
     :ivar may_repeat: whether sending it twice does no more than sending it once.
+    :ivar when_gone: the answer when a repeated call is told that there is no such resource (any more).
     """
 
     verb: str
@@ -48,6 +49,7 @@ class Call(Generic[T]):
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] | None = field(default=None, repr=False)  # it may hold a notebook
     may_repeat: bool = True
+    when_gone: T | None = None
 
     def with_page_token(self, token: str) -> Call[T]:
         """Return the same call for a later page."""
@@ -74,8 +76,15 @@ def create_job(parent: str, job: NotebookExecutionJob, job_id: str | None = None
         chosen id was seen to leave the job pending for good (not documented).
     """
     query = {"notebookExecutionJobId": job_id} if job_id else {}
-    path = f"/v1/{parent}/notebookExecutionJobs"
-    return Call("POST", path, Operation.parse, query, job.to_request(), may_repeat=False)
+    path = f"/v1/{check_parent(parent)}/notebookExecutionJobs"
+    return Call("POST", path, _read_create, query, job.to_request(), may_repeat=False)
+
+
+def _read_create(answer: Any) -> Operation:
+    """Read the operation of a create, which is of no use without the job in its name."""
+    operation = Operation.from_wire(answer)
+    job_of_operation(operation.name)
+    return operation
 
 
 def get_job(name: str, view: str | None = None) -> Call[NotebookExecutionJob]:
@@ -109,24 +118,27 @@ def list_jobs(
     asked = {"filter": filter, "orderBy": order_by, "pageSize": page_size and str(page_size), "view": view}
     query = {key: value for key, value in asked.items() if value}
     read = Page.reader("notebookExecutionJobs", NotebookExecutionJob.from_wire)
-    return Call("GET", f"/v1/{parent}/notebookExecutionJobs", read, query)
+    return Call("GET", f"/v1/{check_parent(parent)}/notebookExecutionJobs", read, query)
 
 
 def delete_job(name: str) -> Call[Operation]:
-    """Delete a job. What is left of a running one ends with it; the executed notebook in Cloud Storage stays."""
-    return Call("DELETE", f"/v1/{JobName.parse(name)}", Operation.parse)
+    """Delete a job. What is left of a running one ends with it; the executed notebook in Cloud Storage stays.
+
+    The operation is done and has no name when the job is gone because of a try whose answer was lost.
+    """
+    return Call("DELETE", f"/v1/{JobName.parse(name)}", Operation.from_wire, when_gone=Operation(done=True))
 
 
 def get_operation(name: str) -> Call[Operation]:
     """Get a long-running operation."""
     operation_parent(name)
-    return Call("GET", f"/v1/{name}", Operation.parse)
+    return Call("GET", f"/v1/{name}", Operation.from_wire)
 
 
 def list_operations(job_name: str) -> Call[Page[Operation]]:
     """List the operations of a job, one page; that is how the create of an adopted job is found."""
     path = f"/v1/{JobName.parse(job_name)}/operations"
-    return Call("GET", path, Page.reader("operations", Operation.parse))
+    return Call("GET", path, Page.reader("operations", Operation.from_wire))
 
 
 def cancel_operation(name: str) -> Call[None]:

@@ -6,6 +6,7 @@ revision 20261106), or that every client of Google's holds to.
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
@@ -27,14 +28,19 @@ _BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _GCS_OBJECT = re.compile(rf"gs://{_BUCKET}/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]")
 _GCS_FOLDER = re.compile(rf"gs://{_BUCKET}(?:/[^\x00-\x1f\x7f]*)?")
 _REPOSITORY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/repositories/[^/\s@]+")
+_GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
 
 
-def is_gcs_object(uri: str) -> bool:
+def is_gcs_object(uri: object) -> bool:
     """Tell whether ``uri`` is ``gs://bucket/object``, whole and with an object in it."""
-    return _GCS_OBJECT.fullmatch(uri) is not None
+    return _is(_GCS_OBJECT, uri)
+
+
+def _is(form: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and form.fullmatch(value) is not None
 
 
 def check(job: NotebookExecutionJob) -> NotebookExecutionJob:
@@ -43,6 +49,7 @@ def check(job: NotebookExecutionJob) -> NotebookExecutionJob:
     :raises InvalidNotebookJobError: naming every argument that is wrong, its value and the remedy.
     """
     problems = [*_source(job), *_environment(job), *_identity(job), *_texts(job), *_labels(job.labels)]
+    problems = problems or [*_json(job)]
     if problems:
         raise InvalidNotebookJobError("The notebook job cannot be submitted. " + " ".join(problems))
     return job
@@ -94,15 +101,15 @@ def _source(job: NotebookExecutionJob) -> Iterator[str]:
         },
     )
     if gcs := job.gcs_notebook_source:
-        if not is_gcs_object(gcs.uri or ""):
+        if not is_gcs_object(gcs.uri):
             yield f"notebook={gcs.uri!r} names no object: write 'gs://bucket/folder/notebook.ipynb'."
-        if gcs.generation is not None and not re.fullmatch(r"[0-9]{1,19}", gcs.generation):
+        if gcs.generation is not None and not _is(_GENERATION, gcs.generation):
             yield f"The generation {gcs.generation!r} of {gcs.uri!r} is not a number: write 'gs://…#1700000000000000'."
     if dataform := job.dataform_repository_source:
-        repository = dataform.dataform_repository_resource_name or ""
-        if not _REPOSITORY.fullmatch(repository):
+        repository = dataform.dataform_repository_resource_name
+        if not _is(_REPOSITORY, repository):
             yield f"notebook={repository!r} is not a repository: write 'projects/p/locations/l/repositories/r'."
-        if dataform.commit_sha is not None and not _COMMIT.fullmatch(dataform.commit_sha):
+        if dataform.commit_sha is not None and not _is(_COMMIT, dataform.commit_sha):
             yield f"The commit {dataform.commit_sha!r} of {repository!r} is not a SHA: write its hexadecimal digits."
     if (direct := job.direct_notebook_source) and not direct.content:
         yield "The notebook that would be sent with the request is empty."
@@ -128,7 +135,7 @@ def _identity(job: NotebookExecutionJob) -> Iterator[str]:
     yield from _one_of(job, "identity", identities)
     for field in identities:
         email = getattr(job, field)
-        if email is not None and not _EMAIL.fullmatch(email):
+        if email is not None and not _is(_EMAIL, email):
             yield f"{field}={email!r} is not an e-mail address."
     if job.execution_user is not None and job.workbench_runtime is not None:
         yield (
@@ -138,10 +145,11 @@ def _identity(job: NotebookExecutionJob) -> Iterator[str]:
 
 
 def _texts(job: NotebookExecutionJob) -> Iterator[str]:
-    name = job.display_name or ""
-    if not name or len(name) > DISPLAY_NAME_LIMIT:
-        yield (f"display_name={_shown(name)} has {len(name)} characters: give 1 to {DISPLAY_NAME_LIMIT}.")
-    if not _GCS_FOLDER.fullmatch(job.gcs_output_uri or ""):
+    name = job.display_name
+    if not isinstance(name, str) or not 0 < len(name) <= DISPLAY_NAME_LIMIT:
+        length = f" has {len(name)} characters" if isinstance(name, str) else " is no text"
+        yield f"display_name={_shown(name)}{length}: give 1 to {DISPLAY_NAME_LIMIT} characters."
+    if not _is(_GCS_FOLDER, job.gcs_output_uri):
         yield (
             f"gcs_output_uri={job.gcs_output_uri!r} is no place in Cloud Storage: write 'gs://bucket' or "
             "'gs://bucket/folder'; the executed notebook is written below it."
@@ -157,6 +165,15 @@ def _labels(labels: Mapping[str, str]) -> Iterator[str]:
             yield f"The label key {key!r} {_LABEL_RULE}"
         if _made_valid(value) != value:
             yield f"The value {value!r} of the label {key!r} {_LABEL_RULE}"
+
+
+def _json(job: NotebookExecutionJob) -> Iterator[str]:
+    """Find what no request can carry: NaN, half of a surrogate pair, a date in a dict."""
+    for key, value in job.to_request().items():
+        try:
+            json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            yield f"{key}={_shown(value)} cannot be written as JSON ({error}): use text, numbers, lists and dicts."
 
 
 _LABEL_RULE = (

@@ -22,11 +22,14 @@ from airflow_nbjobs.api.auth import BearerAuth, Credentials
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, RateLimitedError, TransportError
+from airflow_nbjobs.api.quiet import hush_own_requests
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
 
 __all__ = ["AsyncClient", "Client", "Conversation", "Pause"]
 
 T = TypeVar("T")
+
+hush_own_requests()
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,13 @@ def _retrying(call: Call[Any], patience: Patience) -> dict[str, Any]:
         "stop": tenacity.stop_after_attempt(patience.tries) | tenacity.stop_before_delay(patience.seconds),
         "reraise": True,
     }
+
+
+def _gone(call: Call[T], retrying: tenacity.BaseRetrying, error: NotFoundError) -> T:
+    """Return what a repeated delete comes to that finds nothing: an earlier try did it, and its answer was lost."""
+    if call.when_gone is None or retrying.statistics["attempt_number"] == 1:
+        raise error
+    return call.when_gone
 
 
 def _options(endpoint: Endpoint, credentials: Credentials | None) -> dict[str, Any]:
@@ -107,7 +117,10 @@ class Client:
         :raises CredentialsError: when there is no token to be had.
         """
         retrying = tenacity.Retrying(sleep=self._sleep, **_retrying(call, patience))
-        answer: T = retrying(self._send_once, call, patience)
+        try:
+            answer: T = retrying(self._send_once, call, patience)
+        except NotFoundError as error:
+            return _gone(call, retrying, error)
         return answer
 
     def _send_once(self, call: Call[T], patience: Patience) -> T:
@@ -181,7 +194,10 @@ class AsyncClient:
         :raises CredentialsError: when there is no token to be had.
         """
         retrying = tenacity.AsyncRetrying(sleep=self._sleep, **_retrying(call, patience))
-        return await retrying(self._send_once, call, patience)
+        try:
+            return await retrying(self._send_once, call, patience)
+        except NotFoundError as error:
+            return _gone(call, retrying, error)
 
     async def _send_once(self, call: Call[T], patience: Patience) -> T:
         try:

@@ -7,7 +7,6 @@ because a live project may teach us better.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Generator
 from typing import Any, Literal
 
@@ -16,10 +15,9 @@ from airflow_nbjobs.api.client import Conversation, Pause
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
 from airflow_nbjobs.exceptions import (
     ApiError,
-    InvalidArgumentError,
     InvalidNotebookJobError,
     NotFoundError,
-    NotImplementedByServiceError,
+    TransportError,
 )
 
 __all__ = ["KillPolicy", "check_kill_policy", "end_job"]
@@ -37,7 +35,7 @@ _POLICIES: dict[str, KillPolicy] = {"cancel": "cancel", "delete": "delete", "lea
 _LOOKS = (0.2, 0.4, 0.7, 1.0)
 """Seconds before each look whether a cancelled job leaves its active state: 2.3 in all, of the 5 a killed task has."""
 
-_ON_ITS_WAY = frozenset({JobState.CANCELLING.value})
+_CANCELLED = frozenset({JobState.CANCELLING.value, JobState.CANCELLED.value})
 
 
 def check_kill_policy(kill: str) -> KillPolicy:
@@ -59,31 +57,40 @@ def end_job(name: str, operation_name: str | None, kill: KillPolicy) -> Conversa
     if kill == "leave":
         return "is left running (kill='leave')"
     try:
-        if kill == "cancel" and (yield from _cancel(name, operation_name)):
-            return "was cancelled"
+        if kill == "cancel":
+            state = yield from _cancel(name, operation_name)
+            if state.value in _CANCELLED:
+                return "was cancelled"
+            if state.is_terminal:
+                return f"is over already ({state.word})"
         yield calls.delete_job(name)
     except NotFoundError:
         return "is gone already"
     return "was deleted"
 
 
-def _cancel(name: str, operation_name: str | None) -> Generator[calls.Call[Any] | Pause, Any, bool]:
-    """Cancel the create operation; tell whether the job leaves its active state."""
-    job: NotebookExecutionJob
+def _cancel(name: str, operation_name: str | None) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
+    """Cancel the create operation; return the job's state after it had time to leave its active one."""
     operation = operation_name or (yield from _create_operation(name))
-    if operation is not None:
-        # When there is nothing to cancel, or no cancelling, what the job does now decides.
-        with contextlib.suppress(NotFoundError, NotImplementedByServiceError, InvalidArgumentError):
-            yield calls.cancel_operation(operation)
-    for pause in _LOOKS:
-        job = yield calls.get_job(name)
-        if job.job_state.is_terminal or job.job_state.value in _ON_ITS_WAY:
-            return True
-        if operation is None:
-            return False
+    is_told = operation is not None and (yield from _tell(operation))
+    job: NotebookExecutionJob = yield calls.get_job(name)
+    for pause in _LOOKS if is_told else ():
+        if job.job_state.is_terminal or job.job_state.value in _CANCELLED:
+            break
         yield Pause(pause)
-    job = yield calls.get_job(name)
-    return job.job_state.is_terminal or job.job_state.value in _ON_ITS_WAY
+        job = yield calls.get_job(name)
+    return job.job_state
+
+
+def _tell(operation: str) -> Generator[calls.Call[Any], Any, bool]:
+    """Ask for the cancellation; tell whether the service took it."""
+    try:
+        yield calls.cancel_operation(operation)
+    except TransportError:
+        raise  # nobody answers: there is nobody to ask for anything else
+    except ApiError:
+        return False  # there is nothing to cancel, or no cancelling: what the job does now decides
+    return True
 
 
 def _create_operation(name: str) -> Generator[calls.Call[Any], Any, str | None]:

@@ -6,6 +6,7 @@ administrator allowed. Every other endpoint is spoken to without credentials.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = ["Endpoint"]
 
+# Matched with the bytes that are looked up in DNS. Other characters are legal in a URL's host and are none of Google's:
+# a resolver may read "evil.com\\.googleapis.com" in its own way.
+_GOOGLE = re.compile(rb"(?:[a-z0-9-]+\.)*googleapis\.com")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -48,7 +52,7 @@ class Endpoint:
         if override is None:
             return cls(f"https://{location}-aiplatform.googleapis.com", is_trusted=True)
         url = _origin(override.replace("{location}", location))
-        is_google = url.host == "googleapis.com" or url.host.endswith(".googleapis.com")
+        is_google = _GOOGLE.fullmatch(url.raw_host) is not None
         is_allowed = any(url == _origin(each.replace("{location}", location)) for each in allowed)
         return cls(str(url).rstrip("/"), is_trusted=url.scheme == "https" and (is_google or is_allowed))
 

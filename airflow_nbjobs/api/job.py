@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 from airflow_nbjobs.api.wire import BYTES, DURATION, JSON, LABELS, TEXT, TIMESTAMP, Codec, Message, message, wired
 
@@ -127,7 +127,7 @@ class EncryptionSpec(Message):
 class Status(Message):
     """``google.rpc.Status``: a code of ``google.rpc.Code`` (0 is no error), the service's words, and details."""
 
-    code: int | None = wired("code", Codec(lambda value: value if isinstance(value, int) else None, int))
+    code: int | None = wired("code", Codec(lambda value: value if type(value) is int else None, int))
     message: str | None = wired("message", TEXT)
     details: list[Any] | None = wired("details", JSON)
 
@@ -189,8 +189,3 @@ class Operation(Message):
     error: Status | None = wired("error", message(Status))
     metadata: Mapping[str, Any] | None = wired("metadata", JSON)
     response: Mapping[str, Any] | None = wired("response", JSON)
-
-    @classmethod
-    def parse(cls, answer: Any) -> Self:
-        """Read an operation from an answer of the service."""
-        return cls.from_wire(answer)

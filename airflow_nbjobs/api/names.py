@@ -15,6 +15,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 __all__ = [
     "JobName",
     "check_location",
+    "check_parent",
     "check_project",
     "job_name",
     "job_of_operation",
@@ -29,6 +30,7 @@ _LOCATION = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _PROJECT = r"[a-z0-9](?:[a-z0-9.:-]*[a-z0-9])?"
 _ID = r"[A-Za-z0-9](?:[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])?"
 _PARENT = rf"projects/(?P<project>{_PROJECT})/locations/(?P<location>{_LOCATION})"
+_PLACE = re.compile(_PARENT)
 _JOB = re.compile(rf"{_PARENT}/notebookExecutionJobs/(?P<job_id>{_ID})")
 _OPERATION = re.compile(rf"(?P<owner>{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID}))?)/operations/{_ID}")
 _TEMPLATE = re.compile(rf"{_PARENT}/notebookRuntimeTemplates/{_ID}")
@@ -64,6 +66,16 @@ def parent(project: str, location: str) -> str:
     :raises InvalidNotebookJobError: when one of them is not well formed.
     """
     return f"projects/{check_project(project)}/locations/{check_location(location)}"
+
+
+def check_parent(name: object) -> str:
+    """Return ``name`` when it is ``projects/{project}/locations/{location}``.
+
+    :raises InvalidNotebookJobError: otherwise.
+    """
+    if isinstance(name, str) and _PLACE.fullmatch(name):
+        return name
+    raise InvalidNotebookJobError(f"{name!r} is not a place of jobs: give 'projects/my-project/locations/us-central1'.")
 
 
 @dataclass(frozen=True)

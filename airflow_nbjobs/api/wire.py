@@ -25,11 +25,13 @@ class Codec(NamedTuple):
     """How one field is read and written.
 
     ``decode`` never fails: what it cannot read is as good as absent, and goes back untouched all the same. A poll must
-    not fail because a field that nobody looks at has changed its form.
+    not fail because a field that nobody looks at has changed its form. ``is_exact`` says that ``encode`` gives back
+    all of what ``decode`` read, so that a value need not be equal to what came to go back as it came.
     """
 
     decode: Callable[[Any], Any]
     encode: Callable[[Any], Any]
+    is_exact: bool = False
 
 
 def wired(key: str, codec: Codec, *, secret: bool = False) -> Any:
@@ -66,11 +68,12 @@ class Message:
         data = copy.deepcopy(dict(self.wire))
         for name, key, codec in self._wiring():
             value = getattr(self, name)
-            if value == codec.decode(data.get(key)):
-                continue
-            if value is None:
-                del data[key]
-            else:
+            is_changed = value != codec.decode(data.get(key))
+            if is_changed and value is None:
+                data.pop(key, None)
+            elif is_changed or (codec.is_exact and value is not None):
+                # To Python True is 1, and messages are equal whose unknown fields are not: the exact ones need no
+                # comparison.
                 data[key] = codec.encode(value)
         return data
 
@@ -119,7 +122,7 @@ def _timestamp(value: Any) -> datetime | None:
 def _timestamp_text(value: datetime) -> str:
     if value.tzinfo is None:
         raise ValueError(f"A timestamp needs a time zone; {value!r} has none.")
-    return pendulum.instance(value.astimezone(UTC)).format("YYYY-MM-DD[T]HH:mm:ss.SSSSSS[Z]")
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _content(value: Any) -> bytes | None:
@@ -143,11 +146,13 @@ DURATION = Codec(_duration, _duration_text)
 TIMESTAMP = Codec(_timestamp, _timestamp_text)
 BYTES = Codec(_content, lambda content: base64.b64encode(content).decode("ascii"))
 LABELS = Codec(_labels, dict)
-JSON = Codec(copy.deepcopy, copy.deepcopy)
+JSON = Codec(copy.deepcopy, copy.deepcopy, is_exact=True)
 
 
 def message(kind: type[Message]) -> Codec:
     """Return the codec of a field that holds a message of its own."""
     return Codec(
-        lambda value: kind.from_wire(value) if isinstance(value, Mapping) else None, lambda value: value.to_wire()
+        lambda value: kind.from_wire(value) if isinstance(value, Mapping) else None,
+        lambda value: value.to_wire(),
+        is_exact=True,
     )
