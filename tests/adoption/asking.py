@@ -1,0 +1,93 @@
+"""One task that asks for one job, try after try, and nothing else of Airflow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from airflow_nbjobs.adoption import Submitted, submit
+from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.api.ending import KillPolicy
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
+
+TASK = TaskIdentity(
+    deployment="https://airflow.example.com",
+    dag_id="reports",
+    run_id="scheduled__2026-11-22T00:00:00+00:00",
+    task_id="daily",
+    map_index=-1,
+    try_number=1,
+    first_try=1,
+    run_started=datetime.now(UTC),
+    is_certain=True,
+)
+
+
+def request(notebook: str = "gs://notebooks/report.ipynb") -> NotebookExecutionJob:
+    """Return what a user asks for."""
+    return NotebookExecutionJob(
+        gcs_notebook_source=GcsNotebookSource(uri=notebook),
+        notebook_runtime_template_resource_name="projects/p/locations/us-central1/notebookRuntimeTemplates/1",
+        service_account="runner@p.iam.gserviceaccount.com",
+        gcs_output_uri="gs://results/runs",
+    )
+
+
+@dataclass
+class Asking:
+    """Tries of a task at the emulator; pauses between looks take no time and are counted.
+
+    :ivar paused: seconds that were waited in all.
+    :ivar told: what a person was told.
+    """
+
+    emulator: Emulator
+    paused: float = 0.0
+    told: list[str] = field(default_factory=list)
+
+    def _sleep(self, seconds: float) -> None:
+        self.paused += seconds
+
+    def ask(
+        self,
+        task: TaskIdentity = TASK,
+        asked: NotebookExecutionJob | None = None,
+        *,
+        kill: KillPolicy = "cancel",
+        job_ids: Iterable[str | None] = (None,),
+    ) -> Submitted:
+        """Have one try ask for its job."""
+        wanted = asked or request()
+        job = identify(wanted, task, request_hash(wanted))
+        parent = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
+        with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
+            return client.follow(submit(parent, job, task, kill, job_ids=job_ids, tell=self.told.append))
+
+    def states(self) -> list[str]:
+        """Return the state of each job that was ever made for the test, the oldest first."""
+        return [
+            job["state"].removeprefix("JOB_STATE_") for job in self.emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+        ]
+
+    def made(self) -> list[str]:
+        """Return the id of each job that was ever made for the test, the oldest first."""
+        return [job["id"] for job in self.emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])]
+
+    def next_job_is(self, *states: str) -> None:
+        """Say how the next job goes; it is created in the last of these states."""
+        self.emulator.fault({"job_state": [f"JOB_STATE_{state}" for state in states], "times": 1})
+
+
+def retry(task: TaskIdentity = TASK) -> TaskIdentity:
+    """Return the automatic retry of a try."""
+    return replace(task, try_number=task.try_number + 1)
+
+
+def clear(task: TaskIdentity = TASK) -> TaskIdentity:
+    """Return the try that a person asks for by clearing the task when it is over."""
+    return replace(task, try_number=task.try_number + 1, first_try=task.try_number + 1)

@@ -1,0 +1,135 @@
+"""A create whose answer was lost is looked for, and is not paid for twice."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from asking import TASK, Asking, request, retry
+
+from airflow_nbjobs.adoption import Submitted, submit
+from airflow_nbjobs.api.calls import Page
+from airflow_nbjobs.api.client import Pause
+from airflow_nbjobs.api.job import JobState, Operation
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError, TransportError, UnavailableError
+from airflow_nbjobs.submission import identify, request_hash
+
+LOST = [
+    {"status": 503, "phase": "after"},
+    {"status": 500, "phase": "after"},
+    {"drop": True, "phase": "after"},
+]
+
+
+@pytest.fixture
+def asking(nbjobs_emulator: Emulator) -> Asking:
+    """Return a task of the test's own."""
+    return Asking(nbjobs_emulator)
+
+
+@pytest.mark.parametrize("lost", LOST, ids=str)
+def test_a_job_whose_create_was_carried_out_and_not_answered_is_found(asking: Asking, lost: dict[str, object]) -> None:
+    asking.emulator.fault({"method": "create", "times": 1, **lost})
+    submitted = asking.ask()
+    assert asking.made() == [(submitted.job.name or "").rpartition("/")[2]]
+    assert not submitted.is_adopted
+    assert "The answer to the create was lost" in asking.told[0]
+
+
+@pytest.mark.parametrize("lost", [{"status": 503}, {"drop": True}], ids=str)
+def test_a_create_that_was_not_carried_out_is_sent_again_after_three_looks(
+    asking: Asking, lost: dict[str, object]
+) -> None:
+    asking.emulator.fault({"method": "create", "times": 1, "phase": "before", **lost})
+    asking.ask()
+    assert len(asking.made()) == 1
+    assert asking.paused >= 15
+    assert asking.emulator.requests()["list"] == {"200": 4}
+
+
+def test_of_two_jobs_from_one_submission_the_younger_is_ended() -> None:
+    """The first create is carried out so late that three looks miss it; here the test says what the service says."""
+    wanted = request()
+    job = identify(wanted, TASK, request_hash(wanted))
+    parent = "projects/1/locations/us-central1"
+    older, younger = (
+        replace(
+            job,
+            name=f"{parent}/notebookExecutionJobs/{number}",
+            create_time=datetime(2026, 11, 22, 10, number, tzinfo=UTC),
+            job_state=JobState.RUNNING,
+        )
+        for number in (1, 2)
+    )
+    told: list[str] = []
+    asking = submit(parent, job, TASK, "leave", tell=told.append)
+
+    assert next(asking).verb == "POST"
+    step = asking.throw(TransportError("reset", was_sent=True))
+    for _ in range(3):
+        assert isinstance(step, Pause)
+        assert asking.send(None).path.endswith("/notebookExecutionJobs")
+        step = asking.send(Page([], ""))
+    assert step.verb == "POST"
+    assert asking.send(Operation(name=f"{younger.name}/operations/7")).verb == "GET"
+    ending = asking.send(Page([younger, older], ""))
+    assert ending.path == f"/v1/{younger.name}/operations"
+    cancel = asking.send(Page([Operation(name=f"{younger.name}/operations/7")], ""))
+    assert cancel.path == f"/v1/{younger.name}/operations/7:cancel"
+    assert asking.send(None).path == f"/v1/{younger.name}"
+    with pytest.raises(StopIteration) as end:
+        asking.send(replace(younger, job_state=JobState.CANCELLED))
+    assert end.value.value == Submitted(job=older, operation_name=None, is_adopted=False)
+    assert told[-1] == f"The create was carried out twice: the younger job {younger.name} was cancelled."
+
+
+def test_a_refusal_is_final_and_keeps_the_service_s_words(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "times": 1, "status": 400, "message": "No such template."})
+    with pytest.raises(InvalidArgumentError, match=r"No such template\."):
+        asking.ask()
+    assert asking.made() == []
+
+
+def test_three_lost_answers_are_enough(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "times": 3, "status": 503})
+    with pytest.raises(UnavailableError):
+        asking.ask()
+    assert asking.made() == []
+
+
+def test_a_rate_limit_is_waited_for_without_a_look(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "times": 2, "status": 429, "retry_after": 7})
+    asking.ask()
+    assert len(asking.made()) == 1
+    assert asking.paused >= 14
+    assert "list" not in asking.emulator.requests()
+
+
+def test_with_ids_of_its_own_a_create_on_its_way_cannot_make_a_second_job(asking: Asking) -> None:
+    """A worker died with its create under way; the retry came first, and the late create finds the id taken."""
+    retried = asking.ask(retry(), job_ids=retry().job_ids())
+    with pytest.raises(AlreadyExistsError):
+        asking.ask(job_ids=[next(TASK.job_ids())], asked=request("gs://notebooks/late.ipynb"))
+    assert asking.made() == [(retried.job.name or "").rpartition("/")[2]]
+
+
+def test_with_ids_of_its_own_a_retry_finds_the_job_that_no_list_shows(asking: Asking) -> None:
+    first = asking.ask(job_ids=TASK.job_ids())
+    second = asking.ask(retry(), job_ids=retry().job_ids())
+    assert (second.is_adopted, second.job.name) == (True, first.job.name)
+
+
+def test_with_ids_of_its_own_a_retry_after_a_failure_takes_the_next_id(asking: Asking) -> None:
+    asking.next_job_is("FAILED")
+    asking.ask(job_ids=TASK.job_ids())
+    asking.ask(retry(), job_ids=retry().job_ids())
+    ids = asking.made()
+    assert [each.rpartition("-")[2] for each in ids] == ["0", "1"]
+
+
+def test_with_ids_of_its_own_a_lost_answer_is_found_by_the_id(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "times": 1, "drop": True, "phase": "after"})
+    asking.ask(job_ids=TASK.job_ids())
+    assert len(asking.made()) == 1

@@ -1,0 +1,153 @@
+"""What each try of a task makes of the jobs that there are: the emulator's book of jobs is the judge."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from asking import TASK, Asking, clear, request, retry
+
+from airflow_nbjobs.emulator import Emulator
+
+
+@pytest.fixture
+def asking(nbjobs_emulator: Emulator) -> Asking:
+    """Return a task of the test's own."""
+    return Asking(nbjobs_emulator)
+
+
+def job_id(submitted: object) -> str:
+    """Return the id of the job that a try got."""
+    return submitted.job.name.rpartition("/")[2]  # type: ignore[attr-defined]
+
+
+def test_a_first_try_makes_a_job_and_looks_for_none(asking: Asking) -> None:
+    submitted = asking.ask()
+    assert (submitted.is_adopted, asking.made()) == (False, [job_id(submitted)])
+    assert "list" not in asking.emulator.requests()
+
+
+def test_a_retry_re_attaches_to_an_active_job(asking: Asking) -> None:
+    first, second = asking.ask(), asking.ask(retry())
+    assert (second.is_adopted, job_id(second), len(asking.made())) == (True, job_id(first), 1)
+    assert asking.paused == 0
+
+
+@pytest.mark.parametrize("state", ["PENDING", "PAUSED", "UPDATING", "OF_A_LATER_YEAR"])
+def test_a_job_in_any_state_that_is_not_terminal_is_active(asking: Asking, state: str) -> None:
+    asking.next_job_is(state)
+    asking.ask()
+    assert asking.ask(retry()).is_adopted
+
+
+def test_a_retry_takes_the_result_of_a_job_that_succeeded_unseen(asking: Asking) -> None:
+    asking.next_job_is("SUCCEEDED")
+    asking.ask()
+    second = asking.ask(retry())
+    assert (second.is_adopted, second.job.job_state.is_success, len(asking.made())) == (True, True, 1)
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "CANCELLING", "EXPIRED", "PARTIALLY_SUCCEEDED"])
+def test_a_retry_after_a_job_that_failed_makes_another_at_once(asking: Asking, state: str) -> None:
+    asking.next_job_is(state)
+    asking.ask()
+    assert not asking.ask(retry()).is_adopted
+    assert (len(asking.made()), asking.paused) == (2, 0)
+
+
+def test_a_retry_adopts_what_an_earlier_retry_adopted(asking: Asking) -> None:
+    first = asking.ask()
+    second = asking.ask(retry())
+    third = asking.ask(retry(retry()))
+    assert {job_id(second), job_id(third)} == {job_id(first)}
+
+
+def test_a_clear_runs_anew_though_the_job_succeeded(asking: Asking) -> None:
+    asking.next_job_is("SUCCEEDED")
+    asking.ask()
+    assert not asking.ask(clear()).is_adopted
+    assert asking.states() == ["SUCCEEDED", "RUNNING"]
+
+
+def test_a_clear_ends_a_job_that_a_dead_worker_left_and_says_so(asking: Asking) -> None:
+    left = asking.ask()
+    asking.ask(clear())
+    assert asking.states()[0].startswith("CANCEL")
+    assert asking.told == [f"The job {left.job.name} of try 1 is nobody's any more: it was cancelled."]
+
+
+@pytest.mark.parametrize(("kill", "states"), [("delete", ["CANCELLED", "RUNNING"]), ("leave", ["RUNNING", "RUNNING"])])
+def test_it_is_ended_by_the_kill_policy(asking: Asking, kill: str, states: list[str]) -> None:
+    asking.ask()
+    asking.ask(clear(), kill=kill)  # type: ignore[arg-type]
+    assert len(asking.made()) == 2
+    deleted = [job["deleted"] for job in asking.emulator.book()][-2:]
+    assert (deleted[0], asking.states()[1]) == (kill == "delete", states[1])
+
+
+def test_after_a_clear_a_retry_adopts_only_jobs_of_its_own_generation(asking: Asking) -> None:
+    asking.next_job_is("SUCCEEDED")
+    asking.ask()
+    asking.next_job_is("FAILED")
+    asking.ask(clear())
+    asking.next_job_is("SUCCEEDED")
+    third = asking.ask(retry(clear()))
+    assert (third.is_adopted, len(asking.made())) == (False, 3)
+
+
+def test_a_changed_request_is_not_adopted_and_the_job_of_the_old_one_is_ended(asking: Asking) -> None:
+    asking.ask()
+    asking.ask(retry(), request("gs://notebooks/other.ipynb"))
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
+
+
+def test_a_changed_request_does_not_take_the_old_result(asking: Asking) -> None:
+    asking.next_job_is("SUCCEEDED")
+    asking.ask()
+    assert not asking.ask(retry(), request("gs://notebooks/other.ipynb")).is_adopted
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"deployment": "https://another-airflow.example.com"},
+        {"dag_id": "others"},
+        {"run_id": "manual__1"},
+        {"task_id": "weekly"},
+        {"map_index": 0},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_nobody_adopts_or_ends_the_job_of_another(asking: Asking, other: dict[str, object]) -> None:
+    asking.ask()
+    assert not asking.ask(retry(replace(TASK, **other))).is_adopted  # type: ignore[arg-type]
+    assert asking.states() == ["RUNNING", "RUNNING"]
+
+
+def test_names_that_run_together_are_told_apart() -> None:
+    one = replace(TASK, dag_id="a", run_id="b\nc")
+    other = replace(TASK, dag_id="a\nb", run_id="c")
+    assert one.key != other.key
+
+
+def test_a_run_that_was_deleted_and_made_again_adopts_nothing_of_the_first(asking: Asking) -> None:
+    asking.next_job_is("SUCCEEDED")
+    asking.ask()
+    later = replace(TASK, run_started=TASK.run_started + timedelta(hours=1))  # type: ignore[operator]
+    assert not asking.ask(retry(later)).is_adopted
+
+
+def test_without_a_certain_deployment_only_jobs_of_this_run_are_ended(asking: Asking) -> None:
+    asking.ask()
+    uncertain = replace(clear(), is_certain=False)
+    asking.ask(replace(uncertain, run_started=TASK.run_started + timedelta(hours=1)))  # type: ignore[operator]
+    assert asking.states() == ["RUNNING", "RUNNING"]
+    asking.ask(replace(uncertain, try_number=3, first_try=3))
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "CANCEL", "RUNNIN"]
+
+
+def test_a_retry_looks_three_times_for_a_job_that_a_dead_worker_may_have_asked_for(asking: Asking) -> None:
+    assert not asking.ask(retry()).is_adopted
+    assert asking.emulator.requests()["list"] == {"200": 4}
+    assert asking.paused >= 15
