@@ -214,6 +214,11 @@ class Book:
             self._db.execute("UPDATE jobs SET deleted = 1 WHERE seq = ?", (seq,))
             self._db.execute("UPDATE operations SET done = ?, updated = ? WHERE id = ?", (now, now, operation_id))
 
+    def unfinished_deletes(self) -> list[Operation]:
+        """Read the delete operations that are not done."""
+        sql = "SELECT * FROM operations WHERE kind = 'delete' AND done IS NULL"
+        return [_operation(row) for row in self._db.execute(sql)]
+
     def add_operation(self, seq: int, kind: str, operation_id: str) -> None:
         """Enter an operation on a job that exists."""
         self._add_operation(seq, kind, operation_id, self.clock.now())

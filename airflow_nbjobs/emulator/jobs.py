@@ -55,14 +55,16 @@ class Jobs:
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._endings: set[asyncio.Task[None]] = set()
 
-    def fail_abandoned(self) -> None:
-        """End the jobs that were active when an earlier emulator on this data died: their kernels are gone."""
+    def take_over(self) -> None:
+        """Settle what an earlier emulator on this data left: jobs have lost their kernels, deletes go through."""
         for job in self.book.active():
             text = (
                 f"The emulator stopped while this job was {job.state.removeprefix('JOB_STATE_')}; its kernel is gone."
             )
             for state in states.route(job.state, states.FAILED):
                 self._move(job.seq, state, Failure(INTERNAL, text) if state == states.FAILED else None)
+        for operation in self.book.unfinished_deletes():
+            self.book.delete_job(operation.job, operation.id)
 
     async def stop(self) -> None:
         """End every kernel; what was active is told as such when the data is used again."""

@@ -216,7 +216,7 @@ class Emulator:
                 concurrency=self._concurrency,
                 cleanup_seconds=self._cleanup_seconds,
             )
-            jobs.fail_abandoned()
+            jobs.take_over()
             stack.push_async_callback(jobs.stop)
             self._app = App(jobs, faults, connections)
             self._server = uvicorn.Server(self._config(connections))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 
@@ -9,6 +10,8 @@ import psutil
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.emulator.book import Book
+from airflow_nbjobs.emulator.ids import Parent, new_id
 from tests.contract.conftest import notebook
 from tests.emulator.conftest import Api
 from tests.emulator.running import eventually
@@ -133,6 +136,19 @@ def test_the_create_operation_is_done_some_time_after_its_job():
         api.http.close()
     assert final["response"]["jobState"] == "JOB_STATE_SUCCEEDED"
     assert final["metadata"]["genericMetadata"]["updateTime"] > ended
+
+
+def test_a_delete_that_was_under_way_goes_through_after_a_restart(tmp_path):
+    parent = Parent.parse("half", "us-central1")
+    with contextlib.closing(Book(tmp_path / "jobs.sqlite")) as book:
+        job = book.add_job(parent, "half-deleted", {"displayName": "a job"}, new_id())
+        book.move(job.seq, "JOB_STATE_CANCELLING")
+        book.add_operation(job.seq, "delete", "7")
+    with Emulator(data=tmp_path, runner="simulated") as emulator:
+        api = Api(emulator, "half")
+        assert api.http.get(job.name).status_code == 404
+        assert api.http.get(f"{job.name}/operations/7").json()["done"] is True
+        api.http.close()
 
 
 def test_jobs_objects_and_the_book_survive_a_restart(tmp_path):
