@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator, Iterator, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -50,13 +51,12 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         super().__init__(gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, **kwargs)
         self._endpoint = endpoint
         self._clients: dict[str, Client] = {}
+        # A task has no last moment of its own in which to close: it may defer, be rescheduled or fail anywhere.
+        weakref.finalize(self, _close, self._clients)
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:
-        """Look the connection up.
-
-        :raises AirflowNotFoundException: when there is none, and no emulator either.
-        """
+        """Look the connection up; one that is missing is an error, unless there is an emulator."""
         try:
             return super().get_connection(conn_id)
         except AirflowNotFoundException:
@@ -97,19 +97,23 @@ class NotebookExecutionJobHook(GoogleBaseHook):
 
     def new_client(self, location: str) -> Client:
         """Return a client of its own, for whoever cannot share one: a signal handler may interrupt any request."""
+        return Client(*self._way(location))
+
+    def new_async_client(self, location: str) -> AsyncClient:
+        """Return a client for an event loop; making it may block, for credentials and certificates."""
+        return AsyncClient(*self._way(location))
+
+    def _way(self, location: str) -> tuple[Endpoint, Any]:
         endpoint = self.endpoint(location)
-        return Client(endpoint, self.get_credentials_and_project_id()[0] if endpoint.is_trusted else None)
+        return endpoint, self.get_credentials_and_project_id()[0] if endpoint.is_trusted else None
 
     def client(self, location: str) -> Client:
         """Return the client for a location, made once."""
-        if location not in self._clients:
-            self._clients[location] = self.new_client(location)
-        return self._clients[location]
+        return self._clients.get(location) or self._clients.setdefault(location, self.new_client(location))
 
     def close(self) -> None:
-        """Close the connections."""
-        while self._clients:
-            self._clients.popitem()[1].close()
+        """Close the connections; those of a hook that nobody holds any more are closed by themselves."""
+        _close(self._clients)
 
     def parent(self, location: str, project_id: str | None = None) -> str:
         """Return ``projects/p/locations/l``, the project being the connection's unless given.
@@ -192,6 +196,11 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         return self.client(location).follow(conversation, patience)
 
 
+def _close(clients: dict[str, Client]) -> None:
+    while clients:
+        clients.popitem()[1].close()
+
+
 class _ConnectedHook(NotebookExecutionJobHook):
     """The hook over a connection that was already looked up, so that building it asks Airflow for nothing."""
 
@@ -247,11 +256,11 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
     async def client(self, location: str) -> AsyncClient:
         """Return the client for a location, made once."""
         hook = await self.get_sync_hook()
-        endpoint = hook.endpoint(location)
-        credentials = None
-        if endpoint.is_trusted and location not in self._clients:
-            credentials, _ = await asyncio.to_thread(hook.get_credentials_and_project_id)
-        return self._clients.setdefault(location, AsyncClient(endpoint, credentials))
+        async with self._connecting:
+            if location not in self._clients:
+                # In a thread: credentials may be asked of a server, and a TLS context reads a large file.
+                self._clients[location] = await asyncio.to_thread(hook.new_async_client, location)
+        return self._clients[location]
 
     async def close(self) -> None:
         """Close the connections."""
@@ -281,9 +290,7 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
     ) -> AsyncIterator[NotebookExecutionJob]:
         """Return the jobs of a location; arguments and errors as of the sync hook."""
         hook = await self.get_sync_hook()
-        if project_id is None:
-            _, project_id = await asyncio.to_thread(hook.get_credentials_and_project_id)
-        where = hook.parent(location, project_id)
+        where = await asyncio.to_thread(hook.parent, location, project_id)
         call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
         async for job in (await self.client(location)).pages(call):
             yield job

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import html
 import re
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import NotebookJobFailedError
@@ -74,7 +73,7 @@ def _duration(job: NotebookExecutionJob) -> str:
     # The resource has no start and end: its last update is the nearest to an end that there is.
     if job.create_time is None or job.update_time is None:
         return ""
-    seconds = max(timedelta(0), job.update_time - job.create_time) // timedelta(seconds=1)
+    seconds = max(0, int((job.update_time - job.create_time).total_seconds()))
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     parts = [(hours, "h"), (minutes, "min"), (seconds, "s")]

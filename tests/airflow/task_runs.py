@@ -1,0 +1,147 @@
+"""A task at work without an Airflow: what a worker and a triggerer do around an operator, in a few lines.
+
+It goes the way that Airflow goes: fields are rendered, a deferral is stored as JSON by Airflow's own serialiser, the
+trigger is made anew from it, and the task is resumed as another object with a copy of its XComs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.sdk.module_loading import import_string
+
+try:
+    from airflow.sdk.serde import deserialize, serialize
+except ImportError:  # Airflow 3.1
+    from airflow.serialization.serde import deserialize, serialize
+
+REGION = "us-central1"
+TEMPLATE = "1234"
+ACCOUNT = "runner@project.iam.gserviceaccount.com"
+NOTEBOOK: dict[str, Any] = {
+    "cells": [
+        {"cell_type": "code", "id": "one", "execution_count": None, "metadata": {}, "outputs": [], "source": "1 + 1"}
+    ],
+    "metadata": {},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+JOB: dict[str, Any] = {
+    "location": REGION,
+    "notebook": "gs://notebooks/report.ipynb",
+    "runtime_template": TEMPLATE,
+    "service_account": ACCOUNT,
+    "gcs_output_uri": "gs://results/runs",
+    "poll_interval": 0.1,
+}
+"""Arguments of a create task that lack nothing."""
+
+
+@dataclass
+class TaskInstance:
+    """What operators use of a running task instance; XComs are kept here."""
+
+    task_id: str
+    dag_id: str = "reports"
+    run_id: str = "manual__2026-11-22T00:00:00+00:00"
+    map_index: int = -1
+    try_number: int = 1
+    max_tries: int = 0
+    start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
+    bundle_instance: Any = None
+    xcoms: dict[str, Any] = field(default_factory=dict)
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Keep a value, as the JSON that a database would hold."""
+        self.xcoms[key] = json.loads(json.dumps(value))
+
+    def xcom_pull(self, *, key: str = "return_value", **_: Any) -> Any:
+        """Return a value of this task."""
+        return copy.deepcopy(self.xcoms.get(key))
+
+    def get_first_reschedule_date(self, _: Any) -> None:
+        """Tell that the task was not rescheduled before."""
+
+
+class TaskRun:
+    """One try of one task.
+
+    :param operator: made anew by each call, since Airflow parses the DAG file for each process.
+    :param folder: where the DAG file lies.
+    :param known: fields of the task instance.
+    """
+
+    def __init__(self, operator: Any, folder: Path | None = None, **known: Any) -> None:
+        self._make = operator
+        self._folder = folder or Path("/nowhere")
+        self.operator = self._new()
+        self.ti = TaskInstance(task_id=self.operator.task_id, **known)
+        self.deferrals: list[TaskDeferred] = []
+        self.events: list[dict[str, Any]] = []
+
+    def _new(self) -> Any:
+        with DAG("reports", schedule=None) as dag:
+            operator = self._make()
+        dag.fileloc = str(self._folder / "reports.py")
+        return operator
+
+    @property
+    def context(self) -> Any:
+        """What Airflow hands to a task."""
+        dag_run = SimpleNamespace(start_date=self.ti.start_date, run_id=self.ti.run_id)
+        known = {"ti": self.ti, "task": self.operator, "dag": self.operator.dag, "dag_run": dag_run}
+        return {**known, "run_id": self.ti.run_id, "ds": "2026-11-22", "params": {}}
+
+    def execute(self) -> Any:
+        """Render the fields and execute, once."""
+        self.operator.render_template_fields(self.context)
+        return self.operator.execute(self.context)
+
+    def to_its_end(self) -> Any:
+        """Execute, and go through as many deferrals as the task wants."""
+        try:
+            return self.execute()
+        except TaskDeferred as deferral:
+            return self.after(deferral)
+
+    def after(self, deferral: TaskDeferred) -> Any:
+        """Run the trigger of a deferral, and resume."""
+        self.deferrals.append(deferral)
+        self.events.append(asyncio.run(only_event(restored(deferral))))
+        try:
+            return self.resume(deferral.method_name, {"event": self.events[-1]})
+        except TaskDeferred as again:
+            return self.after(again)
+
+    def resume(self, method: str, kwargs: dict[str, Any]) -> Any:
+        """Resume in another process: nothing is left of the operator that deferred but its XComs."""
+        self.operator = self._new()
+        self.operator.render_template_fields(self.context)
+        return self.operator.resume_execution(method, kwargs, self.context)
+
+
+def restored(deferral: TaskDeferred) -> Any:
+    """Return the trigger of a deferral as a triggerer makes it, from JSON."""
+    path, kwargs = deferral.trigger.serialize()
+    assert json.loads(json.dumps(kwargs)) == kwargs
+    stored = json.dumps(serialize(kwargs))
+    return import_string(path)(**deserialize(json.loads(stored)))
+
+
+async def only_event(trigger: Any) -> dict[str, Any]:
+    """Return the payload of the one event that a trigger yields; it ends at once after it."""
+    events = []
+    async for event in trigger.run():
+        events.append(json.loads(json.dumps(event.payload)))
+        yielded = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - yielded < 0.5
+    assert len(events) == 1
+    return dict(events[0])

@@ -1,0 +1,285 @@
+"""A create task from its arguments to its result, waiting here, in the triggerer, or not at all."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import (
+    InvalidArgumentError,
+    NbjobsError,
+    NotebookJobFailedError,
+    NotebookJobGoneError,
+    NotebookJobTimeoutError,
+)
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
+FAILURES = ["FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
+STILL_GOING = ["UNSPECIFIED", "QUEUED", "PENDING", "RUNNING", "CANCELLING", "PAUSED", "UPDATING", "SOMETHING_NEW"]
+LINKS = {f"_link_{name}" for name in ("NotebookExecutionJobListLink", "ExecutedNotebookLink", "NotebookLogsLink")}
+
+
+def create(folder: Path | None = None, *, ti: dict[str, Any] | None = None, **arguments: Any) -> TaskRun:
+    """Return a run of a create task that lacks nothing, with some arguments changed."""
+    wanted = {**JOB, **arguments}
+    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), folder, **(ti or {}))
+
+
+def sent(emulator: Emulator, run: TaskRun) -> dict[str, Any]:
+    """Return the job as the emulator has it, direct content too, without what the service adds."""
+    kept = NotebookExecutionJobHook().get_job(
+        run.ti.xcoms["notebook_execution_job"]["name"], "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
+    )
+    return {key: value for key, value in kept.to_wire().items() if key not in {"name", "createTime", "updateTime"}}
+
+
+@MODES
+def test_a_create_task_returns_where_the_executed_notebook_is(project: str, deferrable: bool) -> None:
+    run = create(deferrable=deferrable)
+    result = run.to_its_end()
+    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    job_id = name.rpartition("/")[2]
+    assert result == {
+        "v": 1,
+        "name": name,
+        "job_id": job_id,
+        "state": "JOB_STATE_SUCCEEDED",
+        "executed_notebook": f"gs://results/runs/{job_id}/report.ipynb",
+    }
+    assert len(run.deferrals) == deferrable
+
+
+def test_a_task_that_does_not_wait_ends_when_the_job_is_submitted(nbjobs_emulator: Emulator, project: str) -> None:
+    run = create(wait_for_completion=False)
+    result = run.execute()
+    assert result["state"] in {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
+    assert nbjobs_emulator.requests() == {"create": {"200": 1}, "get": {"200": 1}}
+    assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
+
+
+def test_the_trigger_is_told_what_a_resumed_task_needs(project: str) -> None:
+    run = create(deferrable=True, poll_interval=7, kill="delete", impersonation_chain=["a@x.y", "b@x.y"])
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    known = run.ti.xcoms["notebook_execution_job"]
+    path, kwargs = restored(deferral.value).serialize()
+    assert path == "airflow_nbjobs.triggers.NotebookExecutionJobTrigger"
+    assert datetime.fromisoformat(kwargs.pop("created_at")).tzinfo is not None
+    assert kwargs == {
+        "job_name": known["name"],
+        "operation_name": known["operation"],
+        "deadline": None,
+        "kill": "delete",
+        "gcp_conn_id": "google_cloud_default",
+        "impersonation_chain": ["a@x.y", "b@x.y"],
+        "poll_interval": 7.0,
+        "v": 1,
+    }
+    assert (deferral.value.method_name, deferral.value.timeout) == ("execute_complete", None)
+
+
+@MODES
+@pytest.mark.parametrize("word", FAILURES)
+def test_a_job_that_ends_otherwise_fails_the_task(
+    nbjobs_emulator: Emulator, project: str, deferrable: bool, word: str
+) -> None:
+    said = "<b>Cell 3</b> raised a <module> of &quot;trouble&quot;"
+    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", f"JOB_STATE_{word}"], "status_message": said})
+    run = create(deferrable=deferrable)
+    with pytest.raises(NotebookJobFailedError) as failure:
+        run.to_its_end()
+    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    assert (failure.value.job_name, failure.value.state) == (name, f"JOB_STATE_{word}")
+    text = str(failure.value)
+    assert f"{word} after " in text
+    assert 'Cell 3 raised a <module> of "trouble".' in text
+    assert f"gs://results/runs/{name.rpartition('/')[2]}/report.ipynb" in text
+    assert set(run.ti.xcoms) >= LINKS
+
+
+@MODES
+@pytest.mark.parametrize("word", STILL_GOING)
+def test_a_job_in_any_other_state_is_waited_for(
+    nbjobs_emulator: Emulator, project: str, deferrable: bool, word: str
+) -> None:
+    states = [f"JOB_STATE_{word}", "JOB_STATE_SUCCEEDED"]
+    nbjobs_emulator.fault({"job_state": states, "seconds": 0.4})
+    run = create(deferrable=deferrable)
+    assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    (job,) = nbjobs_emulator.book(project)
+    assert states[0] in [step["state"] for step in job["history"]]
+
+
+def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator, project: str) -> None:
+    run = create(deferrable=True)
+    with pytest.raises(TaskDeferred) as first:
+        run.execute()
+    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    early = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
+    with pytest.raises(TaskDeferred) as second:
+        run.resume(first.value.method_name, {"event": early})
+    assert run.after(second.value)["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(nbjobs_emulator.book(project)) == 1
+
+
+def test_a_job_that_is_over_at_the_first_look_is_not_deferred_for(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    nbjobs_emulator.fault({"method": "get", "delay_seconds": 0.2})
+    assert create(deferrable=True).execute()["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_the_name_and_the_links_are_there_while_the_job_runs(project: str) -> None:
+    run = create(wait_for_completion=False)
+    run.execute()
+    job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
+    console = "https://console.cloud.google.com"
+    assert {key: value for key, value in run.ti.xcoms.items() if key.startswith("_link_")} == {
+        "_link_NotebookExecutionJobListLink": f"{console}/vertex-ai/colab/execution-jobs?project={project}",
+        "_link_ExecutedNotebookLink": (
+            f"{console}/storage/browser/_details/results/runs/{job_id}/report.ipynb;tab=live_object?project={project}"
+        ),
+        "_link_NotebookLogsLink": f"{console}/logs/query?query=SEARCH%28%22{job_id}%22%29&project={project}",
+    }
+
+
+def test_a_job_under_a_schedule_links_to_it(project: str) -> None:
+    schedule = f"projects/{project}/locations/{REGION}/schedules/77"
+    run = create(wait_for_completion=False, schedule_resource_name=schedule)
+    run.execute()
+    assert run.ti.xcoms["_link_NotebookScheduleLink"] == (
+        f"https://console.cloud.google.com/vertex-ai/locations/{REGION}/pipelines/schedules/77?project={project}"
+    )
+
+
+def test_the_links_are_there_before_the_first_look(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"method": "get", "status": 403, "message": "You may create, but not look."})
+    run = create()
+    with pytest.raises(NbjobsError, match=r"403 PERMISSION_DENIED: You may create, but not look\."):
+        run.execute()
+    assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
+
+
+def test_a_refused_create_shows_the_services_own_words(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"method": "create", "status": 400, "message": "The template has no network."})
+    run = create()
+    with pytest.raises(InvalidArgumentError, match=r"^400 INVALID_ARGUMENT: The template has no network\.$"):
+        run.execute()
+    assert run.ti.xcoms == {}
+
+
+def test_a_job_that_never_appears_is_not_waited_for_longer_than_seconds(
+    nbjobs_emulator: Emulator, project: str
+) -> None:
+    nbjobs_emulator.fault({"method": "get", "status": 404, "times": 5})
+    begun = datetime.now(UTC)
+    with pytest.raises(NbjobsError):
+        create().execute()
+    assert timedelta(seconds=7) < datetime.now(UTC) - begun < timedelta(seconds=12)
+
+
+def test_execution_timeout_bounds_the_job_and_the_deferral(nbjobs_emulator: Emulator, project: str) -> None:
+    run = create(deferrable=True, execution_timeout=timedelta(minutes=90))
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    assert sent(nbjobs_emulator, run)["executionTimeout"] == "5400s"
+    deadline = datetime.fromisoformat(restored(deferral.value).deadline)
+    assert deadline == run.ti.start_date + timedelta(minutes=90)
+    assert timedelta(minutes=91) < deferral.value.timeout <= timedelta(minutes=92)
+
+
+@pytest.mark.parametrize("given", [600, 600.0, "600", timedelta(minutes=10), "{{ 60 * 10 }}"], ids=repr)
+def test_job_timeout_bounds_the_job_alone(nbjobs_emulator: Emulator, project: str, given: Any) -> None:
+    run = create(deferrable=True, job_timeout=given)
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    assert sent(nbjobs_emulator, run)["executionTimeout"] == "600s"
+    assert deferral.value.timeout is None
+
+
+@pytest.mark.parametrize(("kill", "state"), [("cancel", "CANCELLED"), ("delete", "CANCELLED"), ("leave", "RUNNING")])
+def test_a_deferral_whose_time_is_over_ends_the_job(
+    nbjobs_emulator: Emulator, project: str, kill: str, state: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = create(deferrable=True, execution_timeout=timedelta(seconds=1), job_timeout=60, kill=kill)
+    with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING when execution_timeout=0:00:01 was over"):
+        run.to_its_end()
+    assert run.events[-1]["outcome"] == "timeout"
+    (job,) = nbjobs_emulator.book(project)
+    assert job["state"] == f"JOB_STATE_{state}"
+    assert job["deleted"] is (kill == "delete")
+
+
+@pytest.mark.parametrize(
+    ("error", "retries", "state"),
+    [("Trigger timeout", 1, "CANCELLED"), ("Trigger failure", 1, "RUNNING"), ("Trigger failure", 0, "CANCELLED")],
+)
+def test_a_deferral_that_airflow_gives_up_ends_the_job_unless_a_retry_can_have_it(
+    nbjobs_emulator: Emulator, project: str, error: str, retries: int, state: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = create(deferrable=True, retries=retries, ti={"max_tries": retries})
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    with pytest.raises(Exception, match=error):
+        run.resume("__fail__", {"error": error})
+    (job,) = nbjobs_emulator.book(project)
+    assert job["state"] == f"JOB_STATE_{state}"
+
+
+@MODES
+def test_a_job_that_somebody_deletes_is_gone(nbjobs_emulator: Emulator, project: str, deferrable: bool) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = create(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    operation = NotebookExecutionJobHook().delete_job(run.ti.xcoms["notebook_execution_job"]["name"])
+    assert operation.name
+    with pytest.raises(NotebookJobGoneError, match="was it deleted"):
+        run.after(deferral.value)
+    assert run.events[-1]["outcome"] == "gone"
+
+
+def test_the_job_runs_as_the_connections_own_account_by_default(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    run = create(service_account=None)
+    run.execute()
+    account = f"emulator@{project}.iam.gserviceaccount.com"
+    assert sent(nbjobs_emulator, run)["serviceAccount"] == account
+    assert f"No identity was given: the notebook runs as the connection's own {account}." in logged()
+
+
+def test_a_given_identity_is_sent_alone(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    run = create(service_account=None, execution_user="ada@example.com")
+    run.execute()
+    job = sent(nbjobs_emulator, run)
+    assert job["executionUser"] == "ada@example.com"
+    assert "serviceAccount" not in job
+    assert not [line for line in logged() if "identity" in line]
+
+
+def test_a_user_s_id_for_the_job_is_sent(project: str) -> None:
+    run = create(job_id="my-{{ ds }}")
+    assert run.execute()["job_id"] == "my-2026-11-22"
+
+
+def test_content_given_as_a_dict_reaches_the_service(nbjobs_emulator: Emulator, project: str) -> None:
+    run = create(notebook=NOTEBOOK)
+    result = run.execute()
+    content = sent(nbjobs_emulator, run)["directNotebookSource"]["content"]
+    assert json.loads(base64.b64decode(content)) == NOTEBOOK
+    assert result["executed_notebook"].endswith("/content.ipynb")
