@@ -67,7 +67,8 @@ def load(source: bytes) -> nbformat.NotebookNode:
         document = json.loads(source)
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"The file is not a notebook: it is not JSON ({plain(str(error))}).") from None
-    if not isinstance(document, dict) or not isinstance(version := document.get("nbformat"), int):
+    version = document.get("nbformat") if isinstance(document, dict) else None
+    if not isinstance(version, int) or isinstance(version, bool):
         raise UnreadableError("The file is not a notebook: it is JSON, but has no nbformat number.")
     if version not in nbformat.versions:
         known = ", ".join(str(known) for known in sorted(nbformat.versions))
@@ -95,7 +96,7 @@ class Client(NotebookClient):
         )
         self.cell_number = 0
         self._save_to = save_to
-        self._saved_at = self._save_seconds = 0.0
+        self._started_at, self._save_seconds = time.monotonic(), 0.0
         self._bytes = self._outputs = 0
         self._full = False
 
@@ -103,8 +104,8 @@ class Client(NotebookClient):
         self.cell_number += 1
 
     def _finished(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: Any) -> None:  # noqa: ARG002 - as above
-        # A large notebook of many cells would spend its time being written: a twentieth of it at most.
-        if time.monotonic() - self._saved_at >= 20 * self._save_seconds:
+        # A large notebook of many cells would spend its time being written: a twentieth of it is enough.
+        if self._save_seconds < 1 + (time.monotonic() - self._started_at) / 20:
             self.save()
 
     def save(self) -> None:
@@ -115,8 +116,7 @@ class Client(NotebookClient):
         partial = self._save_to.with_suffix(".partial")
         partial.write_bytes(content)
         partial.replace(self._save_to)
-        self._saved_at = time.monotonic()
-        self._save_seconds = self._saved_at - started
+        self._save_seconds += time.monotonic() - started
 
     def process_message(
         self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int
@@ -258,18 +258,22 @@ def main(folder: Path, sockets: Path, kernel_name: str | None) -> None:
         def end() -> None:
             loop.call_soon_threadsafe(task.cancel)
             time.sleep(3)  # enough to write the notebook; a loop that cannot do it by then never will
-            if os.getppid() != parent:  # nobody is left to tidy up
-                shutil.rmtree(folder, ignore_errors=True)
-                shutil.rmtree(sockets, ignore_errors=True)
-            os._exit(1)
+            leave(1)
 
         threading.Thread(target=_watch, args=(lifeline, parent, end), daemon=True).start()
         return await task
 
+    def leave(code: int) -> None:
+        if os.getppid() != parent:  # nobody else is left to tidy up
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(sockets, ignore_errors=True)
+        os._exit(code)  # sockets and threads of a kernel that is gone could hold up a polite exit
+
     said = asyncio.run(run())
     end_descendants()
-    os.write(report, json.dumps(said).encode())
-    os._exit(0)  # sockets and threads of a kernel that is gone could hold up a polite exit
+    with contextlib.suppress(OSError):  # nobody may be left to hear it
+        os.write(report, json.dumps(said).encode())
+    leave(0)
 
 
 if __name__ == "__main__":

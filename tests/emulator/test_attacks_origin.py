@@ -67,9 +67,7 @@ def _refused(answer: tuple[int, dict[str, str], bytes]) -> bool:
 
 @pytest.mark.parametrize("headers", BAD_HEADERS.values(), ids=BAD_HEADERS.keys())
 @pytest.mark.parametrize(("port", "target"), TARGETS.values(), ids=TARGETS.keys())
-def test_what_a_page_could_send_is_refused(
-    emulator: Emulator, port: str, target: str, headers: list[str]
-) -> None:
+def test_what_a_page_could_send_is_refused(emulator: Emulator, port: str, target: str, headers: list[str]) -> None:
     url = _url(emulator, port)
     lines = [line.format(port=url.rpartition(":")[2]) for line in headers]
     assert _refused(talk(url, f"{target} HTTP/1.1", *lines, body=b"" if target.startswith("GET") else b"{}"))

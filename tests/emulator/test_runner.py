@@ -1,0 +1,249 @@
+"""A notebook goes in, the executed notebook and how it ended come out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import psutil
+import pytest
+
+from airflow_nbjobs.emulator.runner import Ended, KernelRunner, SimulatedRunner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOTEBOOKS = Path(__file__).with_name("notebooks")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., Ended]:
+    def run(
+        source: bytes | list[str] | str, *, timeout: float = 60, kernel: str | None = None, **environment: str
+    ) -> Ended:
+        if isinstance(source, str):
+            source = (NOTEBOOKS / source).read_bytes()
+        elif isinstance(source, list):
+            source = cells(*source)
+        runner = KernelRunner(scratch=tmp_path / "scratch", environment=environment)
+        ended = asyncio.run(runner.run(source, kernel_name=kernel, timeout_seconds=timeout))
+        assert list((tmp_path / "scratch").iterdir()) == []
+        if ended.notebook is not None:
+            nbformat.validate(nbformat.reads(ended.notebook.decode(), as_version=nbformat.NO_CONVERT))
+        return ended
+
+    return run
+
+
+def cells(*sources: str, **metadata: Any) -> bytes:
+    notebook = nbformat.v4.new_notebook(
+        metadata=metadata, cells=[nbformat.v4.new_code_cell(source) for source in sources]
+    )
+    return nbformat.writes(notebook).encode()
+
+
+def outputs(ended: Ended) -> list[list[dict[str, Any]]]:
+    assert ended.notebook is not None
+    notebook = nbformat.reads(ended.notebook.decode(), as_version=4)
+    return [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def texts(ended: Ended) -> list[str]:
+    """Return what each code cell printed or returned."""
+    return [
+        "".join(out.get("text") or out["data"]["text/plain"] for out in cell if "ename" not in out)
+        for cell in outputs(ended)
+    ]
+
+
+def test_a_notebook_is_executed(run: Callable[..., Ended]) -> None:
+    ended = run("ok.ipynb")
+    assert (ended.ok, ended.message) == (True, "")
+    assert texts(ended) == ["five numbers\n", "", "10"]
+    notebook = nbformat.reads(ended.notebook.decode(), as_version=4)
+    assert [cell.get("execution_count") for cell in notebook.cells] == [None, 1, None, 2]
+    timing = notebook.cells[3].metadata.execution
+    assert timing["iopub.execute_input"] <= timing["shell.execute_reply"]
+    assert notebook.metadata.language_info.name == "python"
+
+
+def test_a_failing_cell_ends_the_job_and_keeps_what_was_done(run: Callable[..., Ended]) -> None:
+    """Cells are counted as Jupyter counts them: the markdown cell before it is none."""
+    ended = run("raises.ipynb")
+    assert (ended.ok, ended.message) == (False, "Cell 2 failed: ZeroDivisionError: division by zero")
+    assert texts(ended) == ["before\n", "", ""]
+    assert outputs(ended)[1][0]["ename"] == "ZeroDivisionError"
+
+
+def test_an_error_that_the_notebook_expects_is_none(run: Callable[..., Ended]) -> None:
+    ended = run("expected_error.ipynb")
+    assert ended.ok
+    assert texts(ended)[1] == "after\n"
+    allowed = cells("1 / 0", "print('after')").replace(b'"metadata": {}', b'"metadata": {"tags": ["raises-exception"]}')
+    assert run(allowed).ok
+
+
+@pytest.mark.parametrize(
+    ("notebook", "message"),
+    [
+        (
+            b"# This is Markdown",
+            "The file is not a notebook: it is not JSON (Expecting value: line 1 column 1 (char 0)).",
+        ),
+        (b'{"nbformat": 99}', "The notebook's nbformat 99 is unknown here; known are 1, 2, 3, 4."),
+        (b"[]", "The file is not a notebook: it is JSON, but has no nbformat number."),
+        (b"", "The file is not a notebook: it is not JSON (Expecting value: line 1 column 1 (char 0))."),
+        (b"\xff\xfe\xfd", "The file is not a notebook: it is not JSON"),
+        (b"[" * 200_000, "The file is not a notebook: it is not JSON ("),
+        (b'{"nbformat": true, "cells": []}', "The file is not a notebook: it is JSON, but has no nbformat number."),
+        (b'{"nbformat": 4, "cells": 7}', "The file is not a valid notebook of nbformat 4: "),
+        (b'{"nbformat": 3, "worksheets": "x"}', "The file is not a valid notebook of nbformat 3: "),
+        (
+            b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{}]}',
+            "The file is not a valid notebook of nbformat 4: ",
+        ),
+    ],
+)
+def test_what_is_no_notebook_is_a_failed_job_that_says_so(
+    run: Callable[..., Ended], notebook: bytes | str, message: str
+) -> None:
+    ended = run(notebook)
+    assert not ended.ok
+    assert ended.message.startswith(message)
+    assert len(ended.message) <= 1200
+    assert ended.notebook is None
+
+
+def test_an_old_notebook_is_brought_up_to_date(run: Callable[..., Ended]) -> None:
+    cell = {"cell_type": "code", "input": "print('old but well')", "language": "python", "metadata": {}, "outputs": []}
+    old = {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": ""},
+        "worksheets": [{"metadata": {}, "cells": [cell]}],
+    }
+    ended = run(json.dumps(old).encode())
+    assert ended.ok
+    assert texts(ended) == ["old but well\n"]
+
+
+def test_a_missing_kernel_is_named_with_those_there_are(run: Callable[..., Ended]) -> None:
+    ended = run("no_kernel.ipynb")
+    assert ended.message.startswith("There is no kernel named 'nope' on this machine; it has: ")
+    assert "python3" in ended.message
+    assert ended.notebook is None
+    assert run("no_kernel.ipynb", kernel="python3").ok
+    assert run("ok.ipynb", kernel="nope").message.startswith(
+        "There is no kernel named 'nope' on this machine; it has: "
+    )
+
+
+def test_a_kernel_that_does_not_start_gives_its_reason(run: Callable[..., Ended], tmp_path: Path) -> None:
+    folder = tmp_path / "jupyter" / "kernels" / "broken"
+    folder.mkdir(parents=True)
+    argv = '["python", "-c", "import sys; sys.exit(\\"no such library\\")", "{connection_file}"]'
+    (folder / "kernel.json").write_text(f'{{"argv": {argv}, "display_name": "Broken", "language": "python"}}')
+    ended = run(["1"], kernel="broken", JUPYTER_PATH=str(tmp_path / "jupyter"))
+    assert (ended.ok, ended.message) == (False, "The kernel 'broken' did not start: no such library")
+
+
+def test_a_notebook_without_cells_is_a_success(run: Callable[..., Ended]) -> None:
+    assert run([]) == Ended(ok=True, message="", notebook=run([]).notebook)
+
+
+def test_what_is_shown_is_kept(run: Callable[..., Ended]) -> None:
+    kept = outputs(run("widgets.ipynb"))[0]
+    assert kept[1]["data"]["text/html"] == "<b>bold</b>"
+    assert kept[0]["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] == "x"
+
+
+def test_no_text_is_too_odd(run: Callable[..., Ended]) -> None:
+    """A lone surrogate cannot be written as UTF-8, and reaches the kernel's answer as its escape."""
+    ended = run("unicode.ipynb")
+    assert ended.ok
+    assert texts(ended)[0].startswith("日本語 ünïcödé 🎈\n")
+    assert outputs(ended)[1][0]["text"] == "\x1b[31mred\x1b[0m"
+    assert run(["print('\\ud800')"]).notebook is not None
+
+
+def test_an_error_is_readable_in_a_status(run: Callable[..., Ended]) -> None:
+    ended = run(["raise ValueError('\\x1b[31mred\\x1b[0m\\x00 ' + 'x' * 1_000_000)"])
+    assert ended.message.startswith("Cell 1 failed: ValueError: red xxx")
+    assert len(ended.message) < 1_200
+    assert ended.notebook is not None
+    assert len(ended.notebook) < 500_000
+
+
+def test_a_job_that_takes_too_long_is_ended_and_keeps_what_it_printed(run: Callable[..., Ended]) -> None:
+    started = time.monotonic()
+    ended = run(["print(1)", "print('before', flush=True)\nimport time; time.sleep(600)"], timeout=4)
+    assert time.monotonic() - started < 12
+    assert ended.message == "The notebook did not finish within 4 s; it was ended while cell 2 was running."
+    assert texts(ended) == ["1\n", "before\n"]
+
+
+def test_a_job_gets_a_clean_environment(run: Callable[..., Ended], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "/secret.json")
+    ended = run(["import os; print(sorted(os.environ)); print(os.environ['GIVEN'], os.listdir())"], GIVEN="yes")
+    assert "yes []" in texts(ended)[0]
+    assert "AIRFLOW" not in texts(ended)[0]
+    assert "CREDENTIALS" not in texts(ended)[0]
+
+
+def test_jobs_run_side_by_side(tmp_path: Path) -> None:
+    """Each cell waits for the other's file: one after the other they would wait for ever."""
+    meet = (
+        f"import pathlib, time\nhere = pathlib.Path({str(tmp_path)!r})\n(here / '{{}}').touch()\n"
+        "while not (here / '{}').exists(): time.sleep(0.01)"
+    ).replace("{{}}", "{}")
+    runner = KernelRunner(scratch=tmp_path / "scratch", environment={})
+
+    async def both() -> list[Ended]:
+        sources = [cells(meet.format("a", "b")), cells(meet.format("b", "a"))]
+        return await asyncio.gather(*(runner.run(source, kernel_name=None, timeout_seconds=60) for source in sources))
+
+    assert [ended.ok for ended in asyncio.run(both())] == [True, True]
+
+
+def test_jobs_run_in_a_loop_of_another_thread_too(tmp_path: Path) -> None:
+    runner = KernelRunner(scratch=tmp_path, environment={})
+    ended: list[Ended] = []
+    work = lambda: ended.append(asyncio.run(runner.run(cells("1"), kernel_name=None, timeout_seconds=60)))  # noqa: E731
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert ended[0].ok
+
+
+def test_a_long_scratch_path_is_no_obstacle(tmp_path: Path) -> None:
+    """A Unix socket's path has 107 characters at most."""
+    runner = KernelRunner(scratch=tmp_path / ("x" * 100) / ("y" * 100), environment={})
+    assert asyncio.run(runner.run(cells("1"), kernel_name=None, timeout_seconds=60)).ok
+
+
+def test_a_simulated_job_takes_its_time_and_succeeds() -> None:
+    async def timed(seconds: float, timeout_seconds: float) -> tuple[Ended, float]:
+        started = time.monotonic()
+        ended = await SimulatedRunner(seconds=seconds).run(b"x", kernel_name=None, timeout_seconds=timeout_seconds)
+        return ended, time.monotonic() - started
+
+    ended, took = asyncio.run(timed(0.2, 5))
+    assert ended == Ended(ok=True, message="", notebook=b"x")
+    assert 0.2 <= took < 2
+    ended, took = asyncio.run(timed(5, 0.1))
+    assert ended == Ended(ok=False, message="The notebook did not finish within 0.1 s.", notebook=None)
+    assert took < 2
+
+
+def test_nothing_is_left_open(run: Callable[..., Ended]) -> None:
+    run(["1"])
+    before = psutil.Process().num_fds()
+    run(["1"])
+    assert psutil.Process().num_fds() == before
+    assert psutil.Process().children() == []
