@@ -17,8 +17,9 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = ["Endpoint"]
 
-# Matched with the bytes that are looked up in DNS. Other characters are legal in a URL's host and are none of Google's:
-# a resolver may read "evil.com\\.googleapis.com" in its own way.
+# What is looked up in DNS, and IPv6. Other characters are legal in a URL's host, and a resolver may read
+# "evil.example\.googleapis.com" in its own way.
+_HOST = re.compile(rb"[a-z0-9._:-]+")
 _GOOGLE = re.compile(rb"(?:[a-z0-9-]+\.)*googleapis\.com")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -73,7 +74,8 @@ def _origin(address: str) -> httpx2.URL:
         url = httpx2.URL(address)
     except (httpx2.InvalidURL, TypeError, ValueError) as error:
         raise InvalidNotebookJobError(f"{address!r} is not the address of a service: {error}.") from error
-    if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query or url.fragment:
+    is_place = _HOST.fullmatch(url.raw_host) is not None and (url.port or 0) < 65536
+    if url.scheme not in {"http", "https"} or not is_place or url.userinfo or url.query or url.fragment:
         raise InvalidNotebookJobError(f"{address!r} is not the address of a service: write 'https://host[:port]'.")
     if url.path not in {"", "/"}:
         raise InvalidNotebookJobError(f"{address!r} has a path: write 'https://host[:port]' alone.")

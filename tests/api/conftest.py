@@ -47,7 +47,7 @@ def simulation() -> Iterator[Emulator]:
 
 @pytest.fixture
 def emulator(simulation: Emulator) -> Iterator[Emulator]:
-    """The emulator, its counts at zero; a fault that was asked for and not met fails the test."""
+    """Lend the emulator, its counts at zero; a fault that was asked for and not met fails the test."""
     simulation.reset_requests()
     yield simulation
     accounts = simulation.faults()
@@ -67,7 +67,7 @@ def where(project: str) -> str:
 
 @pytest.fixture
 def talk(open_talk: Callable[..., Talk], emulator: Emulator) -> Talk:
-    """A client of the emulator."""
+    """Open a client of the emulator."""
     return open_talk(emulator.url)
 
 

@@ -42,7 +42,7 @@ def check(verb: str, url: str, request: bytes | None, status: int, answer: bytes
     if status >= 400:
         problems = list(_error_problems(json.loads(answer), status))
     else:
-        method = _method(verb, parts.path)
+        method = method_of(verb, parts.path)
         problems = [
             *_query_problems(method, dict(parse_qsl(parts.query, keep_blank_values=True))),
             *_body_problems(method, request),
@@ -56,7 +56,8 @@ def problems_of(value: Any, schema: str, path: str, *, sent: bool = False) -> li
     return list(_problems(value, {"$ref": schema}, path, sent))
 
 
-def _method(verb: str, path: str) -> dict[str, Any]:
+def method_of(verb: str, path: str) -> dict[str, Any]:
+    """Find the method that a request calls."""
     # Google's own client asks for operations under /ui; the document knows them under /v1 alone.
     path = re.sub("^/(ui|v1)/", "v1/", path)
     for method in _methods():

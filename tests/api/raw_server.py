@@ -1,0 +1,72 @@
+"""A server that answers with any bytes at all, for the answers that no emulator gives."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def http_answer(status: int, body: bytes = b"{}", *headers: str, length: int | None = None) -> bytes:
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body
+
+
+def refusal(status: int, name: str, message: str = "said so", **more: Any) -> bytes:
+    """Build an error in Google's shape."""
+    return json.dumps({"error": {"code": status, "status": name, "message": message, **more}}).encode()
+
+
+class RawServer:
+    """Answers the n-th request (from 0) with ``answer(request, n)``; ``None`` says nothing and keeps the line open."""
+
+    def __init__(self, answer: Callable[[str, int], bytes | None]) -> None:
+        self._answer = answer
+        self._open: list[socket.socket] = []
+        self._lock = threading.Lock()
+        self.requests: list[str] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> RawServer:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):  # the listener was closed
+            while True:
+                connection, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        head, _, body = b"", b"", b""
+        while b"\r\n\r\n" not in head:
+            if not (piece := connection.recv(65_536)):
+                connection.close()
+                return
+            head += piece
+        head, _, body = head.partition(b"\r\n\r\n")
+        sizes = [int(line[15:]) for line in head.decode().splitlines() if line.lower().startswith("content-length:")]
+        while len(body) < sum(sizes):
+            body += connection.recv(65_536)
+        with self._lock:
+            number = len(self.requests)
+            self.requests.append(head.decode() + "\n\n" + body.decode())
+        answer = self._answer(self.requests[number], number)
+        if answer is None:
+            self._open.append(connection)
+            return
+        with contextlib.suppress(OSError), connection:
+            connection.sendall(answer)

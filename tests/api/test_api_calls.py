@@ -1,0 +1,108 @@
+"""Each call, against Google's discovery document: verb, path, parameters, body, and how its answer is read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from tests.contract import discovery
+
+PARENT = "projects/p/locations/us-central1"
+JOB = f"{PARENT}/notebookExecutionJobs/5"
+OPERATION = f"{JOB}/operations/7"
+VIEW = "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
+A_JOB = NotebookExecutionJob.from_wire(
+    {
+        "name": "the service's to write",
+        "jobState": "JOB_STATE_RUNNING",
+        "displayName": "report",
+        "gcsNotebookSource": {"uri": "gs://b/x.ipynb", "generation": "17"},
+        "customEnvironmentSpec": {"machineSpec": {"machineType": "e2-standard-4"}},
+        "gcsOutputUri": "gs://b/runs",
+        "serviceAccount": "a@p.iam.gserviceaccount.com",
+        "executionTimeout": "3600s",
+        "labels": {"team": "a"},
+        "encryptionSpec": {"kmsKeyName": f"{PARENT}/keyRings/r/cryptoKeys/k"},
+    }
+)
+JOBS = "projects.locations.notebookExecutionJobs"
+METHODS = {
+    f"aiplatform.{JOBS}.create": calls.create_job(PARENT, A_JOB, "own-id"),
+    f"aiplatform.{JOBS}.get": calls.get_job(JOB, VIEW),
+    f"aiplatform.{JOBS}.list": calls.list_jobs(PARENT, filter="a", order_by="b", page_size=1, view=VIEW),
+    f"aiplatform.{JOBS}.delete": calls.delete_job(JOB),
+    f"aiplatform.{JOBS}.operations.get": calls.get_operation(OPERATION),
+    f"aiplatform.{JOBS}.operations.list": calls.list_operations(JOB),
+    f"aiplatform.{JOBS}.operations.cancel": calls.cancel_operation(OPERATION),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_call_is_the_method_of_the_discovery_document(method):
+    call = METHODS[method]
+    found = discovery.method_of(call.verb, call.path)
+    assert found["id"] == method
+    for name, value in call.query.items():
+        parameter = found["parameters"][name]
+        assert parameter["location"] == "query"
+        assert isinstance(value, str)
+        if parameter["type"] == "integer":
+            assert value == str(int(value))
+        if "enum" in parameter:
+            assert value in parameter["enum"]
+
+
+def test_a_page_token_is_a_parameter_of_a_list():
+    call = METHODS[f"aiplatform.{JOBS}.list"].with_page_token("t")
+    assert call.query == {"filter": "a", "orderBy": "b", "pageSize": "1", "view": VIEW, "pageToken": "t"}
+    assert "pageToken" in discovery.method_of(call.verb, call.path)["parameters"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_body_is_valid_by_its_schema(method):
+    call = METHODS[method]
+    schema = discovery.method_of(call.verb, call.path).get("request")
+    if schema is None:
+        assert not call.body
+    else:
+        body = json.loads(json.dumps(call.body))
+        assert discovery.problems_of(body, schema["$ref"], "body", sent=True) == []
+
+
+def test_only_a_create_may_not_be_repeated():
+    assert [method for method, call in METHODS.items() if not call.may_repeat] == [f"aiplatform.{JOBS}.create"]
+
+
+def test_what_is_not_asked_for_is_not_sent():
+    assert calls.create_job(PARENT, A_JOB).query == {}
+    assert calls.get_job(JOB).query == {}
+    assert calls.list_jobs(PARENT).query == {}
+
+
+def test_a_notebook_is_not_in_the_repr_of_its_create():
+    assert "report" not in repr(METHODS[f"aiplatform.{JOBS}.create"])
+
+
+@given(st.integers().filter(lambda size: not 1 <= size <= calls.PAGE_LIMIT))
+def test_a_page_has_1_to_100_items(size):
+    with pytest.raises(InvalidNotebookJobError, match=f"page_size={size} is not possible: give 1 to 100"):
+        calls.list_jobs(PARENT, page_size=size)
+
+
+@pytest.mark.parametrize("answer", [{}, {"name": ""}, {"name": f"{PARENT}/operations/7"}, {"name": JOB}, [], None])
+def test_a_create_is_answered_by_an_operation_that_names_the_job(answer):
+    """Otherwise the job could not be found again: it counts as no answer of the service's."""
+    with pytest.raises((InvalidNotebookJobError, TypeError)):
+        calls.create_job(PARENT, A_JOB).parse(answer)
+    assert calls.create_job(PARENT, A_JOB).parse({"name": OPERATION}) == Operation(name=OPERATION)
+
+
+@pytest.mark.parametrize("answer", [{}, {"notebookExecutionJobs": None}, {"notebookExecutionJobs": []}])
+def test_an_empty_page_is_the_last(answer):
+    assert calls.list_jobs(PARENT).parse(answer) == calls.Page([], "")

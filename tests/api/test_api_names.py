@@ -1,0 +1,168 @@
+"""Names are matched whole: nothing that is not one becomes part of a path, a query or a host."""
+
+from __future__ import annotations
+
+import re
+
+import httpx2
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.job import NotebookExecutionJob
+from airflow_nbjobs.api.names import (
+    JobName,
+    check_location,
+    check_parent,
+    check_project,
+    job_name,
+    job_of_operation,
+    operation_parent,
+    parent,
+    same_job,
+    template_name,
+)
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+projects = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]|[0-9]{1,12}|example\.com:[a-z]{1,9}", fullmatch=True)
+locations = st.from_regex(r"[a-z]{2,9}-[a-z]{4,9}[0-9]{1,2}|global", fullmatch=True)
+ids = st.from_regex(r"[0-9]{1,19}|[a-z][a-z0-9-]{0,20}[a-z0-9]", fullmatch=True)
+NASTY = [
+    "..", ".", "a/b", "a/../b", "%2F", "a%2fb", "a\n", "\na", "a b", "a?b", "a#b", "a@b", "a\\b", "a\0", "", "/", "//evil.example",
+    "٣", "１２", "ａ", "a\u3002b", "\u200b", "{location}", "us-central1.evil.example", "us-central1:443", "-a", "a-", "é",
+]  # fmt: skip
+nasty = st.sampled_from(NASTY) | st.text(min_size=1).filter(lambda text: not text.isascii() or not text.isalnum())
+JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
+REFUSED = pytest.raises(InvalidNotebookJobError)
+
+
+@given(projects, locations, ids)
+def test_a_name_that_is_built_is_read_as_the_same(project, location, job_id):
+    name = JobName.build(project, location, job_id)
+    assert JobName.parse(str(name)) == name
+    assert str(name) == f"{parent(project, location)}/notebookExecutionJobs/{job_id}"
+    assert (check_parent(name.parent), check_project(project), check_location(location)) == (
+        name.parent,
+        project,
+        location,
+    )
+
+
+@given(projects, locations, ids, ids)
+def test_an_operations_name_holds_its_job(project, location, job_id, operation):
+    name = JobName.build(project, location, job_id)
+    assert job_of_operation(f"{name}/operations/{operation}") == name
+    assert operation_parent(f"{name}/operations/{operation}") == (project, location)
+    assert operation_parent(f"{name.parent}/operations/{operation}") == (project, location)
+    with pytest.raises(InvalidNotebookJobError, match="without a job"):
+        job_of_operation(f"{name.parent}/operations/{operation}")
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_nasty_is_a_location(text):
+    with REFUSED:
+        check_location(text)
+    with REFUSED:
+        JobName.build("p", text, "5")
+
+
+# Dots, colons and dashes lead nowhere in a path, and domains have projects like "example.com:p".
+@pytest.mark.parametrize("text", [text for text in NASTY if not re.fullmatch("[a-z][a-z0-9.:-]+", text)])
+def test_nothing_nasty_is_a_project_or_an_id(text):
+    with REFUSED:
+        check_project(text)
+    for parts in ((text, "us-central1", "5"), ("p", "us-central1", text)):
+        with REFUSED:
+            JobName.build(*parts)
+
+
+@pytest.mark.parametrize("value", [None, 5, b"p", ["p"], {"name": 5}])
+def test_what_is_no_text_is_no_name(value):
+    for check in (check_location, check_project, check_parent, JobName.parse, operation_parent):
+        with REFUSED:
+            check(value)
+    with REFUSED:
+        job_name(value, lambda: "projects/p/locations/l")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [f"{JOB}/", f"/{JOB}", f"{JOB}\n", f"{JOB}/operations/1", JOB.replace("p/", "p//"), JOB.upper(), "", "5"],
+)
+def test_a_job_is_named_whole_and_nothing_else(name):
+    with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
+        JobName.parse(name)
+
+
+ENDPOINT = "https://us-central1-aiplatform.googleapis.com"
+CALLS = {
+    "create": lambda text: calls.create_job(text, NotebookExecutionJob(), text),
+    "get": lambda text: calls.get_job(text, view=text),
+    "list": lambda text: calls.list_jobs(text, filter=text, order_by=text, view=text),
+    "delete": calls.delete_job,
+    "get operation": calls.get_operation,
+    "list operations": calls.list_operations,
+    "cancel": calls.cancel_operation,
+}
+
+
+def request_of(call):
+    with httpx2.Client(base_url=ENDPOINT) as client:
+        return client.build_request(call.verb, call.path, params=dict(call.query))
+
+
+@pytest.mark.parametrize("make", CALLS.values(), ids=CALLS)
+@given(text=nasty, place=st.sampled_from([0, 1, 3, 5, 7]))
+@example(text="..", place=5)
+def test_no_name_leads_a_request_elsewhere(make, text, place):
+    """A hostile part in place of a good one is refused before there is a request."""
+    parts = f"{JOB}/operations/7".split("/")
+    for name in ("/".join([*parts[:place], text, *parts[place + 1 :]]), "/".join(parts[:-2]) + text, text):
+        with REFUSED:
+            call = make(name)
+            # A suffix may make another good name ("5" + "1"): then it is that name, whole, and nothing else.
+            assert request_of(call).url.path.removesuffix(":cancel").removesuffix("/operations") == f"/v1/{name}"
+            raise InvalidNotebookJobError
+
+
+@given(value=st.text(min_size=1))
+@example("a&view=FULL")
+@example("x#y?z")
+@example("é\n\u3002%00")
+def test_what_is_asked_for_stays_in_its_own_parameter(value):
+    list_url = request_of(calls.list_jobs("projects/p/locations/l", filter=value, order_by=value, view=value)).url
+    assert list_url.host == "us-central1-aiplatform.googleapis.com"
+    assert list_url.path == "/v1/projects/p/locations/l/notebookExecutionJobs"
+    assert dict(list_url.params) == {"filter": value, "orderBy": value, "view": value}
+    create_url = request_of(calls.create_job("projects/p/locations/l", NotebookExecutionJob(), value)).url
+    assert dict(create_url.params) == {"notebookExecutionJobId": value}
+
+
+def test_jobs_are_the_same_by_their_id():
+    assert same_job(JOB, JOB.replace("/p/", "/123/"))
+    assert not same_job(JOB, JOB + "1")
+
+
+@pytest.mark.parametrize("given_", ["5", JOB, {"name": JOB, "state": "JOB_STATE_QUEUED"}])
+def test_a_job_is_named_by_its_id_its_name_or_a_tasks_output(given_):
+    assert job_name(given_, lambda: "projects/p/locations/us-central1") == JOB
+
+
+TEMPLATE = "projects/p/locations/us-central1/notebookRuntimeTemplates/9"
+
+
+@pytest.mark.parametrize("template", ["9", TEMPLATE])
+def test_a_template_is_named_by_its_id_or_its_name(template):
+    assert template_name(template, "p", "us-central1") == TEMPLATE
+
+
+@pytest.mark.parametrize("template", ["", "a/b", f"{TEMPLATE}\n", 9, None])
+def test_what_is_no_template_is_refused_with_the_remedy(template):
+    with pytest.raises(InvalidNotebookJobError, match="runtime_template=.*is not a runtime template: give its id"):
+        template_name(template, "p", "us-central1")
+
+
+def test_a_template_of_another_location_is_refused():
+    with pytest.raises(InvalidNotebookJobError, match="must be in one location"):
+        template_name(TEMPLATE, "p", "europe-west4")

@@ -1,0 +1,63 @@
+"""When to look again, and when to give up."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, backoff, next_look, positive_seconds
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+shares = st.floats(0, 1, exclude_max=True)
+seconds = st.floats(0.001, 1e6)
+
+
+@given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
+def test_a_backoff_is_jittered_bounded_and_never_less_than_asked(attempt, retry_after, share):
+    asked = retry_after or 0.0
+    pause = backoff(attempt, retry_after, uniform=share)
+    assert asked <= pause <= asked + 30
+    assert pause == asked + share * min(30.0, 0.5 * 2 ** min(attempt, 20))
+
+
+def test_backoffs_double_up_to_half_a_minute():
+    assert [backoff(attempt, uniform=0.5) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 15, 15, 15]
+    assert backoff(5, uniform=0.0) == 0.0
+
+
+@pytest.mark.parametrize("look", [lambda: backoff(6), lambda: next_look(300.0, None)])
+def test_chance_takes_part_when_none_is_given(look):
+    assert len({look() for _ in range(20)}) > 1
+    assert all(0 <= pause <= 300 for pause in (look() for _ in range(20)))
+
+
+@given(seconds, st.none() | st.floats(-1e6, 1e6), shares)
+@example(30.0, 0.0, 0.0)
+def test_a_look_is_within_the_interval_and_on_time_for_the_deadline(interval, remaining, share):
+    pause = next_look(interval, remaining, uniform=share)
+    if remaining is None or remaining > interval:
+        assert 0.9 * interval <= pause <= interval
+    else:
+        assert pause <= max(0.0, remaining)
+    assert pause >= 0
+
+
+@given(seconds)
+def test_seconds_are_given_as_a_number_or_its_text(value):
+    assert positive_seconds("poll_interval", value) == positive_seconds("poll_interval", repr(value)) == value
+
+
+@pytest.mark.parametrize("value", [0, -1, "", "soon", None, math.nan, math.inf, "inf", [], {}])
+def test_what_is_no_time_is_refused_with_argument_value_and_remedy(value):
+    with pytest.raises(InvalidNotebookJobError) as refused:
+        positive_seconds("poll_interval", value)
+    assert str(refused.value) == f"poll_interval={value!r} is not a time: give seconds, more than 0."
+
+
+def test_who_is_about_to_be_killed_is_done_within_airflows_five_seconds():
+    assert BRISK.seconds + BRISK.timeout < 5
+    assert BRISK.tries < PATIENT.tries < ENDURING.tries
+    assert BRISK.seconds < PATIENT.seconds < ENDURING.seconds
