@@ -20,7 +20,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
-__all__ = ["RESERVED_LABELS", "TaskIdentity", "identify", "request_hash"]
+__all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "request_hash"]
 
 RESERVED_LABELS = frozenset({"nbjobs-v", "nbjobs-deployment", "nbjobs-try", "nbjobs-request", "nbjobs-submit"})
 
@@ -70,6 +70,11 @@ class TaskIdentity:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_LENGTH]
 
 
+def deployment_label(deployment: str) -> str:
+    """Return the value of the label ``nbjobs-deployment``: 32 hexadecimal digits."""
+    return hashlib.sha256(deployment.encode()).hexdigest()[:32]
+
+
 def request_hash(job: NotebookExecutionJob) -> str:
     """Return 32 hexadecimal digits for what the user asked for; call it before :func:`identify` adds our own names."""
     return hashlib.sha256(json.dumps(job.to_request(), sort_keys=True).encode()).hexdigest()[:32]
@@ -108,7 +113,7 @@ def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
 def _labels(task: TaskIdentity, request: str) -> dict[str, str]:
     return {
         "nbjobs-v": "1",
-        "nbjobs-deployment": hashlib.sha256(task.deployment.encode()).hexdigest()[:32],
+        "nbjobs-deployment": deployment_label(task.deployment),
         "nbjobs-try": str(task.try_number),
         "nbjobs-request": request,
         "nbjobs-submit": uuid.uuid4().hex,

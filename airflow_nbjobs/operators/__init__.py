@@ -1,7 +1,8 @@
-"""Operators for notebook execution jobs on Vertex AI / Colab Enterprise: create, delete, get, list."""
+"""Operators for notebook execution jobs on Vertex AI / Colab Enterprise: create, delete, get, list, prune."""
 
 from airflow_nbjobs.operators.create import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.operators.delete import DeleteNotebookExecutionJobOperator
+from airflow_nbjobs.operators.prune import PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.operators.read import GetNotebookExecutionJobOperator, ListNotebookExecutionJobsOperator
 
 __all__ = [
@@ -9,4 +10,5 @@ __all__ = [
     "DeleteNotebookExecutionJobOperator",
     "GetNotebookExecutionJobOperator",
     "ListNotebookExecutionJobsOperator",
+    "PruneNotebookExecutionJobsOperator",
 ]

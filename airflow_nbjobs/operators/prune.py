@@ -1,0 +1,77 @@
+"""The operator that deletes the records of old jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = ["PruneNotebookExecutionJobsOperator"]
+
+
+class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
+    """Delete the records of notebook execution jobs that this Airflow made and that are over for a while.
+
+    Only jobs with this deployment's label are looked at (``[nbjobs] deployment``, else ``[api] base_url``). Executed
+    notebooks in Cloud Storage stay. Returns a dict: ``count``, and ``names`` of the first 100.
+
+    :param older_than: a timedelta, or seconds; how long ago the job was last updated at least.
+    :param include_active: delete jobs that are not over too, which ends them. Default ``False``.
+    :param dry_run: delete nothing, and log what would be. Default ``False``.
+    :raises InvalidNotebookJobError: when the deployment has no name of its own: a localhost is anybody's.
+    :raises ApiError: when the service refuses; with the service's own words.
+    """
+
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "older_than")
+    operator_extra_links = ()
+
+    def __init__(
+        self,
+        *,
+        older_than: timedelta | float,
+        include_active: bool = False,
+        dry_run: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.older_than = older_than
+        self.include_active = include_active
+        self.is_dry_run = dry_run
+
+    @closing_hook
+    def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
+        """List the location's jobs, and delete those that are covered."""
+        from airflow_nbjobs import settings
+        from airflow_nbjobs.api.pacing import ENDURING, positive_seconds
+        from airflow_nbjobs.exceptions import InvalidNotebookJobError
+        from airflow_nbjobs.pruning import Pruning, prune
+        from airflow_nbjobs.submission import deployment_label
+
+        deployment = settings.deployment()
+        if not settings.is_deployment_certain():
+            raise InvalidNotebookJobError(
+                f"This Airflow goes by {deployment!r}, which may be another's name too: set [nbjobs] deployment."
+            )
+        age = self.older_than
+        seconds = age.total_seconds() if isinstance(age, timedelta) else positive_seconds("older_than", age)
+        pruning = Pruning(
+            deployment_label=deployment_label(deployment),
+            before=datetime.now(UTC) - timedelta(seconds=seconds),
+            include_active=self.include_active,
+            dry_run=self.is_dry_run,
+        )
+        names = self.hook.follow(self.location or "", prune(self._parent(), pruning, self._tell), ENDURING)
+        return {"count": len(names), "names": names[:100]}
+
+    def _tell(self, job: NotebookExecutionJob) -> None:
+        from airflow_nbjobs.settle import describe
+
+        done = "would be deleted" if self.is_dry_run else "is deleted"
+        self.log.info("%s, %s since %s, %s.", describe(job), job.job_state.word, job.update_time, done)

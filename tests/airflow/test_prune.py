@@ -1,0 +1,86 @@
+"""Deleting the records of old jobs: this Airflow's own, those that are over, and no others."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from task_runs import JOB, REGION, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
+
+OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
+
+
+@pytest.fixture
+def made(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """Make one job of each kind, and return its name by its kind."""
+    kinds = {
+        "over": (OWN, "SUCCEEDED"),
+        "failed": (OWN, "FAILED"),
+        "active": (OWN, "RUNNING"),
+        "another's": (OTHER, "SUCCEEDED"),
+    }
+    names = {}
+    for kind, (deployment, state) in kinds.items():
+        monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", deployment)
+        nbjobs_emulator.fault({"job_state": f"JOB_STATE_{state}", "times": 1})
+        run = TaskRun(
+            lambda: CreateNotebookExecutionJobOperator(task_id="report", wait_for_completion=False, **JOB), run_id=kind
+        )
+        names[kind] = run.to_its_end()["name"]
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
+    return names
+
+
+def prune(**arguments: Any) -> dict[str, Any]:
+    """Run a prune task."""
+    wanted = {"older_than": 0.000001, **arguments}
+    result: dict[str, Any] = TaskRun(
+        lambda: PruneNotebookExecutionJobsOperator(task_id="prune", location=REGION, **wanted)
+    ).to_its_end()
+    return result
+
+
+def deleted(emulator: Emulator, made: dict[str, str]) -> set[str]:
+    """Return the kinds of the jobs that are gone."""
+    gone = {job["name"] for job in emulator.book() if job["deleted"]}
+    return {kind for kind, name in made.items() if name in gone}
+
+
+def test_what_is_over_and_this_airflow_s_is_deleted(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+    assert prune() == {"count": 2, "names": [made["over"], made["failed"]]}
+    assert deleted(nbjobs_emulator, made) == {"over", "failed"}
+
+
+def test_a_dry_run_tells_and_deletes_nothing(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+    assert prune(dry_run=True)["count"] == 2
+    assert deleted(nbjobs_emulator, made) == set()
+
+
+def test_active_jobs_are_deleted_when_asked(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+    assert prune(include_active=True)["count"] == 3
+    assert deleted(nbjobs_emulator, made) == {"over", "failed", "active"}
+
+
+def test_younger_jobs_stay(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+    assert prune(older_than=timedelta(days=1)) == {"count": 0, "names": []}
+
+
+def test_a_job_that_somebody_else_deletes_meanwhile_is_no_error(
+    made: dict[str, str], nbjobs_emulator: Emulator
+) -> None:
+    nbjobs_emulator.fault({"method": "delete", "times": 1, "status": 404})
+    assert prune()["count"] == 2
+
+
+@pytest.mark.parametrize("deployment", ["http://localhost:8080", "http://127.0.0.1:8080/"])
+def test_a_deployment_without_a_name_of_its_own_is_refused(
+    deployment: str, made: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", deployment)
+    with pytest.raises(InvalidNotebookJobError, match=r"set \[nbjobs\] deployment"):
+        prune()
