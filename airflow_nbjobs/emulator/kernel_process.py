@@ -76,6 +76,12 @@ def load(source: bytes) -> nbformat.NotebookNode:
     try:
         notebook: nbformat.NotebookNode = nbformat.reads(source.decode(), as_version=4)  # type: ignore[no-untyped-call] # nbformat has no types
         _, notebook = nbformat.validator.normalize(notebook)
+        for cell in notebook.cells:
+            if cell.cell_type == "code":  # what an earlier run left does not matter, even where it is malformed
+                cell.outputs, cell.execution_count = [], None
+        if kernel := notebook.metadata.get("kernelspec"):  # some tools leave out what nbformat requires
+            kernel.setdefault("name", "python3")
+            kernel.setdefault("display_name", kernel["name"])
         nbformat.validate(notebook)
     except Exception as error:  # noqa: BLE001 - the converters of old versions fail in any way on a malformed file
         raise UnreadableError(f"The file is not a valid notebook of nbformat {version}: {plain(str(error))}") from None
@@ -182,6 +188,8 @@ async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[
         connection_file=str(sockets / "kernel.json"),
         shutdown_wait_time=2.0,
     )
+    # By default ZeroMQ drops what a slow reader has not taken after 1,000 messages, without a word.
+    manager.context.rcvhwm = 0
     client = Client(notebook, manager, folder / "executed.ipynb")
     stderr, last_words = _listen()
     message = ""

@@ -1,0 +1,131 @@
+"""Notebooks that nobody here wrote run too: those by which nbclient and papermill test themselves.
+
+Their source distributions carry them, with the outputs that are expected. They are downloaded once, into pytest's
+cache.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import tarfile
+import tempfile
+import venv
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import nbformat
+import pytest
+
+from airflow_nbjobs.emulator.runner import Ended, KernelRunner
+
+PACKAGES = {"nbclient": "0.11.0", "papermill": "2.7.0"}
+
+# Every notebook of a package is run, but these.
+LEFT_OUT = {
+    "Inline Image": "it reads a file that lies beside it",
+    "JupyterWidgets": "it needs ipywidgets",
+    "Output": "it needs ipywidgets",
+    "Interrupt": "it sleeps until nbclient's own test interrupts it",
+    "keyboard_interrupt": "it sleeps until a person interrupts it",
+    "Parallel Execute A": "it waits for its neighbour, through a variable of nbclient's own test",
+    "Parallel Execute B": "it waits for its neighbour, through a variable of nbclient's own test",
+    "binder": "it runs papermill in a checkout of papermill",
+    "gcs-simple_notebook": "it sleeps 10 s and tries to crash its kernel through a C library",
+    "test_logging": "it needs ggplot, which does not install any more",
+}
+# These are meant to fail, or do without the parameters that papermill gives them.
+FAILURES = {
+    "Autokill": "The kernel died while cell 1 was running.",
+    "Disable Stdin": "Cell 1 failed: StdinNotImplementedError: ",
+    "Error": "Cell 1 failed: ZeroDivisionError: division by zero",
+    "Skip Exceptions": "Cell 1 failed: Exception: message",
+    "broken": "Cell 1 failed: SyntaxError: ",
+    "broken1": "Cell 2 failed: AssertionError",
+    "broken2": "Cell 2 failed: ImportError: ",
+    "complex_parameters": "Cell 1 failed: SyntaxError: ",
+    "line_magic_error": "Cell 1 failed: UsageError: ",
+    "read_check": "Cell 2 failed: AssertionError",
+    "sysexit": "Cell 2 failed: SystemExit",
+    "sysexit0": "Cell 2 failed: SystemExit: 0",
+    "sysexit1": "Cell 2 failed: SystemExit: 1",
+    "systemexit": "Cell 2 failed: SystemExit",
+}
+OTHER_OUTPUTS = {"test_autosave": "its outputs were saved by an older version of itself"}
+
+
+@pytest.fixture(scope="module")
+def downloads(request: pytest.FixtureRequest) -> Path:
+    """Return a folder with the unpacked source distributions."""
+    assert request.config.cache is not None
+    cache = request.config.cache.mkdir("nbjobs-foreign")
+    for name, version in PACKAGES.items():
+        if not (cache / f"{name}-{version}").exists():
+            _download(cache, name, version)
+    return cache
+
+
+def _download(cache: Path, name: str, version: str) -> None:
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        venv.create(Path(folder) / "venv", with_pip=True)
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", name, "--dest", folder]
+        pip = [Path(folder) / "venv/bin/python", "-m", "pip", "download", *options, f"{name}=={version}"]
+        subprocess.run(pip, check=True)
+        with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as archive:
+            archive.extractall(folder, filter="data")
+        if not (cache / f"{name}-{version}").exists():  # another process of the test run may have been faster
+            (Path(folder) / f"{name}-{version}").rename(cache / f"{name}-{version}")
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_another_projects_notebooks_run(package: str, downloads: Path, tmp_path: Path) -> None:
+    folder = downloads / f"{package}-{PACKAGES[package]}"
+    paths = [path for path in sorted(folder.rglob("*.ipynb")) if path.stem not in LEFT_OUT]
+    assert len(paths) >= 15
+    runner = KernelRunner(scratch=tmp_path, environment={})
+    at_once = asyncio.Semaphore(3)
+
+    async def run(source: bytes) -> Ended:
+        async with at_once:
+            # Several of them ask for kernels of other machines.
+            return await runner.run(source, kernel_name="python3", timeout_seconds=120)
+
+    async def run_all() -> list[Ended]:
+        return await asyncio.gather(*(run(path.read_bytes()) for path in paths))
+
+    problems = [_problem(path, ended) for path, ended in zip(paths, asyncio.run(run_all()), strict=True)]
+    assert [problem for problem in problems if problem] == []
+
+
+def _problem(path: Path, ended: Ended) -> str | None:
+    """Say how a run differs from what is expected of it."""
+    if path.stem in FAILURES:
+        as_expected = not ended.ok and ended.message.startswith(FAILURES[path.stem])
+        return None if as_expected else f"{path.name}: {ended}"
+    if not ended.ok or ended.notebook is None:
+        return f"{path.name}: {ended.message}"
+    expected, actual = _outputs(path.read_text(encoding="utf-8")), _outputs(ended.notebook.decode())
+    if any(expected) and expected != actual and path.stem not in OTHER_OUTPUTS:
+        return f"{path.name}: {expected} became {actual}"
+    return None
+
+
+def _outputs(notebook: str) -> list[list[dict[str, Any]]]:
+    cells = nbformat.reads(notebook, as_version=4).cells
+    return [[_normal(output) for output in cell.outputs] for cell in cells if cell.cell_type == "code"]
+
+
+def _normal(output: dict[str, Any]) -> dict[str, Any]:
+    """Take out of an output what differs between two runs, machines or versions of Python."""
+    kept = {key: value for key, value in output.items() if key not in {"metadata", "execution_count", "traceback"}}
+    if "data" in kept:
+        kept["data"] = {kind: _normal_data(kind, value) for kind, value in kept["data"].items()}
+    return kept
+
+
+def _normal_data(kind: str, value: Any) -> Any:
+    if kind == "image/svg+xml":
+        return ET.canonicalize(value, strip_text=True)
+    return re.sub(r"0x[0-9a-f]{4,}", "<address>", value).strip() if isinstance(value, str) else value
