@@ -1,7 +1,8 @@
-"""Notebooks as documents: read and checked before anybody is sent them."""
+"""Notebooks as documents: read, checked, given their parameters, and written, the same bytes each time."""
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Mapping
@@ -9,12 +10,87 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbformat import NotebookNode
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.notebooks.cells import first_tagged, with_ids, without_outputs
+from airflow_nbjobs.notebooks.languages import assigned_names, kernel_and_language, write_assignments
+from airflow_nbjobs.notebooks.values import plain_parameters
 
-__all__ = ["encode", "read_file"]
+__all__ = ["declared_parameters", "dump", "encode", "inject", "load", "read_file", "without_outputs"]
 
 _KNOWN_FORMATS = frozenset({3, 4})
+_TEXT_FORMATS = frozenset({".py", ".md"})
+
+
+def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name: str | None = None) -> NotebookNode:
+    """Return a copy of the notebook with a cell that gives the parameters their values.
+
+    The convention is papermill's: the cell, tagged ``injected-parameters``, replaces an older one, or follows the cell
+    tagged ``parameters``, or stands first; its source is papermill's, byte for byte. ``metadata.papermill.parameters``
+    records the values, where scrapbook looks for them; the rest of what papermill writes there tells of a run by
+    papermill, and is not written. The notebook keeps its minor version and its ids, where papermill makes it 4.5, and
+    the same notebook with the same parameters is the same each time.
+
+    :param parameters: names and values: JSON's types, dates and datetimes (as ISO 8601 text), tuples (as lists).
+    :param kernel_name: the kernel that it will run in, in place of the one that it names.
+    :raises InvalidNotebookJobError: for another value, a name that is none in the notebook's language, or a language
+        that papermill does not know.
+    """
+    values = plain_parameters(parameters)
+    injected = _as_version_4(notebook)
+    source = write_assignments(values, *kernel_and_language(injected, kernel_name))
+    cell = nbformat.from_dict(  # type: ignore[no-untyped-call]  # nbformat has no types
+        {
+            "cell_type": "code",
+            "execution_count": None,
+            "metadata": {"tags": ["injected-parameters"]},
+            "outputs": [],
+            "source": source,
+        }
+    )
+    older, declared = (first_tagged(injected.cells, tag) for tag in ("injected-parameters", "parameters"))
+    if older is not None:
+        injected.cells[older] = cell
+    else:
+        injected.cells.insert(0 if declared is None else declared + 1, cell)
+    known = injected.metadata.get("papermill")
+    injected.metadata["papermill"] = {**(known if isinstance(known, Mapping) else {}), "parameters": values}
+    return with_ids(injected)
+
+
+def declared_parameters(notebook: NotebookNode, *, kernel_name: str | None = None) -> frozenset[str] | None:
+    """Return the names that the cell tagged ``parameters`` assigns: the parameters that the notebook knows.
+
+    ``None`` means that it cannot be told: there is no such cell, or papermill cannot read the language.
+
+    :param kernel_name: as for :func:`inject`.
+    :raises InvalidNotebookJobError: when papermill does not know the language at all.
+    """
+    readable = _as_version_4(notebook)
+    index = first_tagged(readable.cells, "parameters")
+    if index is None:
+        return None
+    return assigned_names(readable.cells[index].source, *kernel_and_language(readable, kernel_name))
+
+
+def load(content: bytes, what: str) -> NotebookNode:
+    """Return a notebook of version 4 from the bytes of an ``.ipynb`` file, checked.
+
+    :param what: how errors name it.
+    :raises InvalidNotebookJobError: when it is not a notebook.
+    """
+    return _as_version_4(_checked(content, what))
+
+
+def dump(notebook: NotebookNode) -> bytes:
+    """Return a notebook as the bytes of an ``.ipynb`` file, the same bytes each time."""
+    text: str = nbformat.v4.writes(notebook)  # type: ignore[no-untyped-call]  # nbformat has no types
+    try:
+        return f"{text}\n".encode()
+    except UnicodeEncodeError:  # half a surrogate pair can be escaped in JSON, and not be UTF-8
+        ascii_text: str = nbformat.v4.writes(notebook, ensure_ascii=True)  # type: ignore[no-untyped-call]  # as above
+        return f"{ascii_text}\n".encode()
 
 
 def encode(notebook: Mapping[str, Any], what: str) -> bytes:
@@ -24,30 +100,60 @@ def encode(notebook: Mapping[str, Any], what: str) -> bytes:
     :raises InvalidNotebookJobError: when it is not a notebook.
     """
     try:
-        content = json.dumps(notebook, ensure_ascii=False, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
+        content = json.dumps(notebook, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidNotebookJobError(f"{what} is not JSON: {error}.") from error
-    _check(content, what)
+    _checked(content, what)
     return content
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of an ``.ipynb`` file as they are, checked.
+    """Return the bytes of an ``.ipynb`` file as they are, or those of the notebook that a ``.py`` or ``.md`` file is.
 
-    :raises InvalidNotebookJobError: when it cannot be read, or is not a notebook.
+    :raises InvalidNotebookJobError: when it cannot be read, or is not a notebook; when it is text, and jupytext is not
+        installed.
     """
     what = f"The notebook {str(path)!r}"
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InvalidNotebookJobError(f"{what} cannot be read: {error.strerror}.") from error
-    _check(content, what)
+    if path.suffix in _TEXT_FORMATS:
+        return dump(_from_text(content, path.suffix, what))
+    _checked(content, what)
     return content
 
 
-def _check(content: bytes, what: str) -> None:
+def _from_text(content: bytes, suffix: str, what: str) -> NotebookNode:
     try:
-        data = json.loads(content)
+        import jupytext  # type: ignore[import-untyped]  # ships no types
+    except ModuleNotFoundError as error:
+        raise InvalidNotebookJobError(
+            f"{what} is a text notebook, which jupytext reads: pip install 'airflow-nbjobs[jupytext]'."
+        ) from error
+    try:
+        notebook: NotebookNode = jupytext.reads(content.decode(), fmt=suffix.lstrip("."))
+    except Exception as error:  # jupytext has no errors of its own: yaml's, its parsers', ValueError
+        raise InvalidNotebookJobError(f"{what} cannot be read by jupytext: {error}") from error
+    return with_ids(_as_version_4(notebook), anew=True)
+
+
+def _as_version_4(notebook: NotebookNode) -> NotebookNode:
+    """Return a copy that can be changed: version 4, each cell with metadata."""
+    copied: NotebookNode = copy.deepcopy(notebook)
+    is_older = copied.get("nbformat") != 4
+    if is_older:
+        copied = nbformat.convert(copied, 4)  # type: ignore[no-untyped-call]  # nbformat has no types
+    for cell in copied.cells:
+        if "metadata" not in cell:
+            cell["metadata"] = {}  # becomes a NotebookNode
+    return with_ids(copied, anew=is_older)
+
+
+def _checked(content: bytes, what: str) -> NotebookNode:
+    try:
+        text = content.decode(json.detect_encoding(content))
+        data = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InvalidNotebookJobError(f"{what} is not JSON, as an .ipynb file is: {error}.") from error
     version = data.get("nbformat") if isinstance(data, dict) else None
@@ -59,7 +165,11 @@ def _check(content: bytes, what: str) -> None:
         with warnings.catch_warnings():
             # A missing cell id is repaired by whoever runs the notebook; it is no reason to refuse it.
             warnings.simplefilter("ignore")
-            nbformat.validate(nbformat.from_dict(data))  # type: ignore[no-untyped-call]  # nbformat has no types
+            notebook: NotebookNode = nbformat.from_dict(data)  # type: ignore[no-untyped-call]  # nbformat has no types
+            nbformat.validate(notebook)
+            # Lines joined, and nothing repaired at random, as nbformat.reads would do.
+            read: NotebookNode = nbformat.reader.reads(text)  # type: ignore[no-untyped-call]  # as above
     except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
         problem = str(error).strip().splitlines()[0]
         raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
+    return read

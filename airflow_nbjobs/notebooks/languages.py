@@ -1,0 +1,158 @@
+"""Parameters in a notebook's own language, by papermill's translators.
+
+papermill is imported when there are parameters to write, and not before: it brings its engines and readers along.
+"""
+
+from __future__ import annotations
+
+import ast
+import keyword
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+__all__ = ["assigned_names", "kernel_and_language", "write_assignments"]
+
+_DEFAULT = "python"
+
+# What a name must look like where it is not an identifier as Python knows it.
+_NAMES = {
+    "RTranslator": re.compile(r"_*(?:[A-Za-z]|\.(?![0-9]))[A-Za-z0-9._]*"),  # papermill takes leading "_" off
+    "BashTranslator": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
+}
+# These put text between double quotes, in which these languages replace `$name` and run `$(code)`: papermill does not
+# escape that (2.7.0).
+_LIVE_CHARACTERS = {"JuliaTranslator": "$", "PowershellTranslator": "$`"}
+
+
+def kernel_and_language(notebook: NotebookNode, kernel_name: str | None = None) -> tuple[str, str]:
+    """Return the names of a notebook's kernel and language.
+
+    papermill reads them at the same places, and refuses a notebook that does not tell them. Colab's kernel is Python
+    where nothing else is said, so here such a notebook is a Python one.
+
+    :param kernel_name: the kernel that it will run in, in place of its own.
+    """
+    kernelspec = _mapping(notebook.metadata.get("kernelspec"))
+    kernel = kernel_name or _text(kernelspec.get("name"))
+    language = (
+        _text(_mapping(notebook.metadata.get("language_info")).get("name"))
+        or _text(kernelspec.get("language"))
+        or _text(_mapping(notebook.metadata.get("jupytext")).get("main_language"))
+    )
+    if not language and (not kernel or kernel.startswith(_DEFAULT)):
+        language = _DEFAULT
+    return kernel or language, language or kernel
+
+
+def write_assignments(parameters: Mapping[str, Any], kernel: str, language: str) -> str:
+    """Return the source of the cell that gives the parameters their values, byte for byte papermill's.
+
+    :param parameters: names and plain values.
+    :raises InvalidNotebookJobError: when papermill does not know the language, or has no word in it for a value; when a
+        name is no name there, and would be code; when text would be.
+    """
+    translator = _translator(kernel, language)
+    for name, value in parameters.items():
+        _check_name(name, translator, language)
+        _check_text(value, f"parameters[{name!r}]", translator, language)
+    try:
+        source: str = translator.codify(dict(parameters))
+    except NotImplementedError:
+        name, value = next(_untranslatable(parameters, translator))
+        kind = "None" if value is None else f"a {type(value).__name__}"
+        raise InvalidNotebookJobError(
+            f"parameters[{name!r}] is or contains {kind}, which cannot be written in {language}: give it as JSON text."
+        ) from None
+    return source
+
+
+def assigned_names(source: str, kernel: str, language: str) -> frozenset[str] | None:
+    """Return the names that a cell assigns, or ``None`` in a language in which that cannot be told.
+
+    Python is parsed; a cell that is not quite Python (magics) and other languages are left to papermill, which reads
+    line by line.
+    """
+    translator = _translator(kernel, language)
+    if translator.__name__ == "PythonTranslator":
+        try:
+            return frozenset(_python_names(ast.parse(source)))
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            pass
+    try:
+        return frozenset(parameter.name for parameter in translator.inspect({"source": source}))
+    except NotImplementedError:
+        return None
+
+
+def _translator(kernel: str, language: str) -> Any:
+    from papermill.exceptions import PapermillException  # type: ignore[import-untyped]  # ships no types
+    from papermill.translators import papermill_translators  # type: ignore[import-untyped]  # ships no types
+
+    try:
+        return papermill_translators.find_translator(kernel, language)
+    except PapermillException:
+        raise InvalidNotebookJobError(
+            f"Parameters cannot be written in the notebook's language {language!r} (kernel {kernel!r}): papermill has "
+            "no translator for it. Run the notebook without parameters, or in another kernel."
+        ) from None
+
+
+def _check_name(name: str, translator: type, language: str) -> None:
+    pattern = _NAMES.get(translator.__name__)
+    if pattern is None:
+        is_name = name.isidentifier()
+        is_taken = translator.__name__ == "PythonTranslator" and keyword.iskeyword(name)
+    else:
+        is_name, is_taken = pattern.fullmatch(name) is not None, False
+    if not is_name or is_taken:
+        what = "a keyword" if is_taken else "no name"
+        raise InvalidNotebookJobError(
+            f"The parameter {name!r} is {what} in {language}, and nothing can be assigned to it: use another name."
+        )
+
+
+def _check_text(value: Any, place: str, translator: type, language: str) -> None:
+    live = _LIVE_CHARACTERS.get(translator.__name__)
+    if live is None:
+        return
+    if isinstance(value, str) and any(character in value for character in live):
+        shown = " or ".join(repr(character) for character in live)
+        raise InvalidNotebookJobError(
+            f"{place} holds {shown}, and {language} would run or replace what follows it. papermill's translation does "
+            "not prevent that: leave it out, or encode the text."
+        )
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _check_text(key, f"a key of {place}", translator, language)
+            _check_text(item, f"{place}[{key!r}]", translator, language)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            _check_text(item, f"{place}[{index}]", translator, language)
+
+
+def _untranslatable(parameters: Mapping[str, Any], translator: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in parameters.items():
+        try:
+            translator.translate(value)
+        except NotImplementedError:
+            yield name, value
+
+
+def _python_names(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
