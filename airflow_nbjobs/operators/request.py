@@ -48,10 +48,10 @@ def _asked(operator: CreateNotebookExecutionJobOperator, folders: Iterable[Path]
     project, location = operator.hook.parent(operator.location or "", operator.project_id).split("/")[1::2]
     template = operator.runtime_template
     key = operator.kms_key_name
-    labels = operator.labels or {}
+    labels = _dict("labels", operator.labels)
     return NotebookExecutionJob(
         wire=_body(operator.job_body),
-        display_name=operator.display_name,
+        display_name=_text("display_name", operator.display_name),
         **source_fields(operator.notebook, folders),  # type: ignore[arg-type]  # one field, of the type its name says
         notebook_runtime_template_resource_name=template and template_name(template, project, location),
         custom_environment_spec=operator.custom_environment_spec,
@@ -69,16 +69,25 @@ def _asked(operator: CreateNotebookExecutionJobOperator, folders: Iterable[Path]
 
 def _body(body: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the fields that have no argument of their own."""
-    if body is None:
-        return {}
-    if not isinstance(body, Mapping):
-        raise InvalidNotebookJobError(f"job_body={body!r} is not a dict in the REST API's spelling.")
+    given = _dict("job_body", body)
     known = {field.metadata["key"]: field.name for field in fields(NotebookExecutionJob) if "key" in field.metadata}
-    if taken := sorted(known.keys() & body.keys()):
+    if taken := sorted(known.keys() & given.keys()):
         raise InvalidNotebookJobError(
             f"job_body has {taken}, which are arguments of their own or the service's to write: use the arguments."
         )
-    return dict(body)
+    return given
+
+
+def _text(argument: str, value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    raise InvalidNotebookJobError(f"{argument}={value!r} is not text: write it as a string.")
+
+
+def _dict(argument: str, value: object) -> dict[str, Any]:
+    if value is None or isinstance(value, Mapping):
+        return dict(value or {})
+    raise InvalidNotebookJobError(f"{argument}={value!r} is not a dict: give its keys and values.")
 
 
 def _text_labels(labels: Mapping[str, Any]) -> dict[str, str]:

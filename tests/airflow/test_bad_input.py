@@ -1,0 +1,150 @@
+"""A request that is known to be wrong is refused with the argument, its value and the remedy, and nothing is sent."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from task_runs import JOB, NOTEBOOK, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.operators import (
+    CreateNotebookExecutionJobOperator,
+    DeleteNotebookExecutionJobOperator,
+    GetNotebookExecutionJobOperator,
+    ListNotebookExecutionJobsOperator,
+)
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+
+ELSEWHERE = "projects/p/locations/europe-west1/notebookRuntimeTemplates/1"
+JOB_NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
+
+# What is given instead of a job that lacks nothing, and the words that the error must have: argument, value, remedy.
+WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "no notebook": ({"notebook": None}, ["notebook=None", "gs://bucket/notebook.ipynb"]),
+    "an empty notebook": ({"notebook": "  "}, ["notebook='  '", "gs://"]),
+    "a number": ({"notebook": 7}, ["notebook=7", "gs://"]),
+    "a missing file": ({"notebook": "nowhere.ipynb"}, ["notebook='nowhere.ipynb'", "is not there", "/nowhere"]),
+    "a dict that is no notebook": ({"notebook": {"cells": []}}, ["notebook given as a dict", "nbformat is None"]),
+    "an unknown nbformat": ({"notebook": {**NOTEBOOK, "nbformat": 9}}, ["nbformat is 9", "3 and 4"]),
+    "a broken notebook": ({"notebook": {**NOTEBOOK, "cells": [{"cell_type": "?"}]}}, ["not a valid notebook"]),
+    "a notebook that is not JSON": ({"notebook": {**NOTEBOOK, "metadata": {"x": {1}}}}, ["is not JSON"]),
+    "another store": ({"notebook": "s3://bucket/x.ipynb"}, ["notebook='s3://bucket/x.ipynb'", "gs://"]),
+    "no object": ({"notebook": "gs://bucket"}, ["notebook='gs://bucket'", "gs://bucket/folder/notebook.ipynb"]),
+    "a folder": ({"notebook": "gs://bucket/a/"}, ["notebook='gs://bucket/a/'", "names no object"]),
+    "no bucket": ({"notebook": "gs:///a.ipynb"}, ["notebook='gs:///a.ipynb'"]),
+    "a commit that is none": ({"notebook": "projects/p/locations/l/repositories/r@main"}, ["'main'", "SHA"]),
+    "two environments": (
+        {"custom_environment_spec": {"machineSpec": {}}},
+        ["2 of environment", "runtime_template='projects/p/loc"],
+    ),
+    "no environment": ({"runtime_template": None}, ["no environment", "runtime_template or custom_environment_spec"]),
+    "an environment that is no dict": (
+        {"runtime_template": None, "custom_environment_spec": "e2"},
+        ["custom_environment_spec='e2'", "dict"],
+    ),
+    "a template of another location": ({"runtime_template": ELSEWHERE}, [ELSEWHERE, "'us-central1'", "one location"]),
+    "a template that is none": ({"runtime_template": "a/b"}, ["runtime_template='a/b'", "give its id"]),
+    "two identities": (
+        {"execution_user": "ada@example.com"},
+        ["2 of identity", "execution_user='ada@example.com'", "Leave all but one out"],
+    ),
+    "an identity that is none": ({"service_account": "runner"}, ["service_account='runner'", "e-mail"]),
+    "no output": ({"gcs_output_uri": None}, ["gcs_output_uri=None", "gs://bucket/folder"]),
+    "an output that is no bucket": ({"gcs_output_uri": "/results"}, ["gcs_output_uri='/results'", "gs://bucket"]),
+    "no location": ({"location": None}, ["location=''", "us-central1"]),
+    "a location in capitals": ({"location": "US-central1"}, ["location='US-central1'", "lower-case"]),
+    "a location that is another host": ({"location": "evil.example.com/"}, ["location='evil.example.com/'"]),
+    "a location with a line break": ({"location": "us\ncentral1"}, ["location='us\\ncentral1'"]),
+    "a project that is none": ({"project_id": "a/b"}, ["project_id='a/b'", "my-project"]),
+    "a label in capitals": ({"labels": {"Team": "a"}}, ["'Team'", "lower-case", "sanitize_labels=True"]),
+    "a label with a space": ({"labels": {"team": "a b"}}, ["'a b'", "'team'", "sanitize_labels=True"]),
+    "a long label": ({"labels": {"team": "x" * 65}}, ["x" * 65, "at most 64"]),
+    "a label that is a number": ({"labels": {"team": 7}}, ["'team'=7", "sanitize_labels=True"]),
+    "labels that are no dict": ({"labels": "team"}, ["labels='team'", "dict"]),
+    "a reserved label": ({"labels": {"nbjobs-try": "1"}}, ["nbjobs-try", "reserved", "use other keys"]),
+    "a long display name": ({"display_name": "n" * 129}, ["display_name='nnn", "129 characters", "1 to 128"]),
+    "an empty display name": ({"display_name": ""}, ["display_name=''", "1 to 128"]),
+    "a negative timeout": ({"job_timeout": -5}, ["job_timeout=-5", "more than 0"]),
+    "a negative timedelta": ({"job_timeout": timedelta(seconds=-5)}, ["job_timeout=-5", "more than 0"]),
+    "a timeout that is none": ({"job_timeout": "soon"}, ["job_timeout='soon'", "seconds"]),
+    "a poll interval of nothing": ({"poll_interval": 0}, ["poll_interval=0", "more than 0"]),
+    "a policy that is none": ({"kill": "pause"}, ["kill='pause'", "'cancel', 'delete' or 'leave'"]),
+    "a body that is no dict": ({"job_body": "x"}, ["job_body='x'", "dict"]),
+    "a user in a Workbench": (
+        {"service_account": None, "execution_user": "ada@example.com", "workbench_runtime": {}},
+        ["execution_user='ada@example.com'", "service_account"],
+    ),
+    "an account that is a number": ({"service_account": 7}, ["service_account=7"]),
+    "an output that is a path": ({"gcs_output_uri": Path("/results")}, ["gcs_output_uri="]),
+    "a display name that is a number": ({"display_name": 7}, ["display_name=7"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_argument_is_named_with_its_value_and_the_remedy(
+    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
+    changed, words = WRONG[case]
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **changed}))
+    with pytest.raises(InvalidNotebookJobError) as refusal:
+        run.execute()
+    assert [word for word in words if word not in str(refusal.value)] == []
+    assert nbjobs_emulator.requests() == {}
+
+
+def test_all_that_is_wrong_is_told_at_once(nbjobs_emulator: Emulator, project: str) -> None:
+    wrong = {**JOB, "notebook": "gs://b", "runtime_template": None, "gcs_output_uri": "x", "service_account": "y"}
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wrong))
+    with pytest.raises(InvalidNotebookJobError) as refusal:
+        run.execute()
+    named = ["notebook=", "runtime_template", "gcs_output_uri=", "service_account="]
+    assert [word for word in named if word not in str(refusal.value)] == []
+
+
+@pytest.mark.parametrize("text", ["", "not JSON", "[]", "{}", '{"nbformat": 4}', "\x00", json.dumps(NOTEBOOK)[:-5]])
+def test_a_file_that_is_no_notebook_is_refused(
+    nbjobs_emulator: Emulator, project: str, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "bad.ipynb").write_text(text)
+    run = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "notebook": "bad.ipynb"}), tmp_path
+    )
+    with pytest.raises(InvalidNotebookJobError, match=r"The notebook '.*bad\.ipynb' is not"):
+        run.execute()
+    assert nbjobs_emulator.requests() == {}
+
+
+@pytest.mark.parametrize(
+    "make", [DeleteNotebookExecutionJobOperator, GetNotebookExecutionJobOperator, NotebookExecutionJobSensor]
+)
+@pytest.mark.parametrize(
+    "name", ["", None, 7, "a/b", f"{JOB_NAME}/operations/2", f"{JOB_NAME}\n2", {"job_id": "1"}, "../x"], ids=repr
+)
+def test_a_job_name_that_is_none_is_refused(nbjobs_emulator: Emulator, project: str, make: Any, name: Any) -> None:
+    run = TaskRun(lambda: make(task_id="look", job_name=name, location="us-central1"))
+    with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
+        run.execute()
+    assert nbjobs_emulator.requests() == {}
+
+
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(nbjobs_emulator: Emulator, project: str, limit: int) -> None:
+    run = TaskRun(lambda: ListNotebookExecutionJobsOperator(task_id="list", location="us-central1", limit=limit))
+    with pytest.raises(InvalidNotebookJobError, match=f"limit={limit} .*1 or more"):
+        run.execute()
+    assert nbjobs_emulator.requests() == {}
+
+
+def test_a_connection_without_a_project_says_where_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true}}'
+    )
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
+    with pytest.raises(InvalidNotebookJobError, match="as project_id or in the connection"):
+        run.execute()
