@@ -43,17 +43,30 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "emulator",
         help="serve Vertex AI's notebook execution jobs on this machine",
         description="Serve Vertex AI's notebook execution jobs here, and run the notebooks in local kernels.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; whoever reaches it can execute code")
-    add("--port", type=_port, default=9099, help="port of the service, 0 for a free one")
-    add("--storage-port", type=_port, default=9023, help="port of Cloud Storage, 0 for a free one")
-    add("--data", metavar="DIR", default=".nbjobs", help="where jobs and objects are kept")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on, %(default)s by default; whoever reaches it can execute code",
+    )
+    add("--port", type=_port, default=9099, help="port of the service, %(default)s by default, 0 for a free one")
+    add(
+        "--storage-port",
+        type=_port,
+        default=9023,
+        help="port of Cloud Storage, %(default)s by default, 0 for a free one",
+    )
+    add("--data", metavar="DIR", default=".nbjobs", help="where jobs and objects are kept, %(default)s by default")
     add("--runner", choices=["kernel", "simulated"], default="kernel", help="simulated: execute nothing and succeed")
-    add("--seconds", type=_seconds, default=2.0, help="how long a simulated job runs")
+    add("--seconds", type=_seconds, default=2.0, help="how long a simulated job runs, %(default)s by default")
     add("--concurrency", type=_count, help="jobs that run at once; by default the number of cores, simulated: any")
-    add("--cleanup-seconds", type=_seconds, default=2.0, help="from a job's end to its operation's end")
+    add(
+        "--cleanup-seconds",
+        type=_seconds,
+        default=2.0,
+        help="from a job's end to its operation's end, %(default)s by default",
+    )
     add("--allow-host", action="append", default=[], metavar="NAME", help="accept this Host header too; repeatable")
     parser.set_defaults(run=_emulator)
 

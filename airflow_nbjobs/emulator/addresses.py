@@ -27,6 +27,8 @@ def listen(host: str, port: int) -> socket.socket:
 
 def no_port(host: str, port: int, option: str, error: OSError) -> EmulatorError:
     """Make the error for a port that cannot be had; the option is the one that names another."""
+    if isinstance(error, socket.gaierror):
+        return EmulatorError(f"cannot listen on {host} ({error.strerror}): give another --host")
     why = os.strerror(error.errno) if error.errno else str(error)
     return EmulatorError(f"cannot listen on {host} port {port} ({why}): give another {option}")
 

@@ -49,6 +49,17 @@ def test_a_port_in_use_is_named_with_its_option(option):
             Emulator(runner="simulated", **{option: port}).start()
 
 
+def test_a_host_that_is_none_is_named_with_its_option():
+    with pytest.raises(EmulatorError, match=r"nowhere\.invalid .*--host"):
+        Emulator(runner="simulated", host="nowhere.invalid").start()
+
+
+def test_it_listens_on_ipv6_too():
+    with Emulator(runner="simulated", host="::1") as emulator:
+        assert emulator.url.startswith("http://[::1]:")
+        assert health(emulator) == {"status": "ok"}
+
+
 def test_data_belong_to_one_emulator_at_a_time(tmp_path):
     with Emulator(runner="simulated", data=tmp_path), pytest.raises(EmulatorError, match="in use by another emulator"):
         Emulator(runner="simulated", data=tmp_path).start()
