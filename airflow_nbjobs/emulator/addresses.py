@@ -15,6 +15,10 @@ def listen(host: str, port: int) -> socket.socket:
 
     :raises EmulatorError: when it cannot be had.
     """
+    try:
+        socket.getaddrinfo(host, port)
+    except socket.gaierror as error:
+        raise EmulatorError(f"cannot listen on {host} ({error.strerror}): give another --host") from error
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=1024)
@@ -27,8 +31,6 @@ def listen(host: str, port: int) -> socket.socket:
 
 def no_port(host: str, port: int, option: str, error: OSError) -> EmulatorError:
     """Make the error for a port that cannot be had; the option is the one that names another."""
-    if isinstance(error, socket.gaierror):
-        return EmulatorError(f"cannot listen on {host} ({error.strerror}): give another --host")
     why = os.strerror(error.errno) if error.errno else str(error)
     return EmulatorError(f"cannot listen on {host} port {port} ({why}): give another {option}")
 
