@@ -1,0 +1,46 @@
+"""Text that a notebook printed, made fit for a log: it can say anything, and do nothing."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["LINE_CHARACTERS", "plain", "plain_lines"]
+
+LINE_CHARACTERS = 2_000
+"""The longest line that is shown whole."""
+
+# Escape sequences of a terminal (ECMA-48): colours and cursor moves, titles and links, single ones.
+_SEQUENCES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\r\n]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+_LINE_ENDS = re.compile(r"\r*\n|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+# Controls; marks that turn the direction of text around; what is invisible; halves of surrogate pairs.
+_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# Airflow's log view folds lines between these.
+_FOLDS = re.compile(r"::(?=(?:end)?group::)")
+
+
+def plain_lines(text: str) -> list[str]:
+    """Return the lines that a terminal would show at the end, without what only a terminal understands.
+
+    Progress bars that write over themselves are left with their last state. No line holds a line break of any kind, a
+    control character or a mark of direction, and none is longer than :data:`LINE_CHARACTERS`.
+    """
+    lines = _LINE_ENDS.split(_SEQUENCES.sub("", text))
+    if lines and not lines[-1]:
+        lines.pop()
+    return [_plain_line(line) for line in lines]
+
+
+def plain(text: str) -> str:
+    """Return a text as one line of the same harmlessness."""
+    return " ".join(part for line in plain_lines(text) if (part := line.strip()))
+
+
+def _plain_line(line: str) -> str:
+    shown = next((part for part in reversed(line.split("\r")) if part), "")
+    shown = _FOLDS.sub(": :", _UNSEEN.sub("", shown.replace("\t", "    "))).rstrip()
+    if len(shown) <= LINE_CHARACTERS:
+        return shown
+    return f"{shown[:LINE_CHARACTERS]} … ({len(shown) - LINE_CHARACTERS:,} more characters)"
