@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 
 import httpx2
 
 __all__ = ["hush_own_requests"]
+
+_OWN = re.compile(r"/v1/projects/[^/]+/locations/[^/]+/notebookExecutionJobs(?:/.*)?")
 
 
 class _OwnRequests(logging.Filter):
@@ -16,11 +19,7 @@ class _OwnRequests(logging.Filter):
         """Tell whether a record is logged."""
         if record.levelno != logging.INFO or not isinstance(record.args, tuple):
             return True
-        return not any(isinstance(part, httpx2.URL) and _is_own(part.path) for part in record.args)
-
-
-def _is_own(path: str) -> bool:
-    return path.startswith("/v1/projects/") and "/notebookExecutionJobs" in path
+        return not any(isinstance(part, httpx2.URL) and _OWN.fullmatch(part.path) for part in record.args)
 
 
 _FILTER = _OwnRequests()

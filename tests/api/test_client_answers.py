@@ -75,9 +75,9 @@ def test_a_refusal_has_the_type_of_its_status_and_the_services_words(talk, emula
 )
 def test_the_canonical_name_decides_where_the_status_says_too_little(open_talk, status, name, kind):
     details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "R"}]
-    with RawServer(lambda *_: http_answer(status, refusal(status, name, details=details))) as server:
-        with pytest.raises(kind) as refused:
-            open_talk(server.url).send(calls.get_job(JOB), ONCE)
+    answer = http_answer(status, refusal(status, name, details=details))
+    with RawServer(lambda *_: answer) as server, pytest.raises(kind) as refused:
+        open_talk(server.url).send(calls.get_job(JOB), ONCE)
     assert (refused.value.status, refused.value.details) == (name, tuple(details))
     twin = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own bytes
     assert (type(twin), str(twin), vars(twin)) == (kind, str(refused.value), vars(refused.value))

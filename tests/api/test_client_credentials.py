@@ -1,0 +1,225 @@
+"""Tokens: refreshed once for all who wait, once more when the service says 401, and sent nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from datetime import datetime, timedelta
+
+import google.auth.exceptions
+import pytest
+from google.auth.credentials import AnonymousCredentials, Credentials
+
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.client import AsyncClient
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.pacing import Patience
+from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError
+from tests.api.raw_server import RawServer, http_answer, refusal
+
+JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
+GOOD = http_answer(200, json.dumps({"name": JOB}).encode())
+DENIED = http_answer(401, refusal(401, "UNAUTHENTICATED"))
+
+
+class CountedCredentials(Credentials):
+    """Tokens named after how often they were refreshed; the first refreshes may fail."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__()
+        self.refreshes = 0
+        self.failures = list(failures)
+        self.threads: set[str] = set()
+
+    def refresh(self, request):
+        self.threads.add(threading.current_thread().name)
+        if self.failures:
+            raise self.failures.pop(0)
+        self.refreshes += 1
+        self.token = f"token-{self.refreshes}"
+
+
+def tokens(server: RawServer) -> list[str]:
+    lines = [line for request in server.requests for line in request.splitlines()]
+    return [line.partition(":")[2].strip() for line in lines if line.lower().startswith("authorization:")]
+
+
+def test_a_token_is_had_before_the_first_request_and_kept(open_talk):
+    credentials = CountedCredentials()
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        talk.send(calls.get_job(JOB))
+        talk.send(calls.get_job(JOB))
+        assert tokens(server) == ["Bearer token-1"] * 2
+    assert credentials.refreshes == 1
+
+
+def test_a_token_that_expired_is_refreshed(open_talk):
+    credentials = CountedCredentials()
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        talk.send(calls.get_job(JOB))
+        credentials.expiry = datetime(2020, 1, 1)  # noqa: DTZ001 - google-auth's expiry is naive UTC
+        talk.send(calls.get_job(JOB))
+        assert tokens(server) == ["Bearer token-1", "Bearer token-2"]
+
+
+def test_a_401_refreshes_the_token_once(open_talk):
+    credentials = CountedCredentials()
+    with RawServer(lambda request, _: GOOD if "token-2" in request else DENIED) as server:
+        open_talk(server.url, credentials, is_trusted=True).send(calls.get_job(JOB))
+        assert tokens(server) == ["Bearer token-1", "Bearer token-2"]
+
+
+def test_a_second_401_is_final(open_talk):
+    credentials = CountedCredentials()
+    with RawServer(lambda *_: DENIED) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        with pytest.raises(UnauthenticatedError, match="said so"):
+            talk.send(calls.get_job(JOB))
+        assert len(server.requests) == 2
+    assert credentials.refreshes == 2
+
+
+def test_a_create_that_was_refused_with_401_is_sent_again_whole(open_talk, a_job):
+    created = http_answer(200, json.dumps({"name": f"{JOB}/operations/1"}).encode())
+    with RawServer(lambda request, _: created if "token-2" in request else DENIED) as server:
+        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
+        talk.send(calls.create_job("projects/p/locations/us-central1", a_job))
+        bodies = [json.loads(request.partition("\n\n")[2]) for request in server.requests]
+    assert bodies == [a_job.to_request()] * 2
+
+
+def test_fifty_requests_share_one_refresh():
+    credentials = CountedCredentials()
+
+    async def ask(url: str) -> None:
+        async with AsyncClient(Endpoint(url, is_trusted=True), credentials) as client:
+            await asyncio.gather(*(client.send(calls.get_job(JOB)) for _ in range(50)))
+
+    with RawServer(lambda *_: GOOD) as server:
+        asyncio.run(ask(server.url))
+        assert tokens(server) == ["Bearer token-1"] * 50
+    assert credentials.refreshes == 1
+    assert threading.main_thread().name not in credentials.threads
+
+
+def test_fifty_requests_that_were_refused_share_one_refresh():
+    credentials = CountedCredentials()
+
+    async def ask(url: str) -> None:
+        async with AsyncClient(Endpoint(url, is_trusted=True), credentials) as client:
+            await asyncio.gather(*(client.send(calls.get_job(JOB)) for _ in range(50)))
+
+    with RawServer(lambda request, _: DENIED if "token-1" in request else GOOD) as server:
+        asyncio.run(ask(server.url))
+        assert tokens(server).count("Bearer token-2") == 50
+    assert credentials.refreshes == 2
+
+
+def test_a_client_made_on_one_loop_works_on_the_next():
+    """Its lock waits on the loop that uses it."""
+    credentials = CountedCredentials()
+    with RawServer(lambda *_: GOOD) as server:
+        for _ in range(2):
+
+            async def ask() -> None:
+                async with AsyncClient(Endpoint(server.url, is_trusted=True), credentials) as client:
+                    await asyncio.gather(*(client.send(calls.get_job(JOB)) for _ in range(5)))
+
+            credentials.token = None
+            asyncio.run(ask())
+    assert credentials.refreshes == 2
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        google.auth.exceptions.TransportError("no route"),
+        google.auth.exceptions.RefreshError("503", retryable=True),
+    ],
+)
+def test_a_refresh_that_failed_in_passing_is_tried_again(open_talk, failure):
+    credentials = CountedCredentials(failure, failure)
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        assert talk.send(calls.get_job(JOB)).name == JOB
+        assert len(server.requests) == 1
+    assert len(talk.slept) == 2
+
+
+def test_a_create_waits_for_its_token_too(open_talk, a_job):
+    credentials = CountedCredentials(google.auth.exceptions.TransportError("no route"))
+    created = http_answer(200, json.dumps({"name": f"{JOB}/operations/1"}).encode())
+    with RawServer(lambda *_: created) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        talk.send(calls.create_job("projects/p/locations/us-central1", a_job))
+        assert len(server.requests) == 1
+
+
+def test_a_refresh_that_failed_for_good_is_told_at_once(open_talk):
+    credentials = CountedCredentials(google.auth.exceptions.RefreshError("invalid_grant: account not found"))
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        with pytest.raises(CredentialsError, match="invalid_grant: account not found") as refused:
+            talk.send(calls.get_job(JOB))
+        assert server.requests == []
+    assert not refused.value.is_transient
+    assert talk.slept == []
+
+
+def test_refreshes_are_bounded(open_talk):
+    credentials = CountedCredentials(*[google.auth.exceptions.TransportError("no route")] * 9)
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        with pytest.raises(CredentialsError) as refused:
+            talk.send(calls.get_job(JOB), Patience(tries=3))
+    assert refused.value.is_transient
+    assert len(credentials.failures) == 6
+
+
+def test_an_endpoint_that_is_not_trusted_sees_no_token(open_talk):
+    credentials = CountedCredentials()
+    with RawServer(lambda *_: GOOD) as server:
+        open_talk(server.url, credentials).send(calls.get_job(JOB))
+        assert tokens(server) == []
+    assert credentials.refreshes == 0
+
+
+def test_anonymous_credentials_send_no_token(open_talk):
+    with RawServer(lambda *_: GOOD) as server:
+        open_talk(server.url, AnonymousCredentials(), is_trusted=True).send(calls.get_job(JOB))
+        assert tokens(server) == []
+
+
+def test_the_quota_project_goes_with_the_token(open_talk):
+    credentials = CountedCredentials()
+    credentials._quota_project_id = "payer"
+    with RawServer(lambda *_: GOOD) as server:
+        open_talk(server.url, credentials, is_trusted=True).send(calls.get_job(JOB))
+        assert "x-goog-user-project: payer" in server.requests[0].lower()
+
+
+def test_a_token_is_in_no_error(open_talk):
+    with RawServer(lambda *_: http_answer(400, refusal(400, "INVALID_ARGUMENT"))) as server:
+        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
+        with pytest.raises(Exception, match="said so") as refused:
+            talk.send(calls.get_job(JOB))
+    assert "token-1" not in f"{refused.value!r} {vars(refused.value)}"
+
+
+def test_an_hour_of_polls_refreshes_when_the_token_runs_out(open_talk):
+    class HourLong(CountedCredentials):
+        def refresh(self, request):
+            super().refresh(request)
+            self.expiry = google.auth._helpers.utcnow() + timedelta(hours=1)
+
+    credentials = HourLong()
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, credentials, is_trusted=True)
+        talk.send(calls.get_job(JOB))
+        talk.send(calls.get_job(JOB))
+        credentials.expiry -= timedelta(minutes=59)  # google-auth refreshes some minutes early
+        talk.send(calls.get_job(JOB))
+        assert tokens(server) == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
