@@ -1,0 +1,371 @@
+"""The hooks: which credentials a connection means, and that a token reaches nobody but whom it may."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.auth import impersonated_credentials
+from google.oauth2 import service_account
+from google_lookalike import Answer, Server, new_key, write_certificate
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
+from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
+
+NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
+EMAIL = "robot@p.iam.gserviceaccount.com"
+JOB: Answer = (200, {}, {"name": NAME, "jobState": "JOB_STATE_RUNNING"})
+
+
+def look(hook: NotebookExecutionJobHook) -> str:
+    """Get a job with the sync hook."""
+    try:
+        return hook.get_job(NAME).job_state.word
+    finally:
+        hook.close()
+
+
+def look_async(endpoint: str | None = None) -> str:
+    """Get a job with the async hook."""
+
+    async def get() -> str:
+        hook = NotebookExecutionJobAsyncHook(endpoint=endpoint)
+        try:
+            return (await hook.get_job(NAME)).job_state.word
+        finally:
+            await hook.close()
+
+    return asyncio.run(get())
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for the session."""
+    folder = tmp_path_factory.mktemp("certificate")
+    write_certificate(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    """Make a private key for the session."""
+    return new_key()[1]
+
+
+@pytest.fixture
+def serve(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+    """Return what starts servers: with ``tls`` under a certificate that is trusted here."""
+    servers: list[Server] = []
+
+    def start(answer: Answer | Callable[[int], Answer], *, tls: bool = False) -> Server:
+        reply = answer if callable(answer) else lambda _: answer
+        servers.append(Server(reply, certificate if tls else None))
+        return servers[-1]
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def tokens(serve: Callable[..., Server]) -> Server:
+    """Start a token endpoint; its tokens are token-1, token-2 and so on."""
+    return serve(lambda number: (200, {}, {"access_token": f"token-{number}", "expires_in": 3600}))
+
+
+@pytest.fixture
+def connect(
+    monkeypatch: pytest.MonkeyPatch, private_key: str, tokens: Server, tmp_path: Path
+) -> Callable[..., dict[str, str]]:
+    """Return what defines the connection, with a key whose tokens come from the token endpoint."""
+    key = {
+        "type": "service_account",
+        "project_id": "p",
+        "private_key_id": "1",
+        "private_key": private_key,
+        "client_email": EMAIL,
+        "client_id": "1",
+        "token_uri": tokens.url,
+    }
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    kinds: dict[str, dict[str, Any]] = {
+        "key file": {"key_path": str(tmp_path / "key.json")},
+        "key": {"keyfile_dict": json.dumps(key)},
+        "anonymous": {"is_anonymous": True, "project": "p"},
+    }
+
+    def define(kind: str = "key", **more: Any) -> dict[str, str]:
+        connection = {"conn_type": "google_cloud_platform", "extra": {**kinds[kind], **more}}
+        monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(connection))
+        return key
+
+    return define
+
+
+@pytest.fixture
+def google(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
+    """Return what starts a service that the deployment trusts."""
+
+    def start(answer: Answer | Callable[[int], Answer] = JOB) -> Server:
+        server = serve(answer, tls=True)
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", server.url)
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", f"https://other.example.com, {server.url}")
+        return server
+
+    return start
+
+
+BOTH = pytest.mark.parametrize("get", [lambda: look(NotebookExecutionJobHook()), look_async], ids=["sync", "async"])
+
+
+@BOTH
+@pytest.mark.parametrize("kind", ["key file", "key"])
+def test_a_key_is_turned_into_a_token(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server, get: Callable[[], str], kind: str
+) -> None:
+    connect(kind)
+    service = google()
+    assert get() == "RUNNING"
+    assert service.tokens == ["Bearer token-1"]
+    assert len(tokens.seen) == 1
+
+
+def test_one_token_serves_many_requests(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server
+) -> None:
+    connect()
+    service, hook = google(), NotebookExecutionJobHook()
+    for _ in range(5):
+        hook.get_job(NAME)
+    hook.close()
+    assert service.tokens == ["Bearer token-1"] * 5
+    assert len(tokens.seen) == 1
+
+
+def test_a_token_that_has_expired_is_renewed(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server
+) -> None:
+    connect()
+    service, hook = google(), NotebookExecutionJobHook()
+    hook.get_job(NAME)
+    hook.get_credentials_and_project_id()[0].expiry = None  # without one, a token counts as fresh
+    hook.get_job(NAME)
+    now = datetime.now(UTC).replace(tzinfo=None)  # google-auth's own are naive
+    hook.get_credentials_and_project_id()[0].expiry = now - timedelta(seconds=1)
+    hook.get_job(NAME)
+    hook.close()
+    assert service.tokens == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+
+
+@BOTH
+def test_a_refused_token_is_renewed_once(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server, get: Callable[[], str]
+) -> None:
+    connect()
+    service = google(lambda number: (401, {}, {"error": {"message": "Stale."}}) if number == 1 else JOB)
+    assert get() == "RUNNING"
+    assert service.tokens == ["Bearer token-1", "Bearer token-2"]
+
+
+@BOTH
+def test_a_token_that_is_refused_twice_is_an_error(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server, get: Callable[[], str]
+) -> None:
+    connect()
+    google((401, {}, {"error": {"code": 401, "message": "Not you.", "status": "UNAUTHENTICATED"}}))
+    with pytest.raises(UnauthenticatedError, match=r"401 UNAUTHENTICATED: Not you\."):
+        get()
+    assert len(tokens.seen) == 2
+
+
+def test_a_key_that_the_token_endpoint_refuses_is_an_error(
+    connect: Callable[..., Any], google: Callable[..., Server], serve: Callable[..., Server], private_key: str
+) -> None:
+    key = connect()
+    refusing = serve((400, {}, {"error": "invalid_grant", "error_description": "Account disabled."}))
+    connect(keyfile_dict=json.dumps({**key, "token_uri": refusing.url}))
+    service = google()
+    with pytest.raises(CredentialsError, match=r"Account disabled\.") as failure:
+        look(NotebookExecutionJobHook())
+    assert private_key not in str(failure.value)
+    assert service.seen == []
+
+
+@BOTH
+def test_a_redirect_is_not_followed(
+    connect: Callable[..., Any],
+    google: Callable[..., Server],
+    serve: Callable[..., Server],
+    tokens: Server,
+    get: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 0.0)
+    connect()
+    thief = serve(JOB)
+    google((307, {"Location": thief.url}, {}))
+    with pytest.raises(UnexpectedAnswerError, match=r"redirected .* not followed"):
+        get()
+    assert thief.seen == []
+
+
+@BOTH
+@pytest.mark.parametrize("tls", [True, False], ids=["https", "http"])
+def test_an_endpoint_that_nobody_allowed_gets_no_token(
+    connect: Callable[..., Any],
+    serve: Callable[..., Server],
+    tokens: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    get: Callable[[], str],
+    tls: bool,
+) -> None:
+    connect()
+    stranger = serve(JOB, tls=tls)
+    monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", stranger.url)
+    if not tls:  # an http address is not trusted even where it is allowed
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", stranger.url)
+    assert get() == "RUNNING"
+    assert stranger.tokens == [None]
+    assert tokens.seen == []
+
+
+def test_an_endpoint_given_in_code_is_no_more_trusted(
+    connect: Callable[..., Any], serve: Callable[..., Server], tokens: Server
+) -> None:
+    connect()
+    stranger = serve(JOB, tls=True)
+    assert look(NotebookExecutionJobHook(endpoint=stranger.url)) == look_async(stranger.url) == "RUNNING"
+    assert stranger.tokens == [None, None]
+    assert tokens.seen == []
+
+
+@BOTH
+def test_the_emulator_wins_over_every_other_address(
+    connect: Callable[..., Any],
+    google: Callable[..., Server],
+    tokens: Server,
+    nbjobs_emulator: Emulator,
+    get: Callable[[], str],
+) -> None:
+    connect()
+    service = google()
+    with pytest.raises(Exception, match="404 NOT_FOUND"):
+        get()
+    assert (service.seen, tokens.seen) == ([], [])
+    assert nbjobs_emulator.requests()["get"] == {"404": 1}
+
+
+@BOTH
+def test_an_anonymous_connection_sends_no_token(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server, get: Callable[[], str]
+) -> None:
+    connect("anonymous")
+    service = google()
+    assert get() == "RUNNING"
+    assert service.tokens == [None]
+
+
+def test_an_impersonation_chain_ends_in_its_last_account(connect: Callable[..., Any]) -> None:
+    connect()
+    chain = ["first@p.iam.gserviceaccount.com", "last@p.iam.gserviceaccount.com"]
+    hook = NotebookExecutionJobHook(impersonation_chain=chain)
+    credentials = hook.get_credentials_and_project_id()[0]
+    assert isinstance(credentials, impersonated_credentials.Credentials)
+    assert credentials.service_account_email == hook.service_account_email() == chain[-1]
+    assert isinstance(credentials._source_credentials, service_account.Credentials)
+    assert credentials._source_credentials.service_account_email == EMAIL
+    assert credentials._delegates == chain[:1]
+
+
+def test_the_account_of_a_key_is_known_without_a_request(connect: Callable[..., Any], tokens: Server) -> None:
+    connect()
+    assert NotebookExecutionJobHook().service_account_email() == EMAIL
+    assert tokens.seen == []
+
+
+def test_the_project_is_the_argument_s_or_the_connection_s(
+    connect: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect()
+    assert NotebookExecutionJobHook().parent("l") == "projects/p/locations/l"
+    assert NotebookExecutionJobHook().parent("l", "q") == "projects/q/locations/l"
+    connect(project="r")
+    assert NotebookExecutionJobHook().parent("l") == "projects/r/locations/l"
+
+
+def test_the_project_on_an_emulator_needs_no_connection(
+    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "from-the-environment")
+    assert NotebookExecutionJobHook().parent("l") == "projects/from-the-environment/locations/l"
+    monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")
+    assert NotebookExecutionJobHook("never_heard_of").parent("l") == "projects/local/locations/l"
+
+
+def test_without_an_emulator_a_missing_connection_is_an_error() -> None:
+    with pytest.raises(Exception, match="never_heard_of"):
+        NotebookExecutionJobHook("never_heard_of")
+    with pytest.raises(Exception, match="never_heard_of"):
+        asyncio.run(NotebookExecutionJobAsyncHook("never_heard_of").get_job(NAME))
+
+
+def test_many_at_once_share_one_connection_one_client_and_one_token(
+    connect: Callable[..., Any], google: Callable[..., Server], tokens: Server
+) -> None:
+    connect()
+    service = google()
+    hooks: list[Any] = []
+
+    async def many() -> list[str]:
+        hook = NotebookExecutionJobAsyncHook()
+        jobs = await asyncio.gather(*(hook.get_job(NAME) for _ in range(20)))
+        hooks.append(await hook.get_sync_hook())
+        hooks.append(await hook.get_sync_hook())
+        await hook.close()
+        return [job.job_state.word for job in jobs]
+
+    assert asyncio.run(many()) == ["RUNNING"] * 20
+    assert hooks[0] is hooks[1]
+    assert len(tokens.seen) == 1
+    assert service.tokens == ["Bearer token-1"] * 20
+
+
+def test_the_event_loop_is_never_blocked(
+    connect: Callable[..., Any], google: Callable[..., Server], serve: Callable[..., Server]
+) -> None:
+    def slow(_: int) -> Answer:
+        time.sleep(1.6)
+        return 200, {}, {"access_token": "late", "expires_in": 3600}
+
+    key = connect()
+    slow_tokens = serve(slow)
+    connect(keyfile_dict=json.dumps({**key, "token_uri": slow_tokens.url}))
+    service = google()
+    gaps: list[float] = []
+
+    async def heartbeat() -> None:
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.01)
+            gaps.append(time.monotonic() - before)
+
+    async def look_once() -> str:
+        beating = asyncio.create_task(heartbeat())
+        hook = NotebookExecutionJobAsyncHook()
+        try:
+            return (await hook.get_job(NAME)).job_state.word
+        finally:
+            await hook.close()
+            beating.cancel()
+
+    assert asyncio.run(look_once()) == "RUNNING"
+    assert service.tokens == ["Bearer late"]
+    assert max(gaps) < 0.8  # half of what the token took
