@@ -32,14 +32,8 @@ from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 
+from airflow_nbjobs.emulator.output_limit import NOTE, OutputLimit
 from airflow_nbjobs.emulator.processes import end_descendants
-
-MAX_OUTPUT_BYTES = 32 * 2**20
-"""How much output one notebook keeps, in bytes of text and data. What comes after is dropped, and the notebook says
-so."""
-
-MAX_OUTPUTS = 10_000
-"""How many outputs one notebook keeps. A flushed piece of a stream is one output."""
 
 MAX_MESSAGE_LENGTH = 1_000
 """How many characters of an error get into a message; a job's status is to be read by a person."""
@@ -88,6 +82,17 @@ def load(source: bytes) -> nbformat.NotebookNode:
     return notebook
 
 
+class Manager(AsyncKernelManager):
+    """jupyter_client's manager, whose clients lose nothing."""
+
+    def client(self, **kwargs: Any) -> Any:
+        """Make a client of the kernel."""
+        client = super().client(**kwargs)
+        # By default ZeroMQ drops what a slow reader has not taken after 1,000 messages, the end of a cell too.
+        client.context.rcvhwm = 0
+        return client
+
+
 class Client(NotebookClient):
     """nbclient, with a bound on what it keeps and a notebook that is on disk after each cell."""
 
@@ -96,15 +101,14 @@ class Client(NotebookClient):
             notebook,
             manager,
             timeout=None,  # the emulator bounds the job as a whole, as the service does
-            iopub_timeout=60,  # nbclient drops the end of a large output after 4 s
+            iopub_timeout=30,  # nbclient drops the end of a large output after 4 s
             on_cell_execute=self._started,
             on_cell_executed=self._finished,
         )
         self.cell_number = 0
         self._save_to = save_to
         self._started_at, self._save_seconds = time.monotonic(), 0.0
-        self._bytes = self._outputs = 0
-        self._full = False
+        self._limit = OutputLimit()
 
     def _started(self, cell: nbformat.NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - nbclient passes these by name
         self.cell_number += 1
@@ -131,46 +135,13 @@ class Client(NotebookClient):
         kind = msg["msg_type"]
         if kind in {"status", "execute_input", "clear_output"}:
             return super().process_message(msg, cell, cell_index)
-        if kind == "error":
-            msg["content"] = _shortened(msg["content"])
-        size = _size(msg["content"])
-        if kind != "error" and (self._full or self._bytes + size > MAX_OUTPUT_BYTES or self._outputs >= MAX_OUTPUTS):
-            self._drop(cell)
-            return None
-        self._bytes += size
-        self._outputs += 1
-        return super().process_message(msg, cell, cell_index)
-
-    def _drop(self, cell: nbformat.NotebookNode) -> None:
-        if not self._full:
-            self._full = True
-            text = (
-                f"[The emulator keeps {MAX_OUTPUT_BYTES // 2**20} MiB and {MAX_OUTPUTS:,} pieces of output "
-                "of a notebook. What came after this was dropped.]\n"
-            )
-            note = {"output_type": "stream", "name": "stderr", "text": text}
-            cell.outputs.append(nbformat.from_dict(note))  # type: ignore[no-untyped-call] # as above
-
-
-def _shortened(error: dict[str, Any]) -> dict[str, Any]:
-    """Bound an error's parts: it is kept whatever came before it."""
-    frames = [str(frame)[:100_000] for frame in error.get("traceback") or ()]
-    return {
-        "ename": str(error.get("ename", ""))[:1_000],
-        "evalue": str(error.get("evalue", ""))[:100_000],
-        "traceback": frames if len(frames) <= 20 else [*frames[:10], "…", *frames[-9:]],
-    }
-
-
-def _size(value: Any) -> int:
-    """Estimate how much room a message's content takes in the file."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(len(str(key)) + _size(inner) + 6 for key, inner in value.items())
-    if isinstance(value, list):
-        return sum(_size(inner) + 2 for inner in value)
-    return 8
+        was_full, output = self._limit.full, None
+        content = self._limit.cut(kind, msg["content"])
+        if content is not None:
+            output = super().process_message({**msg, "content": content}, cell, cell_index)
+        if self._limit.full and not was_full:
+            cell.outputs.append(nbformat.from_dict(NOTE))  # type: ignore[no-untyped-call] # as above
+        return output
 
 
 async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[str, Any]:
@@ -181,15 +152,13 @@ async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[
         return {"ok": False, "message": str(error), "cell": 0}
     name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name") or "python3"
     # Unix sockets in a folder of our own: no other user of the machine gets at the kernel, as one could at a port.
-    manager = AsyncKernelManager(
+    manager = Manager(
         kernel_name=name,
         transport="ipc",
         ip=str(sockets / "k"),
         connection_file=str(sockets / "kernel.json"),
         shutdown_wait_time=2.0,
     )
-    # By default ZeroMQ drops what a slow reader has not taken after 1,000 messages, without a word.
-    manager.context.rcvhwm = 0
     client = Client(notebook, manager, folder / "executed.ipynb")
     stderr, last_words = _listen()
     message = ""
