@@ -56,4 +56,4 @@ constraints:
 	echo 'apache-airflow==3.1.*' | $(COMPILE) pyproject.toml - | $(PLAIN) > constraints-3.1.txt
 
 clean:
-	rm -rf $(VENV) $(VENV_3_1) .nbjobs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_3_1) .nbjobs/demo-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,5 +1,4 @@
-"""
-One notebook, run as one task: on the emulator of this repository, or on Vertex AI.
+"""One notebook, run as one task: on the emulator of this repository, or on Vertex AI.
 
 Where it runs is said by the environment, with defaults that the emulator takes:
 

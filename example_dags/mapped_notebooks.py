@@ -1,5 +1,4 @@
-"""
-Several notebooks, one task for each of them, all at once.
+"""Several notebooks, one task for each of them, all at once.
 
 They lie beside this file and their content is sent along, so nothing is uploaded first.
 

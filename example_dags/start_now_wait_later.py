@@ -1,5 +1,4 @@
-"""
-Start a notebook, do something else meanwhile, wait for it, and tidy up whatever came of it.
+"""Start a notebook, do something else meanwhile, wait for it, and tidy up whatever came of it.
 
 The create task does not wait, so it gives its worker slot back at once. The sensor waits in the triggerer. The delete
 task is a teardown: it runs when the notebook failed too, and the run's outcome is still the notebook's. It removes the

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,7 @@ def test_every_example_is_known_here() -> None:
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "not deferrable"])
 @pytest.mark.parametrize("dag_id", DAGS)
-def test_an_example_succeeds(dag_id: str, deferrable: bool, on_the_emulator: Emulator, airflow_database: None) -> None:
-    before = len(on_the_emulator.book())
+def test_an_example_succeeds(dag_id: str, deferrable: bool, cloud: Emulator, airflow_database: None) -> None:
     dag = parse(dag_id)
     for task in dag.tasks:
         if task.is_mapped:
@@ -46,15 +46,16 @@ def test_an_example_succeeds(dag_id: str, deferrable: bool, on_the_emulator: Emu
     run = dag.test()
 
     assert run.state == "success"
-    jobs = on_the_emulator.book()[before:]
-    assert [job["state"] for job in jobs] == ["JOB_STATE_SUCCEEDED"] * DAGS[dag_id]
+    assert [job["state"] for job in cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])] == ["JOB_STATE_SUCCEEDED"] * DAGS[
+        dag_id
+    ]
 
 
-def test_hello_notebook_leaves_a_table_and_a_plot(on_the_emulator: Emulator, airflow_database: None) -> None:
+def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_database: None) -> None:
     run = parse("hello_notebook").test()
     (task,) = run.get_task_instances()
     uri = task.xcom_pull(task_ids="wine_report")["executed_notebook"]
-    executed = nbformat.reads(on_the_emulator.download(uri), as_version=4)
+    executed = nbformat.reads(cloud.download(uri), as_version=4)
     kinds = {kind for cell in executed.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
     assert {"text/html", "image/png"} <= kinds
 
