@@ -61,8 +61,8 @@ def read_answer(call: Call[T], response: httpx2.Response) -> T:
     if not response.is_success:
         raise _error(call, response)
     try:
-        return call.parse(response.json())
-    except (ValueError, TypeError, AttributeError) as error:
+        return call.parse(response.content if call.is_raw else response.json())
+    except (ValueError, TypeError, AttributeError, LookupError) as error:
         raise UnexpectedAnswerError(
             f"{_what(call)} was answered with something other than the service's JSON: {response.text[:200]!r}",
             http_status=response.status_code,
@@ -87,7 +87,7 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
     kind = _BY_NAME.get(name or "") or _BY_HTTP_STATUS.get(response.status_code)
     if kind is None:
         kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
-    if kind in _SAID_BY_THE_SERVICE and not told:
+    if kind in _SAID_BY_THE_SERVICE and not told and not call.is_raw:
         kind = UnexpectedAnswerError
     return kind(
         str(told.get("message") or f"{_what(call)} was refused without a reason: {response.text[:200]!r}"),

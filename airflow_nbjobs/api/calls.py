@@ -37,19 +37,24 @@ T = TypeVar("T")
 class Call(Generic[T]):
     """One request.
 
-    :ivar path: absolute, beginning with ``/v1/``; made of checked names only.
-    :ivar parse: turns the answer's JSON into a value.
+    :ivar path: absolute; made of checked names only.
+    :ivar parse: turns the answer's JSON into a value, or its bytes.
+    :ivar body: sent as JSON; bytes are sent as they are.
     :ivar may_repeat: whether sending it twice does no more than sending it once.
     :ivar when_gone: the answer when a repeated call is told that there is no such resource (any more).
+    :ivar headers: sent besides the client's own.
+    :ivar is_raw: whether ``parse`` takes the answer's bytes.
     """
 
     verb: str
     path: str
     parse: Callable[[Any], T]
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = field(default=None, repr=False)  # it may hold a notebook
+    body: Mapping[str, Any] | bytes | None = field(default=None, repr=False)  # it may hold a notebook
     may_repeat: bool = True
     when_gone: T | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    is_raw: bool = False
 
     def with_page_token(self, token: str) -> Call[T]:
         """Return the same call for a later page."""

@@ -85,13 +85,14 @@ def _options(endpoint: Endpoint, credentials: Credentials | None) -> dict[str, A
 
 
 def _request(call: Call[Any], patience: Patience) -> dict[str, Any]:
-    body = {} if call.body is None else {"json": call.body}
+    kind = "content" if isinstance(call.body, bytes) else "json"
     return {
         "method": call.verb,
         "url": call.path,
         "params": dict(call.query),
+        "headers": dict(call.headers),
         "timeout": httpx2.Timeout(patience.timeout, connect=min(10.0, patience.timeout)),
-        **body,
+        **({} if call.body is None else {kind: call.body}),
     }
 
 

@@ -1,0 +1,170 @@
+"""Notebooks in Cloud Storage, over the emulator's real one."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterator
+
+import httpx2
+import pytest
+
+from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
+from airflow_nbjobs.notebooks import storage
+
+
+@pytest.fixture
+def client(nbjobs_emulator: Emulator) -> Iterator[Client]:
+    with Client(storage.storage_endpoint(nbjobs_emulator.storage_url), None) as client:
+        yield client
+
+
+@pytest.fixture
+def folder(nbjobs_emulator: Emulator) -> str:
+    """A folder of the test's own, in a bucket that exists."""
+    nbjobs_emulator.upload("gs://papers/there", b"")
+    return f"gs://papers/{secrets.token_hex(6)}"
+
+
+def test_a_notebook_is_read_with_its_generation(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    uri = f"{folder}/a folder/naïve #1.ipynb"
+    nbjobs_emulator.upload(uri, b"content")
+    content, found = storage.read(client, uri, limit=100)
+    assert (content, found.uri, found.size) == (b"content", uri, 7)
+    assert storage.read(client, uri, found.generation, limit=100) == (content, found)
+
+
+def test_another_generation_than_the_one_asked_for_is_never_read(
+    nbjobs_emulator: Emulator, client: Client, folder: str
+) -> None:
+    uri = f"{folder}/report.ipynb"
+    nbjobs_emulator.upload(uri, b"old")
+    old = storage.look(client, uri)
+    nbjobs_emulator.upload(uri, b"new")
+    with pytest.raises(NotFoundError):
+        storage.read(client, uri, old.generation, limit=100)
+    assert storage.read(client, uri, limit=100)[0] == b"new"
+
+
+def test_a_missing_notebook_is_not_found(client: Client, folder: str) -> None:
+    with pytest.raises(NotFoundError):
+        storage.look(client, f"{folder}/report.ipynb")
+
+
+def test_a_large_notebook_is_read_in_pieces(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    content = secrets.token_bytes(20 * 2**20)
+    nbjobs_emulator.upload(f"{folder}/large.ipynb", content)
+    found = storage.look(client, f"{folder}/large.ipynb")
+    pieces = list(storage.read_pieces(client, found))
+    assert [len(piece) for piece in pieces] == [8 * 2**20, 8 * 2**20, 4 * 2**20]
+    assert b"".join(pieces) == content
+
+
+def test_a_notebook_over_the_limit_is_not_read(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    uri = f"{folder}/large.ipynb"
+    nbjobs_emulator.upload(uri, b"x" * 101)
+    with pytest.raises(InvalidNotebookJobError, match="has 101 bytes, and 100 is the limit"):
+        storage.read(client, uri, limit=100)
+
+
+def test_an_empty_object_is_empty(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    nbjobs_emulator.upload(f"{folder}/empty.ipynb", b"")
+    assert storage.read(client, f"{folder}/empty.ipynb", limit=100)[0] == b""
+
+
+def test_a_compressed_object_is_refused(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    bucket, _, name = folder.removeprefix("gs://").partition("/")
+    query = {"uploadType": "media", "name": f"{name}/z.ipynb", "contentEncoding": "gzip"}
+    url = f"{nbjobs_emulator.storage_url}/upload/storage/v1/b/{bucket}/o"
+    httpx2.post(url, params=query, content=b"zzz", trust_env=False).raise_for_status()
+    with pytest.raises(InvalidNotebookJobError, match="Content-Encoding 'gzip'"):
+        storage.read(client, f"{folder}/z.ipynb", limit=100)
+
+
+def test_what_is_written_can_be_downloaded(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    written = storage.write(client, f"{folder}/ü/staged.ipynb", b"{}")
+    assert written == storage.look(client, f"{folder}/ü/staged.ipynb")
+    assert nbjobs_emulator.download(f"{folder}/ü/staged.ipynb") == b"{}"
+
+
+def test_writing_the_same_again_is_no_error(client: Client, folder: str) -> None:
+    written = storage.write(client, f"{folder}/staged.ipynb", b"{}")
+    assert storage.write(client, f"{folder}/staged.ipynb", b"{}").generation == written.generation
+
+
+def test_what_is_there_is_never_overwritten(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
+    nbjobs_emulator.upload(f"{folder}/staged.ipynb", b"another's")
+    with pytest.raises(InvalidArgumentError) as caught:
+        storage.write(client, f"{folder}/staged.ipynb", b"{}")
+    assert caught.value.http_status == 412
+    assert nbjobs_emulator.download(f"{folder}/staged.ipynb") == b"another's"
+
+
+def test_a_staged_copy_is_deleted_and_deleting_it_again_is_no_error(client: Client, folder: str) -> None:
+    written = storage.write(client, f"{folder}/staged.ipynb", b"{}")
+    storage.delete(client, written)
+    storage.delete(client, written)
+    with pytest.raises(NotFoundError):
+        storage.look(client, written.uri)
+
+
+def test_the_executed_notebook_is_found_where_it_is_predicted(
+    nbjobs_emulator: Emulator, client: Client, folder: str
+) -> None:
+    for name in ("report.ipynb", "other.ipynb"):
+        nbjobs_emulator.upload(f"{folder}/77/{name}", b"{}")
+    found = storage.find_executed(client, folder, "77", f"{folder}/77/report.ipynb")
+    assert found is not None
+    assert found.uri == f"{folder}/77/report.ipynb"
+
+
+def test_the_only_notebook_of_the_job_is_found_under_another_name(
+    nbjobs_emulator: Emulator, client: Client, folder: str
+) -> None:
+    for name in ("77/surprise.ipynb", "77/plot.png", "77/deeper/other.ipynb", "778/other.ipynb"):
+        nbjobs_emulator.upload(f"{folder}/{name}", b"{}")
+    found = storage.find_executed(client, f"{folder}/", "77", f"{folder}/77/report.ipynb")
+    assert found is not None
+    assert found.uri == f"{folder}/77/surprise.ipynb"
+
+
+def test_of_two_notebooks_of_unexpected_names_none_is_the_executed_one(
+    nbjobs_emulator: Emulator, client: Client, folder: str
+) -> None:
+    for name in ("a.ipynb", "b.ipynb"):
+        nbjobs_emulator.upload(f"{folder}/77/{name}", b"{}")
+    assert storage.find_executed(client, folder, "77") is None
+
+
+def test_a_job_that_left_nothing_has_no_executed_notebook(client: Client, folder: str) -> None:
+    assert storage.find_executed(client, folder, "77", f"{folder}/77/report.ipynb") is None
+    assert storage.find_executed(client, "gs://no-such-bucket", "77") is None
+
+
+@pytest.mark.parametrize("uri", ["gs://bucket", "gs://bucket/", "s3://bucket/x", "gs://../x", "gs://bucket/.."])
+def test_a_uri_without_an_object_is_refused(client: Client, uri: str) -> None:
+    with pytest.raises(InvalidNotebookJobError, match="must be gs://bucket/name"):
+        storage.look(client, uri)
+
+
+def test_tokens_go_to_googles_storage_and_to_no_emulator() -> None:
+    google = storage.storage_endpoint()
+    assert (google.url, google.is_trusted) == ("https://storage.googleapis.com", True)
+    emulator = storage.storage_endpoint("127.0.0.1:9023")
+    assert (emulator.url, emulator.is_trusted) == ("http://127.0.0.1:9023", False)
+
+
+def test_what_the_emulator_is_asked_is_cloud_storages_api() -> None:
+    """Methods, paths and parameters are those of the discovery document that the Google provider brings."""
+    from importlib.resources import files
+
+    cache = files("googleapiclient") / "discovery_cache/documents/storage.v1.json"
+    objects = json.loads(cache.read_text())["resources"]["objects"]["methods"]
+    assert {"generation"} <= objects["get"]["parameters"].keys() & objects["delete"]["parameters"].keys()
+    assert objects["get"]["path"] == "b/{bucket}/o/{object}"
+    assert {"prefix", "delimiter", "pageToken"} <= objects["list"]["parameters"].keys()
+    assert "ifGenerationMatch" in objects["insert"]["parameters"]
+    upload = objects["insert"]["mediaUpload"]["protocols"]["simple"]
+    assert (upload["multipart"], upload["path"]) == (True, "/upload/storage/v1/b/{bucket}/o")
