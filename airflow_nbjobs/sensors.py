@@ -64,9 +64,14 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
     @closing_hook
     def execute(self, context: Context) -> Any:
         """Look at the job, and wait for it here, by rescheduling, or in the triggerer."""
-        if not self.deferrable:
+        if self.deferrable:
+            return self._look_or_defer(context)
+        try:
             return super().execute(context)
-        return self._look_or_defer(context)
+        except AirflowSensorTimeout as error:
+            if not self.never_fail:  # Airflow's base looks at soft_fail alone when the time is over
+                raise
+            raise AirflowSkipException(str(error)) from error
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
@@ -92,9 +97,9 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
             if told is not None:
                 check_agreement(told, job)
         except NbjobsError as error:
-            if self.never_fail:
-                raise AirflowSkipException(f"Skipping due to never_fail: {error}") from error
             if not self.silent_fail:
+                if self.never_fail:
+                    raise AirflowSkipException(f"Skipping due to never_fail: {error}") from error
                 raise
             self.log.exception("The look failed, and silent_fail is set.")
         else:

@@ -1,0 +1,172 @@
+"""The sensor comes to the same end in each of its modes, and ends no job."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from task_runs import JOB, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotFoundError
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import AirflowRescheduleException
+
+MODES = ["poke", "reschedule", "deferrable"]
+IN_EACH_MODE = pytest.mark.parametrize("mode", MODES)
+SKIPPING = pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+
+
+def submit() -> dict[str, Any]:
+    """Submit a job and return what its task returned."""
+    arguments = {**JOB, "wait_for_completion": False}
+    result = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="made", **arguments)).execute()
+    return dict(result)
+
+
+def wait(job: Any, mode: str, **arguments: Any) -> Any:
+    """Wait for a job in a mode, rescheduled as often as the sensor wants."""
+    how = {"deferrable": True} if mode == "deferrable" else {"deferrable": False, "mode": mode}
+    wanted = {"task_id": "wait", "job_name": job, "poke_interval": 0.1, **how, **arguments}
+    run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted))
+    begun = run.ti.start_date
+    run.ti.get_first_reschedule_date = lambda _: begun  # type: ignore[assignment,method-assign]  # as Airflow keeps it
+    while True:
+        try:
+            return run.to_its_end()
+        except AirflowRescheduleException:
+            run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted))
+            run.ti.get_first_reschedule_date = lambda _: begun  # type: ignore[assignment,method-assign]  # as above
+
+
+@IN_EACH_MODE
+def test_the_sensor_returns_what_the_create_task_would(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+    made = submit()
+    assert wait(made, mode) == {**made, "state": "JOB_STATE_SUCCEEDED"}
+
+
+@IN_EACH_MODE
+@pytest.mark.parametrize("word", ["FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
+def test_a_job_that_ends_otherwise_fails_the_sensor_for_good(
+    nbjobs_emulator: Emulator, project: str, mode: str, word: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", f"JOB_STATE_{word}"], "seconds": 0.2})
+    with pytest.raises(AirflowFailException, match=rf"{word} after .*: The emulator was asked to end this job"):
+        wait(submit(), mode)
+
+
+@IN_EACH_MODE
+@pytest.mark.parametrize(
+    "word", ["UNSPECIFIED", "QUEUED", "PENDING", "RUNNING", "CANCELLING", "PAUSED", "UPDATING", "SOMETHING_NEW"]
+)
+def test_a_job_in_any_other_state_is_waited_for(nbjobs_emulator: Emulator, project: str, mode: str, word: str) -> None:
+    nbjobs_emulator.fault({"job_state": [f"JOB_STATE_{word}", "JOB_STATE_SUCCEEDED"], "seconds": 0.3})
+    assert wait(submit(), mode)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+@IN_EACH_MODE
+@SKIPPING
+def test_a_failed_job_skips_a_sensor_that_may_not_fail(
+    nbjobs_emulator: Emulator, project: str, mode: str, flag: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
+    with pytest.raises(AirflowSkipException, match="FAILED after"):
+        wait(submit(), mode, **{flag: True})
+
+
+@IN_EACH_MODE
+@pytest.mark.parametrize(
+    ("flags", "error"),
+    [
+        ({}, AirflowSensorTimeout),
+        ({"soft_fail": True}, AirflowSkipException),
+        ({"never_fail": True}, AirflowSkipException),
+    ],
+    ids=repr,
+)
+def test_the_sensor_gives_up_after_its_timeout_and_the_job_goes_on(
+    nbjobs_emulator: Emulator, project: str, mode: str, flags: dict[str, bool], error: type[Exception]
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    made, begun = submit(), datetime.now(UTC)
+    with pytest.raises(error):
+        wait(made, mode, timeout=1, **flags)
+    assert timedelta(seconds=1) <= datetime.now(UTC) - begun < timedelta(seconds=5)
+    (job,) = nbjobs_emulator.book(project)
+    assert job["state"] == "JOB_STATE_RUNNING"
+    assert "cancel" not in nbjobs_emulator.requests()
+    assert "delete" not in nbjobs_emulator.requests()
+
+
+@IN_EACH_MODE
+def test_a_job_that_is_not_there_fails_the_sensor(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+    with pytest.raises(NotFoundError):
+        wait("99", mode, location="us-central1")
+
+
+@IN_EACH_MODE
+def test_a_job_that_is_not_there_skips_a_sensor_that_never_fails(
+    nbjobs_emulator: Emulator, project: str, mode: str
+) -> None:
+    with pytest.raises(AirflowSkipException):
+        wait("99", mode, location="us-central1", never_fail=True)
+
+
+@IN_EACH_MODE
+def test_a_look_that_fails_is_no_reason_for_a_soft_fail(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+    nbjobs_emulator.fault({"method": "get", "status": 501})
+    with pytest.raises(Exception, match="501"):
+        wait("99", mode, location="us-central1", soft_fail=True)
+
+
+@IN_EACH_MODE
+@pytest.mark.parametrize("more", [{}, {"never_fail": True}], ids=repr)
+def test_a_look_that_fails_silently_is_repeated(
+    nbjobs_emulator: Emulator, project: str, mode: str, more: dict[str, bool]
+) -> None:
+    made = submit()
+    nbjobs_emulator.fault({"method": "get", "status": 403, "times": 2 if mode == "poke" else 1})
+    assert wait(made, mode, silent_fail=True, **more)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+@IN_EACH_MODE
+def test_a_bare_id_is_a_job_of_the_location(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+    made = submit()
+    assert wait(made["job_id"], mode, location="us-central1")["job_id"] == made["job_id"]
+
+
+@IN_EACH_MODE
+def test_the_links_of_the_job_are_the_sensor_s_too(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+    how = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
+    made = submit()
+    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, poke_interval=0.1, **how))
+    with contextlib.suppress(TaskDeferred, AirflowRescheduleException):
+        run.execute()
+    assert {key for key in run.ti.xcoms if key.startswith("_link_")} == {
+        f"_link_{name}" for name in ("NotebookExecutionJobListLink", "ExecutedNotebookLink", "NotebookLogsLink")
+    }
+
+
+def test_a_deferred_sensor_trusts_its_own_name_and_not_the_event_s(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    mine, other = submit(), submit()
+    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=mine, deferrable=True, timeout=60))
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    event = {"v": 1, "job_name": other["name"], "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
+    with pytest.raises(TaskDeferred) as again:
+        run.resume(deferral.value.method_name, {"event": event})
+    assert again.value.trigger.job_name == mine["name"]
