@@ -197,8 +197,10 @@ def test_no_kernel_outlives_a_killed_emulator(tmp_path: Path) -> None:
     [
         "print('x' * 200_000_000)",
         "import sys\nfor _ in range(200): sys.stdout.write('x' * 1_000_000 + '\\n')",
-        "import time\nfor n in range(10_500):\n    get_ipython().display_pub.publish({'text/plain': 'x'})\n"
-        "    if n % 100 == 0: time.sleep(0.05)  # the kernel itself drops what is not taken in time",
+        (
+            "import time\nfor n in range(10_500):\n    get_ipython().display_pub.publish({'text/plain': 'x'})\n"
+            "    if n % 100 == 0: time.sleep(0.05)  # the kernel itself drops what is not taken in time"
+        ),
         "from IPython.display import HTML\nHTML('x' * 100_000_000)",
     ],
     ids=["one large text", "many lines", "many displays", "a large result"],
