@@ -30,7 +30,7 @@ COMPONENTS = {
 """The processes of an Airflow deployment and the arguments of the `airflow` command that start them."""
 
 START_SECONDS = 120
-STOP_SECONDS = 5  # an idle triggerer takes ten, for nothing
+STOP_SECONDS = 3  # an idle triggerer takes ten, for nothing
 LOOK_SECONDS = 0.25
 
 T = TypeVar("T")
