@@ -1,0 +1,26 @@
+"""Our own client drives the service through the contract, sync and async."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.contract.own_client import OwnAsyncClient, OwnClient
+from tests.contract.scenarios import Scenarios
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.contract.conftest import World
+
+
+@pytest.fixture(params=[OwnClient, OwnAsyncClient], ids=["sync", "async"])
+def client(request: pytest.FixtureRequest, world: World) -> Iterator[OwnClient]:
+    client = request.param(world.endpoint, world.credentials)
+    yield client
+    client.close()
+
+
+class TestOwnClient(Scenarios):
+    """The scenarios that every client runs."""
