@@ -1,0 +1,192 @@
+"""Templates are rendered everywhere but in notebooks, whose content is in none of Airflow's records."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import secrets
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from task_runs import JOB, REGION, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.operators import (
+    CreateNotebookExecutionJobOperator,
+    DeleteNotebookExecutionJobOperator,
+    GetNotebookExecutionJobOperator,
+    ListNotebookExecutionJobsOperator,
+)
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+
+DAGS = Path(__file__).with_name("dags")
+CANARY = "canary-in-a-mine"
+BRACES = "x = '{{ ds }} {% if %} {# no #}'  # "
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A DAG that has run: what it printed, what Airflow's database kept, and what was submitted, by task."""
+
+    printed: str
+    database: dict[str, list[dict[str, Any]]]
+    jobs: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def finished(nbjobs_emulator_session: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Run the DAG, in an Airflow of its own."""
+    home, project = tmp_path_factory.mktemp("airflow"), f"test-{secrets.token_hex(6)}"
+    environment = os.environ | nbjobs_emulator_session.env
+    environment |= {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(DAGS),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "GOOGLE_CLOUD_PROJECT": project,
+    }
+    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    call = [sys.executable, str(DAGS / "run_here.py"), "braces"]
+    run = subprocess.run(
+        call, env=environment, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert run.returncode == 0, run.stdout
+    logs = "".join(path.read_text() for path in home.rglob("*.log"))
+    database = {name: list(rows) for name, rows in _tables(home / "airflow.db")}
+    return Finished(run.stdout + logs, database, _jobs(database, nbjobs_emulator_session))
+
+
+def _tables(path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    database = sqlite3.connect(path)
+    database.row_factory = sqlite3.Row
+    try:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            yield name, [dict(row) for row in database.execute(f'SELECT * FROM "{name}"')]  # noqa: S608 - its own names
+    finally:
+        database.close()
+
+
+def _jobs(database: dict[str, list[dict[str, Any]]], emulator: Emulator) -> dict[str, dict[str, Any]]:
+    """Return what was submitted, direct content too, under the task's id and map index."""
+    import httpx2
+
+    found = {}
+    with httpx2.Client(base_url=emulator.url, trust_env=False) as http:
+        for row in database["xcom"]:
+            if row["key"] == "notebook_execution_job":
+                name = json.loads(row["value"])["name"] if isinstance(row["value"], str) else row["value"]["name"]
+                view = {"view": "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"}
+                task = row["task_id"] if row["map_index"] < 0 else f"{row['task_id']}[{row['map_index']}]"
+                found[task] = http.get(f"/v1/{name}", params=view).raise_for_status().json()
+    return found
+
+
+def source(job: dict[str, Any]) -> str:
+    """Return the code of a job's notebook, or where it is."""
+    if "gcsNotebookSource" in job:
+        return str(job["gcsNotebookSource"]["uri"])
+    return str(json.loads(base64.b64decode(job["directNotebookSource"]["content"]))["cells"][0]["source"])
+
+
+def test_each_notebook_reaches_the_service_as_it_is(finished: Finished) -> None:
+    assert {task: source(job) for task, job in finished.jobs.items()} == {
+        "inline": BRACES + CANARY,
+        "here": BRACES + CANARY,
+        "upstream": BRACES + "made upstream",
+        "each_notebook[0]": "gs://notebooks/each_notebook.ipynb",
+        "each_notebook[1]": BRACES + CANARY,
+        "each_made[0]": BRACES + "first",
+        "each_made[1]": BRACES + "second",
+        "each_label[0]": BRACES + CANARY,
+        "each_label[1]": BRACES + CANARY,
+        "group.run": "gs://notebooks/one.ipynb",
+        "mapped_group.run[0]": "gs://notebooks/a.ipynb",
+        "mapped_group.run[1]": "gs://notebooks/b.ipynb",
+    }
+
+
+def test_default_args_and_nested_fields_are_rendered(finished: Finished) -> None:
+    assert {name.split("/")[3] for name in (job["name"] for job in finished.jobs.values())} == {REGION}
+    labels = {task: job["labels"] for task, job in finished.jobs.items()}
+    assert [labels[f"each_label[{index}]"]["n"] for index in (0, 1)] == ["one-0", "two-1"]
+    assert [labels[f"mapped_group.run[{index}]"]["nested"] for index in (0, 1)] == ["run", "run"]
+
+
+def test_each_mapped_task_has_a_job_name_of_its_own(finished: Finished) -> None:
+    assert len({job["displayName"] for job in finished.jobs.values()}) == len(finished.jobs) == 12
+
+
+def test_the_content_of_a_notebook_is_in_no_log(finished: Finished) -> None:
+    assert "was submitted" in finished.printed
+    assert CANARY not in finished.printed
+
+
+def test_the_content_of_a_notebook_is_nowhere_in_airflows_database(finished: Finished) -> None:
+    kept = {name for name, rows in finished.database.items() if rows}
+    assert kept >= {"serialized_dag", "rendered_task_instance_fields", "xcom", "task_instance", "dag_code"}
+    encoded = base64.b64encode(CANARY.encode()).decode()[:12]
+    holding = [name for name, rows in finished.database.items() if CANARY in str(rows) or encoded in str(rows)]
+    assert holding == []
+
+
+def test_a_notebook_shows_in_the_ui_as_its_hash(finished: Finished) -> None:
+    (row,) = [row for row in finished.database["rendered_task_instance_fields"] if row["task_id"] == "inline"]
+    assert json.loads(row["rendered_fields"])["notebook"].startswith("inline notebook (sha256 ")
+
+
+def test_the_dag_is_serialised_the_same_at_each_parse(finished: Finished) -> None:
+    assert len(finished.database["dag_version"]) == 1
+    hashes = []
+    for seed in ("1", "2"):
+        call = [sys.executable, "-c", _HASH, str(DAGS / "braces.py")]
+        environment = os.environ | {"PYTHONHASHSEED": seed}
+        printed = subprocess.run(call, env=environment, check=True, text=True, stdout=subprocess.PIPE).stdout
+        hashes += [line for line in printed.splitlines() if line.startswith("hash ")]
+    assert len(hashes) == 2
+    assert hashes[0] == hashes[1]
+
+
+_HASH = """
+import sys
+try:
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+from airflow.models.serialized_dag import SerializedDagModel
+print("hash", SerializedDagModel.hash(DagSerialization.to_dict(DagBag(sys.argv[1]).dags["braces"])))
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "own"),
+    [
+        (CreateNotebookExecutionJobOperator, {}),
+        (DeleteNotebookExecutionJobOperator, {"job_name": "x"}),
+        (GetNotebookExecutionJobOperator, {"job_name": "x"}),
+        (ListNotebookExecutionJobsOperator, {}),
+        (NotebookExecutionJobSensor, {"job_name": "x"}),
+    ],
+)
+def test_every_template_field_is_rendered_in_texts_lists_and_dicts(make: Any, own: dict[str, Any]) -> None:
+    run = TaskRun(lambda: make(task_id="t", **own))
+    fields = {field: ["{{ ds }}", {"deep": ["{{ run_id }}"]}] for field in make.template_fields if field != "notebook"}
+    for field, value in fields.items():
+        setattr(run.operator, field, value)
+    run.operator.render_template_fields(run.context)
+    rendered = ["2026-11-22", {"deep": [run.ti.run_id]}]
+    assert {field: getattr(run.operator, field) for field in fields} == dict.fromkeys(fields, rendered)
+    assert {"location", "project_id", "gcp_conn_id", "impersonation_chain"} <= fields.keys()
+
+
+def test_what_decides_for_airflow_is_no_template() -> None:
+    fields = set(CreateNotebookExecutionJobOperator.template_fields)
+    assert fields & {"deferrable", "poll_interval", "kill", "wait_for_completion", "sanitize_labels"} == set()
+    assert set(JOB) - fields == {"poll_interval"}
