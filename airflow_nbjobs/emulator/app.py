@@ -13,6 +13,7 @@ from starlette.routing import Route
 from airflow_nbjobs.emulator import methods
 from airflow_nbjobs.emulator.connections import Dropped
 from airflow_nbjobs.emulator.errors import ApiError
+from airflow_nbjobs.emulator.faults import read_move
 from airflow_nbjobs.emulator.http import error_answer, json_answer, read_body, read_query
 from airflow_nbjobs.emulator.ids import project_number
 
@@ -82,6 +83,7 @@ class App:
         return [
             Route("/_emulator/health", self._health, methods=["GET"]),
             Route("/_emulator/jobs", self._book, methods=["GET"]),
+            Route("/_emulator/jobs/{job}", self._play, methods=["POST"]),
             Route("/_emulator/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/_emulator/faults", self._faults, methods=["GET", "POST", "DELETE"]),
         ]
@@ -103,8 +105,9 @@ class App:
     async def _answer(self, request: Request, name: str, act: methods.Method) -> Response:
         # The body is read first: a create that is stalled acts even when its client has hung up.
         call = methods.Call(self.jobs, request.path_params, read_query(request), await read_body(request))
-        self.faults.check_quota(name, project_number(request.path_params["project"]))
-        fault = self.faults.meet(name)
+        project = project_number(request.path_params["project"])
+        self.faults.check_quota(name, project)
+        fault = self.faults.meet(name, project)
         if fault is None:
             return json_answer(await act(call))
         answer = await act(call) if fault.acts_first else None
@@ -122,6 +125,11 @@ class App:
     async def _book(self, request: Request) -> Response:
         project = request.query_params.get("project")
         return json_answer({"jobs": self.jobs.book.everything(project_number(project) if project else None)})
+
+    async def _play(self, request: Request) -> Response:
+        state, message = read_move(await read_body(request))
+        await self.jobs.lead(request.path_params["job"], state, message)
+        return json_answer({"state": state})
 
     async def _requests(self, request: Request) -> Response:
         if request.method == "DELETE":

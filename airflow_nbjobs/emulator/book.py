@@ -163,6 +163,12 @@ class Book:
         row = self._db.execute(sql, (parent.number, parent.location, job_id)).fetchone()
         return _job(row) if row else None
 
+    def find_id(self, job_id: str) -> Job | None:
+        """Look for a job by its id in all projects and locations; the newest that is not deleted."""
+        sql = "SELECT * FROM jobs WHERE id = ? AND NOT deleted ORDER BY seq DESC LIMIT 1"
+        row = self._db.execute(sql, (job_id,)).fetchone()
+        return _job(row) if row else None
+
     def page(self, parent: Parent, where: str, parameters: Sequence[Any], order: str, limit: int) -> list[Job]:
         """Read jobs that are not deleted, without their notebooks' content."""
         columns = "seq, number, location, id, body, NULL AS content, state, status, created, updated, deleted"

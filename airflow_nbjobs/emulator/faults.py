@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs.emulator import states
 from airflow_nbjobs.emulator.errors import ApiError, invalid
 from airflow_nbjobs.emulator.execution import OK, UNKNOWN, Failure
+from airflow_nbjobs.emulator.ids import project_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +45,11 @@ class Fault:
         """The method whose answers it spoils; None for a played outcome and a quota."""
         return self.asked.get("method")
 
+    def is_for(self, project: str) -> bool:
+        """Whether it is for requests and jobs of this project, by number; one that names none is for all."""
+        asked = self.asked.get("project")
+        return asked is None or project_number(asked) == project
+
     @property
     def delay_seconds(self) -> float:
         """How long the request is held."""
@@ -71,12 +77,8 @@ class Fault:
         return float(self.asked.get("seconds", 0))
 
     def failure(self) -> Failure | None:
-        """Make the status that a played job ends with; None for the states that have none unless a message is given."""
-        last = self.states[-1]
-        message = self.asked.get("status_message")
-        if message is None and last in states.TERMINAL - {states.SUCCEEDED}:
-            message = f"The emulator was asked to end this job as {last}."
-        return Failure(OK if last == states.SUCCEEDED else UNKNOWN, message) if message else None
+        """Make the status that a played job ends with."""
+        return played_failure(self.states[-1], self.asked.get("status_message"))
 
     def error(self) -> ApiError | None:
         """Make the error to answer with; None when the fault only delays."""
@@ -132,13 +134,13 @@ class Faults:
         """Tell for each fault, in the order of asking, what was asked and what was met."""
         return [fault.account() for fault in self._faults]
 
-    def meet(self, method: str) -> Fault | None:
-        """Take the first open fault for a request of this method, and count it as met."""
-        return self._meet(lambda fault: fault.method == method)
+    def meet(self, method: str, project: str) -> Fault | None:
+        """Take the first open fault for a request of this method to this project, and count it as met."""
+        return self._meet(lambda fault: fault.method == method and fault.is_for(project))
 
-    def play(self) -> Fault | None:
-        """Take the first open outcome for a new job, and count it as met."""
-        return self._meet(lambda fault: bool(fault.states))
+    def play(self, project: str) -> Fault | None:
+        """Take the first open outcome for a new job of this project, and count it as met."""
+        return self._meet(lambda fault: bool(fault.states) and fault.is_for(project))
 
     def _meet(self, fits: Callable[[Fault], bool]) -> Fault | None:
         found = next((fault for fault in self._faults if fault.is_open and fits(fault)), None)
@@ -165,6 +167,13 @@ class Faults:
         raise _exhausted(method, project, limit, wait)
 
 
+def played_failure(state: str, message: str | None) -> Failure | None:
+    """Make the status of a job that is led to a state; None for the states that have none unless a message is given."""
+    if message is None and state in states.TERMINAL - {states.SUCCEEDED}:
+        message = f"The emulator was asked to end this job as {state}."
+    return Failure(OK if state == states.SUCCEEDED else UNKNOWN, message) if message else None
+
+
 def _exhausted(method: str, project: str, limit: int, wait: float) -> ApiError:
     metadata = {
         "service": "aiplatform.googleapis.com",
@@ -180,6 +189,19 @@ def _exhausted(method: str, project: str, limit: int, wait: float) -> ApiError:
         "metadata": metadata,
     }
     return ApiError(429, text, details=[reason], retry_after=wait)
+
+
+def read_move(asked: object) -> tuple[str, str | None]:
+    """Read where a job is to be led, as ``POST /_emulator/jobs/{id}`` gets it: a state and the status's message.
+
+    :raises ApiError: 400 that names the field when it is malformed.
+    """
+    if not isinstance(asked, dict) or not asked.keys() <= {"state", "message"}:
+        raise invalid("", f"A move is a JSON object with state and message, not {asked!r}.")
+    for name, value in {"state": asked.get("state"), "message": asked.get("message", "")}.items():
+        if _text(value):
+            raise invalid(name, f"Invalid {name} {value!r}: {_text(value)}.")
+    return asked["state"], asked.get("message")
 
 
 # Each check says what is wrong with a value, or nothing.
@@ -220,6 +242,7 @@ _SHAPES: Mapping[str, Mapping[str, Callable[[object], str]]] = {
         **_TIMES,
         "method": lambda value: _one_of(value, *METHODS),
         "status": lambda value: _number(value, 400, 599, whole=True),
+        "project": _text,
         "message": _text,
         "phase": lambda value: _one_of(value, "before", "after"),
         "delay_seconds": lambda value: _number(value, 0, 3600),
@@ -229,6 +252,7 @@ _SHAPES: Mapping[str, Mapping[str, Callable[[object], str]]] = {
     "job_state": {
         **_TIMES,
         "job_state": _job_state,
+        "project": _text,
         "status_message": _text,
         "seconds": lambda value: _number(value, 0, 3600),
     },

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.emulator import states
 from airflow_nbjobs.emulator.clock import timestamp
-from airflow_nbjobs.emulator.errors import ApiError, not_found
+from airflow_nbjobs.emulator.errors import ApiError, invalid, not_found
 from airflow_nbjobs.emulator.execution import INTERNAL, Failure
+from airflow_nbjobs.emulator.faults import played_failure
 from airflow_nbjobs.emulator.ids import new_id
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ class Jobs:
         made = self.book.add_job(parent, job_id or new_id(), job, operation_id)
         if made is None:
             raise ApiError(409, f"{parent}/notebookExecutionJobs/{job_id} already exists.")
-        fault = self._faults.play()
+        fault = self._faults.play(parent.number)
         run = self._play(made, fault) if fault else self._run(made)
         task = asyncio.get_running_loop().create_task(run)
         self._runs[made.seq] = task
@@ -121,6 +122,26 @@ class Jobs:
         job = self.book.job(operation.job)
         if operation.kind == "create" and job.is_active and not job.deleted:
             self._end(job.seq, then=lambda: None)
+
+    async def lead(self, job_id: str, state: str, message: str | None = None) -> None:
+        """Take a job out of its own hands and lead it to a state, in which it stays.
+
+        :param job_id: its id; of several jobs that had it, the newest is meant.
+        :param message: of its status.
+        :raises ApiError: 404 when there is no such job; 400 when no job goes from its state to the other one.
+        """
+        job = self.book.find_id(job_id)
+        if job is None:
+            raise not_found(f"notebookExecutionJobs/{job_id}")
+        if not states.route(job.state, state):
+            raise invalid("state", f"No job goes from {job.state} to {state}.")
+        run = self._runs.get(job.seq)
+        if run:
+            run.cancel()
+            await asyncio.wait([run])
+        # It may have come to its end before the cancellation did.
+        for step in states.route(self.book.job(job.seq).state, state):
+            self._move(job.seq, step, played_failure(state, message) if step == state else None)
 
     def operation(self, parent: Parent, job_id: str, operation_id: str) -> dict[str, Any]:
         """Give an operation in its wire form.

@@ -157,6 +157,20 @@ class Emulator:
         except ApiError as error:
             raise ValueError(error.message) from None
 
+    def play(self, job: str, state: str, message: str | None = None) -> None:
+        """Lead a job that exists to a state, in which it stays, as ``POST /_emulator/jobs/{id}`` does.
+
+        :param job: its name or id.
+        :param state: such as ``JOB_STATE_FAILED``; any that a job may come to from its own.
+        :param message: of its status.
+        :raises ValueError: when there is no such job, or no job goes from its state to the other one.
+        """
+        leading = self._app.jobs.lead(job.rpartition("/")[2], state, message)
+        try:
+            asyncio.run_coroutine_threadsafe(leading, self._loop).result()
+        except ApiError as error:
+            raise ValueError(error.message) from None
+
     def faults(self) -> list[dict[str, Any]]:
         """Tell of each fault ``{"fault", "asked", "met"}``; asked is None for a quota."""
         return self._in_loop(lambda: self._app.faults.accounts())

@@ -197,3 +197,53 @@ def test_half_a_request_disturbs_nobody(api):
         assert api.http.get(api.jobs).status_code == 200
     eventually(lambda: api.http.get(api.jobs).status_code == 200)
     assert count(api) == 0
+
+
+def test_a_fault_can_be_for_one_project_only(api):
+    api.emulator.fault({"method": "create", "status": 503, "project": api.project})
+    api.emulator.fault({"job_state": "JOB_STATE_FAILED", "project": api.project})
+    other = api.http.post(api.jobs.replace(api.project, "another-project"), json=api.job())
+    assert other.status_code == 200
+    assert [account["met"] for account in api.emulator.faults()] == [0, 0]
+    assert api.post(api.job()).status_code == 503
+    api.reaches(api.create(), "FAILED")
+
+
+def test_a_job_that_exists_can_be_led_to_a_state_by_hand(api):
+    api.emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    name = api.create()
+    api.emulator.play(name, "JOB_STATE_PAUSED")
+    assert api.http.post(f"{api.emulator.url}/_emulator/jobs/{name.rpartition('/')[2]}", json=FAILED).json() == {
+        "state": "JOB_STATE_FAILED"
+    }
+    assert api.get(name)["status"]["message"] == "out of luck"
+    assert api.history(name) == ["QUEUED", "PENDING", "RUNNING", "PAUSED", "FAILED"]
+
+
+FAILED = {"state": "JOB_STATE_FAILED", "message": "out of luck"}
+
+
+def test_a_notebook_that_runs_is_ended_when_its_job_is_led_elsewhere(api):
+    name = api.create("import time; time.sleep(600)")
+    api.reaches(name, "RUNNING")
+    api.emulator.play(name, "JOB_STATE_EXPIRED")
+    assert api.history(name)[-1] == "EXPIRED"
+
+
+@pytest.mark.parametrize(
+    ("move", "named"),
+    [
+        ({"state": "JOB_STATE_RUNNING"}, "SUCCEEDED"),
+        ({}, "state"),
+        ({"state": 1}, "state"),
+        ({"colour": "red"}, "move"),
+    ],
+)
+def test_a_move_that_no_job_makes_is_refused(api, move, named):
+    api.emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    name = api.create()
+    api.reaches(name)
+    answer = api.http.post(f"{api.emulator.url}/_emulator/jobs/{name.rpartition('/')[2]}", json=move)
+    assert (answer.status_code, named in answer.json()["error"]["message"]) == (400, True)
+    with pytest.raises(ValueError, match="notebookExecutionJobs/7"):
+        api.emulator.play("7", "JOB_STATE_FAILED")
