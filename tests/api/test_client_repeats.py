@@ -82,7 +82,9 @@ def test_a_create_that_reached_nobody_is_sent_again(open_talk, a_job):
 
 
 @pytest.mark.parametrize("status", FINAL)
-@pytest.mark.parametrize("call", [calls.get_job(JOB), calls.cancel_operation(f"{JOB}/operations/7")], ids=str)
+@pytest.mark.parametrize(
+    "call", [calls.get_job(JOB), calls.cancel_operation(f"{JOB}/operations/7")], ids=["get", "cancel"]
+)
 def test_what_is_refused_for_good_is_not_sent_again(open_talk, status, call):
     with RawServer(lambda *_: http_answer(status, refusal(status, FINAL[status]))) as server:
         with pytest.raises(ApiError):
