@@ -1,0 +1,51 @@
+"""What Airflow is told about the provider, and what importing it says."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib import import_module, resources
+
+import airflow
+import jsonschema
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.provider_info import get_provider_info
+
+
+def test_the_metadata_is_what_airflow_expects() -> None:
+    schema = resources.files(airflow) / "provider_info.schema.json"
+    jsonschema.validate(get_provider_info(), json.loads(schema.read_text()))
+
+
+def test_every_link_is_registered() -> None:
+    known = {f"airflow_nbjobs.links.{type(link).__name__}" for link in LINKS}
+    assert set(get_provider_info()["extra-links"]) == known
+
+
+def test_every_module_that_is_named_is_there() -> None:
+    info = get_provider_info()
+    for room in ("hooks", "operators", "sensors", "triggers"):
+        for entry in info[room]:
+            for name in entry["python-modules"]:
+                assert import_module(name).__all__
+
+
+def test_every_setting_that_is_described_is_read() -> None:
+    described = set(get_provider_info()["config"]["nbjobs"]["options"])
+    assert described >= {"deployment", "endpoint", "allowed_endpoints"}
+    assert described <= set(settings.__all__)
+
+
+def test_importing_it_all_uses_nothing_that_is_deprecated() -> None:
+    # Airflow's own imports come first: on 3.1 one of them warns of another.
+    code = (
+        "import airflow.providers.common.compat.sdk as sdk; import airflow.providers.google.common.hooks.base_google\n"
+        "import warnings; warnings.simplefilter('error')\n"
+        "import airflow_nbjobs.operators, airflow_nbjobs.sensors, airflow_nbjobs.triggers, airflow_nbjobs.hooks\n"
+        "import airflow_nbjobs.links, airflow_nbjobs.provider_info\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=False, text=True, capture_output=True)
+    assert run.returncode == 0, run.stderr
