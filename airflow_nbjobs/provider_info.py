@@ -74,4 +74,38 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "example": "https://vertex.internal.example.com",
         "default": None,
     },
+    "requests_per_minute": {
+        "description": (
+            "How many requests a minute a triggerer may send to look at the jobs of one project and location, however "
+            "many tasks wait for them. Each triggerer keeps its own count; the project's quota is 600."
+        ),
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": "60",
+        "default": "120",
+    },
+    "result_bytes": {
+        "description": "How many bytes of JSON a notebook may report as the results of its task; they go into an XCom.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "49152",
+    },
+    "staging_bytes": {
+        "description": (
+            "The size from which a notebook that is sent with its job is put into Cloud Storage instead, beside the "
+            "executed notebook."
+        ),
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "8388608",
+    },
+    "notebook_bytes": {
+        "description": "The largest notebook, in bytes, that is read from Cloud Storage to be given parameters.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "67108864",
+    },
 }

@@ -13,13 +13,13 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_nbjobs.api.ending import check_kill_policy, end_job
-from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
+from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
-from airflow_nbjobs.api.pacing import ENDURING, Patience
-from airflow_nbjobs.api.waiting import wait_for_job
+from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.watch import waiting
 
 __all__ = ["NotebookExecutionJobTrigger"]
 
@@ -35,12 +35,13 @@ class NotebookExecutionJobTrigger(BaseTrigger):
 
     :param job_name: whole name of the job.
     :param operation_name: its create operation, which is what cancelling needs.
-    :param created_at: when the job was made, ISO 8601.
+    :param created_at: when the job was made, ISO 8601; with it, jobs are found by the hundred when a triggerer starts.
     :param deadline: when to stop waiting, ISO 8601 with a time zone. No deadline without it.
     :param kill: what becomes of the job when a person ends the deferred task: ``cancel``, ``delete`` or ``leave``.
     :param gcp_conn_id: the Google Cloud connection.
     :param impersonation_chain: service account to impersonate, or a chain of them.
-    :param poll_interval: seconds between two looks.
+    :param poll_interval: seconds between two looks at most; all triggers of a triggerer that wait in one place look
+        together.
     :param v: version of these arguments.
     """
 
@@ -69,6 +70,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         self.impersonation_chain = impersonation_chain
         self.poll_interval = poll_interval
         self.v = v
+        self._seen = JobState.UNSPECIFIED
         self._has_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -91,28 +93,43 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             raise
 
     async def _wait(self) -> Event:
-        hook = self._hook()
-        deadline = datetime.fromisoformat(self.deadline) if self.deadline else None
-        seen = NotebookExecutionJob(name=self.job_name)
-        waiting = wait_for_job(seen, self.poll_interval, deadline=deadline, changed=self._log_change)
         try:
-            seen = await hook.follow(JobName.parse(self.job_name).location, waiting, ENDURING)
+            async with asyncio.timeout(self._remaining()):
+                await self._watch()
+        except TimeoutError:
+            return self._event("timeout")
         except NotFoundError as error:
             self.log.error("%s cannot be found any more: %s", self.job_name, error)
-            return self._event("gone", seen)
+            return self._event("gone")
         except (ApiError, CredentialsError) as error:
             self.log.error("The service could not be asked about %s: %s", self.job_name, error)
-            return self._event("error", seen)
-        finally:
-            await hook.close()
-        return self._event("done" if seen.job_state.is_terminal else "timeout", seen)
+            return self._event("error")
+        return self._event("done")
 
-    def _event(self, outcome: Outcome, seen: NotebookExecutionJob) -> Event:
-        state = None if seen.job_state is JobState.UNSPECIFIED else seen.job_state.value
+    async def _watch(self) -> None:
+        """Wait until the job is over, and tell of each change in this task's own log."""
+        created_at = datetime.fromisoformat(self.created_at) if self.created_at else None
+        with waiting(
+            self.job_name,
+            gcp_conn_id=self.gcp_conn_id,
+            impersonation_chain=self.impersonation_chain,
+            created_at=created_at,
+            poll_interval=self.poll_interval,
+        ) as waiter:
+            while not self._seen.is_terminal:
+                self._seen = await waiter.change()
+                self.log.info("Notebook job %s is %s.", self.job_name, self._seen.word)
+
+    def _remaining(self) -> float | None:
+        """Return the seconds until the deadline."""
+        if self.deadline is None:
+            return None
+        deadline = datetime.fromisoformat(self.deadline)
+        return (deadline - datetime.now(deadline.tzinfo)).total_seconds()
+
+    def _event(self, outcome: Outcome) -> Event:
+        state = None if self._seen is JobState.UNSPECIFIED else self._seen.value
         return Event(job_name=self.job_name, operation_name=self.operation_name, outcome=outcome, state=state)
-
-    def _log_change(self, job: NotebookExecutionJob) -> None:
-        self.log.info("Notebook job %s is %s.", job.name, job.job_state.word)
 
     def _hook(self) -> NotebookExecutionJobAsyncHook:
         return NotebookExecutionJobAsyncHook(self.gcp_conn_id, self.impersonation_chain)

@@ -26,6 +26,7 @@ ORDER = [
     ["adoption", "deferral", "links"],
     ["hooks"],
     ["watch"],
+    ["watch"],
     ["triggers"],
     ["operators"],
     ["sensors"],

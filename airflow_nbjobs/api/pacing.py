@@ -7,7 +7,18 @@ from dataclasses import dataclass
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
-__all__ = ["BRISK", "ENDURING", "PATIENT", "Patience", "backoff", "next_look", "positive_seconds"]
+__all__ = [
+    "BRISK",
+    "ENDURING",
+    "PATIENT",
+    "Budget",
+    "Patience",
+    "backoff",
+    "longer_pause",
+    "next_look",
+    "positive_seconds",
+    "quick_pause",
+]
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,64 @@ def next_look(poll_interval: float, remaining: float | None, *, uniform: float |
     share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
     pause = poll_interval * (1.0 - 0.1 * share)
     return pause if remaining is None else max(0.0, min(pause, remaining))
+
+
+def quick_pause(poll_interval: float) -> float:
+    """Return the seconds to the next look when something has just begun or changed: more may change soon.
+
+    A quarter of the interval, and not under two seconds unless the interval is: no job is over sooner.
+    """
+    return max(poll_interval / 4.0, min(poll_interval, 2.0))
+
+
+def longer_pause(pause: float, poll_interval: float) -> float:
+    """Return the pause after ``pause`` seconds in which nothing changed: half as long again, up to the interval."""
+    return min(pause * 1.5, poll_interval)
+
+
+class Budget:
+    """How many requests may be sent: never more than ``per_minute`` in any 60 seconds.
+
+    A quarter of them may go at once; the rest comes back evenly. What time it is, is told with each call, in seconds
+    of one clock that never goes back.
+
+    :ivar per_minute: at least 1.
+    """
+
+    def __init__(self, per_minute: int) -> None:
+        self.per_minute = max(1, per_minute)
+        self._most = max(1.0, self.per_minute / 4.0)
+        # A bucket lets less than `most + 60 * rate` through in 60 seconds, and that is `per_minute + 1`.
+        self._rate = (self.per_minute + 1.0 - self._most) / 60.0
+        self._left = self._most
+        self._as_of = float("-inf")
+        self._closed_until = float("-inf")
+
+    def wait(self, now: float, share: float = 1.0) -> float:
+        """Return the seconds until a request may be sent; 0 for at once.
+
+        :param share: what is less urgent gives a smaller one, in (0, 1]: it waits until so much more is left for others
+            (of what may go at once, all but this share).
+        """
+        self._refill(now)
+        needed = 1.0 + (1.0 - share) * (self._most - 1.0)
+        # A hair more than needed: the sum of many small numbers is a little off.
+        missing = max(0.0, needed - self._left - 1e-9) / self._rate
+        return max(missing, self._closed_until - now, 0.0)
+
+    def spend(self, now: float) -> None:
+        """Take note of a request."""
+        self._refill(now)
+        self._left -= 1.0
+
+    def close(self, until: float) -> None:
+        """Let nothing through until then: the service has asked for it."""
+        self._closed_until = max(self._closed_until, until)
+
+    def _refill(self, now: float) -> None:
+        if now > self._as_of:
+            self._left = min(self._most, self._left + (now - self._as_of) * self._rate)
+            self._as_of = now
 
 
 def positive_seconds(argument: str, value: object) -> float:

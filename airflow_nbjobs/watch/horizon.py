@@ -1,0 +1,94 @@
+"""How far back a list has to be read so that no change is missed. Arithmetic only.
+
+Jobs are listed by ``update_time desc``: what has changed since the last round comes first, and a round reads until it
+meets what the last one has shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.calls import Call, Page
+
+__all__ = ["OVERLAP", "Glimpse", "Horizon", "get_glimpse", "list_glimpses"]
+
+OVERLAP = timedelta(seconds=10)
+"""
+How long after its ``update_time`` a change may take to appear in a list, and how far the clocks of the service's
+machines may be apart. It is not documented, and what takes longer is found by the slow re-check.
+"""
+
+
+class Glimpse(NamedTuple):
+    """What a poller needs of a job. A page of them is read in a fraction of the time that whole jobs take."""
+
+    job_id: str
+    state: str
+    update_time: datetime | None
+
+    @classmethod
+    def from_wire(cls, job: Mapping[str, Any]) -> Glimpse:
+        """Read a job as far as it is needed; what cannot be read is as good as absent."""
+        name, state = job.get("name"), job.get("jobState")
+        return cls(
+            name.rpartition("/")[2] if isinstance(name, str) else "",
+            state if isinstance(state, str) else "",
+            _time(job.get("updateTime")),
+        )
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+    return moment if moment is not None and moment.tzinfo is not None else None
+
+
+def list_glimpses(parent: str) -> Call[Page[Glimpse]]:
+    """Return the call for the jobs that were changed last, a page as large as the service gives."""
+    call = calls.list_jobs(parent, order_by="update_time desc", page_size=calls.PAGE_LIMIT)
+    return Call(call.verb, call.path, Page.reader("notebookExecutionJobs", Glimpse.from_wire), call.query)
+
+
+def get_glimpse(name: str) -> Call[Glimpse]:
+    """Return the call for one job."""
+    call = calls.get_job(name)
+    return Call(call.verb, call.path, Glimpse.from_wire, call.query)
+
+
+def is_past(page: Sequence[Glimpse], moment: datetime) -> bool:
+    """Tell whether a page reaches back beyond a moment: no later page has a change that is not older."""
+    return any(seen.update_time is not None and seen.update_time < moment for seen in page)
+
+
+@dataclass(frozen=True)
+class Horizon:
+    """All changes up to here are known, but for those that show late.
+
+    :ivar moment: in the service's time; ``None`` before the first round, which has nothing to catch up with.
+    """
+
+    moment: datetime | None = None
+
+    def is_reached(self, page: Sequence[Glimpse]) -> bool:
+        """Tell whether a round that has read this page has seen everything that is new."""
+        return self.moment is None or is_past(page, self.moment - OVERLAP)
+
+    def after(self, first_page: Sequence[Glimpse], began: datetime) -> Horizon:
+        """Return the horizon after a round.
+
+        :param first_page: what it read first. Later pages are older, and what changed meanwhile is in none of them.
+        :param began: when it began, by this machine's clock. A job from the future, whose time some machine's clock
+            got wrong, must not hide all those that change until then. Where this machine's clock is the one that is
+            behind, the rounds read more than they need to.
+        """
+        newest = max((seen.update_time for seen in first_page if seen.update_time is not None), default=None)
+        if newest is None:
+            return self
+        newest = min(newest, began)
+        return Horizon(newest if self.moment is None else max(newest, self.moment))

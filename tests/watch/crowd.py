@@ -1,0 +1,86 @@
+"""Jobs by the dozen, and triggers that wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import httpx2
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+
+LOCATION = "us-central1"
+_BODY = {
+    "displayName": "a job",
+    "gcsNotebookSource": {"uri": "gs://notebooks/report.ipynb"},
+    "customEnvironmentSpec": {},
+    "serviceAccount": "runner@local.iam.gserviceaccount.com",
+    "gcsOutputUri": "gs://results/runs",
+}
+
+
+class Service:
+    """The emulator, as somebody else uses it: who makes jobs, ends them and deletes them."""
+
+    def __init__(self, emulator: Emulator, project: str) -> None:
+        self.emulator = emulator
+        self.project = project
+        self._http = httpx2.Client(base_url=f"{emulator.url}/v1/", trust_env=False, timeout=60)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def create(self, count: int, *, project: str | None = None) -> list[dict[str, Any]]:
+        """Create jobs that go on until somebody ends them, and return them as the service shows them."""
+        parent = f"projects/{project or self.project}/locations/{LOCATION}/notebookExecutionJobs"
+        return [self._create(parent) for _ in range(count)]
+
+    def _create(self, parent: str) -> dict[str, Any]:
+        answer = self._http.post(parent, json=_BODY)
+        assert answer.status_code == 200, answer.text
+        return self.get(answer.json()["name"].partition("/operations/")[0])
+
+    def get(self, name: str) -> dict[str, Any]:
+        return dict(self._http.get(name).json())
+
+    def end(self, jobs: Iterable[dict[str, Any]]) -> None:
+        """End jobs, as CANCELLED, by their create operations."""
+        for job in jobs:
+            operation = self._http.get(f"{job['name']}/operations").json()["operations"][-1]["name"]
+            assert self._http.post(f"{operation}:cancel").status_code == 200
+
+    def delete(self, job: dict[str, Any]) -> None:
+        assert self._http.delete(job["name"]).status_code == 200
+
+    def asked(self) -> dict[str, int]:
+        """Count the requests for jobs by method, and begin anew."""
+        counts = {method: sum(outcomes.values()) for method, outcomes in self.emulator.requests().items()}
+        self.emulator.reset_requests()
+        return {method: counts[method] for method in ("get", "list") if method in counts}
+
+
+def trigger(job: dict[str, Any], **arguments: Any) -> NotebookExecutionJobTrigger:
+    """Make the trigger that a create task would defer to."""
+    return NotebookExecutionJobTrigger(
+        **{"job_name": job["name"], "created_at": job.get("createTime"), "poll_interval": 0.2, **arguments}
+    )
+
+
+async def event(waiting: NotebookExecutionJobTrigger) -> tuple[str, str | None]:
+    """Return the outcome and the state of the one event that a trigger yields."""
+    events = [told.payload async for told in waiting.run()]
+    assert len(events) == 1
+    assert events[0]["job_name"] == waiting.job_name
+    return events[0]["outcome"], events[0]["state"]
+
+
+async def until(holds: Callable[[], Any], *, within_seconds: float = 30.0) -> Any:
+    """Return the first true value, and let the loop go on meanwhile."""
+    deadline = time.monotonic() + within_seconds
+    while not (value := holds()):
+        assert time.monotonic() < deadline, f"{holds} did not come true within {within_seconds} s"
+        await asyncio.sleep(0.01)
+    return value
