@@ -75,12 +75,23 @@ def declared_parameters(notebook: NotebookNode, *, kernel_name: str | None = Non
 
 
 def load(content: bytes, what: str) -> NotebookNode:
-    """Return a notebook of version 4 from the bytes of an ``.ipynb`` file, checked.
+    """Return a notebook of version 4 from the bytes of an ``.ipynb`` file.
+
+    It need not be valid in each detail: many that Jupyter and papermill run are not.
 
     :param what: how errors name it.
     :raises InvalidNotebookJobError: when it is not a notebook.
     """
-    return _as_version_4(_checked(content, what))
+    text, _ = _parsed(content, what)
+    try:
+        # Lines joined, and nothing repaired at random, as nbformat.reads would do.
+        notebook = _as_version_4(nbformat.reader.reads(text))  # type: ignore[no-untyped-call]  # nbformat has no types
+        has_cells = all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells)
+    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
+        raise InvalidNotebookJobError(f"{what} is not a valid notebook: {error!r}.") from error
+    if not has_cells:
+        raise InvalidNotebookJobError(f"{what} is not a valid notebook: a cell has no source.")
+    return notebook
 
 
 def dump(notebook: NotebookNode) -> bytes:
@@ -103,7 +114,7 @@ def encode(notebook: Mapping[str, Any], what: str) -> bytes:
         content = json.dumps(notebook, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidNotebookJobError(f"{what} is not JSON: {error}.") from error
-    _checked(content, what)
+    _validate(content, what)
     return content
 
 
@@ -120,7 +131,7 @@ def read_file(path: Path) -> bytes:
         raise InvalidNotebookJobError(f"{what} cannot be read: {error.strerror}.") from error
     if path.suffix in _TEXT_FORMATS:
         return dump(_from_text(content, path.suffix, what))
-    _checked(content, what)
+    _validate(content, what)
     return content
 
 
@@ -142,6 +153,8 @@ def _as_version_4(notebook: NotebookNode) -> NotebookNode:
     """Return a copy that can be changed: version 4, each cell with metadata."""
     copied: NotebookNode = copy.deepcopy(notebook)
     is_older = copied.get("nbformat") != 4
+    copied.setdefault("nbformat_minor", 0)
+    copied.setdefault("metadata", NotebookNode())  # type: ignore[no-untyped-call]  # nbformat has no types
     if is_older:
         copied = nbformat.convert(copied, 4)  # type: ignore[no-untyped-call]  # nbformat has no types
     for cell in copied.cells:
@@ -150,7 +163,19 @@ def _as_version_4(notebook: NotebookNode) -> NotebookNode:
     return with_ids(copied, anew=is_older)
 
 
-def _checked(content: bytes, what: str) -> NotebookNode:
+def _validate(content: bytes, what: str) -> None:
+    _, data = _parsed(content, what)
+    try:
+        with warnings.catch_warnings():
+            # A missing cell id is repaired by whoever runs the notebook; it is no reason to refuse it.
+            warnings.simplefilter("ignore")
+            nbformat.validate(nbformat.from_dict(data))  # type: ignore[no-untyped-call]  # nbformat has no types
+    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
+        problem = str(error).strip().splitlines()[0]
+        raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
+
+
+def _parsed(content: bytes, what: str) -> tuple[str, dict[str, Any]]:
     try:
         text = content.decode(json.detect_encoding(content))
         data = json.loads(text)
@@ -161,15 +186,4 @@ def _checked(content: bytes, what: str) -> NotebookNode:
         raise InvalidNotebookJobError(
             f"{what} is not a notebook of a known format: nbformat is {version!r}, and 3 and 4 are known."
         )
-    try:
-        with warnings.catch_warnings():
-            # A missing cell id is repaired by whoever runs the notebook; it is no reason to refuse it.
-            warnings.simplefilter("ignore")
-            notebook: NotebookNode = nbformat.from_dict(data)  # type: ignore[no-untyped-call]  # nbformat has no types
-            nbformat.validate(notebook)
-            # Lines joined, and nothing repaired at random, as nbformat.reads would do.
-            read: NotebookNode = nbformat.reader.reads(text)  # type: ignore[no-untyped-call]  # as above
-    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
-    return read
+    return text, data

@@ -23,7 +23,7 @@ def client(nbjobs_emulator: Emulator) -> Iterator[Client]:
 
 @pytest.fixture
 def folder(nbjobs_emulator: Emulator) -> str:
-    """A folder of the test's own, in a bucket that exists."""
+    """Name a folder of the test's own, in a bucket that exists."""
     nbjobs_emulator.upload("gs://papers/there", b"")
     return f"gs://papers/{secrets.token_hex(6)}"
 
