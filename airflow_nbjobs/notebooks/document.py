@@ -88,7 +88,8 @@ def load(content: bytes, what: str) -> NotebookNode:
         notebook = _as_version_4(nbformat.reader.reads(text))  # type: ignore[no-untyped-call]  # nbformat has no types
         has_cells = all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells)
     except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
-        raise InvalidNotebookJobError(f"{what} is not a valid notebook: {error!r}.") from error
+        problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
     if not has_cells:
         raise InvalidNotebookJobError(f"{what} is not a valid notebook: a cell has no source.")
     return notebook
@@ -154,7 +155,6 @@ def _as_version_4(notebook: NotebookNode) -> NotebookNode:
     copied: NotebookNode = copy.deepcopy(notebook)
     is_older = copied.get("nbformat") != 4
     copied.setdefault("nbformat_minor", 0)
-    copied.setdefault("metadata", NotebookNode())  # type: ignore[no-untyped-call]  # nbformat has no types
     if is_older:
         copied = nbformat.convert(copied, 4)  # type: ignore[no-untyped-call]  # nbformat has no types
     for cell in copied.cells:

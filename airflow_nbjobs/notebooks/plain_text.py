@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 __all__ = ["LINE_CHARACTERS", "plain", "plain_lines"]
 
@@ -15,8 +16,8 @@ _SEQUENCES = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 _LINE_ENDS = re.compile(r"\r*\n|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
-# Controls; marks that turn the direction of text around; what is invisible; halves of surrogate pairs.
-_UNSEEN = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
+# Controls; what is invisible, marks that turn the direction of text around among it; halves of surrogate pairs.
+_UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Airflow's log view folds lines between these.
 _FOLDS = re.compile(r"::(?=(?:end)?group::)")
 
@@ -40,7 +41,13 @@ def plain(text: str) -> str:
 
 def _plain_line(line: str) -> str:
     shown = next((part for part in reversed(line.split("\r")) if part), "")
-    shown = _FOLDS.sub(": :", _UNSEEN.sub("", shown.replace("\t", "    "))).rstrip()
+    shown = _FOLDS.sub(": :", _seen(shown.replace("\t", "    "))).rstrip()
     if len(shown) <= LINE_CHARACTERS:
         return shown
     return f"{shown[:LINE_CHARACTERS]} … ({len(shown) - LINE_CHARACTERS:,} more characters)"
+
+
+def _seen(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(character for character in line if unicodedata.category(character) not in _UNSEEN)

@@ -33,7 +33,7 @@ def log_lines(outcome: Outcome, log_output: LogOutput, pointer: str | None = Non
 
 def duration(seconds: float) -> str:
     """Return a time as people say it: ``0.4 s``, ``3 min 12 s``, ``2 h 5 min``."""
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
