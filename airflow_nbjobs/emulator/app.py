@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
-from airflow_nbjobs.emulator import methods
+from airflow_nbjobs.emulator import dataform_methods, methods
 from airflow_nbjobs.emulator.connections import Dropped
 from airflow_nbjobs.emulator.errors import ApiError
 from airflow_nbjobs.emulator.faults import read_move
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from airflow_nbjobs.emulator.connections import Connections
+    from airflow_nbjobs.emulator.dataform import Repositories
     from airflow_nbjobs.emulator.faults import Faults
     from airflow_nbjobs.emulator.jobs import Jobs
 
@@ -36,12 +37,14 @@ class App:
     """What the emulator serves.
 
     :param jobs: the jobs to serve.
+    :param repositories: Dataform's, with notebooks of jobs.
     :param faults: what is to go wrong.
     :param connections: the server's open connections, which a fault may cut.
     """
 
-    def __init__(self, jobs: Jobs, faults: Faults, connections: Connections) -> None:
+    def __init__(self, jobs: Jobs, repositories: Repositories, faults: Faults, connections: Connections) -> None:
         self.jobs = jobs
+        self.repositories = repositories
         self.faults = faults
         self._answered: Counter[tuple[str, str]] = Counter()
         self._connections = connections
@@ -67,6 +70,7 @@ class App:
             ("/v1" + _JOBS, "GET", "list", methods.list_jobs),
             ("/v1" + _JOB, "GET", "get", methods.get),
             ("/v1" + _JOB, "DELETE", "delete", methods.delete),
+            *dataform_methods.routes(self.repositories),
         ]
         # Google's own client asks for operations under /ui, the first of the bindings in its service description.
         for prefix in ("/v1", "/ui"):

@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from airflow_nbjobs.emulator.errors import ApiError
 from airflow_nbjobs.emulator.schema import duration_nanoseconds
 from airflow_nbjobs.emulator.storage import StorageError
 
 if TYPE_CHECKING:
     from airflow_nbjobs.emulator.book import Job
+    from airflow_nbjobs.emulator.dataform import Repositories
     from airflow_nbjobs.emulator.runner import KernelRunner, SimulatedRunner
     from airflow_nbjobs.emulator.storage import Storage
 
@@ -34,20 +36,16 @@ class Failure:
 Execution: TypeAlias = "Callable[[Job, Callable[[], None]], Awaitable[Failure | None]]"
 
 # google/rpc/code.proto; which code the service sets is not known, only that the message says why.
-OK, UNKNOWN, FAILED_PRECONDITION, UNIMPLEMENTED, INTERNAL = 0, 2, 9, 12, 13
+OK, UNKNOWN, FAILED_PRECONDITION, INTERNAL = 0, 2, 9, 13
 
 
-def in_kernels(storage: Storage, runner: KernelRunner) -> Execution:
-    """Carry jobs out for real: source from the request or Cloud Storage, one kernel each, executed notebook written."""
+def in_kernels(storage: Storage, repositories: Repositories, runner: KernelRunner) -> Execution:
+    """Carry jobs out for real: source read from wherever it is, one kernel each, executed notebook written."""
 
     async def execute(job: Job, running: Callable[[], None]) -> Failure | None:
-        if "dataformRepositorySource" in job.body:
-            repository = job.body["dataformRepositorySource"]["dataformRepositoryResourceName"]
-            text = f"The emulator does not read Dataform: {repository}. Give a gs:// URI or the notebook itself."
-            return Failure(UNIMPLEMENTED, text)
         try:
-            source = await _source(job, storage)
-        except StorageError as error:
+            source = await _source(job, storage, repositories)
+        except (StorageError, ApiError) as error:
             return Failure(FAILED_PRECONDITION, str(error))
         running()
         ended = await runner.run(source, kernel_name=job.body.get("kernelName"), timeout_seconds=timeout_seconds(job))
@@ -86,8 +84,10 @@ def output_uri(job: Job) -> str:
     return f"{job.body['gcsOutputUri'].rstrip('/')}/{job.id}/{source.rpartition('/')[2]}"
 
 
-async def _source(job: Job, storage: Storage) -> bytes:
+async def _source(job: Job, storage: Storage, repositories: Repositories) -> bytes:
     if job.content is not None:
         return base64.b64decode(job.content)
+    if dataform := job.body.get("dataformRepositorySource"):
+        return repositories.read_notebook(dataform["dataformRepositoryResourceName"], dataform.get("commitSha", ""))
     source = job.body["gcsNotebookSource"]
     return await storage.read(source["uri"], source.get("generation"))

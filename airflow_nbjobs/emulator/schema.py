@@ -78,6 +78,7 @@ _ONEOFS = (
     ("environment_spec", frozenset({"customEnvironmentSpec", "notebookRuntimeTemplateResourceName"})),
     ("execution_identity", frozenset({"executionUser", "serviceAccount"})),
     ("image", frozenset({"customContainerImage", "vmImage"})),
+    ("operation", frozenset({"deleteFile", "writeFile"})),
 )
 _MAX_DURATION = 315_576_000_000  # seconds; google/protobuf/duration.proto
 
@@ -90,7 +91,7 @@ def read_job(body: object) -> dict[str, Any]:
 
     :raises ApiError: 400 for an unknown field, a value of the wrong type, or two fields of one oneof.
     """
-    job = _message(body, JOB, "notebook_execution_job")
+    job = read_message(body, JOB, "notebook_execution_job")
     return {field: value for field, value in job.items() if field not in OUTPUT_ONLY}
 
 
@@ -115,7 +116,12 @@ def duration_nanoseconds(text: str) -> int:
     return -size if match[1] else size
 
 
-def _message(value: object, fields: Mapping[str, Kind], path: str) -> dict[str, Any]:
+def read_message(value: object, fields: Mapping[str, Kind], path: str) -> dict[str, Any]:
+    """Read one message of such fields, as :func:`read_job` reads a job.
+
+    :param path: what an error calls the message.
+    :raises ApiError: 400 for an unknown field, a value of the wrong type, or two fields of one oneof.
+    """
     if not isinstance(value, dict):
         raise _wrong(path, "message", value)
     found: dict[str, Any] = {}
@@ -147,7 +153,7 @@ def _check_oneofs(found: Mapping[str, Any], path: str) -> None:
 
 def _value(value: object, kind: Kind, path: str) -> Any:
     if isinstance(kind, dict):
-        return _message(value, kind, path)
+        return read_message(value, kind, path)
     if isinstance(kind, list):
         if not isinstance(value, list):
             raise _wrong(path, "repeated", value)

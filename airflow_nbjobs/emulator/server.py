@@ -19,6 +19,7 @@ from airflow_nbjobs.emulator.addresses import listen, no_port, shown
 from airflow_nbjobs.emulator.app import App
 from airflow_nbjobs.emulator.book import Book
 from airflow_nbjobs.emulator.connections import Connections
+from airflow_nbjobs.emulator.dataform import Repositories
 from airflow_nbjobs.emulator.errors import ApiError, EmulatorError
 from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.guard import Guard
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 
 class Emulator:
-    """Vertex AI's notebook execution jobs on this machine, with a Cloud Storage for them.
+    """Vertex AI's notebook execution jobs on this machine, with a Cloud Storage and Dataform's repositories for them.
 
     ``with Emulator() as emulator`` starts and stops it; clients find it through the two variables of :attr:`env`. One
     instance can be started again after a stop. It runs in a thread with an event loop of its own, so it works in a
@@ -44,7 +45,8 @@ class Emulator:
 
     **It executes the code of the notebooks that it is sent, as the user who started it.**
 
-    :param data: directory for jobs and objects, kept after a stop; by default a temporary one, removed by a stop.
+    :param data: directory for jobs, objects and repositories, kept after a stop; by default a temporary one,
+        removed by a stop.
     :param port: port of the service, 0 for a free one.
     :param storage_port: port of Cloud Storage, 0 for a free one; not used when ``STORAGE_EMULATOR_HOST`` is set, which
         then names the storage.
@@ -198,6 +200,17 @@ class Emulator:
         """
         return asyncio.run_coroutine_threadsafe(self._storage.read(uri), self._loop).result()
 
+    def commit(self, repository: str, content: bytes, file: str = "content.ipynb") -> str:
+        """Commit a file to a repository of Dataform, made if it is missing, and give the commit's hash.
+
+        :param repository: ``projects/p/locations/l/repositories/r``.
+        :raises ValueError: when the name or the file's path is none.
+        """
+        try:
+            return self._in_loop(lambda: self._app.repositories.put(repository, file, content))
+        except ApiError as error:
+            raise ValueError(error.message) from None
+
     def _in_loop(self, function: Callable[[], T]) -> T:
         async def call() -> T:
             return function()
@@ -218,6 +231,7 @@ class Emulator:
             data = self._data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nbjobs-")))
             data.mkdir(parents=True, exist_ok=True)
             book = stack.enter_context(contextlib.closing(Book(data / "jobs.sqlite")))
+            repositories = stack.enter_context(contextlib.closing(Repositories(data / "dataform.sqlite")))
             listener = stack.enter_context(listen(self._host, self._port))
             self.url = f"http://{shown(self._host)}:{listener.getsockname()[1]}"
             self._storage = await self._start_storage(data, stack)
@@ -225,14 +239,14 @@ class Emulator:
             faults, connections = Faults(), Connections()
             jobs = Jobs(
                 book,
-                self._execution(data),
+                self._execution(data, repositories),
                 faults,
                 concurrency=self._concurrency,
                 cleanup_seconds=self._cleanup_seconds,
             )
             jobs.take_over()
             stack.push_async_callback(jobs.stop)
-            self._app = App(jobs, faults, connections)
+            self._app = App(jobs, repositories, faults, connections)
             self._server = uvicorn.Server(self._config(connections))
             started.set_result(None)
             await self._server.serve([listener])
@@ -251,11 +265,11 @@ class Emulator:
         await _check_answers(storage.url)
         return storage
 
-    def _execution(self, data: Path) -> execution.Execution:
+    def _execution(self, data: Path, repositories: Repositories) -> execution.Execution:
         if self._runner == "simulated":
             return execution.simulated(SimulatedRunner(seconds=self._seconds))
         runner = KernelRunner(scratch=data / "scratch", environment={"STORAGE_EMULATOR_HOST": self.storage_url})
-        return execution.in_kernels(self._storage, runner)
+        return execution.in_kernels(self._storage, repositories, runner)
 
     def _config(self, connections: Connections) -> uvicorn.Config:
         return uvicorn.Config(

@@ -1,6 +1,6 @@
-"""Check what goes over the wire against Google's discovery document of aiplatform v1.
+"""Check what goes over the wire against Google's discovery documents of aiplatform v1 and dataform v1.
 
-The document is part of ``google-api-python-client``, which the Google provider brings. ``check`` raises
+The documents are part of ``google-api-python-client``, which the Google provider brings. ``check`` raises
 ``AssertionError`` with every difference it finds, in requests and answers: unknown fields and parameters, wrong types,
 wrong formats, wrong methods.
 """
@@ -26,14 +26,26 @@ _PYTHON = {"string": str, "boolean": bool, "integer": int, "number": (int, float
 
 @functools.cache
 def document() -> dict[str, Any]:
-    path = resources.files("googleapiclient") / "discovery_cache" / "documents" / "aiplatform.v1.json"
-    return json.loads(path.read_text())
+    """Read aiplatform's document, with Dataform's schemas in it: no two have one name."""
+    return {**_read("aiplatform"), "schemas": {**_read("dataform")["schemas"], **_read("aiplatform")["schemas"]}}
+
+
+@functools.cache
+def _read(service: str) -> dict[str, Any]:
+    return json.loads((resources.files("googleapiclient") / f"discovery_cache/documents/{service}.v1.json").read_text())
 
 
 @functools.cache
 def _methods() -> list[dict[str, Any]]:
-    resource = document()["resources"]["projects"]["resources"]["locations"]["resources"]["notebookExecutionJobs"]
-    return [*resource["methods"].values(), *resource["resources"]["operations"]["methods"].values()]
+    jobs = _resource("aiplatform", "notebookExecutionJobs")
+    repositories = _resource("dataform", "repositories")["methods"]
+    found = [*jobs["methods"].values(), *jobs["resources"]["operations"]["methods"].values(), *repositories.values()]
+    # A name may hold a colon, so that "r:readFile" looks like one too: the paths that say more come first.
+    return sorted(found, key=lambda method: ":" not in method["path"])
+
+
+def _resource(service: str, name: str) -> dict[str, Any]:
+    return _read(service)["resources"]["projects"]["resources"]["locations"]["resources"][name]
 
 
 def check(verb: str, url: str, request: bytes | None, status: int, answer: bytes) -> None:

@@ -52,14 +52,6 @@ def test_the_executed_notebook_keeps_its_sources_name(api, source, output):
         ({"gcsNotebookSource": {"uri": "gs://emulator-output/none.ipynb"}}, "gs://emulator-output/none.ipynb"),
         ({"gcsNotebookSource": {"uri": "gs://no-such-bucket/x.ipynb"}}, "no-such-bucket"),
         ({"gcsNotebookSource": {"uri": "gs://emulator-output/made", "generation": "5"}}, "5"),
-        (
-            {
-                "dataformRepositorySource": {
-                    "dataformRepositoryResourceName": "projects/p/locations/us-central1/repositories/r"
-                }
-            },
-            "does not read Dataform",
-        ),
     ],
 )
 def test_a_source_that_cannot_be_read_fails_the_job_and_says_so(api, fields, message):

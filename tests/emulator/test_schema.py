@@ -35,7 +35,7 @@ def documented(schema):
     if schema["type"] == "array":
         return [documented(schema["items"])]
     if schema["type"] == "object":
-        return "labels" if schema["additionalProperties"]["type"] == "string" else ("any", None)
+        return "labels" if schema.get("additionalProperties", {}).get("type") == "string" else ("any", None)
     return (schema["type"], schema.get("format"))
 
 
