@@ -16,7 +16,8 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.operator import closing_hook
+from airflow_nbjobs.operators.reader import NotebookJobReader
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -30,7 +31,7 @@ __all__ = ["NotebookExecutionJobSensor"]
 _NET = timedelta(minutes=2)
 
 
-class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
+class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
     """Wait until a notebook execution job has SUCCEEDED. It never ends a job.
 
     Poking, rescheduled and deferred it comes to the same end. A job that ends in another state fails the task without
@@ -46,7 +47,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
     :raises NotFoundError: when there is no such job.
     """
 
-    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "job_name")
+    template_fields: Sequence[str] = (*NotebookJobReader.template_fields, "job_name")
 
     def __init__(
         self,
@@ -64,6 +65,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
     @closing_hook
     def execute(self, context: Context) -> Any:
         """Look at the job, and wait for it here, by rescheduling, or in the triggerer."""
+        self.check_reading()
         if self.deferrable:
             return self._look_or_defer(context)
         try:
@@ -92,6 +94,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         from airflow_nbjobs.deferral import check_agreement
         from airflow_nbjobs.exceptions import NbjobsError
 
+        job = None
         try:
             job = self._look(context)
             if told is not None:
@@ -105,7 +108,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         else:
             if job.job_state.is_terminal:
                 return self._judge(job)
-        return self._defer(context)
+        return self._defer(context, job)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
         from airflow_nbjobs.api.names import JobName
@@ -123,17 +126,16 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
 
     def _judge(self, job: NotebookExecutionJob) -> dict[str, Any]:
         """Settle a job that is over; the flags are looked at here, since Airflow's base does not in each mode."""
-        from airflow_nbjobs.exceptions import NotebookJobFailedError
-        from airflow_nbjobs.settle import settle
+        from airflow_nbjobs.exceptions import NotebookJobError
 
         try:
-            return settle(job)
-        except NotebookJobFailedError as error:
+            return self.conclude(job, self.look_for_executed(job))
+        except NotebookJobError as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise AirflowFailException(str(error)) from error
 
-    def _defer(self, context: Context) -> NoReturn:
+    def _defer(self, context: Context, job: NotebookExecutionJob | None) -> NoReturn:
         from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
         deadline = context["ti"].start_date + timedelta(seconds=self.timeout)
@@ -145,6 +147,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
             raise AirflowSensorTimeout(message)
         trigger = NotebookExecutionJobTrigger(
             job_name=self._name(),
+            created_at=job.create_time.isoformat() if job is not None and job.create_time else None,
             deadline=deadline.isoformat(),
             gcp_conn_id=self.gcp_conn_id,
             impersonation_chain=self.impersonation_chain,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.calls import Call, Page
 
-__all__ = ["OVERLAP", "Glimpse", "Horizon", "get_glimpse", "list_glimpses"]
+__all__ = ["OVERLAP", "Glimpse", "Horizon", "get_glimpse", "is_past", "list_glimpses"]
 
 OVERLAP = timedelta(seconds=10)
 """

@@ -253,24 +253,30 @@ class Poller:
 
     def _bear(self, error: ApiError | CredentialsError) -> None:
         """Bear an error that concerns all jobs, or tell everybody who waits."""
-        now, since = self._loop.time(), self._line.failing_since
         if not error.is_transient:
             for job in self._jobs.values():
                 job.fail(error)
             return
-        if since is not None and now - since > self._patience.seconds:
-            for job in self._jobs.values():
-                job.fail(error, since=now - self._patience.seconds)
-        self._pace.look_within(max(0.0, self._line.not_before - now))
+        self._lose_patience(error, self._line.failing_since, *self._jobs.values())
+        self._pace.look_within(max(0.0, self._line.not_before - self._loop.time()))
 
     def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
         """Bear an error that concerns one job, or tell those who wait for it."""
-        now = self._loop.time()
         if not error.is_transient:
             job.fail(error)
             return
         job.failures += 1
-        job.failing_since = now if job.failing_since is None else job.failing_since
-        if now - job.failing_since > self._patience.seconds:
-            job.fail(error, since=now - self._patience.seconds)
+        job.failing_since = self._loop.time() if job.failing_since is None else job.failing_since
+        self._lose_patience(error, job.failing_since, job)
+        # When nothing else has succeeded either, it is not this job's trouble.
+        self._lose_patience(error, self._line.failing_since, *self._jobs.values())
         self._pace.look_within(backoff(job.failures))
+
+    def _lose_patience(
+        self, error: ApiError | CredentialsError, failing_since: float | None, *jobs: WatchedJob
+    ) -> None:
+        """Tell those who have waited for so long that nothing but failures came."""
+        long_ago = self._loop.time() - self._patience.seconds
+        if failing_since is not None and failing_since < long_ago:
+            for job in jobs:
+                job.fail(error, since=long_ago)

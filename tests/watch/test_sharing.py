@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import psutil
 import pytest
+import structlog
 
 from tests.watch.crowd import Service, event, trigger, until
 
@@ -25,3 +31,205 @@ def test_every_trigger_is_told_of_the_end_of_its_own_job(service: Service, count
         return [await asyncio.wait_for(waiting[0], 30), *others]
 
     assert asyncio.run(wait()) == [DONE] * count
+
+
+def test_many_cost_as_much_as_a_few(service: Service):
+    """One list tells of all; the first look finds everybody too."""
+    jobs = service.create(50)
+
+    async def wait() -> dict[str, int]:
+        waiting = [asyncio.create_task(event(trigger(job, poll_interval=4.0))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 2)
+        asked = service.asked()
+        await asyncio.to_thread(service.end, jobs)
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 50
+        return asked
+
+    service.asked()
+    asked = asyncio.run(wait())
+    assert asked["list"] <= 4
+    assert asked.get("get", 0) <= 3
+
+
+def test_those_who_restart_late_are_found_by_the_page(service: Service):
+    """A triggerer starts while jobs have run for long, and others were made since."""
+    jobs = service.create(110)
+    others = service.create(120)
+    service.end(others[:5])
+
+    async def wait() -> dict[str, int]:
+        service.asked()
+        waiting = [asyncio.create_task(event(trigger(job, poll_interval=8.0))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 4)
+        await until(lambda: service.asked() == {})
+        await asyncio.to_thread(service.end, jobs)
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [DONE] * 110
+        return service.asked()
+
+    assert asyncio.run(wait()).get("get", 0) <= 1  # the service's own client reads operations
+
+
+def test_jobs_of_an_unknown_age_are_asked_for_once(service: Service):
+    others = service.create(8)
+    jobs = others[:6]
+    newer = service.create(100)
+
+    async def wait() -> None:
+        service.asked()
+        waiting = [asyncio.create_task(event(trigger(job, created_at=None, poll_interval=4.0))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("get", {}).get("200", 0) >= 6)
+        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
+        assert service.asked()["get"] == 6
+        await asyncio.to_thread(service.end, jobs)
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 6
+
+    assert len(newer) == 100
+    asyncio.run(wait())
+
+
+def test_who_comes_late_is_told_too(service: Service):
+    jobs = service.create(12)
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs[:6]]
+        await until(lambda: service.emulator.requests().get("list"))
+        await asyncio.to_thread(service.end, jobs[6:])  # over before anybody waits for them
+        waiting += [asyncio.create_task(event(trigger(job))) for job in jobs[6:]]
+        late = await asyncio.wait_for(asyncio.gather(*waiting[6:]), 30)
+        await asyncio.to_thread(service.end, jobs[:6])
+        return [*late, *await asyncio.wait_for(asyncio.gather(*waiting[:6]), 30)]
+
+    assert asyncio.run(wait()) == [DONE] * 12
+
+
+def test_two_may_wait_for_one_job(service: Service):
+    (job,) = service.create(1)
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job))) for _ in range(2)]
+        await until(lambda: service.emulator.requests().get("get"))
+        waiting.append(asyncio.create_task(event(trigger(job))))
+        waiting.append(asyncio.create_task(event(trigger(job))))
+        await asyncio.sleep(0)
+        waiting[0].cancel()
+        await asyncio.to_thread(service.end, [job])
+        return await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
+
+    assert asyncio.run(wait()) == [DONE] * 3
+
+
+def test_a_trigger_that_is_cancelled_leaves_at_once_and_hurts_nobody(service: Service):
+    jobs = service.create(6)
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list"))
+        waiting[0].cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(waiting[0], 0.5)
+        await asyncio.to_thread(service.end, jobs)
+        return await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
+
+    assert asyncio.run(wait()) == [DONE] * 5
+
+
+def test_nothing_is_left_when_the_last_has_gone(service: Service):
+    jobs = service.create(5)
+
+    async def wait() -> None:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list"))
+        assert len(asyncio.all_tasks()) > 6  # the poller's is among them
+        assert connections(service) > before
+        for one in waiting:
+            one.cancel()
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+        await until(lambda: connections(service) == before)
+
+    before = connections(service)
+    asyncio.run(wait())
+
+
+def connections(service: Service) -> int:
+    """Count the connections to the emulator, the test's own among them."""
+    port = int(service.emulator.url.rpartition(":")[2])
+    open_ones = psutil.Process().net_connections("tcp4")
+    return sum(1 for one in open_ones if one.raddr and one.raddr.port == port and one.status == "ESTABLISHED")
+
+
+def test_a_new_loop_begins_anew(service: Service):
+    """As in ``dag.test()``, which runs each trigger in a loop of its own."""
+    jobs = service.create(2)
+    service.end(jobs)
+    for job in jobs:
+        assert asyncio.run(asyncio.wait_for(event(trigger(job)), 30)) == DONE
+
+
+def test_projects_are_watched_side_by_side(service: Service):
+    theirs = service.create(5, project=f"{service.project}-b")
+    ours = service.create(5)
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in [*ours, *theirs]]
+        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 2)
+        service.emulator.fault({"method": "list", "status": 403})  # meets one of the two
+        await asyncio.to_thread(service.end, [*ours, *theirs])
+        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+    assert asyncio.run(wait()) == [DONE] * 10
+
+
+def test_a_job_is_known_by_its_id_whatever_its_project_is_called(service: Service):
+    jobs = service.create(5)
+    named = [{**job, "name": re.sub(r"projects/[0-9]+/", f"projects/{service.project}/", job["name"])} for job in jobs]
+    assert all(service.project in job["name"] for job in named)
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in named]
+        await until(lambda: service.emulator.requests().get("list"))
+        await asyncio.to_thread(service.end, jobs)
+        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+    assert asyncio.run(wait()) == [DONE] * 5
+
+
+def test_a_deadline_is_kept_whatever_the_pace_is(service: Service):
+    (job,) = service.create(1)
+
+    async def wait() -> float:
+        begun = time.monotonic()
+        deadline = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+        told = await event(trigger(job, poll_interval=3600.0, deadline=deadline))
+        assert told == ("timeout", None)
+        return time.monotonic() - begun
+
+    assert 0.9 < asyncio.run(wait()) < 4.0
+
+
+def test_a_deadline_that_is_over_is_told_at_once(service: Service):
+    (job,) = service.create(1)
+    deadline = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    service.asked()
+    assert asyncio.run(event(trigger(job, deadline=deadline))) == ("timeout", None)
+    assert service.asked() == {}
+
+
+def test_each_task_tells_of_its_own_job_in_its_own_log(service: Service):
+    """What tells the lines of two tasks apart in a triggerer is the context they are logged in."""
+    jobs = service.create(5)
+
+    async def one(job: dict[str, Any]) -> None:
+        with structlog.contextvars.bound_contextvars(trigger_id=job["name"]):
+            await event(trigger(job))
+
+    async def wait() -> None:
+        waiting = [asyncio.create_task(one(job)) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list"))
+        await asyncio.to_thread(service.end, jobs)
+        await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+        asyncio.run(wait())
+    told = [(line["trigger_id"], str(line)) for line in lines if "Notebook job" in line["event"]]
+    assert {name for name, _ in told} == {job["name"] for job in jobs}
+    assert all(line.count(name) == 2 for name, line in told)

@@ -1,0 +1,178 @@
+"""No change is missed, however the service's list moves under those who read it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import hypothesis
+from hypothesis import strategies as some
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from airflow_nbjobs.api.calls import Page
+from airflow_nbjobs.watch.errands import FEW, Errand
+from airflow_nbjobs.watch.horizon import OVERLAP, Glimpse, Horizon, list_glimpses
+from airflow_nbjobs.watch.jobs import WatchedJob
+
+START = datetime(2026, 11, 22, tzinfo=UTC)
+PARENT = "projects/p/locations/l"
+PAGE = 3
+
+
+class List(RuleBasedStateMachine):
+    """A service that lists by its update times, some of them late or of a clock that is off, and one who reads it.
+
+    The job's state is a count here; what was shown of it is kept beside it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = START
+        self.jobs: dict[str, tuple[datetime, int]] = {}
+        self.late: list[tuple[datetime, str, datetime]] = []
+        self.shown: dict[str, int] = {}
+        self.due: dict[str, int] = {}
+        self.horizon = Horizon()
+        self.reading: tuple[datetime, list[Glimpse], str] | None = None
+
+    @rule(seconds=some.sampled_from([0, 0, 1, 5, 40]))
+    def time_goes_by(self, seconds: int) -> None:
+        self.now += timedelta(seconds=seconds)
+        self._appear()
+
+    @rule(job=some.integers(0, 15), skew=some.integers(-4, 4), delay=some.integers(0, 5))
+    def a_job_changes(self, job: int, skew: int, delay: int) -> None:
+        """Stamp a change by a clock that is off by up to four seconds; it shows up to five seconds later."""
+        self.late.append((self.now + timedelta(seconds=delay), str(job), self.now + timedelta(seconds=skew)))
+        self._appear()
+
+    def _appear(self) -> None:
+        for entry in [entry for entry in self.late if entry[0] <= self.now]:
+            self.late.remove(entry)
+            _, job, stamp = entry
+            before, count = self.jobs.get(job, (stamp, 0))
+            self.jobs[job] = (max(before, stamp), count + 1)
+            self.due.pop(job, None)  # it moved ahead of the round that is under way: the next one has to show it
+
+    def _page(self, token: str) -> Page[Glimpse]:
+        """Return a page; a token is a place in the order, so that what changes leaves the pages to come."""
+        rows = sorted(((stamp, job) for job, (stamp, _) in self.jobs.items()), key=_place, reverse=True)
+        rows = [row for row in rows if not token or _place(row) < token]
+        items = [Glimpse(job, str(self.jobs[job][1]), stamp) for stamp, job in rows[:PAGE]]
+        return Page(items, _place(rows[PAGE - 1]) if len(rows) > PAGE else "")
+
+    @precondition(lambda self: self.reading is None)
+    @rule()
+    def a_round_begins(self) -> None:
+        self.due = {job: count for job, (_, count) in self.jobs.items()} if self.horizon.moment else {}
+        self.reading = (self.now, [], "")
+
+    @precondition(lambda self: self.reading is not None)
+    @rule()
+    def the_round_reads_a_page(self) -> None:
+        began, first, token = self.reading
+        page = self._page(token)
+        if not token:
+            first = page.items
+        for seen in page.items:
+            self.shown[seen.job_id] = max(self.shown.get(seen.job_id, 0), int(seen.state))
+        if not self.horizon.is_reached(page.items) and page.next_page_token:
+            self.reading = (began, first, page.next_page_token)
+            return
+        if self.horizon.moment is None:  # what was before the first round is for the sweep to find
+            self.shown = {job: count for job, (_, count) in self.jobs.items()}
+            self.due = {}
+        self.horizon = self.horizon.after(first, began)
+        self.reading = None
+
+    @invariant()
+    def what_had_changed_before_a_round_was_shown_by_it(self) -> None:
+        if self.reading is None:
+            missed = {job: count for job, count in self.due.items() if self.shown.get(job, 0) < count}
+            assert not missed
+
+
+def _place(row: tuple[datetime, str]) -> str:
+    return f"{row[0].timestamp():020.3f} {row[1]:>3}"
+
+
+List.TestCase.settings = hypothesis.settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestList = List.TestCase
+
+
+def glimpse(seconds: float, job_id: str = "1") -> Glimpse:
+    return Glimpse(job_id, "JOB_STATE_RUNNING", START + timedelta(seconds=seconds))
+
+
+def test_jobs_of_the_same_instant_are_all_read():
+    horizon = Horizon(START)
+    edge = glimpse(-OVERLAP.total_seconds())
+    assert not horizon.is_reached([glimpse(0), edge, edge])
+    assert horizon.is_reached([edge, glimpse(-OVERLAP.total_seconds() - 0.001)])
+
+
+def test_a_job_from_the_future_does_not_hide_those_that_change_until_then():
+    assert Horizon().after([glimpse(300), glimpse(-1)], began=START).moment == START
+
+
+def test_a_deletion_does_not_move_the_horizon_back():
+    assert Horizon(START).after([glimpse(-50)], began=START).moment == START
+
+
+def test_a_list_without_times_leaves_the_horizon_where_it_was():
+    assert Horizon(START).after([Glimpse("1", "", None)], began=START) == Horizon(START)
+
+
+def test_a_job_is_read_from_what_the_service_says_of_it():
+    told = {"name": "projects/1/locations/l/notebookExecutionJobs/7", "jobState": "JOB_STATE_NEW", "other": 1}
+    assert Glimpse.from_wire({**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}) == Glimpse(
+        "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456)
+    )
+    assert Glimpse.from_wire({**told, "updateTime": "yesterday"}).update_time is None
+    assert Glimpse.from_wire({"name": 7, "jobState": None, "updateTime": 3}) == Glimpse("", "", None)
+
+
+def errand(ages: dict[str, float | None]) -> Errand:
+    """Make an errand for jobs that changed so many seconds ago; None for not known when."""
+    jobs = {}
+    for job_id, age in ages.items():
+        changed = None if age is None else START - timedelta(seconds=age)
+        jobs[job_id] = WatchedJob(None, changed, 0.0)
+    made = Errand(jobs)
+    made.add(jobs)
+    made.begin_sweep(list_glimpses(PARENT))
+    return made
+
+
+def test_few_jobs_are_asked_for_one_by_one():
+    assert errand({str(n): 5.0 for n in range(FEW)}).sweep is None
+    assert errand({str(n): None for n in range(FEW + 1)}).sweep is None
+
+
+def test_a_sweep_reads_back_to_the_oldest_of_its_jobs():
+    made = errand({"1": 5.0, "2": 60.0, "3": 7.0, "4": 8.0, "unknown": None})
+    sweep = made.sweep
+    assert sweep.wanted == {"1", "2", "3", "4"}
+    assert not sweep.is_over(Page([glimpse(-5)], "next"))
+    assert sweep.call.query["pageToken"] == "next"
+    assert not sweep.is_over(Page([glimpse(-60)], "next"))
+    assert sweep.is_over(Page([glimpse(-61)], "next"))
+
+
+def test_a_sweep_costs_no_more_than_asking_for_each():
+    made = errand({str(n): 60.0 for n in range(5)})
+    sweep, pages = made.sweep, 1
+    while not sweep.is_over(Page([glimpse(-1, "another")], "next")):
+        pages += 1
+    assert pages == 5
+
+
+def test_what_a_sweep_did_not_meet_is_asked_for_one_by_one_and_not_swept_again():
+    made = errand({str(n): 60.0 for n in range(5)})
+    made.drop("3")
+    made.end_sweep()
+    made.begin_sweep(list_glimpses(PARENT))
+    assert made.sweep is None
+    assert bool(made)
+    for job_id in "0124":
+        made.drop(job_id)
+    assert not made

@@ -1,0 +1,187 @@
+"""A service that fails, refuses, loses jobs or asks for patience, and those who wait meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+import pytest
+
+from airflow_nbjobs.api.job import JobState
+from airflow_nbjobs.api.names import JobName
+from airflow_nbjobs.api.pacing import Budget, Patience
+from airflow_nbjobs.exceptions import ApiError, NbjobsError, NotFoundError, UnavailableError
+from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.watch.jobs import Waiter
+from airflow_nbjobs.watch.poller import Poller
+from tests.watch.crowd import LOCATION, Service, event, trigger, until
+
+DONE = ("done", "JOB_STATE_CANCELLED")
+
+
+async def waited_for(service: Service, jobs: list[dict[str, Any]], *, first: str) -> list[tuple[str, str | None]]:
+    """Wait for jobs, and end them when requests of this method have been answered."""
+    waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+    await until(lambda: service.emulator.requests().get(first, {}).get("200"))
+    await asyncio.to_thread(service.end, jobs)
+    return await asyncio.wait_for(asyncio.gather(*waiting), 60)
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("trouble", [{"status": 503}, {"status": 429, "retry_after": 1}, {"drop": True}])
+def test_trouble_that_passes_is_borne(service: Service, count: int, trouble: dict[str, Any]):
+    jobs = service.create(count)
+    method = "get" if count == 1 else "list"
+    service.emulator.reset_requests()
+    service.emulator.fault({"method": method, "times": 3, **trouble})
+    assert asyncio.run(waited_for(service, jobs, first=method)) == [DONE] * count
+
+
+def test_all_of_them_wait_as_long_as_the_service_asks(service: Service):
+    jobs = service.create(5)
+    service.emulator.fault({"method": "list", "status": 429, "retry_after": 3})
+
+    async def wait() -> float:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list", {}).get("429"))
+        begun = time.monotonic()
+        await until(lambda: service.emulator.requests()["list"].get("200"))
+        for one in waiting:
+            one.cancel()
+        return time.monotonic() - begun
+
+    assert asyncio.run(wait()) >= 2.9
+
+
+def test_who_may_not_list_asks_for_each_and_says_so_once(service: Service, caplog: pytest.LogCaptureFixture):
+    jobs = service.create(6)
+    service.emulator.fault({"method": "list", "status": 403})
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.poller"):
+        assert asyncio.run(waited_for(service, jobs, first="get")) == [DONE] * 6
+    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.poller"]
+    assert "aiplatform.notebookExecutionJobs.list" in told.getMessage()
+    assert set(service.emulator.requests()["list"]) == {"403"}
+
+
+def test_a_job_that_was_deleted_is_gone(service: Service):
+    jobs = service.create(3)
+    service.delete(jobs[0])
+
+    async def wait() -> None:
+        await until(lambda: any(job["deleted"] for job in service.emulator.book(service.project)))
+        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+        assert await asyncio.wait_for(waiting[0], 30) == ("gone", None)
+        assert not any(one.done() for one in waiting[1:])
+
+    asyncio.run(wait())
+
+
+class Crowd:
+    """Waiters at a poller of their own, whose times a test can shorten."""
+
+    def __init__(self, service: Service, **known: Any) -> None:
+        parent = f"projects/{service.project}/locations/{LOCATION}"
+        self.poller = Poller(parent, Budget(6000), NotebookExecutionJobAsyncHook(), **known)
+        self.waiters: dict[str, Waiter] = {}
+
+    def join(self, jobs: list[dict[str, Any]]) -> list[Waiter]:
+        for job in jobs:
+            waiter = self.waiters[job["name"]] = Waiter(0.2, asyncio.get_running_loop().time())
+            self.poller.join(JobName.parse(job["name"]), None, waiter)
+        return list(self.waiters.values())
+
+    async def leave(self) -> None:
+        for name, waiter in self.waiters.items():
+            self.poller.leave(JobName.parse(name), waiter)
+        await until(lambda: len(asyncio.all_tasks()) == 1)
+
+
+def test_a_job_that_is_deleted_among_many_is_noticed_by_the_slow_look(service: Service):
+    jobs = service.create(8)
+
+    async def wait() -> None:
+        crowd = Crowd(service, recheck=2.0)
+        waiters = crowd.join(jobs)
+        for waiter in waiters:
+            assert await asyncio.wait_for(waiter.change(), 30) == JobState.RUNNING
+        await asyncio.to_thread(service.delete, jobs[0])
+        with pytest.raises(NotFoundError):
+            await asyncio.wait_for(_last(waiters[0]), 30)
+        await crowd.leave()
+
+    asyncio.run(wait())
+
+
+async def _last(waiter: Waiter) -> None:
+    while True:
+        await waiter.change()
+
+
+@pytest.mark.parametrize("count", [2, 5])
+def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int):
+    jobs = service.create(count)
+    service.emulator.fault({"method": "list", "status": 503, "times": 1_000_000})
+    service.emulator.fault({"method": "get", "status": 503, "times": 1_000_000})
+
+    async def wait() -> list[BaseException]:
+        crowd = Crowd(service, patience=Patience(seconds=2.0))
+        ends = await asyncio.wait_for(
+            asyncio.gather(*(waiter.change() for waiter in crowd.join(jobs)), return_exceptions=True), 60
+        )
+        await crowd.leave()
+        return ends
+
+    ends = asyncio.run(wait())
+    service.emulator.clear_faults()
+    assert {type(end) for end in ends} == {UnavailableError}
+    assert len({id(end) for end in ends}) == count
+
+
+def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service):
+    jobs = service.create(3)
+    elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
+
+    async def wait() -> None:
+        crowd = Crowd(service)
+        *others, lost = crowd.join([*jobs, elsewhere])
+        with pytest.raises(NotFoundError):
+            await asyncio.wait_for(_last(lost), 30)
+        await asyncio.to_thread(service.end, jobs)
+        for waiter in others:
+            while not (await asyncio.wait_for(waiter.change(), 30)).is_terminal:
+                pass
+        await crowd.leave()
+
+    asyncio.run(wait())
+
+
+class BrokenHook(NotebookExecutionJobAsyncHook):
+    """A connection that does not exist."""
+
+    async def client(self, location: str) -> Any:
+        raise LookupError(f"no connection for {location}")
+
+
+def test_a_poller_that_breaks_tells_everybody(service: Service):
+    jobs = service.create(4)
+
+    async def wait() -> list[Any]:
+        crowd = Crowd(service)
+        crowd.poller._line._hook = BrokenHook()
+        return await asyncio.wait_for(
+            asyncio.gather(*(waiter.change() for waiter in crowd.join(jobs)), return_exceptions=True), 30
+        )
+
+    ends = asyncio.run(wait())
+    assert all(type(end) is NbjobsError and "LookupError: no connection" in str(end) for end in ends)
+    assert not any(isinstance(end, ApiError) for end in ends)
+
+
+def test_what_is_wrong_with_the_connection_is_in_the_tasks_own_error(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """Without an emulator a connection that is missing is an error."""
+    (job,) = service.create(1)
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
+    with pytest.raises(NbjobsError, match="nobody_knows_it"):
+        asyncio.run(asyncio.wait_for(event(trigger(job, gcp_conn_id="nobody_knows_it")), 30))
