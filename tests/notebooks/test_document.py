@@ -92,7 +92,8 @@ def test_what_is_no_notebook_is_refused(content: bytes, words: str, tmp_path: Pa
 
 
 def test_a_notebook_with_small_faults_can_be_given_parameters() -> None:
-    content = b'{"nbformat": 4, "metadata": {}, "cells": [{"cell_type": "code", "metadata": {}, "source": ["a\\n", "b"], "x": 1}]}'
+    cell = b'{"cell_type": "code", "metadata": {}, "source": ["a\\n", "b"], "unknown": 1}'
+    content = b'{"nbformat": 4, "metadata": {}, "cells": [%s]}' % cell
     injected = inject(load(content, "It"), {"x": 1})
     assert [cell.source for cell in injected.cells] == ["# Parameters\nx = 1\n", "a\nb"]
 
