@@ -1,0 +1,99 @@
+"""Real Airflow processes are killed at every step of a task's life, and the jobs are counted."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from chaos import report
+from chaos.deeds import do_deeds, stall_triggerer, time_out_without_triggerer
+from chaos.plan import make_plan
+from chaos.postgres import postgres
+from chaos.running import Verdict, run_plan
+from chaos.site import Site
+
+SEED = 20261122
+TRIALS = 200
+BATCH = 10
+"""How many tasks an outage happens to at once."""
+
+
+def main() -> int:
+    """Run the trials, write the page, and return 1 when anything is not as it must be."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append", help="both by default")
+    parser.add_argument("--seed", type=int, default=SEED, help="%(default)s by default")
+    parser.add_argument("--trials", type=int, default=TRIALS, help="how many at least, %(default)s by default")
+    parser.add_argument("--deeds", type=int, default=2, help="times that each thing people do is done")
+    parser.add_argument("--number", type=int, help="only this trial of the plan")
+    parser.add_argument("--page", type=Path, help="where the page is written; printed by default")
+    options = parser.parse_args()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    parts = []
+    ends: list[bool] = []
+    for database in options.database or ["sqlite", "postgresql"]:
+        command = f"python -m chaos --database {database} --seed {options.seed} --trials {options.trials}"
+        trials, deeds = _run(database, options)
+        ends += [each.is_good for each in [*trials, *deeds]]
+        parts.append(({"sqlite": "SQLite", "postgresql": "PostgreSQL"}[database], command, trials, deeds))
+    text = report.page(parts, options.seed, report.commit())
+    if options.page:
+        options.page.write_text(text)
+    print(text)
+    return int(not all(ends))
+
+
+def _run(database: str, options: argparse.Namespace) -> tuple[list[Verdict], list[Verdict]]:
+    plan = make_plan(options.seed, options.trials, BATCH)
+    if options.number:
+        plan.alone[:] = [trial for trial in plan.alone if trial.number == options.number]
+        plan.outages[:] = [batch for batch in plan.outages if options.number in {trial.number for trial in batch}]
+    folder = Path(tempfile.mkdtemp(prefix=f"chaos-{database}-"))
+    print(f"{database}: everything that is written is in {folder}", flush=True)
+    with _database(database) as address, Site(folder, address) as site:
+        trials = _told(run_plan(site, plan), folder)
+        deeds = []
+        if options.deeds and not options.number:
+            deeds += _told(do_deeds(site, options.deeds), folder)
+            deeds += _told(stall_triggerer(site, 3 * options.deeds), folder)
+            deeds += _told(time_out_without_triggerer(site, options.deeds), folder)
+    if all(each.is_good for each in [*trials, *deeds]):
+        shutil.rmtree(folder)
+    return trials, deeds
+
+
+def _database(name: str) -> contextlib.AbstractContextManager[str | None]:
+    return postgres() if name == "postgresql" else contextlib.nullcontext()
+
+
+def _told(verdicts: Iterable[Verdict], folder: Path) -> list[Verdict]:
+    """Print each verdict as it comes, and keep it with its jobs."""
+    return list(_telling(verdicts, folder))
+
+
+def _telling(verdicts: Iterable[Verdict], folder: Path) -> Iterator[Verdict]:
+    with (folder / "verdicts.jsonl").open("a") as kept:
+        for each in verdicts:
+            word = "good" if each.is_good else "BAD "
+            print(
+                f"{word} {each.seconds:6.1f} s  {', '.join(filter(None, each.row))} ({each.ids}) {each.note}",
+                flush=True,
+            )
+            kept.write(json.dumps(each.to_json()) + "\n")
+            yield each
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,234 @@
+"""What people and deadlines do to a task, and what becomes of its job: it ends, and within which time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import count
+from typing import Any
+
+from chaos.cloud import Entry, duplicates, is_active, time_of
+from chaos.running import AT_ONCE, RECOVER_SECONDS, Verdict
+from chaos.site import ENDED, TASK, Site, until
+from demo.airflow_rest import Run
+
+ENDING = ("CANCELLING", "CANCELLED", "FAILED", "EXPIRED")
+REACH_SECONDS = 150
+JOB_TIMEOUT = 15
+"""Seconds after which the service itself ends a job whose worker died with no retry left."""
+
+Act = Callable[[Site, Run], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deed:
+    """One thing that ends what a task does.
+
+    :ivar kind: the DAG's: ``retried``, ``once`` or ``bounded``.
+    :ivar act: what is done when the task waits; nothing where a deadline does it.
+    :ivar state: the task's state when all is over.
+    :ivar jobs: how many jobs are made in all.
+    :ivar within: seconds within which the first job begins to end.
+    :ivar is_timed_from_job: whether they count from the job's creation, not from the act.
+    """
+
+    says: str
+    mode: str
+    kind: str
+    within: float
+    state: str = "failed"
+    jobs: int = 1
+    act: Act = lambda _site, _run: None
+    is_timed_from_job: bool = False
+    stop_at: str | None = None
+    job_timeout: int = 900
+
+
+def mark(state: str) -> Act:
+    """Mark the task as failed or as successful."""
+
+    def act(site: Site, run: Run) -> None:
+        site.airflow.rest.call("PATCH", f"{run.path}/taskInstances/{TASK}", json={"new_state": state})
+
+    return act
+
+
+def clear(site: Site, run: Run) -> None:
+    """Clear the task."""
+    asked = {"dry_run": False, "dag_run_id": run.run_id, "task_ids": [TASK], "only_failed": False}
+    site.airflow.rest.call("POST", f"/dags/{run.dag_id}/clearTaskInstances", json=asked)
+
+
+def kill_worker(site: Site, run: Run) -> None:
+    """Kill the task and its supervisor, and wait until Airflow has noticed."""
+    site.kill(run, "worker")
+    until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
+
+
+def kill_and_clear(site: Site, run: Run) -> None:
+    """Kill the worker of a task that has no retry; a person clears it afterwards."""
+    kill_worker(site, run)
+    clear(site, run)
+
+
+def _both(says: str, **arguments: Any) -> Iterator[Deed]:
+    for mode, where in (("sync", "running"), ("deferrable", "deferred")):
+        yield Deed(says=f"{says}, {where}", mode=mode, **arguments)
+
+
+DEEDS = [
+    *_both("marked as failed", kind="retried", act=mark("failed"), within=15),
+    *_both("marked as success", kind="retried", act=mark("success"), state="success", within=15),
+    *_both("cleared", kind="retried", act=clear, state="success", jobs=2, within=30),
+    *_both("execution_timeout of 15 s", kind="bounded", within=40, is_timed_from_job=True),
+    Deed(
+        says="worker killed, no retry: job's own timeout of 15 s",
+        mode="sync",
+        kind="once",
+        act=kill_worker,
+        stop_at="answered",
+        job_timeout=JOB_TIMEOUT,
+        within=JOB_TIMEOUT + 1,
+        is_timed_from_job=True,
+    ),
+    Deed(
+        says="worker killed, no retry: cleared",
+        mode="sync",
+        kind="once",
+        act=kill_and_clear,
+        state="success",
+        jobs=2,
+        within=60,
+    ),
+]
+
+
+def do_deeds(site: Site, times: int) -> Iterable[Verdict]:
+    """Do each deed so many times."""
+    numbers = count(5001)
+    every = [(deed, next(numbers)) for _ in range(times) for deed in DEEDS]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(lambda each: _do(site, *each), every)
+
+
+def time_out_without_triggerer(site: Site, times: int) -> list[Verdict]:
+    """Let the deferral time out with no triggerer there: the scheduler fails the task, and a worker ends the job."""
+    deed = Deed(
+        says="deferral's own timeout, triggerer dead",
+        mode="deferrable",
+        kind="bounded",
+        within=190,
+        is_timed_from_job=True,
+    )
+    runs = [_begin(site, deed, 6001 + number) for number in range(times)]
+    waiting = [_waits(site, deed, run) for run in runs]
+    site.airflow.kill("triggerer")
+    verdicts = [
+        _judge(site, deed, run, is_met=is_met, since=datetime.now(UTC))
+        for run, is_met in zip(runs, waiting, strict=True)
+    ]
+    site.airflow.start_component("triggerer")
+    return verdicts
+
+
+def stall_triggerer(site: Site, times: int) -> list[Verdict]:
+    """Stall a triggerer until another one has taken over, and wake it up: no job may be ended."""
+    deed = Deed(
+        says="triggerer stalled, taken over, awake again: not ended",
+        mode="deferrable",
+        kind="retried",
+        state="success",
+        within=0,
+    )
+    runs = [_begin(site, deed, 7001 + number) for number in range(times)]
+    for run in runs:
+        _waits(site, deed, run)
+    first = {run: _triggerer(site, run) for run in runs}
+    session = os.getpgid(site.airflow.pid("triggerer"))
+    os.killpg(session, signal.SIGSTOP)
+    site.airflow.start_second_triggerer()
+    taken = [until(lambda run=run: _triggerer(site, run) not in (None, first[run]), REACH_SECONDS) for run in runs]  # type: ignore[misc]  # a lambda with a default
+    os.killpg(session, signal.SIGCONT)
+    told = [until(lambda run=run: _was_told(site, run), 30) for run in runs]  # type: ignore[misc]  # as above
+    time.sleep(5)  # what ends a job wrongly gets the time to do so
+    for run in runs:
+        for job in filter(is_active, site.cloud.jobs(run.run_id)):
+            site.cloud.lead(job, "SUCCEEDED")
+    verdicts = [
+        _judge(site, deed, run, is_met=bool(is_taken and is_told), since=datetime.now(UTC))
+        for run, is_taken, is_told in zip(runs, taken, told, strict=True)
+    ]
+    site.airflow.kill("second triggerer")
+    return verdicts
+
+
+def _triggerer(site: Site, run: Run) -> int | None:
+    """Return which triggerer has the task, if one has."""
+    job = site.task(run).get("triggerer_job")
+    return job["id"] if job else None
+
+
+def _was_told(site: Site, run: Run) -> bool:
+    """Tell whether the trigger was told, wrongly, that a person ended the task."""
+    logs = site.airflow.home.glob(f"logs/dag_id={run.dag_id}/run_id={run.run_id}/**/*trigger*")
+    return any("still waits for" in log.read_text() for log in logs if log.is_file())
+
+
+def _do(site: Site, deed: Deed, number: int) -> Verdict:
+    run = _begin(site, deed, number)
+    is_met = until(lambda: site.has_stopped(run), REACH_SECONDS) if deed.stop_at else _waits(site, deed, run)
+    since = datetime.now(UTC)
+    deed.act(site, run)
+    return _judge(site, deed, run, is_met=is_met, since=since)
+
+
+def _begin(site: Site, deed: Deed, number: int) -> Run:
+    project = f"chaos-{number:04d}"
+    if deed.job_timeout != JOB_TIMEOUT:  # the first job runs until somebody ends it
+        site.cloud.ask_for({"job_state": "JOB_STATE_RUNNING", "project": project})
+    conf = {"stop_at": deed.stop_at, "job_timeout": deed.job_timeout}
+    return site.begin(f"chaos_{deed.mode}_service_{deed.kind}", project, conf)
+
+
+def _waits(site: Site, deed: Deed, run: Run) -> bool:
+    """Wait until the task waits for its job."""
+    if deed.mode == "deferrable":
+        return until(lambda: site.state(run) == "deferred", REACH_SECONDS)
+    return until(lambda: any(map(is_active, site.cloud.jobs(run.run_id))), REACH_SECONDS)
+
+
+def _judge(site: Site, deed: Deed, run: Run, *, is_met: bool, since: datetime) -> Verdict:
+    def has_come_to_rest() -> bool:
+        jobs = site.cloud.jobs(run.run_id)
+        return len(jobs) >= deed.jobs and not any(map(is_active, jobs)) and site.state(run) in ENDED
+
+    until(has_come_to_rest, RECOVER_SECONDS)
+    jobs, state = site.cloud.jobs(run.run_id), site.state(run)
+    seconds = _seconds_to_end(deed, jobs, since)
+    is_right = len(jobs) == deed.jobs and state == deed.state and seconds <= deed.within
+    return Verdict(
+        number=int(run.run_id.rpartition("-")[2]),
+        row=("", deed.mode, f"{deed.says} (within {deed.within:g} s)"),
+        ids="service",
+        duplicates=duplicates(jobs),
+        orphans=sum(map(is_active, jobs)),
+        lost=int(not is_right),
+        missed=int(not is_met),
+        seconds=round(seconds, 1),
+        note=f"{run.dag_id} {run.run_id}: task {state}, jobs {[job['state'] for job in jobs]}",
+        jobs=jobs,
+    )
+
+
+def _seconds_to_end(deed: Deed, jobs: list[Entry], since: datetime) -> float:
+    """Return how long it took until the first job was being ended; 0 when it never was, endless without a job."""
+    if not jobs:
+        return float("inf")
+    ended = time_of(jobs[0], *ENDING)
+    begun = datetime.fromisoformat(jobs[0]["createTime"]) if deed.is_timed_from_job else since
+    return (ended - begun).total_seconds() if ended else 0.0

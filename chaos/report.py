@@ -1,0 +1,107 @@
+"""What a run of trials shows, as a page."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from chaos.running import Verdict
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_MEANING = """\
+A *duplicate* is a second job of a run that ran a cell though the first had neither failed nor been ended. An *orphan*
+is a job that still runs when its task is over. A *lost* result is a task that did not succeed, or whose XCom does not
+name a job that did. A trial in which the fault was not met counts as *not met*, and fails. Each cell is
+`duplicates / orphans / lost of trials`.
+"""
+
+
+def page(parts: Sequence[tuple[str, str, list[Verdict], list[Verdict]]], seed: int, commit: str) -> str:
+    """Return the page.
+
+    :param parts: of each database: its name, the command, the trials, and what people and deadlines did.
+    """
+    lines = [
+        "# What kills and faults do",
+        "",
+        _circumstances(seed, commit),
+        "",
+        _MEANING,
+    ]
+    for database, command, trials, deeds in parts:
+        lines += [f"## {database}", "", f"`{command}`", "", summary(trials), "", *table(trials), ""]
+        if deeds:
+            lines += ["### People, deadlines, and no retry left", "", *deed_table(deeds), ""]
+        lines += [
+            f"- {each.note}: {', '.join(filter(None, each.row))}" for each in [*trials, *deeds] if not each.is_good
+        ]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _circumstances(seed: int, commit: str) -> str:
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d}, commit `{commit}`, Airflow {version('apache-airflow')}, Python "
+        f"{platform.python_version()}, {platform.system()} with {os.cpu_count()} cores; seed {seed}."
+    )
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """Return the sums in a sentence."""
+    counts = {
+        name: sum(getattr(each, name) for each in verdicts) for name in ("duplicates", "orphans", "lost", "missed")
+    }
+    return (
+        f"**{len(verdicts)} trials: {counts['duplicates']} duplicates, {counts['orphans']} orphans, "
+        f"{counts['lost']} lost results; {counts['missed']} not met.**"
+    )
+
+
+def table(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the table of trials: a row for each step, mode and harm, a column for each kind of job ids."""
+    rows: dict[tuple[str, str, str], dict[str, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
+    for each in verdicts:
+        rows[each.row][each.ids].append(each)
+    head = [
+        "| step | mode | what happens | ids of the service | `deterministic_job_id=True` |",
+        "|---|---|---|---|---|",
+    ]
+    return head + [
+        f"| {step} | {mode} | {what} | {_cell(found['service'])} | {_cell(found['own'])} |"
+        for (step, mode, what), found in sorted(rows.items())
+    ]
+
+
+def deed_table(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the table of what people and deadlines did: whether the job ended, and after how long."""
+    rows: dict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
+    for each in verdicts:
+        rows[each.row].append(each)
+    head = ["| what happens | trials | as it must be | slowest end of the job |", "|---|---|---|---|"]
+    return head + [
+        f"| {what} | {len(found)} | {sum(each.is_good for each in found)} | {max(each.seconds for each in found):g} s |"
+        for (_, _, what), found in rows.items()
+    ]
+
+
+def _cell(found: Sequence[Verdict]) -> str:
+    if not found:
+        return ""
+    sums = " / ".join(str(sum(getattr(each, name) for each in found)) for name in ("duplicates", "orphans", "lost"))
+    missed = sum(each.missed for each in found)
+    return f"{sums} of {len(found)}" + (f" ({missed} not met)" if missed else "")
+
+
+def commit() -> str:
+    """Return the commit that is checked out, marked when files differ from it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git there is
+        cwd=ROOT, text=True, check=False, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    return told.stdout.strip() or "unknown"

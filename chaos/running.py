@@ -1,0 +1,172 @@
+"""One trial: bring a task to its step, do what is to be done there, wait, and look what is in the book."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import httpx2
+
+from chaos.cloud import duplicates, is_active
+from chaos.plan import HOLD_SECONDS, KILLS, LONG_HOLD_SECONDS, STEPS, TROUBLES, Plan, Trial
+from chaos.site import ENDED, Site, until
+from demo.airflow_rest import Run
+
+AT_ONCE = 8
+REACH_SECONDS = 150
+RECOVER_SECONDS = 240
+SETTLE_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What came of one trial.
+
+    :ivar row: step, mode and what happened.
+    :ivar ids: whose ids the jobs had.
+    :ivar duplicates: jobs that ran a cell though another one's run was good.
+    :ivar orphans: jobs that still ran when nobody wanted them.
+    :ivar lost: tasks that did not succeed with the result of a job that did.
+    :ivar missed: trials in which the step was not met, so that they proved nothing.
+    :ivar seconds: from the harm, or the start, to the task's end.
+    """
+
+    number: int
+    row: tuple[str, str, str]
+    ids: str
+    duplicates: int = 0
+    orphans: int = 0
+    lost: int = 0
+    missed: int = 0
+    seconds: float = 0.0
+    note: str = ""
+    jobs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all is as it must be."""
+        return not (self.duplicates or self.orphans or self.lost or self.missed)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON, with the jobs of the book."""
+        return asdict(self)
+
+
+def run_plan(site: Site, plan: Plan) -> Iterable[Verdict]:
+    """Carry out a plan, and give the verdicts as they come."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield from pool.map(lambda trial: guarded(site, trial), plan.alone)
+        for batch in plan.outages:
+            yield from run_outage(site, batch, pool)
+
+
+def run_alone(site: Site, trial: Trial) -> Verdict:
+    """Run a trial that concerns one task."""
+    run = _begin(site, trial, HOLD_SECONDS)
+    is_met = _is_reached(site, trial, run)
+    time.sleep(trial.pause)
+    since = time.monotonic()
+    if is_met and trial.what in KILLS:
+        is_met = site.kill(run, trial.what)
+    site.let_go(run)
+    return _judge(site, trial, run, is_met=is_met, since=since)
+
+
+def run_outage(site: Site, batch: list[Trial], pool: ThreadPoolExecutor) -> list[Verdict]:
+    """Bring all tasks of a batch to their steps, have one outage, and let it pass."""
+    runs = list(pool.map(lambda trial: _begin(site, trial, LONG_HOLD_SECONDS), batch))
+    met = list(pool.map(lambda trial, run: _is_reached(site, trial, run), batch, runs))
+    still = [is_met and _is_held(site, trial, run) for is_met, trial, run in zip(met, batch, runs, strict=True)]
+    time.sleep(batch[0].pause)
+    since = time.monotonic()
+    site.break_down(batch[0].what)
+    for run in runs:
+        site.let_go(run)
+    return list(
+        pool.map(lambda trial, run, is_met: _judge(site, trial, run, is_met=is_met, since=since), batch, runs, still)
+    )
+
+
+def _begin(site: Site, trial: Trial, hold_seconds: float) -> Run:
+    step = STEPS.get(trial.step)
+    trouble = TROUBLES.get(trial.what)
+    faults = step.faults(hold_seconds) if step else []
+    if trouble and not trouble.is_for_waiting:
+        faults += trouble.faults
+    for fault in faults:
+        site.cloud.ask_for({**fault, "project": trial.project})
+    return site.begin(trial.dag_id, trial.project, {"stop_at": step.stop_at if step else None})
+
+
+def _is_reached(site: Site, trial: Trial, run: Run) -> bool:
+    """Wait until the task is at its step."""
+    trouble = TROUBLES.get(trial.what)
+    if trouble is None:
+        return until(lambda: _is_at(site, trial, run), REACH_SECONDS)
+    if trouble.is_for_waiting:
+        if not until(lambda: _waits(site, trial, run), REACH_SECONDS):
+            return False
+        for fault in trouble.faults:
+            site.cloud.ask_for({**fault, "project": trial.project})
+    return until(lambda: sum(met for _, _, met in site.cloud.met(trial.project)) >= trouble.needed, REACH_SECONDS)
+
+
+def _is_at(site: Site, trial: Trial, run: Run) -> bool:
+    step = STEPS[trial.step]
+    if step.stop_at:
+        return site.has_stopped(run)
+    if step.holds:
+        return all(met >= asked for _, asked, met in site.cloud.met(trial.project))
+    return _waits(site, trial, run)
+
+
+def _is_held(site: Site, trial: Trial, run: Run) -> bool:
+    """Tell whether a task that came to its step is still there."""
+    if trial.step == "deferred":
+        return site.state(run) == "deferred"
+    return site.state(run) == "running"
+
+
+def _waits(site: Site, trial: Trial, run: Run) -> bool:
+    if trial.mode == "deferrable":
+        return site.state(run) == "deferred"
+    return any(job["state"] == "JOB_STATE_RUNNING" for job in site.cloud.jobs(trial.project))
+
+
+def _judge(site: Site, trial: Trial, run: Run, *, is_met: bool, since: float) -> Verdict:
+    """Wait until Airflow and the service have come to rest, and compare."""
+    until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
+    seconds = time.monotonic() - since
+    until(lambda: not any(map(is_active, site.cloud.jobs(trial.project))), SETTLE_SECONDS)
+    jobs = site.cloud.jobs(trial.project)
+    state, result = site.state(run), site.patiently(lambda: site.result(run))
+    good = [job["id"] for job in jobs if job["state"] == "JOB_STATE_SUCCEEDED"]
+    is_lost = state != "success" or result.get("job_id") not in good
+    return Verdict(
+        number=trial.number,
+        row=trial.row,
+        ids=trial.ids,
+        duplicates=duplicates(jobs),
+        orphans=sum(map(is_active, jobs)),
+        lost=int(is_lost),
+        missed=int(not is_met),
+        seconds=round(seconds, 1),
+        note=f"{trial.dag_id} {trial.project}: task {state}, {len(jobs)} jobs" + ("" if is_met else ", step not met"),
+        jobs=jobs,
+    )
+
+
+def failed(error: Exception, trial: Trial) -> Verdict:
+    """Return the verdict on a trial that could not be carried out."""
+    return Verdict(number=trial.number, row=trial.row, ids=trial.ids, missed=1, note=f"{trial.project}: {error!r}")
+
+
+def guarded(site: Site, trial: Trial) -> Verdict:
+    """Run a trial alone; what goes wrong with the trial itself is a miss."""
+    try:
+        return run_alone(site, trial)
+    except (httpx2.HTTPError, OSError) as error:
+        return failed(error, trial)

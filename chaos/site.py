@@ -1,0 +1,203 @@
+"""One Airflow and one emulator, and what can be done to them and to one task."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx2
+
+from chaos.cloud import Cloud
+from demo.airflow_processes import COMPONENTS, LocalAirflow
+from demo.airflow_rest import Run
+
+TASK = "notebook"
+ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+JOB_SECONDS = 20.0
+LOOK_SECONDS = 1.0
+OUTAGE_SECONDS = 2.0
+
+# Airflow waits minutes before it believes that a process is dead; seconds do here, and nothing else is changed.
+_SETTINGS = {
+    "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+    "CORE__PARALLELISM": "16",
+    "DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
+    "NBJOBS__DEPLOYMENT": "chaos",
+    "SCHEDULER__JOB_HEARTBEAT_SEC": "2",
+    "SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+    "SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+    "SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "3",
+    "SCHEDULER__TRIGGER_TIMEOUT_CHECK_INTERVAL": "3",
+    "TRIGGERER__JOB_HEARTBEAT_SEC": "2",
+    "TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "12",
+    "WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
+}
+
+# Each task is a fork of the scheduler: what it loads is loaded once, which is half of a task's work.
+_LOADED_ONCE = """
+import airflow.providers.google.common.hooks.base_google
+import airflow_nbjobs.hooks
+import airflow_nbjobs.operators.request
+import airflow_nbjobs.triggers
+"""
+
+T = TypeVar("T")
+
+
+class Airflow(LocalAirflow):
+    """The demo's Airflow, with room for a second triggerer, and with somebody who starts again what died by itself.
+
+    :ivar deaths: components that died though nobody killed them.
+    """
+
+    deaths: list[str]
+
+    def tend(self, is_over: threading.Event) -> None:
+        """Start again what dies, as an init system does: on SQLite Airflow's own processes end when it is locked."""
+        self.deaths = []
+        while not is_over.wait(LOOK_SECONDS):
+            for component, process in list(self._processes.items()):
+                if process.poll() is not None and self._processes.get(component) is process:
+                    self.deaths.append(component)
+                    self.kill(component)
+                    self.start_component(component)
+
+    def start_second_triggerer(self) -> None:
+        """Start another triggerer beside the first."""
+        self._spawn("second triggerer", COMPONENTS["triggerer"])
+
+
+class Site:
+    """A running Airflow and a running emulator.
+
+    :param folder: an empty folder for all that they keep.
+    :param database: address of Airflow's database; SQLite unless given.
+    """
+
+    def __init__(self, folder: Path, database: str | None = None) -> None:
+        self.folder = folder
+        self.signs = folder / "signs"
+        self.signs.mkdir(parents=True)
+        self.cloud = Cloud(folder, JOB_SECONDS)
+        settings = {f"AIRFLOW__{name}": value for name, value in _SETTINGS.items()}
+        environment = {**settings, **self.cloud.env, "CHAOS_FOLDER": str(self.signs)}
+        dags = Path(__file__).resolve().parent / "dags"
+        config = folder / "airflow" / "config"
+        config.mkdir(parents=True)
+        (config / "airflow_local_settings.py").write_text(_LOADED_ONCE)
+        # A busy machine makes others wait for SQLite for longer than the five seconds that are its default.
+        sqlite = f"sqlite:///{folder.resolve()}/airflow/airflow.db?timeout=60"
+        self.airflow = Airflow(folder / "airflow", dags, environment, database or sqlite)
+        self._is_over = threading.Event()
+        self._tending = threading.Thread(target=self.airflow.tend, args=(self._is_over,), daemon=True)
+
+    def __enter__(self) -> Self:
+        """Start both."""
+        try:
+            self.cloud.start()
+            self.airflow.start()
+            self.airflow.wait(lambda: self.airflow.rest.knows("chaos_sync_own_once"), 90, "the DAGs to be parsed")
+        except BaseException:
+            self.stop()
+            raise
+        self._tending.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop both."""
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process."""
+        self._is_over.set()
+        if self._tending.is_alive():
+            self._tending.join()
+        self.airflow.stop()
+        self.cloud.stop()
+
+    def begin(self, dag_id: str, project: str, conf: Mapping[str, Any]) -> Run:
+        """Start a run of a DAG for one project."""
+        body = {"dag_run_id": project, "logical_date": None, "conf": {"project": project, **conf}}
+        self.patiently(lambda: self.airflow.rest.call("POST", f"/dags/{dag_id}/dagRuns", json=body) or True)
+        return Run(dag_id, project)
+
+    def task(self, run: Run) -> dict[str, Any]:
+        """Return the run's task instance; an empty one while nobody answers."""
+        with contextlib.suppress(httpx2.HTTPError):
+            return self.airflow.rest.task(run, TASK)
+        return {}
+
+    def state(self, run: Run) -> str:
+        """Return the state of the run's task, empty while nobody knows."""
+        return self.task(run).get("state") or ""
+
+    def result(self, run: Run) -> dict[str, Any]:
+        """Return what the task stored, empty when it stored nothing."""
+        with contextlib.suppress(httpx2.HTTPStatusError):
+            return dict(self.airflow.rest.xcom(run, TASK))
+        return {}
+
+    def patiently(self, ask: Callable[[], T], seconds: float = 60) -> T:
+        """Ask again while the API server is gone."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return ask()
+            except httpx2.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(LOOK_SECONDS)
+
+    def kill(self, run: Run, what: str) -> bool:
+        """Kill what carries a task out; tell whether it was still there."""
+        task, supervisor = (int(word) for word in (self.signs / run.run_id / "who").read_text().split())
+        victims = {"task": [task], "supervisor": [supervisor], "worker": [supervisor, task]}[what]
+        if not all(_is_airflows(pid) for pid in victims):
+            return False
+        for pid in victims:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return True
+
+    def has_stopped(self, run: Run) -> bool:
+        """Tell whether the run's task stands where it was asked to stop."""
+        return (self.signs / run.run_id / "stopped").exists()
+
+    def let_go(self, run: Run) -> None:
+        """Let a task that stands go on."""
+        if (folder := self.signs / run.run_id).exists():
+            (folder / "go").touch()
+
+    def break_down(self, component: str) -> None:
+        """Kill what all tasks depend on, for some seconds."""
+        if component == "cloud":
+            self.cloud.kill()
+            time.sleep(OUTAGE_SECONDS)
+            self.cloud.start()
+            return
+        self.airflow.kill(component)
+        time.sleep(OUTAGE_SECONDS)
+        self.airflow.start_component(component)
+
+
+def until(look: Callable[[], T], seconds: float) -> T:
+    """Look until the answer is true, or the time is up; return the last one."""
+    deadline = time.monotonic() + seconds
+    while not (answer := look()) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    return answer
+
+
+def _is_airflows(pid: int) -> bool:
+    """Tell whether a process is there and is one of a task: its id may be another's by now."""
+    try:
+        return b"airflow" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
