@@ -186,7 +186,27 @@ class NotebookJobError(NbjobsError):
 
 
 class NotebookJobFailedError(NotebookJobError):
-    """The job ended in a state other than SUCCEEDED."""
+    """The job ended in a state other than SUCCEEDED.
+
+    :ivar cell: number of the cell that raised, from 1 among the code cells; ``None`` when no cell is known to have.
+    :ivar ename: class of what it raised.
+    :ivar evalue: message of what it raised.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        job_name: str = "",
+        state: str = "",
+        cell: int | None = None,
+        ename: str | None = None,
+        evalue: str | None = None,
+    ) -> None:
+        super().__init__(message, job_name=job_name, state=state)
+        self.cell = cell
+        self.ename = ename
+        self.evalue = evalue
 
 
 class NotebookJobTimeoutError(NotebookJobError):

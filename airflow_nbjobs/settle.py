@@ -13,31 +13,46 @@ from airflow_nbjobs.exceptions import NotebookJobFailedError
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.notebooks.outcome import Outcome
 
 __all__ = ["describe", "executed_notebook", "result", "settle"]
 
 
-def settle(job: NotebookExecutionJob) -> dict[str, Any]:
+def settle(
+    job: NotebookExecutionJob, outcome: Outcome | None = None, executed_uri: str | None = None
+) -> dict[str, Any]:
     """Return the result of a job that SUCCEEDED.
 
+    :param outcome: what came of the executed notebook, where it was read.
+    :param executed_uri: where that was found.
     :raises NotebookJobFailedError: for a job in any other state: ``SUCCEEDED`` alone is success.
     """
     if job.job_state.is_success:
-        return result(job)
-    raise NotebookJobFailedError(_failure(job), job_name=job.name or "", state=job.job_state.value)
+        return result(job, executed_uri)
+    failure = outcome.failure if outcome else None
+    raise NotebookJobFailedError(
+        _failure(job, outcome, executed_uri),
+        job_name=job.name or "",
+        state=job.job_state.value,
+        cell=failure.number if failure else None,
+        ename=failure.ename if failure else None,
+        evalue=failure.evalue if failure else None,
+    )
 
 
-def result(job: NotebookExecutionJob) -> dict[str, Any]:
-    """Return what a task passes on about a job: ``v``, ``name``, ``job_id``, ``state`` and ``executed_notebook``.
+def result(job: NotebookExecutionJob, executed_uri: str | None = None) -> dict[str, Any]:
+    """Return what a task passes on about a job, whether it is over or not.
 
-    ``executed_notebook`` is the ``gs://`` URI at which the service writes it, or ``None`` where that is not known.
+    ``executed_notebook`` is the ``gs://`` URI at which the service writes it, or ``None`` where that is not known;
+    ``notebook_version`` which notebook ran: a generation, a commit, or a hash of its content.
     """
     return {
         "v": 1,
         "name": job.name,
         "job_id": (job.name or "").rpartition("/")[2],
         "state": job.job_state.value,
-        "executed_notebook": executed_notebook(job),
+        "executed_notebook": executed_uri or executed_notebook(job),
+        "notebook_version": job.labels.get("nbjobs-notebook"),
     }
 
 
@@ -59,14 +74,17 @@ def describe(job: NotebookExecutionJob) -> str:
     return f"Notebook job {job.display_name!r} ({(job.name or '').rpartition('/')[2]})"
 
 
-def _failure(job: NotebookExecutionJob) -> str:
+def _failure(job: NotebookExecutionJob, outcome: Outcome | None, executed_uri: str | None) -> str:
     reason = _plain((job.status.message if job.status else None) or "the service gives no reason")
+    if outcome is not None and outcome.failure is not None:
+        reason = str(outcome.failure)
+    where = f"Executed notebook: {executed_uri}. " if executed_uri else _guess(job)
+    return f"{describe(job)} {job.job_state.word}{_duration(job)}: {reason.rstrip('. ')}. {where}The job: {job.name}"
+
+
+def _guess(job: NotebookExecutionJob) -> str:
     where = executed_notebook(job)
-    return (
-        f"{describe(job)} {job.job_state.word}{_duration(job)}: {reason.rstrip('. ')}. "
-        + (f"If cells ran, the executed notebook is {where}. " if where else "")
-        + f"The job: {job.name}"
-    )
+    return f"If cells ran, the executed notebook is {where}. " if where else ""
 
 
 def _duration(job: NotebookExecutionJob) -> str:

@@ -13,14 +13,14 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 if TYPE_CHECKING:
-    from airflow_nbjobs.api.wire import Message
+    from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
 
-__all__ = ["InlineNotebook", "Notebook", "source_fields"]
+__all__ = ["InlineNotebook", "Notebook", "SourceFields", "source_fields"]
 
 
 class InlineNotebook:
@@ -50,7 +50,15 @@ class InlineNotebook:
 Notebook = str | InlineNotebook
 
 
-def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> dict[str, Message]:
+class SourceFields(TypedDict, total=False):
+    """The source fields of a ``NotebookExecutionJob``, of which one is there."""
+
+    gcs_notebook_source: GcsNotebookSource
+    dataform_repository_source: DataformRepositorySource
+    direct_notebook_source: DirectNotebookSource
+
+
+def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceFields:
     """Return the one source field of a ``NotebookExecutionJob`` that a notebook is.
 
     :param folders: where a local path may lie: the DAG file's folder and the bundle's.

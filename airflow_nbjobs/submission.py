@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "request_hash"]
 
-RESERVED_LABELS = frozenset({"nbjobs-v", "nbjobs-deployment", "nbjobs-try", "nbjobs-request", "nbjobs-submit"})
+RESERVED_LABELS = frozenset(
+    {"nbjobs-v", "nbjobs-deployment", "nbjobs-try", "nbjobs-request", "nbjobs-submit", "nbjobs-notebook"}
+)
 
 _KEY_LENGTH = 16
 
@@ -75,18 +77,25 @@ def deployment_label(deployment: str) -> str:
     return hashlib.sha256(deployment.encode()).hexdigest()[:32]
 
 
-def request_hash(job: NotebookExecutionJob) -> str:
-    """Return 32 hexadecimal digits for what the user asked for; call it before :func:`identify` adds our own names."""
-    return hashlib.sha256(json.dumps(job.to_request(), sort_keys=True).encode()).hexdigest()[:32]
+def request_hash(job: NotebookExecutionJob, notebook: Mapping[str, Any]) -> str:
+    """Return 32 hexadecimal digits for what the user asked for; call it before :func:`identify` adds our own names.
+
+    :param notebook: what tells the notebook and its parameters from others, as JSON; never a staged copy.
+    """
+    asked = {"job": job.to_request(), "notebook": notebook}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def identify(job: NotebookExecutionJob, task: TaskIdentity, request: str) -> NotebookExecutionJob:
+def identify(
+    job: NotebookExecutionJob, task: TaskIdentity, request: str, notebook_version: str | None = None
+) -> NotebookExecutionJob:
     """Return the job with the task's display name and labels.
 
     The display name is ``{readable}-{key}``: the user's own name, or the DAG's and the task's, shortened to what the
     limit of 128 leaves.
 
     :param request: :func:`request_hash` of what the user asked for.
+    :param notebook_version: the generation, commit or content hash of the notebook, where it is known.
     :raises InvalidNotebookJobError: when the user's name is over the limit, or a label is one of the reserved.
     """
     from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT
@@ -99,7 +108,7 @@ def identify(job: NotebookExecutionJob, task: TaskIdentity, request: str) -> Not
     return replace(
         job,
         display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
-        labels={**_own_labels(job.labels), **_labels(task, request)},
+        labels={**_own_labels(job.labels), **_labels(task, request, notebook_version)},
     )
 
 
@@ -110,11 +119,12 @@ def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
     return labels
 
 
-def _labels(task: TaskIdentity, request: str) -> dict[str, str]:
+def _labels(task: TaskIdentity, request: str, notebook_version: str | None) -> dict[str, str]:
     return {
         "nbjobs-v": "1",
         "nbjobs-deployment": deployment_label(task.deployment),
         "nbjobs-try": str(task.try_number),
         "nbjobs-request": request,
         "nbjobs-submit": uuid.uuid4().hex,
+        **({"nbjobs-notebook": notebook_version} if notebook_version else {}),
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,19 @@ from nbformat import NotebookNode
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.cells import first_tagged, with_ids, without_outputs
-from airflow_nbjobs.notebooks.languages import assigned_names, kernel_and_language, write_assignments
+from airflow_nbjobs.notebooks.languages import assigned_names, check_names, kernel_and_language, write_assignments
 from airflow_nbjobs.notebooks.values import plain_parameters
 
-__all__ = ["declared_parameters", "dump", "encode", "inject", "load", "read_file", "without_outputs"]
+__all__ = [
+    "check_parameter_names",
+    "declared_parameters",
+    "dump",
+    "encode",
+    "inject",
+    "load",
+    "read_file",
+    "without_outputs",
+]
 
 _KNOWN_FORMATS = frozenset({3, 4})
 _TEXT_FORMATS = frozenset({".py", ".md"})
@@ -34,8 +43,7 @@ def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name
 
     :param parameters: names and values: JSON's types, dates and datetimes (as ISO 8601 text), tuples (as lists).
     :param kernel_name: the kernel that it will run in, in place of the one that it names.
-    :raises InvalidNotebookJobError: for another value, a name that is none in the notebook's language, or a language
-        that papermill does not know.
+    :raises InvalidNotebookJobError: for another value, or a language that papermill does not know.
     """
     values = plain_parameters(parameters)
     injected = _as_version_4(notebook)
@@ -57,6 +65,14 @@ def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name
     known = injected.metadata.get("papermill")
     injected.metadata["papermill"] = {**(known if isinstance(known, Mapping) else {}), "parameters": values}
     return with_ids(injected)
+
+
+def check_parameter_names(notebook: NotebookNode, names: Iterable[str], *, kernel_name: str | None = None) -> None:
+    """Check that the notebook's language can assign to each name, before a run of it is paid for.
+
+    :raises InvalidNotebookJobError: for a name that is none there, or a keyword.
+    """
+    check_names(names, *kernel_and_language(_as_version_4(notebook), kernel_name))
 
 
 def declared_parameters(notebook: NotebookNode, *, kernel_name: str | None = None) -> frozenset[str] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import keyword
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
@@ -16,7 +16,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["assigned_names", "kernel_and_language", "write_assignments"]
+__all__ = ["assigned_names", "check_names", "kernel_and_language", "write_assignments"]
 
 _DEFAULT = "python"
 
@@ -54,12 +54,11 @@ def write_assignments(parameters: Mapping[str, Any], kernel: str, language: str)
     """Return the source of the cell that gives the parameters their values, byte for byte papermill's.
 
     :param parameters: names and plain values.
-    :raises InvalidNotebookJobError: when papermill does not know the language, or has no word in it for a value; when a
-        name is no name there, and would be code; when text would be.
+    :raises InvalidNotebookJobError: when papermill does not know the language, or has no word in it for a value; when
+        text would be code there.
     """
     translator = _translator(kernel, language)
     for name, value in parameters.items():
-        _check_name(name, translator, language)
         _check_text(value, f"parameters[{name!r}]", translator, language)
     try:
         source: str = translator.codify(dict(parameters))
@@ -70,6 +69,18 @@ def write_assignments(parameters: Mapping[str, Any], kernel: str, language: str)
             f"parameters[{name!r}] is or contains {kind}, which cannot be written in {language}: give it as JSON text."
         ) from None
     return source
+
+
+def check_names(names: Iterable[str], kernel: str, language: str) -> None:
+    """Check that a value can be assigned to each name in the notebook's language.
+
+    papermill does not: it would write a cell that fails, or that does something else.
+
+    :raises InvalidNotebookJobError: for a name that is none there, or a keyword.
+    """
+    translator = _translator(kernel, language)
+    for name in names:
+        _check_name(name, translator, language)
 
 
 def assigned_names(source: str, kernel: str, language: str) -> frozenset[str] | None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 from airflow_nbjobs.operators.owner import NotebookJobOwner
@@ -14,26 +15,45 @@ from airflow_nbjobs.sources import InlineNotebook, Notebook
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.operators.request import Built
+    from airflow_nbjobs.submission import TaskIdentity
+
 __all__ = ["CreateNotebookExecutionJobOperator"]
+
+# The limit on a request is not documented; these are words that Google's front ends have for it.
+_SIZE = re.compile(r"\b413\b|too large|exceeds the (?:limit|maximum)|payload size|request size", re.IGNORECASE)
 
 
 class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
 
     Returns a dict: ``name`` and ``job_id`` of the job, its ``state``, and ``executed_notebook``, the ``gs://`` URI at
-    which the service writes the notebook with its outputs. Fields and rules of the job: REST reference of
-    ``projects.locations.notebookExecutionJobs``, v1. Where the job is and who
-    asks for it: :class:`~airflow_nbjobs.operators.operator.NotebookJobOperator`. How it is waited for and ended:
-    :class:`~airflow_nbjobs.operators.owner.NotebookJobOwner`.
+    which the service writes the notebook with its outputs; ``results``, the values that it reports;
+    ``notebook_version``, the generation, commit or content hash of what ran. Fields and rules of the job: REST
+    reference of ``projects.locations.notebookExecutionJobs``, v1. Where the job is and who asks for it:
+    :class:`~airflow_nbjobs.operators.operator.NotebookJobOperator`. What is read of the executed notebook:
+    :class:`~airflow_nbjobs.operators.reader.NotebookJobReader`. How the job is waited for and ended:
+    :class:`~airflow_nbjobs.operators.owner.NotebookJobOwner` and
+    :class:`~airflow_nbjobs.operators.keeper.NotebookJobKeeper`.
 
     :param notebook: what to run, told by its shape: ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a
         pinned generation; ``projects/p/locations/l/repositories/r`` (Dataform), with ``@commit`` for a pinned commit;
         another string is a path relative to the DAG file or its bundle, whose content is sent; a dict is the notebook
         itself. The string is templated, content never is.
+    :param parameters: names and values that the notebook gets, as papermill gives them: in a cell after the one tagged
+        ``parameters`` (templated to any depth). JSON's types, dates and datetimes (as ISO 8601 text).
+    :param unknown_parameters: what to do about parameters that the notebook does not declare: ``"warn"`` (default) or
+        ``"fail"``.
+    :param send_outputs: send the outputs that a local or inline notebook holds already. Default ``False``.
     :param gcs_output_uri: ``gs://bucket`` or ``gs://bucket/folder``; the executed notebook is written to
         ``{gcs_output_uri}/{job id}/`` (templated).
     :param runtime_template: the notebook runtime template to run in, as a name or a bare id (templated). Either this
         or ``custom_environment_spec``.
+    :param fallback_runtime_templates: templates to use in turn, in the same try of the task, when there is no machine
+        or quota for the job (templated).
+    :param capacity_retries: how often such a job is submitted again in the same try; by default once for each fallback.
+        A job in which a cell ran never is.
     :param custom_environment_spec: machine, disk and network instead of a template, as the REST API spells them
         (templated).
     :param service_account: e-mail of the account that the notebook runs as (templated). Without this and
@@ -67,8 +87,10 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     template_fields: Sequence[str] = (
         *NotebookJobOperator.template_fields,
         "notebook",
+        "parameters",
         "gcs_output_uri",
         "runtime_template",
+        "fallback_runtime_templates",
         "custom_environment_spec",
         "service_account",
         "execution_user",
@@ -87,14 +109,20 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         "labels": "json",
         "workbench_runtime": "json",
         "job_body": "json",
+        "parameters": "json",
     }
 
     def __init__(
         self,
         *,
         notebook: str | Mapping[str, Any] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+        unknown_parameters: Literal["warn", "fail"] = "warn",
+        send_outputs: bool = False,
         gcs_output_uri: str | None = None,
         runtime_template: str | None = None,
+        fallback_runtime_templates: Sequence[str] = (),
+        capacity_retries: int = 0,
         custom_environment_spec: Mapping[str, Any] | None = None,
         service_account: str | None = None,
         execution_user: str | None = None,
@@ -128,6 +156,11 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         self.schedule_resource_name = schedule_resource_name
         self.job_timeout = job_timeout
         self.job_body = job_body
+        self.parameters = parameters
+        self.unknown_parameters = unknown_parameters
+        self.send_outputs = send_outputs
+        self.fallback_runtime_templates = fallback_runtime_templates
+        self.capacity_retries = capacity_retries
         self.job_id = job_id
         self.deterministic_job_id = deterministic_job_id
         self.wait_for_completion = wait_for_completion
@@ -147,7 +180,11 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         self.check_waiting()
         return self.start(context)
 
-    def start(self, context: Context, *, anew: bool = False) -> dict[str, Any]:
+    def allows_attempt(self, attempt: int) -> bool:
+        """Tell whether the notebook may be submitted once more in this try."""
+        return attempt <= max(int(self.capacity_retries), len(self.fallback_runtime_templates))
+
+    def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
         """Submit the notebook, and wait for it."""
         from airflow_nbjobs.operators.request import build_job, task_identity
         from airflow_nbjobs.settle import result
@@ -155,6 +192,29 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         task = task_identity(context)
         if anew:
             task = replace(task, first_try=task.try_number)
+        templates = (self.runtime_template, *self.fallback_runtime_templates)
+        built = build_job(self, task, context, templates[attempt % len(templates)])
         job_ids = task.job_ids() if self.deterministic_job_id else (self.job_id,)
-        job = self.submit(build_job(self, task, context), task, job_ids, context)
+        job = self._submit_or_stage(built, task, job_ids, context, attempt)
         return self.wait(job, context) if self.wait_for_completion else result(job)
+
+    def _submit_or_stage(
+        self, built: Built, task: TaskIdentity, job_ids: Iterable[str | None], context: Context, attempt: int
+    ) -> NotebookExecutionJob:
+        """Submit the job; a notebook that is too large to be sent with it is put into Cloud Storage first."""
+        from airflow_nbjobs import settings
+        from airflow_nbjobs.exceptions import InvalidArgumentError
+        from airflow_nbjobs.preparation import stage
+
+        direct = built.job.direct_notebook_source
+        if direct is None or len(direct.content or b"") <= settings.staging_bytes():
+            try:
+                return self.submit(built.job, task, job_ids, context, attempt=attempt)
+            except InvalidArgumentError as error:
+                if direct is None or not _SIZE.search(str(error)):
+                    raise
+                self.log.warning("The service does not take a notebook of this size: %s", error)
+        staged = stage(built.job, built.file, self.hook)
+        source = staged.gcs_notebook_source
+        where = (source.uri or "", source.generation or "") if source else None
+        return self.submit(staged, task, job_ids, context, attempt=attempt, staged=where)

@@ -1,24 +1,20 @@
-"""An operator that owns a remote job: it submits it once, waits for it, and ends it when nobody wants it any more."""
+"""An operator that owns a remote job: it submits it once, waits for it, and settles it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.keeper import NotebookJobKeeper
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.api.client import Conversation
-    from airflow_nbjobs.api.ending import KillPolicy
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.deferral import Held
     from airflow_nbjobs.exceptions import NotebookJobGoneError
     from airflow_nbjobs.submission import TaskIdentity
 
@@ -28,14 +24,14 @@ __all__ = ["NotebookJobOwner"]
 _NET = timedelta(minutes=2)
 
 
-class NotebookJobOwner(NotebookJobOperator):
-    """Submitting a job once, waiting for it and ending it.
+class NotebookJobOwner(NotebookJobKeeper):
+    """Submitting a job once, waiting for it and settling it.
 
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the job. Default 30; a run takes minutes to begin.
-    :param kill: what becomes of the job when its task is killed, runs out of time, or fails with no retry left. Default
-        ``"cancel"``: its create operation is cancelled, and the job deleted if that does not end it. ``"delete"``
-        deletes it, ``"leave"`` lets it run.
+    :param retry_on_notebook_error: use the task's retries when a cell raised. Default ``True``; with ``False`` such a
+        failure is final, since a bug that is there again is paid for again.
+    :param keep_staged: keep the copy of a large notebook that was put into Cloud Storage to be run. Default ``False``.
     """
 
     def __init__(
@@ -43,16 +39,15 @@ class NotebookJobOwner(NotebookJobOperator):
         *,
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poll_interval: float = 30,
-        kill: KillPolicy = "cancel",
+        retry_on_notebook_error: bool = True,
+        keep_staged: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self.kill = kill
-        self._asked: NotebookExecutionJob | None = None
-        self._held: Held | None = None
-        self._is_killed = False
+        self.retry_on_notebook_error = retry_on_notebook_error
+        self.keep_staged = keep_staged
 
     def check_waiting(self) -> None:
         """Check the arguments that nothing looks at until it is too late.
@@ -62,18 +57,31 @@ class NotebookJobOwner(NotebookJobOperator):
         from airflow_nbjobs.api.ending import check_kill_policy
         from airflow_nbjobs.api.pacing import positive_seconds
 
+        self.check_reading()
         check_kill_policy(self.kill)
         positive_seconds("poll_interval", self.poll_interval)
 
-    def start(self, context: Context, *, anew: bool = False) -> dict[str, Any]:
+    def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
         """Submit what the operator is for, and wait for it.
 
         :param anew: adopt nothing.
+        :param attempt: how often this try has submitted before, for lack of capacity.
         """
         raise NotImplementedError
 
+    def allows_attempt(self, attempt: int) -> bool:
+        """Tell whether the job may be submitted once more in this try, for lack of capacity."""
+        raise NotImplementedError
+
     def submit(
-        self, job: NotebookExecutionJob, task: TaskIdentity, job_ids: Iterable[str | None], context: Context
+        self,
+        job: NotebookExecutionJob,
+        task: TaskIdentity,
+        job_ids: Iterable[str | None],
+        context: Context,
+        *,
+        attempt: int = 0,
+        staged: tuple[str, str] | None = None,
     ) -> NotebookExecutionJob:
         """Submit the job or adopt the one that there is, publish it, and return it as the service has it."""
         from airflow_nbjobs.adoption import submit
@@ -89,7 +97,13 @@ class NotebookJobOwner(NotebookJobOperator):
         submitting = submit(self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning)
         submitted = self.hook.follow(self.location or "", submitting, ENDURING)
         name = submitted.job.name or ""
-        self._held = Held(name=name, operation_name=submitted.operation_name, is_adopted=submitted.is_adopted)
+        self._held = Held(
+            name=name,
+            operation_name=submitted.operation_name,
+            is_adopted=submitted.is_adopted,
+            attempt=attempt,
+            staged=staged,
+        )
         if self._is_killed:  # while the answer was on its way
             raise NotebookJobError(f"The task was killed; {name} {self._end()}.", job_name=name)
         with self._answering_for(context):
@@ -120,11 +134,37 @@ class NotebookJobOwner(NotebookJobOperator):
 
     def _settle(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         from airflow_nbjobs.api.job import JobState
-        from airflow_nbjobs.settle import settle
+        from airflow_nbjobs.exceptions import NotebookJobFailedError
+        from airflow_nbjobs.hints import is_capacity
 
-        if self._held is not None and self._held.is_adopted and job.job_state == JobState.CANCELLED:
+        held = self._held
+        if held is not None and held.is_adopted and job.job_state == JobState.CANCELLED:
             return self._replace(f"{job.name} was cancelled", context)
-        return settle(job)
+        executed = self.look_for_executed(job)
+        self._tidy()
+        if not job.job_state.is_success and executed.uri is None and is_capacity(job.status):
+            attempt = (held.attempt if held else 0) + 1
+            if self.allows_attempt(attempt):
+                self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
+                return self.start(context, anew=True, attempt=attempt)
+        try:
+            return self.conclude(job, executed)
+        except NotebookJobFailedError as error:
+            if error.cell is None or self.retry_on_notebook_error:
+                raise
+            raise AirflowFailException(f"{error} (No retry: retry_on_notebook_error=False.)") from error
+
+    def _tidy(self) -> None:
+        """Delete the notebook that was staged for the job."""
+        from airflow_nbjobs.exceptions import NbjobsError
+        from airflow_nbjobs.preparation import unstage
+
+        if self._held is None or self._held.staged is None or self.keep_staged:
+            return
+        try:
+            unstage(self._held.staged, self.hook)
+        except NbjobsError as error:
+            self.log.warning("The staged notebook %s could not be deleted: %s", self._held.staged[0], error)
 
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
         if self._held is not None and self._held.is_adopted:
@@ -205,82 +245,3 @@ class NotebookJobOwner(NotebookJobOperator):
             job_name=job.name or "",
             state=job.job_state.value,
         )
-
-    @closing_hook
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; where Airflow resumes the task only to fail it, see to the job first."""
-        # Airflow calls no on_kill on this way out. Seen in 3.1.8 and 3.3.2, `BaseOperator.resume_execution`.
-        if next_method == "__fail__":
-            self._held = self._kept(context)
-            name = self._held.name if self._held else "its remote job"
-            if (next_kwargs or {}).get("error") == "Trigger timeout":
-                self.log.error("The deferral timed out; %s %s.", name, self._end(patiently=True))
-            else:
-                self.log.error("The trigger failed; %s %s.", name, self._leave_or_end(context))
-        return super().resume_execution(next_method, next_kwargs, context)
-
-    def _kept(self, context: Context) -> Held | None:
-        from airflow_nbjobs.deferral import JOB_XCOM, Held
-
-        ti = context["ti"]
-        return Held.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
-
-    @contextmanager
-    def _answering_for(self, context: Context) -> Iterator[None]:
-        """Between submitting and settling, say of every failure what it means for the job."""
-        from airflow_nbjobs.exceptions import (
-            NotebookJobError,
-            NotebookJobFailedError,
-            NotebookJobGoneError,
-            NotebookJobTimeoutError,
-        )
-
-        try:
-            yield
-        except (NotebookJobFailedError, NotebookJobGoneError, NotebookJobTimeoutError):
-            raise  # the job is over, or was dealt with
-        except Exception as error:
-            name = self._held.name if self._held else ""
-            raise NotebookJobError(f"{error} The job {name} {self._leave_or_end(context)}.", job_name=name) from error
-
-    def _leave_or_end(self, context: Context) -> str:
-        """While a retry is left the job goes on; afterwards nobody would wait for it."""
-        ti = context["ti"]
-        if ti.try_number <= ti.max_tries:
-            return "goes on, and the retry re-attaches to it"
-        return f"{self._end(patiently=True)}, since no retry is left"
-
-    def on_kill(self) -> None:
-        """End the job by the kill policy; Airflow kills the process five seconds later."""
-        self._is_killed = True
-        if self._held is not None or self._asked is not None:
-            name = self._held.name if self._held else "the job that was being submitted"
-            self.log.info("The task is killed: %s %s.", name, self._end())
-
-    def _end(self, *, patiently: bool = False) -> str:
-        """End the job that is held or was asked for, and return what became of it, as the rest of a sentence."""
-        from airflow_nbjobs.api.pacing import BRISK, PATIENT
-        from airflow_nbjobs.exceptions import NbjobsError
-
-        try:
-            # Its own client: a signal can arrive in the middle of any request of the other one, which holds its locks.
-            with self.hook.new_client(self.location or "") as client:
-                return client.follow(self._ending(), PATIENT if patiently else BRISK)
-        except NbjobsError as error:
-            return f"could not be ended and may still run ({error})"
-
-    def _ending(self) -> Conversation[str]:
-        from airflow_nbjobs.adoption import end_submitted
-        from airflow_nbjobs.api.ending import check_kill_policy, end_job
-
-        kill = check_kill_policy(self.kill)
-        if self._held is not None:
-            return end_job(self._held.name, self._held.operation_name, kill)
-        if self._asked is not None:
-            return end_submitted(self._parent(), self._asked, kill)
-        return _unknown()
-
-
-def _unknown() -> Conversation[str]:
-    return "is not known, and may still run"
-    yield  # a conversation without a word

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,8 @@ from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
 from airflow_nbjobs.api.names import template_name
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.sources import source_fields
+from airflow_nbjobs.preparation import Request, check_parameters, prepare
+from airflow_nbjobs.sources import SourceFields, source_fields
 from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 
 if TYPE_CHECKING:
@@ -22,38 +23,72 @@ if TYPE_CHECKING:
 
     from airflow_nbjobs.operators.create import CreateNotebookExecutionJobOperator
 
-__all__ = ["build_job", "task_identity"]
+__all__ = ["Built", "build_job", "task_identity"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A job that is ready to be sent.
+
+    :ivar file: what to call the notebook should it be staged.
+    """
+
+    job: NotebookExecutionJob
+    file: str
 
 
 def build_job(
-    operator: CreateNotebookExecutionJobOperator, task: TaskIdentity, context: Context
-) -> NotebookExecutionJob:
+    operator: CreateNotebookExecutionJobOperator, task: TaskIdentity, context: Context, template: str | None
+) -> Built:
     """Return the job that a create operator asks for, ready to be sent.
 
+    :param template: the runtime template to use, which may be a fallback of the one that was asked for.
     :raises InvalidNotebookJobError: naming each argument that is wrong, its value and the remedy.
     """
     if operator.job_id and operator.deterministic_job_id:
         raise InvalidNotebookJobError(
             f"job_id={operator.job_id!r} and deterministic_job_id=True are two ids: give one."
         )
-    asked = _asked(operator, _folders(context))
-    job = identify(asked, task, request_hash(asked))
-    if job.service_account is None and job.execution_user is None:
-        job = _as_connection(job, operator)
-    return check(job)
+    asked = _asked(operator)
+    given = source_fields(operator.notebook, _folders(context))
+    owned = asked if asked.service_account or asked.execution_user else _as_connection(asked, operator)
+    check(identify(replace(owned, **given), task, request=""))  # before anything is read or sent
+    prepared = prepare(_request(operator, given), operator.hook, operator.log.warning)
+    named = template and template_name(template, *_place(operator))
+    job = replace(owned, notebook_runtime_template_resource_name=named, **prepared.source)
+    job = identify(job, task, request_hash(asked, prepared.identity), prepared.version)
+    return Built(job=check(job), file=prepared.file)
 
 
-def _asked(operator: CreateNotebookExecutionJobOperator, folders: Iterable[Path]) -> NotebookExecutionJob:
-    """Return what the user asked for, without any name of ours."""
+def _request(operator: CreateNotebookExecutionJobOperator, given: SourceFields) -> Request:
+    if operator.unknown_parameters not in {"warn", "fail"}:
+        raise InvalidNotebookJobError(
+            f"unknown_parameters={operator.unknown_parameters!r} is not possible: give 'warn' or 'fail'."
+        )
+    return Request(
+        notebook=operator.notebook,
+        source=given,
+        parameters=check_parameters(_dict("parameters", operator.parameters), operator.log.warning),
+        kernel_name=operator.kernel_name,
+        is_strict=operator.unknown_parameters == "fail",
+        with_outputs=operator.send_outputs,
+    )
+
+
+def _place(operator: CreateNotebookExecutionJobOperator) -> tuple[str, str]:
     project, location = operator.hook.parent(operator.location or "", operator.project_id).split("/")[1::2]
+    return project, location
+
+
+def _asked(operator: CreateNotebookExecutionJobOperator) -> NotebookExecutionJob:
+    """Return what the user asked for but the notebook, without any name of ours."""
     template = operator.runtime_template
     key = operator.kms_key_name
     labels = _dict("labels", operator.labels)
     return NotebookExecutionJob(
         wire=_body(operator.job_body),
         display_name=_text("display_name", operator.display_name),
-        **source_fields(operator.notebook, folders),  # type: ignore[arg-type]  # one field, of the type its name says
-        notebook_runtime_template_resource_name=template and template_name(template, project, location),
+        notebook_runtime_template_resource_name=template and template_name(template, *_place(operator)),
         custom_environment_spec=operator.custom_environment_spec,
         gcs_output_uri=operator.gcs_output_uri,
         service_account=operator.service_account,

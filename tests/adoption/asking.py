@@ -63,7 +63,7 @@ class Asking:
     ) -> Submitted:
         """Have one try ask for its job."""
         wanted = asked or request()
-        job = identify(wanted, task, request_hash(wanted))
+        job = identify(wanted, task, request_hash(wanted, {}))
         parent = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
         with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
             return client.follow(submit(parent, job, task, kill, job_ids=job_ids, tell=self.told.append))

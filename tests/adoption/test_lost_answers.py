@@ -52,7 +52,7 @@ def test_a_create_that_was_not_carried_out_is_sent_again_after_three_looks(
 def test_of_two_jobs_from_one_submission_the_younger_is_ended() -> None:
     """The first create is carried out so late that three looks miss it; here the test says what the service says."""
     wanted = request()
-    job = identify(wanted, TASK, request_hash(wanted))
+    job = identify(wanted, TASK, request_hash(wanted, {}))
     parent = "projects/1/locations/us-central1"
     older, younger = (
         replace(

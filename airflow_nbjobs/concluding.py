@@ -1,0 +1,115 @@
+"""The end of a job for its task: the executed notebook is read, its text logged, its results or its failure told.
+
+It happens on the worker, whichever way the task has waited.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotebookJobError
+from airflow_nbjobs.hints import hint_for
+from airflow_nbjobs.notebooks import storage
+from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
+from airflow_nbjobs.notebooks.printing import LogOutput, log_lines
+from airflow_nbjobs.settle import describe, executed_notebook, settle
+from airflow_nbjobs.stores import storage_client
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+
+__all__ = ["Executed", "conclude", "look_for_executed"]
+
+_GRACE = (0.5, 1.5)
+"""Seconds before each further look for the executed notebook of a job that SUCCEEDED."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Executed:
+    """The executed notebook of a job.
+
+    :ivar uri: where it is; ``None`` when there is none.
+    :ivar outcome: what came of it; ``None`` when it was not read.
+    :ivar problem: why it was not read.
+    """
+
+    uri: str | None = None
+    outcome: Outcome | None = None
+    problem: str | None = None
+
+
+def look_for_executed(
+    job: NotebookExecutionJob, hook: NotebookExecutionJobHook, sleep: Callable[[float], None] = time.sleep
+) -> Executed:
+    """Find and read the executed notebook of a job that is over; what goes wrong is told, not raised."""
+    job_id = (job.name or "").rpartition("/")[2]
+    try:
+        with storage_client(hook) as client:
+            found = None
+            for pause in (0.0, *(_GRACE if job.job_state.is_success else ())):
+                sleep(pause)
+                found = storage.find_executed(client, job.gcs_output_uri or "", job_id, executed_notebook(job))
+                if found is not None:
+                    break
+            if found is None:
+                return Executed(problem="there is none")
+            outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
+            return Executed(uri=found.uri, outcome=outcome)
+    except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
+        return Executed(problem=str(error))
+
+
+def conclude(
+    job: NotebookExecutionJob,
+    executed: Executed,
+    log: Any,
+    *,
+    log_output: LogOutput,
+    fail_on_results: bool,
+) -> dict[str, Any]:
+    """Log what the notebook printed, and return the task's result.
+
+    :param fail_on_results: raise when the results are too large or no JSON, rather than leave them out.
+    :raises NotebookJobFailedError: for a job that did not SUCCEED.
+    :raises NotebookJobError: for results that cannot be had.
+    """
+    outcome = executed.outcome
+    if outcome is not None:
+        for line in log_lines(outcome, log_output, executed.uri):
+            log.info("%s", line)
+        for note in outcome.notes:
+            log.warning("%s", note)
+    if not job.job_state.is_success:
+        if hint := hint_for(_words(job)):
+            log.error("%s", hint)
+        return settle(job, outcome, executed.uri)
+    return {**settle(job, outcome, executed.uri), "results": _results(job, executed, log, fail=fail_on_results)}
+
+
+def _words(job: NotebookExecutionJob) -> str:
+    return f"{job.status.message} {job.status.details}" if job.status else ""
+
+
+def _results(job: NotebookExecutionJob, executed: Executed, log: Any, *, fail: bool) -> dict[str, Any] | None:
+    outcome = executed.outcome
+    if outcome is None:
+        log.warning("The executed notebook could not be read, so there are no results: %s", executed.problem)
+        return None
+    if outcome.errors:
+        log.warning("The job SUCCEEDED, and %d of its cells hold an error that it allowed.", outcome.errors)
+    if outcome.results_problem is None:
+        return dict(outcome.results)
+    problem = f"The results of {describe(job)} cannot be had: {outcome.results_problem}. They are in {executed.uri}."
+    if fail:
+        raise NotebookJobError(
+            f"{problem} Report less, raise [nbjobs] result_bytes, or set unusable_results='omit'.",
+            job_name=job.name or "",
+            state=job.job_state.value,
+        )
+    log.warning("%s", problem)
+    return None

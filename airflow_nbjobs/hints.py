@@ -1,0 +1,52 @@
+"""What to do about failures that are the service's, told from its words."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import Status
+
+__all__ = ["hint_for", "is_capacity"]
+
+_RESOURCE_EXHAUSTED = 8  # google.rpc.Code
+
+# Texts that were seen in practice: dbt's and other public clients' issues.
+_CAPACITY = re.compile(
+    r"does not have enough resources|RESOURCE_POOL_EXHAUSTED|RESOURCE_EXHAUSTED|Quota '[^']+' exceeded"
+    r"|No available zone found for runtime",
+    re.IGNORECASE,
+)
+
+_HINTS = {
+    re.compile(r"NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION"): (
+        "The runtime is in another organisation than the caller. If its owner may see the notebook's credentials, set "
+        "the label 'aiplatform.googleapis.com/notebook_runtime_out_of_org_warning' to 'ack'."
+    ),
+    _CAPACITY: (
+        "Google Cloud has no machine of this kind to spare, or the project no quota. Set capacity_retries, or "
+        "fallback_runtime_templates with other machine types or zones."
+    ),
+    re.compile(r"actAs|serviceAccountUser", re.IGNORECASE): (
+        "The connection's account needs roles/iam.serviceAccountUser on the account that the notebook runs as."
+    ),
+    re.compile(r"constraints/|organi[sz]ation policy|org policy|customConstraints", re.IGNORECASE): (
+        "A policy of the organisation forbids this job: its administrator knows the constraint that is named."
+    ),
+    re.compile(r"has not been used in project|SERVICE_DISABLED", re.IGNORECASE): (
+        "Enable the APIs aiplatform, dataform and compute in the project."
+    ),
+}
+
+
+def is_capacity(status: Status | None) -> bool:
+    """Tell whether a job's status says that there was no machine or no quota for it."""
+    if status is None:
+        return False
+    return status.code == _RESOURCE_EXHAUSTED or _CAPACITY.search(status.message or "") is not None
+
+
+def hint_for(message: str) -> str | None:
+    """Return what to do about a failure of the service's, or nothing for another one."""
+    return next((hint for pattern, hint in _HINTS.items() if pattern.search(message)), None)

@@ -1,0 +1,115 @@
+"""An operator that holds a remote job, and ends it when nobody wants it any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.operators.operator import closing_hook
+from airflow_nbjobs.operators.reader import NotebookJobReader
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_nbjobs.api.client import Conversation
+    from airflow_nbjobs.api.ending import KillPolicy
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.deferral import Held
+
+__all__ = ["NotebookJobKeeper"]
+
+
+class NotebookJobKeeper(NotebookJobReader):
+    """Holding a job, and ending it.
+
+    :param kill: what becomes of the job when its task is killed, runs out of time, or fails with no retry left. Default
+        ``"cancel"``: its create operation is cancelled, and the job deleted if that does not end it. ``"delete"``
+        deletes it, ``"leave"`` lets it run.
+    """
+
+    def __init__(self, *, kill: KillPolicy = "cancel", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kill = kill
+        self._asked: NotebookExecutionJob | None = None
+        self._held: Held | None = None
+        self._is_killed = False
+
+    @closing_hook
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; where Airflow resumes the task only to fail it, see to the job first."""
+        # Airflow calls no on_kill on this way out. Seen in 3.1.8 and 3.3.2, `BaseOperator.resume_execution`.
+        if next_method == "__fail__":
+            self._held = self._kept(context)
+            name = self._held.name if self._held else "its remote job"
+            if (next_kwargs or {}).get("error") == "Trigger timeout":
+                self.log.error("The deferral timed out; %s %s.", name, self._end(patiently=True))
+            else:
+                self.log.error("The trigger failed; %s %s.", name, self._leave_or_end(context))
+        return super().resume_execution(next_method, next_kwargs, context)
+
+    def _kept(self, context: Context) -> Held | None:
+        from airflow_nbjobs.deferral import JOB_XCOM, Held
+
+        ti = context["ti"]
+        return Held.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
+
+    @contextmanager
+    def _answering_for(self, context: Context) -> Iterator[None]:
+        """Between submitting and settling, say of every failure what it means for the job."""
+        from airflow_nbjobs.exceptions import (
+            NotebookJobError,
+            NotebookJobFailedError,
+            NotebookJobGoneError,
+            NotebookJobTimeoutError,
+        )
+
+        try:
+            yield
+        except (NotebookJobFailedError, NotebookJobGoneError, NotebookJobTimeoutError):
+            raise  # the job is over, or was dealt with
+        except Exception as error:
+            name = self._held.name if self._held else ""
+            raise NotebookJobError(f"{error} The job {name} {self._leave_or_end(context)}.", job_name=name) from error
+
+    def _leave_or_end(self, context: Context) -> str:
+        """While a retry is left the job goes on; afterwards nobody would wait for it."""
+        ti = context["ti"]
+        if ti.try_number <= ti.max_tries:
+            return "goes on, and the retry re-attaches to it"
+        return f"{self._end(patiently=True)}, since no retry is left"
+
+    def on_kill(self) -> None:
+        """End the job by the kill policy; Airflow kills the process five seconds later."""
+        self._is_killed = True
+        if self._held is not None or self._asked is not None:
+            name = self._held.name if self._held else "the job that was being submitted"
+            self.log.info("The task is killed: %s %s.", name, self._end())
+
+    def _end(self, *, patiently: bool = False) -> str:
+        """End the job that is held or was asked for, and return what became of it, as the rest of a sentence."""
+        from airflow_nbjobs.api.pacing import BRISK, PATIENT
+        from airflow_nbjobs.exceptions import NbjobsError
+
+        try:
+            # Its own client: a signal can arrive in the middle of any request of the other one, which holds its locks.
+            with self.hook.new_client(self.location or "") as client:
+                return client.follow(self._ending(), PATIENT if patiently else BRISK)
+        except NbjobsError as error:
+            return f"could not be ended and may still run ({error})"
+
+    def _ending(self) -> Conversation[str]:
+        from airflow_nbjobs.adoption import end_submitted
+        from airflow_nbjobs.api.ending import check_kill_policy, end_job
+
+        kill = check_kill_policy(self.kill)
+        if self._held is not None:
+            return end_job(self._held.name, self._held.operation_name, kill)
+        if self._asked is not None:
+            return end_submitted(self._parent(), self._asked, kill)
+        return _unknown()
+
+
+def _unknown() -> Conversation[str]:
+    return "is not known, and may still run"
+    yield  # a conversation without a word

@@ -1,0 +1,229 @@
+"""From what a user gives to what is sent: the notebook found, pinned, given its parameters, and staged if it is large.
+
+A notebook that gets no parameters is sent as a reference, pinned to what is there now; one that does is read, from
+Cloud Storage or Dataform with Airflow's own connection, and sent as content. The original is never changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import mask_secret, redact
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError
+from airflow_nbjobs.notebooks import cells, dataform, document, storage
+from airflow_nbjobs.notebooks.values import plain_parameters
+from airflow_nbjobs.sources import Notebook, SourceFields
+from airflow_nbjobs.stores import dataform_client, storage_client
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+
+__all__ = ["Prepared", "Request", "check_parameters", "prepare", "stage", "unstage"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a user asks to be run.
+
+    :ivar source: the one source field that the notebook is, as it was given.
+    :ivar parameters: checked by :func:`check_parameters`.
+    :ivar is_strict: fail for parameters that the notebook does not know, rather than warn.
+    :ivar with_outputs: send the outputs that a notebook holds already.
+    """
+
+    notebook: Notebook | None
+    source: SourceFields
+    parameters: Mapping[str, Any]
+    kernel_name: str | None
+    is_strict: bool
+    with_outputs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What is sent.
+
+    :ivar source: the one source field of the job.
+    :ivar identity: what the user asked for, by which a retry knows its job: the reference as it was given, or the hash
+        of the content; and the parameters.
+    :ivar version: which notebook runs: a generation, a commit, or a hash of the content; ``None`` where only the
+        service will know.
+    :ivar file: what to call a staged copy.
+    """
+
+    source: SourceFields
+    identity: Mapping[str, Any]
+    version: str | None
+    file: str
+
+
+def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
+    """Return the parameters as plain JSON.
+
+    Notebooks are kept and shown around, so a value that Airflow knows to be a secret is refused. A name that only looks
+    like a secret's (``max_tokens``) gets a warning, and its value is masked in logs from here on.
+
+    :raises InvalidNotebookJobError: for a secret, and for what JSON cannot hold; with the parameter's name.
+    """
+    plain = plain_parameters(parameters)
+    for name, value in plain.items():
+        if any(redact(text) != text for text in _texts(value)):
+            raise InvalidNotebookJobError(
+                f"parameters[{name!r}] holds a secret that Airflow masks, and the executed notebook would show it: let "
+                "the notebook read it from Secret Manager, and pass the secret's name."
+            )
+        if redact("value", name) != "value":
+            warn(f"parameters[{name!r}] looks like a secret by its name; the executed notebook will show its value.")
+            mask_secret(value)
+    return plain
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Return every text in a value; Airflow's masker itself goes five levels deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def prepare(request: Request, hook: NotebookExecutionJobHook, warn: Callable[[str], None]) -> Prepared:
+    """Return what is sent for a request.
+
+    :raises InvalidNotebookJobError: when the parameters do not fit the notebook, or it is none.
+    :raises ApiError: when a notebook that needs parameters cannot be read.
+    """
+    if gcs := request.source.get("gcs_notebook_source"):
+        return _from_storage(gcs, request, hook, warn)
+    if repository := request.source.get("dataform_repository_source"):
+        return _from_dataform(repository, request, hook, warn)
+    return _from_content(request.source["direct_notebook_source"], request, warn)
+
+
+def _from_content(source: DirectNotebookSource, request: Request, warn: Callable[[str], None]) -> Prepared:
+    notebook = document.load(source.content or b"", _named(request))
+    plain = document.dump(cells.without_outputs(notebook))
+    digest = hashlib.sha256(plain).hexdigest()
+    content = (source.content or b"") if request.with_outputs else plain
+    name = Path(request.notebook).stem if isinstance(request.notebook, str) else "notebook"
+    return Prepared(
+        source={"direct_notebook_source": DirectNotebookSource(content=_injected(content, request, warn))},
+        identity={"content": digest, "parameters": dict(request.parameters)},
+        version=digest[:40],
+        file=f"{name}.ipynb",
+    )
+
+
+def _from_storage(
+    source: GcsNotebookSource, request: Request, hook: NotebookExecutionJobHook, warn: Callable[[str], None]
+) -> Prepared:
+    uri, version = source.uri or "", source.generation
+    sent: SourceFields
+    with storage_client(hook) as client:
+        if request.parameters:
+            content, found = storage.read(client, uri, version, limit=settings.notebook_bytes())
+            version = found.generation
+            sent = {"direct_notebook_source": DirectNotebookSource(content=_injected(content, request, warn))}
+        else:
+            version = version or _if_allowed(lambda: storage.look(client, uri).generation)
+            sent = {"gcs_notebook_source": replace(source, generation=version)}
+    return Prepared(
+        source=sent,
+        identity={"gcs": source.to_wire(), "parameters": dict(request.parameters)},
+        version=version,
+        file=uri.rpartition("/")[2],
+    )
+
+
+def _from_dataform(
+    source: DataformRepositorySource, request: Request, hook: NotebookExecutionJobHook, warn: Callable[[str], None]
+) -> Prepared:
+    repository = source.dataform_repository_resource_name or ""
+    with dataform_client(hook) as client:
+        version = source.commit_sha or _if_allowed(lambda: dataform.head_commit(client, repository))
+        sent: SourceFields = {"dataform_repository_source": replace(source, commit_sha=version)}
+        if request.parameters:
+            content = dataform.read_repository(client, repository, version)
+            sent = {"direct_notebook_source": DirectNotebookSource(content=_injected(content, request, warn))}
+    return Prepared(
+        source=sent,
+        identity={"dataform": source.to_wire(), "parameters": dict(request.parameters)},
+        version=version,
+        file="content.ipynb",
+    )
+
+
+def _named(request: Request) -> str:
+    return f"notebook={str(request.notebook)!r}"
+
+
+def _if_allowed(look: Callable[[], str | None]) -> str | None:
+    """Return what a look finds, or nothing: the job reads with its own account, and says itself what is missing."""
+    try:
+        return look()
+    except (ApiError, CredentialsError, InvalidNotebookJobError):
+        return None
+
+
+def _injected(content: bytes, request: Request, warn: Callable[[str], None]) -> bytes:
+    if not request.parameters:
+        return content
+    notebook = document.load(content, _named(request))
+    if not request.with_outputs:
+        notebook = cells.without_outputs(notebook)
+    document.check_parameter_names(notebook, request.parameters, kernel_name=request.kernel_name)
+    _check_known(notebook, request, warn)
+    return document.dump(document.inject(notebook, request.parameters, kernel_name=request.kernel_name))
+
+
+def _check_known(notebook: Any, request: Request, warn: Callable[[str], None]) -> None:
+    if cells.first_tagged(notebook.cells, "parameters") is None:
+        problem = "it has no cell tagged 'parameters', so they are set in a cell of their own, before all others"
+    else:
+        declared = document.declared_parameters(notebook, kernel_name=request.kernel_name)
+        unknown = sorted(request.parameters.keys() - (request.parameters.keys() if declared is None else declared))
+        if not unknown:
+            return
+        problem = f"its cell tagged 'parameters' does not know {', '.join(map(repr, unknown))}"
+    sentence = f"{_named(request)} may not use the parameters: {problem}."
+    if request.is_strict:
+        raise InvalidNotebookJobError(f"{sentence} Declare them there, or set unknown_parameters='warn'.")
+    warn(sentence)
+
+
+def stage(job: NotebookExecutionJob, file: str, hook: NotebookExecutionJobHook) -> NotebookExecutionJob:
+    """Return the job with its direct content put into Cloud Storage instead, pinned to the generation that was written.
+
+    The copy lies beside the executed notebooks, in a folder of the submission's own.
+
+    :param file: what to call it; the executed notebook will be called the same.
+    :raises ApiError: when Cloud Storage refuses.
+    """
+    content = job.direct_notebook_source.content if job.direct_notebook_source else None
+    folder = f"{(job.gcs_output_uri or '').rstrip('/')}/nbjobs-staged/{job.labels['nbjobs-submit']}"
+    with storage_client(hook) as client:
+        written = storage.write(client, f"{folder}/{file}", content or b"")
+    source = GcsNotebookSource(uri=written.uri, generation=written.generation)
+    return replace(job, direct_notebook_source=None, gcs_notebook_source=source)
+
+
+def unstage(staged: tuple[str, str], hook: NotebookExecutionJobHook) -> None:
+    """Delete a staged copy, if it is still the one that was written.
+
+    :param staged: its URI and generation.
+    :raises ApiError: when Cloud Storage refuses.
+    """
+    with storage_client(hook) as client:
+        storage.delete(client, storage.StoredObject(uri=staged[0], generation=staged[1], size=0))
