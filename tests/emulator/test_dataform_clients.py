@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
@@ -12,6 +13,7 @@ from google.cloud import dataform_v1
 from google.cloud.dataform_v1.services.dataform.transports import DataformRestTransport
 
 from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.notebooks.dataform import dataform_endpoint, head_commit, read_repository
 from tests.contract import discovery
@@ -182,5 +184,14 @@ def test_a_notebook_that_is_not_there_fails_the_job_and_says_so(api, parent, fil
     for file in files:
         api.emulator.commit(f"{parent}/repositories/report", notebook("1"), file=file)
     job = run(api, f"{parent}/repositories/report", sha)
-    assert job["jobState"] == "JOB_STATE_FAILED"
+    assert (job["jobState"], job["status"]["code"]) == ("JOB_STATE_FAILED", 9)
     assert message in job["status"]["message"]
+
+
+def test_requests_are_counted_by_their_own_names():
+    with Emulator(runner="simulated") as emulator:
+        name = "projects/p/locations/us-central1/repositories/r"
+        emulator.commit(name, b"")
+        for path in ("content.ipynb", "none"):
+            httpx2.get(f"{emulator.url}/v1/{name}:readFile", params={"path": path}, trust_env=False)
+        assert emulator.requests() == {"read_file": {"200": 1, "404": 1}}
