@@ -1,0 +1,152 @@
+"""What becomes of the remote job when a person ends its task in a real Airflow: the emulator's book tells."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+from demo.airflow_processes import LocalAirflow
+from demo.airflow_rest import Run
+
+DAGS = """
+from airflow.sdk import DAG
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+for dag_id, deferrable in {"deferred": True, "here": False}.items():
+    with DAG(dag_id, schedule=None):
+        CreateNotebookExecutionJobOperator(
+            task_id="report",
+            location="us-central1",
+            notebook="gs://notebooks/report.ipynb",
+            runtime_template="1234",
+            gcs_output_uri="gs://results",
+            service_account="runner@p.iam.gserviceaccount.com",
+            deferrable=deferrable,
+            poll_interval=1,
+        )
+"""
+
+
+@pytest.fixture(scope="module")
+def endless() -> Iterator[Emulator]:
+    """Start an emulator whose jobs run for an hour."""
+    with Emulator(runner="simulated", seconds=3600, cleanup_seconds=0.0) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def busy(endless: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """Start an Airflow that waits for them, with the connection in its database as in production."""
+    dags = tmp_path_factory.mktemp("dags")
+    (dags / "kills.py").write_text(DAGS)
+    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, endless.env) as running:
+        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "kills"}')
+        running.wait(lambda: running.rest.knows("here"), 60, "the DAGs to be parsed")
+        yield running
+
+
+def start(busy: LocalAirflow, endless: Emulator, dag_id: str) -> tuple[Run, dict[str, Any]]:
+    """Start a run, wait until its task waits for its job, and return both."""
+    before = len(endless.book())
+    run = busy.rest.trigger(dag_id)
+    wanted = {"deferred": "deferred", "here": "running"}[dag_id]
+
+    def look() -> dict[str, Any] | None:
+        jobs = endless.book()[before:]
+        waits = busy.rest.task(run, "report")["state"] == wanted
+        return jobs[0] if waits and jobs and jobs[0]["state"] == "JOB_STATE_RUNNING" else None
+
+    job = busy.wait(look, 120, f"the task to be {wanted} while its job runs")
+    assert job is not None
+    if dag_id == "deferred":
+        # A task that is ended before a triggerer has taken its trigger up is ended unheard: Airflow tells nobody.
+        endless.reset_requests()
+        busy.wait(lambda: endless.requests().keys() & {"get", "list"}, 60, "the triggerer to look at the job")
+    return run, job
+
+
+def mark(busy: LocalAirflow, run: Run, state: str) -> None:
+    """Do what a person does in the UI."""
+    ask(busy, "PATCH", f"{run.path}/taskInstances/report", {"new_state": state})
+
+
+def ask(busy: LocalAirflow, method: str, path: str, body: dict[str, Any]) -> None:
+    """Ask until it is done: SQLite refuses a write that meets another one, and a person would click again."""
+
+    def try_it() -> bool:
+        try:
+            busy.rest.call(method, path, json=body)
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code != httpx2.codes.INTERNAL_SERVER_ERROR:
+                raise
+            return False
+        return True
+
+    busy.wait(try_it, 30, f"Airflow to do {body}")
+
+
+def state_of(endless: Emulator, job: dict[str, Any]) -> str:
+    """Return the state of a job by the emulator's own book."""
+    return next(str(each["state"]) for each in endless.book() if each["id"] == job["id"])
+
+
+def wait_for(busy: LocalAirflow, endless: Emulator, job: dict[str, Any], state: str, seconds: float = 60) -> None:
+    """Wait until a job is in a state."""
+    busy.wait(lambda: state_of(endless, job) == f"JOB_STATE_{state}", seconds, f"the job to be {state}")
+
+
+@pytest.mark.parametrize("state", ["failed", "success"])
+@pytest.mark.parametrize("dag_id", ["deferred", "here"])
+def test_a_task_that_a_person_ends_takes_its_job_with_it(
+    busy: LocalAirflow, endless: Emulator, dag_id: str, state: str
+) -> None:
+    run, job = start(busy, endless, dag_id)
+    mark(busy, run, state)
+    wait_for(busy, endless, job, "CANCELLED")
+
+
+def test_a_request_in_flight_does_not_keep_a_killed_task_from_ending_its_job(
+    busy: LocalAirflow, endless: Emulator
+) -> None:
+    run, job = start(busy, endless, "here")
+    endless.fault({"method": "get", "delay_seconds": 45})
+    busy.wait(lambda: endless.faults()[-1]["met"] == 1, 20, "a look at the job to stall")
+    mark(busy, run, "failed")
+    wait_for(busy, endless, job, "CANCELLED", 30)
+    endless.clear_faults()
+
+
+def test_a_cleared_task_ends_its_old_job_and_not_the_new_one(busy: LocalAirflow, endless: Emulator) -> None:
+    run, job = start(busy, endless, "deferred")
+    before = len(endless.book())
+    body = {"dry_run": False, "dag_run_id": run.run_id, "task_ids": ["report"], "only_failed": False}
+    ask(busy, "POST", f"/dags/{run.dag_id}/clearTaskInstances", body)
+    wait_for(busy, endless, job, "CANCELLED", 60)
+    busy.wait(lambda: len(endless.book()) > before, 60, "the new job")
+    new = endless.book()[before]
+    wait_for(busy, endless, new, "RUNNING")
+    busy.wait(lambda: busy.rest.task(run, "report")["state"] == "deferred", 60, "the new try to be deferred")
+    assert state_of(endless, new) == "JOB_STATE_RUNNING"
+    endless.reset_requests()
+    busy.wait(lambda: endless.requests().keys() & {"get", "list"}, 60, "the triggerer to look at the new job")
+    mark(busy, run, "failed")
+    wait_for(busy, endless, new, "CANCELLED")
+    assert len(endless.book()) == before + 1
+
+
+def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: Emulator) -> None:
+    run, job = start(busy, endless, "deferred")
+    os.kill(busy.pid("triggerer"), signal.SIGTERM)
+    busy.kill("triggerer")
+    endless.reset_requests()
+    busy.start_component("triggerer")
+    busy.wait(lambda: endless.requests().keys() & {"get", "list"}, 90, "the new triggerer to look at the job")
+    assert state_of(endless, job) == "JOB_STATE_RUNNING"
+    mark(busy, run, "failed")
+    wait_for(busy, endless, job, "CANCELLED")
