@@ -21,8 +21,8 @@ from chaos.site import Site
 
 SEED = 20261122
 TRIALS = 200
-BATCH = 10
-"""How many tasks an outage happens to at once."""
+AT_ONCE = {"sqlite": 4, "postgresql": 10}
+"""How many tasks go on at once: when more do, Airflow's own processes die of SQLite's lock."""
 
 
 def main() -> int:
@@ -37,37 +37,34 @@ def main() -> int:
     options = parser.parse_args()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
-    parts = []
-    ends: list[bool] = []
-    for database in options.database or ["sqlite", "postgresql"]:
-        command = f"python -m chaos --database {database} --seed {options.seed} --trials {options.trials}"
-        trials, deeds = _run(database, options)
-        ends += [each.is_good for each in [*trials, *deeds]]
-        parts.append(({"sqlite": "SQLite", "postgresql": "PostgreSQL"}[database], command, trials, deeds))
+    parts = [_run(database, options) for database in options.database or AT_ONCE]
     text = report.page(parts, options.seed, report.commit())
     if options.page:
         options.page.write_text(text)
     print(text)
-    return int(not all(ends))
+    return int(not all(each.is_good for part in parts for each in [*part.trials, *part.deeds]))
 
 
-def _run(database: str, options: argparse.Namespace) -> tuple[list[Verdict], list[Verdict]]:
-    plan = make_plan(options.seed, options.trials, BATCH)
+def _run(database: str, options: argparse.Namespace) -> report.Part:
+    at_once = AT_ONCE[database]
+    plan = make_plan(options.seed, options.trials, at_once)
     if options.number:
         plan.alone[:] = [trial for trial in plan.alone if trial.number == options.number]
         plan.outages[:] = [batch for batch in plan.outages if options.number in {trial.number for trial in batch}]
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{database}-"))
     print(f"{database}: everything that is written is in {folder}", flush=True)
     with _database(database) as address, Site(folder, address) as site:
-        trials = _told(run_plan(site, plan), folder)
+        trials = _told(run_plan(site, plan, at_once), folder)
         deeds = []
         if options.deeds and not options.number:
-            deeds += _told(do_deeds(site, options.deeds), folder)
+            deeds += _told(do_deeds(site, options.deeds, at_once), folder)
             deeds += _told(stall_triggerer(site, 3 * options.deeds), folder)
             deeds += _told(time_out_without_triggerer(site, options.deeds), folder)
     if all(each.is_good for each in [*trials, *deeds]):
         shutil.rmtree(folder)
-    return trials, deeds
+    command = f"python -m chaos --database {database} --seed {options.seed} --trials {options.trials}"
+    name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[database]
+    return report.Part(name, command, trials, deeds, site.airflow.deaths)
 
 
 def _database(name: str) -> contextlib.AbstractContextManager[str | None]:

@@ -6,15 +6,14 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
 from chaos.cloud import Entry, duplicates, is_active, time_of
-from chaos.running import AT_ONCE, RECOVER_SECONDS, Verdict
-from chaos.site import ENDED, TASK, Site, until
+from chaos.running import RECOVER_SECONDS, Verdict
+from chaos.site import ENDED, TASK, Site
 from demo.airflow_rest import Run
 
 ENDING = ("CANCELLING", "CANCELLED", "FAILED", "EXPIRED")
@@ -35,6 +34,8 @@ class Deed:
     :ivar jobs: how many jobs are made in all.
     :ivar within: seconds within which the first job begins to end.
     :ivar is_timed_from_job: whether they count from the job's creation, not from the act.
+    :ivar hold: seconds after which the create is carried out.
+    :ivar duplicates: how many of the jobs are duplicates that are known of.
     """
 
     says: str
@@ -47,6 +48,9 @@ class Deed:
     is_timed_from_job: bool = False
     stop_at: str | None = None
     job_timeout: int = 900
+    ids: str = "service"
+    hold: float = 0.0
+    duplicates: int = 0
 
 
 def mark(state: str) -> Act:
@@ -58,6 +62,11 @@ def mark(state: str) -> Act:
     return act
 
 
+def kill_task(site: Site, run: Run) -> None:
+    """Kill the task's process."""
+    site.kill(run, "task")
+
+
 def clear(site: Site, run: Run) -> None:
     """Clear the task."""
     asked = {"dry_run": False, "dag_run_id": run.run_id, "task_ids": [TASK], "only_failed": False}
@@ -67,13 +76,18 @@ def clear(site: Site, run: Run) -> None:
 def kill_worker(site: Site, run: Run) -> None:
     """Kill the task and its supervisor, and wait until Airflow has noticed."""
     site.kill(run, "worker")
-    until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
+    site.until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
 
 
 def kill_and_clear(site: Site, run: Run) -> None:
     """Kill the worker of a task that has no retry; a person clears it afterwards."""
     kill_worker(site, run)
     clear(site, run)
+
+
+def _late(**arguments: Any) -> Deed:
+    says = "create carried out 45 s late, its task killed"
+    return Deed(says=says, mode="sync", kind="retried", act=kill_task, hold=45, state="success", within=0, **arguments)
 
 
 def _both(says: str, **arguments: Any) -> Iterator[Deed]:
@@ -105,14 +119,17 @@ DEEDS = [
         jobs=2,
         within=60,
     ),
+    # What docs/decisions/exactly-once.md calls the window that remains, and what closes it.
+    replace(_late(jobs=2, duplicates=1), says="create carried out 45 s late, its task killed: a known duplicate"),
+    replace(_late(ids="own"), says="the same with deterministic_job_id=True: none"),
 ]
 
 
-def do_deeds(site: Site, times: int) -> Iterable[Verdict]:
-    """Do each deed so many times."""
+def do_deeds(site: Site, times: int, at_once: int) -> Iterable[Verdict]:
+    """Do each deed so many times, so many tasks at once."""
     numbers = count(5001)
     every = [(deed, next(numbers)) for _ in range(times) for deed in DEEDS]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with site.threads(at_once) as pool:
         yield from pool.map(lambda each: _do(site, *each), every)
 
 
@@ -126,7 +143,7 @@ def time_out_without_triggerer(site: Site, times: int) -> list[Verdict]:
         is_timed_from_job=True,
     )
     runs = [_begin(site, deed, 6001 + number) for number in range(times)]
-    waiting = [_waits(site, deed, run) for run in runs]
+    waiting = [_reaches(site, deed, run) for run in runs]
     site.airflow.kill("triggerer")
     verdicts = [
         _judge(site, deed, run, is_met=is_met, since=datetime.now(UTC))
@@ -146,22 +163,21 @@ def stall_triggerer(site: Site, times: int) -> list[Verdict]:
         within=0,
     )
     runs = [_begin(site, deed, 7001 + number) for number in range(times)]
-    for run in runs:
-        _waits(site, deed, run)
+    waiting = [_reaches(site, deed, run) for run in runs]
     first = {run: _triggerer(site, run) for run in runs}
     session = os.getpgid(site.airflow.pid("triggerer"))
     os.killpg(session, signal.SIGSTOP)
     site.airflow.start_second_triggerer()
-    taken = [until(lambda run=run: _triggerer(site, run) not in (None, first[run]), REACH_SECONDS) for run in runs]  # type: ignore[misc]  # a lambda with a default
+    taken = site.until(lambda: all(_triggerer(site, run) not in (None, first[run]) for run in runs), REACH_SECONDS)
     os.killpg(session, signal.SIGCONT)
-    told = [until(lambda run=run: _was_told(site, run), 30) for run in runs]  # type: ignore[misc]  # as above
+    told = site.until(lambda: all(_was_told(site, run) for run in runs), 30)
     time.sleep(5)  # what ends a job wrongly gets the time to do so
     for run in runs:
         for job in filter(is_active, site.cloud.jobs(run.run_id)):
             site.cloud.lead(job, "SUCCEEDED")
     verdicts = [
-        _judge(site, deed, run, is_met=bool(is_taken and is_told), since=datetime.now(UTC))
-        for run, is_taken, is_told in zip(runs, taken, told, strict=True)
+        _judge(site, deed, run, is_met=is_met and taken and told, since=datetime.now(UTC))
+        for run, is_met in zip(runs, waiting, strict=True)
     ]
     site.airflow.kill("second triggerer")
     return verdicts
@@ -181,7 +197,7 @@ def _was_told(site: Site, run: Run) -> bool:
 
 def _do(site: Site, deed: Deed, number: int) -> Verdict:
     run = _begin(site, deed, number)
-    is_met = until(lambda: site.has_stopped(run), REACH_SECONDS) if deed.stop_at else _waits(site, deed, run)
+    is_met = _reaches(site, deed, run)
     since = datetime.now(UTC)
     deed.act(site, run)
     return _judge(site, deed, run, is_met=is_met, since=since)
@@ -189,17 +205,27 @@ def _do(site: Site, deed: Deed, number: int) -> Verdict:
 
 def _begin(site: Site, deed: Deed, number: int) -> Run:
     project = f"chaos-{number:04d}"
-    if deed.job_timeout != JOB_TIMEOUT:  # the first job runs until somebody ends it
+    if deed.hold:
+        site.cloud.ask_for({"method": "create", "delay_seconds": deed.hold, "project": project})
+    elif deed.job_timeout != JOB_TIMEOUT:  # the first job runs until somebody ends it
         site.cloud.ask_for({"job_state": "JOB_STATE_RUNNING", "project": project})
     conf = {"stop_at": deed.stop_at, "job_timeout": deed.job_timeout}
-    return site.begin(f"chaos_{deed.mode}_service_{deed.kind}", project, conf)
+    return site.begin(f"chaos_{deed.mode}_{deed.ids}_{deed.kind}", project, conf)
 
 
-def _waits(site: Site, deed: Deed, run: Run) -> bool:
-    """Wait until the task waits for its job."""
+def _reaches(site: Site, deed: Deed, run: Run) -> bool:
+    return site.until(lambda: _is_at(site, deed, run), REACH_SECONDS)
+
+
+def _is_at(site: Site, deed: Deed, run: Run) -> bool:
+    """Tell whether it is time for the deed: by default when the task waits for its job."""
+    if deed.stop_at:
+        return site.has_stopped(run)
+    if deed.hold:
+        return any(met for _, _, met in site.cloud.met(run.run_id))
     if deed.mode == "deferrable":
-        return until(lambda: site.state(run) == "deferred", REACH_SECONDS)
-    return until(lambda: any(map(is_active, site.cloud.jobs(run.run_id))), REACH_SECONDS)
+        return site.state(run) == "deferred"
+    return any(map(is_active, site.cloud.jobs(run.run_id)))
 
 
 def _judge(site: Site, deed: Deed, run: Run, *, is_met: bool, since: datetime) -> Verdict:
@@ -207,15 +233,16 @@ def _judge(site: Site, deed: Deed, run: Run, *, is_met: bool, since: datetime) -
         jobs = site.cloud.jobs(run.run_id)
         return len(jobs) >= deed.jobs and not any(map(is_active, jobs)) and site.state(run) in ENDED
 
-    until(has_come_to_rest, RECOVER_SECONDS)
+    site.until(has_come_to_rest, RECOVER_SECONDS)
     jobs, state = site.cloud.jobs(run.run_id), site.state(run)
     seconds = _seconds_to_end(deed, jobs, since)
-    is_right = len(jobs) == deed.jobs and state == deed.state and seconds <= deed.within
+    made = deed.jobs - deed.duplicates <= len(jobs) <= deed.jobs
+    is_right = made and state == deed.state and seconds <= deed.within
     return Verdict(
         number=int(run.run_id.rpartition("-")[2]),
         row=("", deed.mode, f"{deed.says} (within {deed.within:g} s)"),
-        ids="service",
-        duplicates=duplicates(jobs),
+        ids=deed.ids,
+        duplicates=max(0, duplicates(jobs) - deed.duplicates),
         orphans=sum(map(is_active, jobs)),
         lost=int(not is_right),
         missed=int(not is_met),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import NamedTuple
 
 from chaos.running import Verdict
 
@@ -23,11 +24,22 @@ name a job that did. A trial in which the fault was not met counts as *not met*,
 """
 
 
-def page(parts: Sequence[tuple[str, str, list[Verdict], list[Verdict]]], seed: int, commit: str) -> str:
-    """Return the page.
+class Part(NamedTuple):
+    """What was seen on one database.
 
-    :param parts: of each database: its name, the command, the trials, and what people and deadlines did.
+    :ivar deeds: what came of what people and deadlines did.
+    :ivar deaths: Airflow's own processes that died though nobody killed them.
     """
+
+    database: str
+    command: str
+    trials: list[Verdict]
+    deeds: list[Verdict]
+    deaths: list[str]
+
+
+def page(parts: Sequence[Part], seed: int, commit: str) -> str:
+    """Return the page."""
     lines = [
         "# What kills and faults do",
         "",
@@ -35,8 +47,11 @@ def page(parts: Sequence[tuple[str, str, list[Verdict], list[Verdict]]], seed: i
         "",
         _MEANING,
     ]
-    for database, command, trials, deeds in parts:
+    for database, command, trials, deeds, deaths in parts:
         lines += [f"## {database}", "", f"`{command}`", "", summary(trials), "", *table(trials), ""]
+        if deaths:
+            counted = ", ".join(f"{name} {count}" for name, count in sorted(Counter(deaths).items()))
+            lines += [f"Airflow's own processes died by themselves meanwhile, and were started again: {counted}.", ""]
         if deeds:
             lines += ["### People, deadlines, and no retry left", "", *deed_table(deeds), ""]
         lines += [

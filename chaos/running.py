@@ -12,10 +12,9 @@ import httpx2
 
 from chaos.cloud import duplicates, is_active
 from chaos.plan import HOLD_SECONDS, KILLS, LONG_HOLD_SECONDS, STEPS, TROUBLES, Plan, Trial
-from chaos.site import ENDED, Site, until
+from chaos.site import ENDED, Site
 from demo.airflow_rest import Run
 
-AT_ONCE = 8
 REACH_SECONDS = 150
 RECOVER_SECONDS = 240
 SETTLE_SECONDS = 10
@@ -55,9 +54,9 @@ class Verdict:
         return asdict(self)
 
 
-def run_plan(site: Site, plan: Plan) -> Iterable[Verdict]:
-    """Carry out a plan, and give the verdicts as they come."""
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+def run_plan(site: Site, plan: Plan, at_once: int) -> Iterable[Verdict]:
+    """Carry out a plan, so many trials at once, and give the verdicts as they come."""
+    with site.threads(at_once) as pool:
         yield from pool.map(lambda trial: guarded(site, trial), plan.alone)
         for batch in plan.outages:
             yield from run_outage(site, batch, pool)
@@ -105,13 +104,13 @@ def _is_reached(site: Site, trial: Trial, run: Run) -> bool:
     """Wait until the task is at its step."""
     trouble = TROUBLES.get(trial.what)
     if trouble is None:
-        return until(lambda: _is_at(site, trial, run), REACH_SECONDS)
+        return site.until(lambda: _is_at(site, trial, run), REACH_SECONDS)
     if trouble.is_for_waiting:
-        if not until(lambda: _waits(site, trial, run), REACH_SECONDS):
+        if not site.until(lambda: _waits(site, trial, run), REACH_SECONDS):
             return False
         for fault in trouble.faults:
             site.cloud.ask_for({**fault, "project": trial.project})
-    return until(lambda: sum(met for _, _, met in site.cloud.met(trial.project)) >= trouble.needed, REACH_SECONDS)
+    return site.until(lambda: sum(met for _, _, met in site.cloud.met(trial.project)) >= trouble.needed, REACH_SECONDS)
 
 
 def _is_at(site: Site, trial: Trial, run: Run) -> bool:
@@ -138,9 +137,9 @@ def _waits(site: Site, trial: Trial, run: Run) -> bool:
 
 def _judge(site: Site, trial: Trial, run: Run, *, is_met: bool, since: float) -> Verdict:
     """Wait until Airflow and the service have come to rest, and compare."""
-    until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
+    site.until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
     seconds = time.monotonic() - since
-    until(lambda: not any(map(is_active, site.cloud.jobs(trial.project))), SETTLE_SECONDS)
+    site.until(lambda: not any(map(is_active, site.cloud.jobs(trial.project))), SETTLE_SECONDS)
     jobs = site.cloud.jobs(trial.project)
     state, result = site.state(run), site.patiently(lambda: site.result(run))
     good = [job["id"] for job in jobs if job["state"] == "JOB_STATE_SUCCEEDED"]

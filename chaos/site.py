@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -51,6 +52,10 @@ import airflow_nbjobs.triggers
 T = TypeVar("T")
 
 
+class SiteClosedError(RuntimeError):
+    """The trial is not carried on: everything is being stopped."""
+
+
 class Airflow(LocalAirflow):
     """The demo's Airflow, with room for a second triggerer, and with somebody who starts again what died by itself.
 
@@ -92,9 +97,7 @@ class Site:
         config = folder / "airflow" / "config"
         config.mkdir(parents=True)
         (config / "airflow_local_settings.py").write_text(_LOADED_ONCE)
-        # A busy machine makes others wait for SQLite for longer than the five seconds that are its default.
-        sqlite = f"sqlite:///{folder.resolve()}/airflow/airflow.db?timeout=60"
-        self.airflow = Airflow(folder / "airflow", dags, environment, database or sqlite)
+        self.airflow = Airflow(folder / "airflow", dags, environment, database)
         self._is_over = threading.Event()
         self._tending = threading.Thread(target=self.airflow.tend, args=(self._is_over,), daemon=True)
 
@@ -155,6 +158,28 @@ class Site:
                     raise
             time.sleep(LOOK_SECONDS)
 
+    def until(self, look: Callable[[], T], seconds: float) -> T:
+        """Look until the answer is true, or the time is up; return the last one.
+
+        :raises SiteClosedError: when everything is stopped meanwhile.
+        """
+        deadline = time.monotonic() + seconds
+        while not (answer := look()) and time.monotonic() < deadline:
+            if self._is_over.wait(LOOK_SECONDS):
+                raise SiteClosedError
+        return answer
+
+    @contextlib.contextmanager
+    def threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
+        """Give so many threads; when the block is left by an exception, nobody waits for them."""
+        pool = ThreadPoolExecutor(count)
+        try:
+            yield pool
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        pool.shutdown()
+
     def kill(self, run: Run, what: str) -> bool:
         """Kill what carries a task out; tell whether it was still there."""
         task, supervisor = (int(word) for word in (self.signs / run.run_id / "who").read_text().split())
@@ -185,14 +210,6 @@ class Site:
         self.airflow.kill(component)
         time.sleep(OUTAGE_SECONDS)
         self.airflow.start_component(component)
-
-
-def until(look: Callable[[], T], seconds: float) -> T:
-    """Look until the answer is true, or the time is up; return the last one."""
-    deadline = time.monotonic() + seconds
-    while not (answer := look()) and time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
-    return answer
 
 
 def _is_airflows(pid: int) -> bool:
