@@ -75,15 +75,27 @@ def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None])
     """
     plain = plain_parameters(parameters)
     for name, value in plain.items():
-        if any(redact(text) != text for text in _texts(value)):
+        if any(map(_is_secret, _texts(value))):
             raise InvalidNotebookJobError(
                 f"parameters[{name!r}] holds a secret that Airflow masks, and the executed notebook would show it: let "
                 "the notebook read it from Secret Manager, and pass the secret's name."
             )
+    for name, value in plain.items():  # after all were looked at: another parameter may have the same value
         if redact("value", name) != "value":
             warn(f"parameters[{name!r}] looks like a secret by its name; the executed notebook will show its value.")
+            _masked_by_name.update(_texts(value))
             mask_secret(value)
     return plain
+
+
+_masked_by_name: set[str] = set()
+"""What this process masks for its name's sake alone: a second submission, or another task of it, is no offence."""
+
+
+def _is_secret(text: str) -> bool:
+    for masked in sorted(_masked_by_name, key=len, reverse=True):
+        text = text.replace(masked, "") if masked else text
+    return bool(redact(text) != text)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -113,10 +125,13 @@ def prepare(request: Request, hook: NotebookExecutionJobHook, warn: Callable[[st
 
 
 def _from_content(source: DirectNotebookSource, request: Request, warn: Callable[[str], None]) -> Prepared:
-    notebook = document.load(source.content or b"", _named(request))
-    plain = document.dump(cells.without_outputs(notebook))
+    content = source.content or b""
+    notebook = document.load(content, _named(request))
+    bare = cells.without_outputs(notebook)
+    plain = document.dump(bare)
     digest = hashlib.sha256(plain).hexdigest()
-    content = (source.content or b"") if request.with_outputs else plain
+    if bare != notebook and not request.with_outputs:
+        content = plain  # and byte for byte as it is where there is nothing to leave out
     name = Path(request.notebook).stem if isinstance(request.notebook, str) else "notebook"
     return Prepared(
         source={"direct_notebook_source": DirectNotebookSource(content=_injected(content, request, warn))},

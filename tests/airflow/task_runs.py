@@ -41,6 +41,7 @@ JOB: dict[str, Any] = {
     "service_account": ACCOUNT,
     "gcs_output_uri": "gs://results/runs",
     "poll_interval": 0.1,
+    "do_xcom_push": False,  # a simulated job leaves no notebook, and nobody looks for one then
 }
 """Arguments of a create task that lack nothing."""
 

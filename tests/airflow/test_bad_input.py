@@ -80,7 +80,6 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["execution_user='ada@example.com'", "service_account"],
     ),
     "an account that is a number": ({"service_account": 7}, ["service_account=7"]),
-    "an output that is a path": ({"gcs_output_uri": Path("/results")}, ["gcs_output_uri="]),
     "a display name that is a number": ({"display_name": 7}, ["display_name=7"]),
 }  # fmt: skip
 

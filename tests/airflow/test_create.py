@@ -56,6 +56,7 @@ def test_a_create_task_returns_where_the_executed_notebook_is(project: str, defe
         "job_id": job_id,
         "state": "JOB_STATE_SUCCEEDED",
         "executed_notebook": f"gs://results/runs/{job_id}/report.ipynb",
+        "notebook_version": None,  # there is no such object that it could be pinned to
     }
     assert len(run.deferrals) == deferrable
 

@@ -103,7 +103,8 @@ def test_a_list_has_the_newest_first(three_jobs: None) -> None:
     task = run(ListNotebookExecutionJobsOperator)
     newest = task.execute()[0]
     assert set(newest) == {
-        "v", "name", "job_id", "state", "executed_notebook", "display_name", "create_time", "update_time"
+        "v", "name", "job_id", "state", "executed_notebook", "notebook_version",
+        "display_name", "create_time", "update_time",
     }  # fmt: skip
     assert set(task.ti.xcoms) == {"_link_NotebookExecutionJobListLink"}
 
