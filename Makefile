@@ -1,6 +1,8 @@
 # make demo          a notebook runs as an Airflow task, on this machine, with no cloud account
 # make demo UI=1     the same, and Airflow's UI stays up until Ctrl-C
 # make test          every check and the whole suite, on the newest Airflow and on 3.1
+# make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
+# make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
 # Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
 
 SHELL := bash
@@ -15,7 +17,7 @@ VENV := .venv
 VENV_3_1 := .venv-3.1
 IN = $(VENV)/bin/python -m
 
-.PHONY: help demo test clean constraints
+.PHONY: help demo test chaos soak clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -32,6 +34,14 @@ test: $(VENV)/.dev $(VENV_3_1)/.dev
 # The oldest Airflow that we support, which warns about itself: the package is imported, and all tests run that start
 # no Airflow (those of the wheel have nothing to do with Airflow's version).
 	$(VENV_3_1)/bin/python -m pytest -n 2 -W ignore --ignore tests/system --ignore tests/packaging
+
+# Half an hour on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --seed 7"`.
+chaos: $(VENV)/.dev
+	$(IN) uv pip install --quiet --python $(VENV)/bin/python asyncpg psycopg2-binary
+	$(IN) chaos --page docs/chaos.md $(CHAOS)
+
+soak: $(VENV)/.dev
+	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
 
 # A stamp tells that what is installed is what pyproject.toml and the constraints ask for.
 $(VENV)/.demo: pyproject.toml constraints.txt

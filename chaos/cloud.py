@@ -93,6 +93,11 @@ class Cloud:
         told = self._http.get("/faults").raise_for_status().json()["faults"]
         return [(each["fault"], each["asked"], each["met"]) for each in told if each["fault"].get("project") == project]
 
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Count the requests by method and by what they were answered with."""
+        counts: dict[str, dict[str, int]] = self._http.get("/requests").raise_for_status().json()
+        return counts
+
     def jobs(self, project: str) -> list[Entry]:
         """Return a project's jobs, the oldest first; deleted ones too."""
         entries: list[Entry] = self._http.get("/jobs", params={"project": project}).raise_for_status().json()["jobs"]

@@ -207,14 +207,16 @@ class Tries(RuleBasedStateMachine):
         model.phase = "failed"
         model.version += changed
 
-    @rule(which=WHICH)
+    @rule(which=WHICH, dies=st.sampled_from(["before", "after"]))
     @precondition(has("done", "failed"))
-    def run_is_made_again(self, which: int) -> None:
-        """Delete the DAG run and make it again under its id, when nothing of it is active."""
+    def run_is_made_again(self, which: int, dies: str) -> None:
+        """Delete the DAG run and make it again under its id, when nothing of it is active; its worker dies."""
         model = self.pick(which, "done", "failed")
         if not any(job["id"] in model.made for job in self.active()):
             again = replace(model.identity, try_number=1, first_try=1, run_started=datetime.now(UTC))
-            self.models[self.models.index(model)] = Model(again, version=model.version)
+            made_again = Model(again, version=model.version)
+            self.models[self.models.index(model)] = made_again
+            self.carry_out(made_again, dies, None, "cancel")
 
     @invariant()
     def no_success_is_paid_for_twice(self) -> None:

@@ -1,0 +1,233 @@
+"""`make soak`: hundreds of jobs at once, and one request in twenty fails; nothing is lost, and nothing is left."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]  # it has no types of its own
+
+from airflow_nbjobs.adoption import Submitted, submit
+from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
+from airflow_nbjobs.api.waiting import first_look
+from airflow_nbjobs.exceptions import ApiError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.submission import TaskIdentity, identify
+from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+from chaos.cloud import Cloud, duplicates, is_active
+
+PROJECT, REGION = "soak", "us-central1"
+SHARE = 0.05
+"""Of all requests, so many fail."""
+
+WORKERS = 8
+RETRIES = 3
+KINDS: tuple[dict[str, Any], ...] = (
+    {"status": 503},
+    {"status": 500, "phase": "after"},
+    {"drop": True},
+    {"status": 429, "retry_after": 1},
+    {"drop": True, "phase": "after"},
+    {"delay_seconds": 3},
+)
+_EVERY_SECONDS = 5.0
+
+_MEANING = """\
+Threads submit as workers do, triggers wait in one event loop as in one triggerer, and each job is read again when it
+is over; no process of Airflow takes part. A thread that is left is the one that asgiref keeps for all of Django's and
+Airflow's synchronous calls.
+"""
+
+
+@dataclass
+class Soak:
+    """What goes on, and what was seen of it."""
+
+    cloud: Cloud
+    until: float
+    asked: Counter[str] = field(default_factory=Counter)
+    kinds: dict[str, Any] = field(default_factory=dict)
+    done: int = 0
+    retried: int = 0
+    lost: list[str] = field(default_factory=list)
+    memory: list[float] = field(default_factory=list)
+
+    async def task(self, number: int, workers: ThreadPoolExecutor) -> None:
+        """Run one notebook after the other until the time is up, as a worker, a trigger and a worker again."""
+        loop = asyncio.get_running_loop()
+        run = 0
+        while time.monotonic() < self.until:
+            run += 1
+            task = _identity(number, run)
+            submitted = await loop.run_in_executor(workers, self._submit, task)
+            if submitted is None:
+                self.lost.append(task.run_id)
+                continue
+            name = submitted.job.name or ""
+            trigger = NotebookExecutionJobTrigger(
+                name, submitted.operation_name, created_at=datetime.now(UTC).isoformat(), poll_interval=5
+            )
+            events = [event async for event in trigger.run()]
+            state = await loop.run_in_executor(workers, _look, name)
+            self.done += 1
+            if len(events) != 1 or state != "JOB_STATE_SUCCEEDED":
+                self.lost.append(f"{task.run_id}: {events} {state}")
+
+    def _submit(self, task: TaskIdentity) -> Submitted | None:
+        """Submit a task's job, with Airflow's retries."""
+        for retry in range(RETRIES + 1):
+            this = replace(task, try_number=1 + retry)
+            with_closed_hook = NotebookExecutionJobHook()
+            try:
+                asking = submit(with_closed_hook.parent(REGION, PROJECT), _job(this), this, "cancel")
+                return with_closed_hook.follow(REGION, asking)
+            except ApiError:
+                self.retried += 1
+            finally:
+                with_closed_hook.close()
+        return None
+
+    async def spoil(self) -> None:
+        """Keep asking for faults: of each method's requests a steady share, each kind in turn."""
+        while True:
+            for method, answers in self.cloud.requests().items():
+                wanted = int(SHARE * sum(answers.values())) - self.asked[method]
+                kinds = self.kinds.setdefault(method, cycle(KINDS))
+                for kind in islice(kinds, max(0, wanted)):
+                    self.cloud.ask_for({"method": method, **kind})
+                    self.asked[method] += 1
+            await asyncio.sleep(1)
+
+    async def measure(self) -> None:
+        """Note the memory every few seconds."""
+        while True:
+            self.memory.append(psutil.Process().memory_info().rss / 2**20)
+            await asyncio.sleep(_EVERY_SECONDS)
+
+
+def _identity(number: int, run: int) -> TaskIdentity:
+    return TaskIdentity(
+        deployment="soak",
+        dag_id="soak",
+        run_id=f"{number}/{run}",
+        task_id="notebook",
+        map_index=-1,
+        try_number=1,
+        first_try=1,
+        run_started=datetime.now(UTC),
+        is_certain=True,
+    )
+
+
+def _job(task: TaskIdentity) -> NotebookExecutionJob:
+    asked = NotebookExecutionJob(
+        gcs_notebook_source=GcsNotebookSource(uri="gs://soak/notebook.ipynb"),
+        notebook_runtime_template_resource_name=f"projects/{PROJECT}/locations/{REGION}/notebookRuntimeTemplates/1",
+        gcs_output_uri="gs://soak/runs",
+        service_account="runner@local.iam.gserviceaccount.com",
+    )
+    return identify(asked, task, "0" * 32)
+
+
+def _look(name: str) -> str:
+    hook = NotebookExecutionJobHook()
+    try:
+        return hook.follow(REGION, first_look(name)).job_state.value
+    finally:
+        hook.close()
+
+
+def _left() -> tuple[int, int]:
+    """Return how many threads and sockets this process has."""
+    gc.collect()
+    process = psutil.Process()
+    return process.num_threads(), len(process.net_connections("all"))
+
+
+async def _run(soak: Soak, jobs: int) -> None:
+    aside = [asyncio.create_task(soak.spoil()), asyncio.create_task(soak.measure())]
+    with ThreadPoolExecutor(WORKERS) as workers:
+        await asyncio.gather(*(soak.task(number, workers) for number in range(jobs)))
+    for each in aside:
+        each.cancel()
+    await asyncio.gather(*aside, return_exceptions=True)
+
+
+def main() -> int:
+    """Soak, write the page, and return 1 when anything was lost or left."""
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=500, help="at once, %(default)s by default")
+    parser.add_argument("--minutes", type=float, default=10, help="%(default)s by default")
+    parser.add_argument("--seconds", type=float, default=60, help="that a job runs, %(default)s by default")
+    parser.add_argument("--page", type=Path, help="where the page is written; printed by default")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        cloud = Cloud(Path(folder), options.seconds)
+        os.environ |= cloud.env
+        cloud.start()
+        try:
+            before = _left()
+            soak = Soak(cloud, time.monotonic() + 60 * options.minutes)
+            asyncio.run(_run(soak, options.jobs))
+            text, is_good = _page(soak, options, before, _left())
+        finally:
+            cloud.stop()
+    if options.page:
+        options.page.write_text(text)
+    print(text)
+    return int(not is_good)
+
+
+def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], after: tuple[int, int]) -> tuple[str, bool]:
+    book = soak.cloud.jobs(PROJECT)
+    by_task: dict[str, list[dict[str, Any]]] = {}
+    for job in book:
+        by_task.setdefault(job["displayName"], []).append(job)
+    twice = sum(map(duplicates, by_task.values()))
+    active = sum(map(is_active, book))
+    third = len(soak.memory) // 3
+    early, late = (sorted(part)[len(part) // 2] for part in (soak.memory[third : 2 * third], soak.memory[2 * third :]))
+    requests = {method: sum(answers.values()) for method, answers in soak.cloud.requests().items()}
+    rows = {
+        "jobs at once": options.jobs,
+        "minutes": f"{options.minutes:g}",
+        "notebooks run": soak.done,
+        "requests": ", ".join(f"{method} {count}" for method, count in requests.items()),
+        "faults met": ", ".join(f"{method} {count}" for method, count in sorted(soak.asked.items())),
+        "tries that failed and were retried": soak.retried,
+        "lost": len(soak.lost),
+        "duplicates": twice,
+        "jobs left running": active,
+        "memory, median of the second and of the last third": f"{early:.0f} MiB, {late:.0f} MiB",
+        "threads before and after": f"{before[0]}, {after[0]}",
+        "sockets before and after": f"{before[1]}, {after[1]}",
+    }
+    lines = [
+        "# Hundreds of jobs, one request in twenty fails",
+        "",
+        f"`python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g}`, {datetime.now(UTC):%Y-%m-%d}.",
+        "",
+        _MEANING,
+        "| | |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in rows.items()),
+        *(f"- lost: {text}" for text in soak.lost[:20]),
+    ]
+    is_good = not (soak.lost or twice or active) and after[1] <= before[1]
+    return "\n".join(lines) + "\n", is_good
+
+
+if __name__ == "__main__":
+    sys.exit(main())
