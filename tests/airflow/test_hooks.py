@@ -341,21 +341,24 @@ def test_many_at_once_share_one_connection_one_client_and_one_token(
 def test_the_event_loop_is_never_blocked(
     connect: Callable[..., Any], google: Callable[..., Server], serve: Callable[..., Server]
 ) -> None:
+    asked: list[float] = []
+
     def slow(_: int) -> Answer:
+        asked.append(time.monotonic())
         time.sleep(1.6)
+        asked.append(time.monotonic())
         return 200, {}, {"access_token": "late", "expires_in": 3600}
 
     key = connect()
     slow_tokens = serve(slow)
     connect(keyfile_dict=json.dumps({**key, "token_uri": slow_tokens.url}))
     service = google()
-    gaps: list[float] = []
+    beats: list[float] = []
 
     async def heartbeat() -> None:
         while True:
-            before = time.monotonic()
             await asyncio.sleep(0.01)
-            gaps.append(time.monotonic() - before)
+            beats.append(time.monotonic())
 
     async def look_once() -> str:
         beating = asyncio.create_task(heartbeat())
@@ -368,4 +371,5 @@ def test_the_event_loop_is_never_blocked(
 
     assert asyncio.run(look_once()) == "RUNNING"
     assert service.tokens == ["Bearer late"]
-    assert max(gaps) < 0.8  # half of what the token took
+    begun, answered = asked
+    assert len([beat for beat in beats if begun < beat < answered]) > 20  # of 160, on a busy machine
