@@ -54,12 +54,12 @@ def _run(database: str, options: argparse.Namespace) -> report.Part:
     folder = Path(tempfile.mkdtemp(prefix=f"chaos-{database}-"))
     print(f"{database}: everything that is written is in {folder}", flush=True)
     with _database(database) as address, Site(folder, address) as site:
-        trials = _told(run_plan(site, plan, at_once), folder)
         deeds = []
         if options.deeds and not options.number:
             deeds += _told(do_deeds(site, options.deeds, at_once), folder)
             deeds += _told(stall_triggerer(site, 3 * options.deeds), folder)
             deeds += _told(time_out_without_triggerer(site, options.deeds), folder)
+        trials = _told(run_plan(site, plan, at_once), folder)
     if all(each.is_good for each in [*trials, *deeds]):
         shutil.rmtree(folder)
     command = f"python -m chaos --database {database} --seed {options.seed} --trials {options.trials}"

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 
+import httpx2
+
 from chaos.cloud import Entry, duplicates, is_active, time_of
 from chaos.running import RECOVER_SECONDS, Verdict
 from chaos.site import ENDED, TASK, Site
@@ -130,7 +132,7 @@ def do_deeds(site: Site, times: int, at_once: int) -> Iterable[Verdict]:
     numbers = count(5001)
     every = [(deed, next(numbers)) for _ in range(times) for deed in DEEDS]
     with site.threads(at_once) as pool:
-        yield from pool.map(lambda each: _do(site, *each), every)
+        yield from pool.map(lambda each: _guarded(site, *each), every)
 
 
 def time_out_without_triggerer(site: Site, times: int) -> list[Verdict]:
@@ -193,6 +195,14 @@ def _was_told(site: Site, run: Run) -> bool:
     """Tell whether the trigger was told, wrongly, that a person ended the task."""
     logs = site.airflow.home.glob(f"logs/dag_id={run.dag_id}/run_id={run.run_id}/**/*trigger*")
     return any("still waits for" in log.read_text() for log in logs if log.is_file())
+
+
+def _guarded(site: Site, deed: Deed, number: int) -> Verdict:
+    try:
+        return _do(site, deed, number)
+    except (httpx2.HTTPError, OSError) as error:  # what goes wrong with the trial itself is a miss
+        note = f"chaos-{number}: {error!r}"
+        return Verdict(number=number, row=("", deed.mode, deed.says), ids=deed.ids, missed=1, note=note)
 
 
 def _do(site: Site, deed: Deed, number: int) -> Verdict:

@@ -63,7 +63,7 @@ KILLS = {
 """What is killed for one task alone."""
 
 OUTAGES: dict[str, tuple[str, tuple[str, ...]]] = {
-    "triggerer": ("triggerer", ("deferred", "resumed")),
+    "triggerer": ("triggerer", ("deferred", "deferred", "deferred", "resumed")),
     "api-server": ("API server", tuple(STEPS)),
     "scheduler": ("scheduler, all workers", ("begun", "answered", "polling", "deferred", "resumed", "settled")),
     "cloud": ("emulator", ("sent", "made", "answered", "polling", "deferred", "resumed")),

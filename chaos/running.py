@@ -57,9 +57,9 @@ class Verdict:
 def run_plan(site: Site, plan: Plan, at_once: int) -> Iterable[Verdict]:
     """Carry out a plan, so many trials at once, and give the verdicts as they come."""
     with site.threads(at_once) as pool:
-        yield from pool.map(lambda trial: guarded(site, trial), plan.alone)
         for batch in plan.outages:
             yield from run_outage(site, batch, pool)
+        yield from pool.map(lambda trial: guarded(site, trial), plan.alone)
 
 
 def run_alone(site: Site, trial: Trial) -> Verdict:
@@ -76,14 +76,20 @@ def run_alone(site: Site, trial: Trial) -> Verdict:
 
 def run_outage(site: Site, batch: list[Trial], pool: ThreadPoolExecutor) -> list[Verdict]:
     """Bring all tasks of a batch to their steps, have one outage, and let it pass."""
+    for trial in batch:
+        if trial.step == "deferred":  # its job goes on until all tasks have come to their steps
+            site.cloud.ask_for({"job_state": "JOB_STATE_RUNNING", "project": trial.project})
     runs = list(pool.map(lambda trial: _begin(site, trial, LONG_HOLD_SECONDS), batch))
-    met = list(pool.map(lambda trial, run: _is_reached(site, trial, run), batch, runs))
-    still = [is_met and _is_held(site, trial, run) for is_met, trial, run in zip(met, batch, runs, strict=True)]
+    reached = list(pool.map(lambda trial, run: _reach(site, trial, run), batch, runs))
+    still = [_is_held(site, trial, run, at) for trial, run, at in zip(batch, runs, reached, strict=True)]
     time.sleep(batch[0].pause)
     since = time.monotonic()
     site.break_down(batch[0].what)
-    for run in runs:
+    for trial, run in zip(batch, runs, strict=True):
         site.let_go(run)
+        if trial.step == "deferred":
+            for job in filter(is_active, site.cloud.jobs(trial.project)):
+                site.cloud.lead(job, "SUCCEEDED")
     return list(
         pool.map(lambda trial, run, is_met: _judge(site, trial, run, is_met=is_met, since=since), batch, runs, still)
     )
@@ -122,11 +128,18 @@ def _is_at(site: Site, trial: Trial, run: Run) -> bool:
     return _waits(site, trial, run)
 
 
-def _is_held(site: Site, trial: Trial, run: Run) -> bool:
+def _reach(site: Site, trial: Trial, run: Run) -> float | None:
+    """Wait until the task is at its step, and return when that was."""
+    return time.monotonic() if _is_reached(site, trial, run) else None
+
+
+def _is_held(site: Site, trial: Trial, run: Run, reached: float | None) -> bool:
     """Tell whether a task that came to its step is still there."""
-    if trial.step == "deferred":
-        return site.state(run) == "deferred"
-    return site.state(run) == "running"
+    if reached is None:
+        return False
+    if STEPS[trial.step].holds and time.monotonic() - reached > LONG_HOLD_SECONDS - 2:
+        return False
+    return site.state(run) == ("deferred" if trial.step == "deferred" else "running")
 
 
 def _waits(site: Site, trial: Trial, run: Run) -> bool:
