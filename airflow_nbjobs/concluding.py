@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
+from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotebookJobError
-from airflow_nbjobs.hints import hint_for
+from airflow_nbjobs.hints import hint_for, is_capacity
+from airflow_nbjobs.links import NotebookExecutionJobListLink, NotebookLogsLink
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
-from airflow_nbjobs.notebooks.printing import LogOutput, log_lines
+from airflow_nbjobs.notebooks.printing import LogOutput, log_lines, source_lines
 from airflow_nbjobs.settle import describe, executed_notebook, settle
 from airflow_nbjobs.stores import storage_client
 
@@ -36,11 +38,13 @@ class Executed:
     :ivar uri: where it is; ``None`` when there is none.
     :ivar outcome: what came of it; ``None`` when it was not read.
     :ivar problem: why it was not read.
+    :ivar is_missing: whether it was looked for, and there is none: no cell ran.
     """
 
     uri: str | None = None
     outcome: Outcome | None = None
     problem: str | None = None
+    is_missing: bool = False
 
 
 def look_for_executed(
@@ -57,7 +61,7 @@ def look_for_executed(
                 if found is not None:
                     break
             if found is None:
-                return Executed(problem="there is none")
+                return Executed(problem="there is none", is_missing=True)
             outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
             return Executed(uri=found.uri, outcome=outcome)
     except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
@@ -85,14 +89,21 @@ def conclude(
         for note in outcome.notes:
             log.warning("%s", note)
     if not job.job_state.is_success:
-        if hint := hint_for(_words(job)):
-            log.error("%s", hint)
+        _log_failure(job, outcome, log)
         return settle(job, outcome, executed.uri)
     return {**settle(job, outcome, executed.uri), "results": _results(job, executed, log, fail=fail_on_results)}
 
 
-def _words(job: NotebookExecutionJob) -> str:
-    return f"{job.status.message} {job.status.details}" if job.status else ""
+def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any) -> None:
+    """Log what the error itself is too short for: the code around the line, what to do, where to look further."""
+    if outcome is not None and outcome.failure is not None:
+        for line in source_lines(outcome.failure):
+            log.error("%s", line)
+    words = f"{job.status.message} {job.status.details}" if job.status else ""
+    if hint := hint_for(words, is_exhausted=is_capacity(job.status)):
+        log.error("%s", hint)
+    for link in (NotebookLogsLink(), NotebookExecutionJobListLink()):
+        log.error("%s: %s", link.name, link.address(job, JobName.parse(job.name).project))
 
 
 def _results(job: NotebookExecutionJob, executed: Executed, log: Any, *, fail: bool) -> dict[str, Any] | None:

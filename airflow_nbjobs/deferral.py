@@ -30,14 +30,12 @@ class Held:
     :ivar operation_name: its create operation; looked up when it is not known.
     :ivar is_adopted: whether another try made it.
     :ivar attempt: how often this try has submitted before, for lack of capacity.
-    :ivar staged: URI and generation of the notebook that was staged for it, to be deleted afterwards.
     """
 
     name: str
     operation_name: str | None
     is_adopted: bool
     attempt: int = 0
-    staged: tuple[str, str] | None = None
 
     def to_payload(self) -> dict[str, Any]:
         """Return the XCom's JSON."""
@@ -47,7 +45,6 @@ class Held:
             "operation": self.operation_name,
             "adopted": self.is_adopted,
             "attempt": self.attempt,
-            "staged": self.staged,
         }
 
     @classmethod
@@ -59,13 +56,12 @@ class Held:
             name = str(JobName.parse(payload.get("name")))
         except InvalidNotebookJobError:
             return None
-        operation, staged = payload.get("operation"), payload.get("staged")
+        operation = payload.get("operation")
         return cls(
             name=name,
             operation_name=operation if isinstance(operation, str) else None,
             is_adopted=payload.get("adopted") is True,
             attempt=payload["attempt"] if isinstance(payload.get("attempt"), int) else 0,
-            staged=tuple(staged) if isinstance(staged, list | tuple) and len(staged) == 2 else None,
         )
 
     def is_of(self, name: str) -> bool:

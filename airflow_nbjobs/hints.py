@@ -47,6 +47,10 @@ def is_capacity(status: Status | None) -> bool:
     return status.code == _RESOURCE_EXHAUSTED or _CAPACITY.search(status.message or "") is not None
 
 
-def hint_for(message: str) -> str | None:
-    """Return what to do about a failure of the service's, or nothing for another one."""
-    return next((hint for pattern, hint in _HINTS.items() if pattern.search(message)), None)
+def hint_for(message: str, *, is_exhausted: bool = False) -> str | None:
+    """Return what to do about a failure of the service's, or nothing for another one.
+
+    :param is_exhausted: whether :func:`is_capacity` says so, though no word of the message does.
+    """
+    hint = next((hint for pattern, hint in _HINTS.items() if pattern.search(message)), None)
+    return hint or (_HINTS[_CAPACITY] if is_exhausted else None)

@@ -93,9 +93,7 @@ _masked_by_name: set[str] = set()
 
 
 def _is_secret(text: str) -> bool:
-    for masked in sorted(_masked_by_name, key=len, reverse=True):
-        text = text.replace(masked, "") if masked else text
-    return bool(redact(text) != text)
+    return text not in _masked_by_name and bool(redact(text) != text)
 
 
 def _texts(value: Any) -> Iterator[str]:
@@ -227,18 +225,25 @@ def stage(job: NotebookExecutionJob, file: str, hook: NotebookExecutionJobHook) 
     :raises ApiError: when Cloud Storage refuses.
     """
     content = job.direct_notebook_source.content if job.direct_notebook_source else None
-    folder = f"{(job.gcs_output_uri or '').rstrip('/')}/nbjobs-staged/{job.labels['nbjobs-submit']}"
     with storage_client(hook) as client:
-        written = storage.write(client, f"{folder}/{file}", content or b"")
+        written = storage.write(client, f"{_staging_folder(job)}{file}", content or b"")
     source = GcsNotebookSource(uri=written.uri, generation=written.generation)
     return replace(job, direct_notebook_source=None, gcs_notebook_source=source)
 
 
-def unstage(staged: tuple[str, str], hook: NotebookExecutionJobHook) -> None:
-    """Delete a staged copy, if it is still the one that was written.
+def unstage(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> None:
+    """Delete the copy that was staged for a job, if there is one and it is still what was written.
 
-    :param staged: its URI and generation.
+    The job itself tells where it is, so that a retry deletes it too.
+
     :raises ApiError: when Cloud Storage refuses.
     """
+    source = job.gcs_notebook_source
+    if source is None or not source.generation or not (source.uri or "").startswith(_staging_folder(job)):
+        return
     with storage_client(hook) as client:
-        storage.delete(client, storage.StoredObject(uri=staged[0], generation=staged[1], size=0))
+        storage.delete(client, storage.StoredObject(uri=source.uri or "", generation=source.generation, size=0))
+
+
+def _staging_folder(job: NotebookExecutionJob) -> str:
+    return f"{(job.gcs_output_uri or '').rstrip('/')}/nbjobs-staged/{job.labels.get('nbjobs-submit')}/"

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
+from airflow_nbjobs.notebooks.failures import CellFailure
 from airflow_nbjobs.notebooks.outcome import CellRun, Outcome
 from airflow_nbjobs.notebooks.output_text import Gap
+from airflow_nbjobs.notebooks.plain_text import plain_lines
 
-__all__ = ["LogOutput", "duration", "log_lines"]
+__all__ = ["LogOutput", "duration", "log_lines", "source_lines"]
 
 LogOutput = Literal["errors", "all", "none"]
+
+_AROUND = 3  # lines before and after the one that an error came from
 
 
 def log_lines(outcome: Outcome, log_output: LogOutput, pointer: str | None = None) -> Iterator[str]:
@@ -29,6 +33,14 @@ def log_lines(outcome: Outcome, log_output: LogOutput, pointer: str | None = Non
     left_out = outcome.cells - len(outcome.runs)
     if left_out:
         yield f"… {left_out:,} more cells left out …" + _see(pointer)
+
+
+def source_lines(failure: CellFailure) -> Iterator[str]:
+    """Return the code around the line that an error came from, or the cell's first lines where that is not known."""
+    lines = plain_lines(failure.source)
+    first = max(0, (failure.line or 0) - 1 - _AROUND)
+    for number, line in enumerate(lines[first : first + 2 * _AROUND + 1], first + 1):
+        yield f"[cell {failure.number}] {'->' if number == failure.line else '  '} {number}: {line}".rstrip()
 
 
 def duration(seconds: float) -> str:

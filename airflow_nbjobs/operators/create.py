@@ -203,7 +203,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     ) -> NotebookExecutionJob:
         """Submit the job; a notebook that is too large to be sent with it is put into Cloud Storage first."""
         from airflow_nbjobs import settings
-        from airflow_nbjobs.exceptions import InvalidArgumentError
+        from airflow_nbjobs.exceptions import ApiError, InvalidArgumentError
         from airflow_nbjobs.preparation import stage
 
         direct = built.job.direct_notebook_source
@@ -215,6 +215,12 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
                     raise
                 self.log.warning("The service does not take a notebook of this size: %s", error)
         staged = stage(built.job, built.file, self.hook)
-        source = staged.gcs_notebook_source
-        where = (source.uri or "", source.generation or "") if source else None
-        return self.submit(staged, task, job_ids, context, attempt=attempt, staged=where)
+        try:
+            job = self.submit(staged, task, job_ids, context, attempt=attempt)
+        except ApiError as error:
+            if not error.is_transient:  # it was refused: no job will read the copy
+                self.tidy(staged)
+            raise
+        if job.labels.get("nbjobs-submit") != staged.labels["nbjobs-submit"]:
+            self.tidy(staged)  # an adopted job has one of its own
+        return job

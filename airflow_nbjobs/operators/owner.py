@@ -31,7 +31,8 @@ class NotebookJobOwner(NotebookJobKeeper):
     :param poll_interval: seconds between two looks at the job. Default 30; a run takes minutes to begin.
     :param retry_on_notebook_error: use the task's retries when a cell raised. Default ``True``; with ``False`` such a
         failure is final, since a bug that is there again is paid for again.
-    :param keep_staged: keep the copy of a large notebook that was put into Cloud Storage to be run. Default ``False``.
+    :param keep_staged: keep the copy of a large notebook that was put into Cloud Storage to be run. Default ``False``:
+        it is deleted when the task has seen its job end. A task that is killed, or does not wait, leaves it.
     """
 
     def __init__(
@@ -81,7 +82,6 @@ class NotebookJobOwner(NotebookJobKeeper):
         context: Context,
         *,
         attempt: int = 0,
-        staged: tuple[str, str] | None = None,
     ) -> NotebookExecutionJob:
         """Submit the job or adopt the one that there is, publish it, and return it as the service has it."""
         from airflow_nbjobs.adoption import submit
@@ -102,7 +102,6 @@ class NotebookJobOwner(NotebookJobKeeper):
             operation_name=submitted.operation_name,
             is_adopted=submitted.is_adopted,
             attempt=attempt,
-            staged=staged,
         )
         if self._is_killed:  # while the answer was on its way
             raise NotebookJobError(f"The task was killed; {name} {self._end()}.", job_name=name)
@@ -138,11 +137,11 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.hints import is_capacity
 
         held = self._held
+        self.tidy(job)
         if held is not None and held.is_adopted and job.job_state == JobState.CANCELLED:
             return self._replace(f"{job.name} was cancelled", context)
         executed = self.look_for_executed(job)
-        self._tidy()
-        if not job.job_state.is_success and executed.uri is None and is_capacity(job.status):
+        if not job.job_state.is_success and executed.is_missing and is_capacity(job.status):
             attempt = (held.attempt if held else 0) + 1
             if self.allows_attempt(attempt):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
@@ -154,17 +153,17 @@ class NotebookJobOwner(NotebookJobKeeper):
                 raise
             raise AirflowFailException(f"{error} (No retry: retry_on_notebook_error=False.)") from error
 
-    def _tidy(self) -> None:
-        """Delete the notebook that was staged for the job."""
+    def tidy(self, job: NotebookExecutionJob) -> None:
+        """Delete the notebook that was staged for a job, by whichever try."""
         from airflow_nbjobs.exceptions import NbjobsError
         from airflow_nbjobs.preparation import unstage
 
-        if self._held is None or self._held.staged is None or self.keep_staged:
+        if self.keep_staged:
             return
         try:
-            unstage(self._held.staged, self.hook)
+            unstage(job, self.hook)
         except NbjobsError as error:
-            self.log.warning("The staged notebook %s could not be deleted: %s", self._held.staged[0], error)
+            self.log.warning("The notebook that was staged for %s could not be deleted: %s", job.name, error)
 
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
         if self._held is not None and self._held.is_adopted:
