@@ -3,6 +3,7 @@
 # make test          every check and the whole suite, on the newest Airflow and on 3.1
 # make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
 # make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
+# make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about half an hour)
 # Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
 
 SHELL := bash
@@ -42,6 +43,11 @@ chaos: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
+
+# A peer that nobody else needs is added to the environment that everything else is measured in.
+bench: $(VENV)/.dev
+	$(IN) uv pip install --quiet --constraint constraints.txt apache-airflow-providers-databricks
+	$(IN) bench
 
 # A stamp tells that what is installed is what pyproject.toml and the constraints ask for.
 $(VENV)/.demo: pyproject.toml constraints.txt

@@ -1,0 +1,62 @@
+"""What importing a provider's operators costs, over what every DAG file imports anyway."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+
+from bench.measure import in_fresh_process, rss
+
+SDK = "airflow.sdk airflow.providers.common.compat.sdk"
+BASE_HOOK = "airflow.providers.google.common.hooks.base_google"
+GOOGLE = "airflow.providers.google.cloud"
+
+# What is measured, over what, and the modules.
+CASES = {
+    "ours: operators, sensors, links": (SDK, "airflow_nbjobs.operators airflow_nbjobs.sensors airflow_nbjobs.links"),
+    "Vertex AI: operators": (SDK, f"{GOOGLE}.operators.vertex_ai.custom_job"),
+    "Dataproc: operators": (SDK, f"{GOOGLE}.operators.dataproc"),
+    "Databricks: operators": (SDK, "airflow.providers.databricks.operators.databricks"),
+    "ours: trigger": (f"{SDK} {BASE_HOOK}", "airflow_nbjobs.triggers"),
+    "Vertex AI: triggers": (f"{SDK} {BASE_HOOK}", f"{GOOGLE}.triggers.vertex_ai"),
+    "Dataproc: triggers": (f"{SDK} {BASE_HOOK}", f"{GOOGLE}.triggers.dataproc"),
+    "Databricks: triggers": (f"{SDK} {BASE_HOOK}", "airflow.providers.databricks.triggers.databricks"),
+}
+
+
+def measure(rounds: int) -> dict[str, dict[str, float]]:
+    """Import each in fresh processes, in turns, and return the medians: CPU seconds and MB over its base."""
+    found: dict[str, list[dict[str, float]]] = {case: [] for case in CASES}
+    for case in _in_turns(rounds + 1):
+        base, modules = CASES[case]
+        found[case].append(in_fresh_process("bench.imports", base, modules))
+    return {
+        case: {what: statistics.median(one[what] for one in some[1:]) for what in ("cpu_seconds", "mb")}
+        for case, some in found.items()  # the first of each reads the disk and compiles
+    }
+
+
+def _in_turns(rounds: int) -> Iterator[str]:
+    for _ in range(rounds):
+        yield from CASES
+
+
+def _import(names: str) -> None:
+    for name in names.split():
+        importlib.import_module(name)
+
+
+def main(base: str, modules: str) -> None:
+    """Import one after the other, and print what the second cost."""
+    _import(base)
+    cpu, memory = time.process_time(), rss()
+    _import(modules)
+    print(json.dumps({"cpu_seconds": time.process_time() - cpu, "mb": (rss() - memory) / 1e6}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
