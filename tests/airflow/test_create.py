@@ -123,6 +123,7 @@ def test_a_job_in_any_other_state_is_waited_for(
 
 
 def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 3})
     run = create(deferrable=True)
     with pytest.raises(TaskDeferred) as first:
         run.execute()
