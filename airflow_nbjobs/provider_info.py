@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [_of("operators")],
         "sensors": [_of("sensors")],
         "triggers": [_of("triggers")],
+        "task-decorators": [{"name": "notebook", "class-name": "airflow_nbjobs.decorators.notebook_task"}],
         "extra-links": [
             "airflow_nbjobs.links.NotebookExecutionJobListLink",
             "airflow_nbjobs.links.NotebookScheduleLink",

@@ -13,6 +13,7 @@ BEFORE = ["airflow.sdk", "airflow.providers.common.compat.sdk", "pytest"]
 # What Airflow loads for a DAG file, for the provider's metadata, and pytest for whoever has the package installed.
 LIGHT = [
     "airflow_nbjobs",
+    "airflow_nbjobs.decorators",
     "airflow_nbjobs.links",
     "airflow_nbjobs.operators",
     "airflow_nbjobs.provider_info",
