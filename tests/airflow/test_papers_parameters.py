@@ -1,0 +1,134 @@
+"""Parameters that cannot be, should not be, or are not known are told before anything is sent."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import mask_secret
+from papers import cell, notebook, sent, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+DECLARED = notebook(cell('day = "unset"\nrows = 10', "parameters"), cell("print(day)"))
+UNDECLARED = notebook(cell("print(1)"))
+
+
+def create(paper: dict[str, Any] = DECLARED, **arguments: Any) -> Any:
+    """Return a run of a task that does not wait."""
+    return task(notebook=paper, wait_for_completion=False, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("paper", "parameters", "said"),
+    [
+        (DECLARED, {"day": "x", "dya": 1, "wor": 2}, "does not know 'dya', 'wor'"),
+        (UNDECLARED, {"day": "x"}, "has no cell tagged 'parameters'"),
+    ],
+    ids=["unknown names", "no cell"],
+)
+def test_parameters_that_a_notebook_does_not_know_are_a_warning_or_an_error(
+    nbjobs_emulator: Emulator,
+    project: str,
+    logged: Callable[[], list[str]],
+    paper: dict[str, Any],
+    parameters: dict[str, Any],
+    said: str,
+) -> None:
+    with pytest.raises(InvalidNotebookJobError, match=f"{said}.*unknown_parameters='warn'"):
+        create(paper, parameters=parameters, unknown_parameters="fail").execute()
+    assert nbjobs_emulator.book(project) == []
+    create(paper, parameters=parameters).execute()
+    assert [line for line in logged() if said in line] != []
+    assert len(nbjobs_emulator.book(project)) == 1
+
+
+def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: Callable[[], list[str]]) -> None:
+    create(parameters={"day": "x"}, unknown_parameters="fail").execute()
+    assert [line for line in logged() if "parameters" in line] == []
+
+
+@pytest.mark.parametrize(
+    ("parameters", "named"),
+    [
+        ({"names": {"a", "b"}}, "parameters['names'] is a set"),
+        ({"deep": {"list": [1, Decimal("1.1")]}}, "parameters['deep']['list'][1] is a Decimal"),
+        ({"raw": b"x"}, "parameters['raw'] is a bytes"),
+        ({"ratio": float("nan")}, "parameters['ratio'] is nan"),
+        ({"a": {1: 2}}, "parameters['a'] has the key 1"),
+        ({"class": 1}, "'class'"),
+        ({"two words": 1}, "'two words'"),
+        (["a"], "parameters=['a'] is not a dict"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_parameter_that_cannot_be_is_named_and_nothing_is_sent(
+    nbjobs_emulator: Emulator, project: str, parameters: Any, named: str
+) -> None:
+    with pytest.raises(InvalidNotebookJobError) as error:
+        create(parameters=parameters).execute()
+    assert named in str(error.value)
+    assert nbjobs_emulator.requests() == {}
+
+
+@pytest.mark.parametrize(
+    "around",
+    [lambda secret: secret, lambda secret: f"postgresql://me:{secret}@db/x", lambda secret: {"a": [{"b": [secret]}]}],
+    ids=["itself", "within a text", "deep down"],
+)
+def test_a_value_that_airflow_masks_is_refused_and_not_shown(
+    nbjobs_emulator: Emulator, project: str, around: Callable[[str], Any], logged: Callable[[], list[str]]
+) -> None:
+    secret = secrets.token_hex(12)
+    mask_secret(secret)
+    with pytest.raises(InvalidNotebookJobError, match=r"parameters\['day'\] holds a secret.*Secret Manager") as error:
+        create(parameters={"rows": 1, "day": around(secret)}).execute()
+    assert secret not in f"{error.value} {logged()}"
+    assert nbjobs_emulator.requests() == {}
+
+
+def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again(
+    project: str, logged: Callable[[], list[str]]
+) -> None:
+    value = secrets.token_hex(12)
+    for _ in range(2):  # a second submission by the same process is no offence
+        run = create(parameters={"rows": value, "api_token": value})
+        run.execute()
+    warnings = [line for line in logged() if "looks like a secret by its name" in line]
+    assert len(warnings) == 2
+    assert "parameters['api_token']" in warnings[0]
+    assert value in _content(run)
+    assert value not in str(logged())
+
+
+def test_a_secret_is_refused_under_any_name(project: str) -> None:
+    secret = secrets.token_hex(12)
+    mask_secret(secret)
+    with pytest.raises(InvalidNotebookJobError, match=r"parameters\['api_token'\] holds a secret"):
+        create(parameters={"api_token": secret}).execute()
+
+
+def test_dates_and_templates_become_text_to_any_depth(project: str) -> None:
+    run = create(parameters={"day": {"list": ["{{ ds }}", datetime(2026, 11, 22, tzinfo=UTC)]}})
+    run.execute()
+    assert 'day = {\\"list\\": [\\"2026-11-22\\", \\"2026-11-22T00:00:00+00:00\\"]}' in _content(run)
+
+
+def test_outputs_that_a_notebook_holds_are_not_sent_unless_asked_for(project: str) -> None:
+    output = {"output_type": "stream", "name": "stdout", "text": "of last week"}
+    paper = notebook({**cell("print(1)"), "outputs": [output], "execution_count": 3})
+    for parameters in ({}, {"day": "x"}):
+        without, with_them = (create(paper, parameters=parameters, send_outputs=wish) for wish in (False, True))
+        without.execute()
+        with_them.execute()
+        assert ["of last week" in _content(run) for run in (without, with_them)] == [False, True]
+
+
+def _content(run: Any) -> str:
+    return base64.b64decode(sent(run)["directNotebookSource"]["content"]).decode()

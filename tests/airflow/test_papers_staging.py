@@ -1,0 +1,146 @@
+"""A notebook too large to be sent with its job is put into Cloud Storage, and removed from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from papers import as_bytes, cell, jobs, notebook, sent, task
+
+from airflow_nbjobs.api.calls import Call
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import InvalidArgumentError, NotebookJobFailedError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.stores import storage_client
+
+PAPER = notebook(cell('day = "unset"', "parameters"), cell("print(day)"))
+FIRST = {"try_number": 1, "max_tries": 1}
+RETRY = {"try_number": 2, "max_tries": 1}
+MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
+
+
+@pytest.fixture
+def staged(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Let each notebook be too large, and return what tells the copies that lie in this test's folder."""
+    monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
+    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")  # with its bucket
+    return lambda: copies(project)
+
+
+def copies(project: str) -> list[str]:
+    """Return the names of the staged copies, without their folder."""
+    with storage_client(NotebookExecutionJobHook()) as client:
+        call = Call(
+            "GET",
+            "/storage/v1/b/results/o",
+            lambda answer: [each["name"] for each in answer.get("items", ())],
+            {"prefix": f"{project}/nbjobs-staged/"},
+        )
+        return [name.rpartition("/")[2] for name in client.send(call)]
+
+
+def large(project: str, *, ti: dict[str, Any] = FIRST, **arguments: Any) -> Any:
+    """Return a run of a task with a retry."""
+    wanted = {"notebook": PAPER, "parameters": {"day": "{{ ds }}"}, "retries": 1, "do_xcom_push": False}
+    return task(ti=ti, gcs_output_uri=f"gs://results/{project}", **{**wanted, **arguments})
+
+
+@MODES
+def test_the_copy_is_pinned_and_gone_when_the_job_is_over(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], deferrable: bool
+) -> None:
+    run = large(project, deferrable=deferrable)
+    run.to_its_end()
+    source = sent(run)["gcsNotebookSource"]
+    submit = sent(run)["labels"]["nbjobs-submit"]
+    assert source["uri"] == f"gs://results/{project}/nbjobs-staged/{submit}/notebook.ipynb"
+    assert source["generation"].isdigit()
+    assert "directNotebookSource" not in sent(run)
+    assert staged() == []
+
+
+def test_the_copy_is_what_would_have_been_sent(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nbjobs_emulator.upload(f"gs://results/{project}/report.ipynb", as_bytes(PAPER))
+    run = large(project, notebook=f"gs://results/{project}/report.ipynb", keep_staged=True)
+    run.to_its_end()
+    assert staged() == ["report.ipynb"]
+    copy = nbjobs_emulator.download(sent(run)["gcsNotebookSource"]["uri"]).decode()
+    assert ('day = \\"2026-11-22\\"' in copy, "injected-parameters" in copy) == (True, True)
+    assert nbjobs_emulator.download(f"gs://results/{project}/report.ipynb") == as_bytes(PAPER)
+
+
+@MODES
+def test_the_copy_of_a_job_that_failed_is_deleted_too(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], deferrable: bool
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
+    with pytest.raises(NotebookJobFailedError):
+        large(project, deferrable=deferrable).to_its_end()
+    assert staged() == []
+
+
+def test_a_refusal_for_its_size_leads_to_a_copy(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
+    said = "Request payload size exceeds the limit: 10485760 bytes."
+    nbjobs_emulator.fault({"method": "create", "status": 400, "message": said})
+    run = large(project, keep_staged=True)
+    run.to_its_end()
+    assert "/nbjobs-staged/" in sent(run)["gcsNotebookSource"]["uri"]
+    assert (staged(), jobs(nbjobs_emulator, project)) == (["notebook.ipynb"], ["SUCCEEDED"])
+
+
+@pytest.mark.parametrize("size", ["100", "1000000"], ids=["large", "small"])
+def test_another_refusal_is_the_end_and_leaves_no_copy(
+    nbjobs_emulator: Emulator,
+    project: str,
+    staged: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    size: str,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", size)
+    nbjobs_emulator.fault({"method": "create", "status": 400, "message": "Invalid template."})
+    with pytest.raises(InvalidArgumentError, match=r"Invalid template\."):
+        large(project).execute()
+    assert (staged(), nbjobs_emulator.requests()["create"]) == ([], {"400": 1})
+
+
+def test_a_retry_adopts_the_job_and_leaves_no_copy_of_either_try(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]]
+) -> None:
+    first = large(project, wait_for_completion=False)
+    first.execute()
+    retry = large(project, ti=RETRY)
+    retry.to_its_end()
+    assert retry.ti.xcoms["notebook_execution_job"]["name"] == first.ti.xcoms["notebook_execution_job"]["name"]
+    assert (staged(), jobs(nbjobs_emulator, project)) == ([], ["SUCCEEDED"])
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"parameters": {"day": "another"}}, {"notebook": notebook(cell("day = 1", "parameters"))}],
+    ids=["a parameter", "the notebook"],
+)
+def test_a_retry_of_another_request_adopts_nothing(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], changed: dict[str, Any]
+) -> None:
+    first = large(project, wait_for_completion=False)
+    first.execute()
+    retry = large(project, ti=RETRY, **changed)
+    retry.to_its_end()
+    names = [run.ti.xcoms["notebook_execution_job"]["name"] for run in (first, retry)]
+    assert len(set(names)) == len(jobs(nbjobs_emulator, project)) == 2
+
+
+def test_a_retry_adopts_a_job_that_was_sent_whole_though_it_would_be_staged_now(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "1000000")
+    large(project, wait_for_completion=False).execute()
+    monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
+    large(project, ti=RETRY).to_its_end()
+    assert (staged(), len(jobs(nbjobs_emulator, project))) == ([], 1)
