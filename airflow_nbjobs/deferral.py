@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from airflow_nbjobs.api.names import JobName, same_job
+from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.settle import describe
 
@@ -63,10 +63,6 @@ class Held:
             is_adopted=payload.get("adopted") is True,
             attempt=payload["attempt"] if isinstance(payload.get("attempt"), int) else 0,
         )
-
-    def is_of(self, name: str) -> bool:
-        """Tell whether it is the job of that name."""
-        return same_job(self.name, name)
 
 
 Outcome = Literal["done", "timeout", "gone", "error"]

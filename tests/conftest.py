@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +13,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-_HOME = tempfile.TemporaryDirectory(prefix="nbjobs-airflow-")
+_HOME = tempfile.mkdtemp(prefix="nbjobs-airflow-")
+atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
 
 # What a developer's shell says of another Airflow or another emulator is not the tests' business; which real project
 # they may use is.
@@ -20,17 +23,12 @@ for name in list(os.environ):
     if of_ours or name.startswith("AIRFLOW") or name in {"STORAGE_EMULATOR_HOST", "GOOGLE_CLOUD_PROJECT"}:
         del os.environ[name]
 os.environ |= {
-    "AIRFLOW_HOME": _HOME.name,
+    "AIRFLOW_HOME": _HOME,
     "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
     "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-    "AIRFLOW__CORE__PLUGINS_FOLDER": f"{_HOME.name}/plugins",
-    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME.name}/airflow.db",
+    "AIRFLOW__CORE__PLUGINS_FOLDER": f"{_HOME}/plugins",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
 }
-
-
-def pytest_unconfigure() -> None:
-    """Remove Airflow's home."""
-    _HOME.cleanup()
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,12 @@ from airflow_nbjobs.api.auth import BearerAuth, Credentials
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff
-from airflow_nbjobs.api.quiet import hush_own_requests
+from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
 
 __all__ = ["AsyncClient", "Client", "Conversation", "Pause"]
 
 T = TypeVar("T")
-
-hush_own_requests()
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,8 @@ class Client:
 
     def _send_once(self, call: Call[T], patience: Patience) -> T:
         try:
-            response = self._http.request(**_request(call, patience))
+            with quietly():
+                response = self._http.request(**_request(call, patience))
         except httpx2.HTTPError as error:
             raise no_answer(call, self.endpoint, error) from error
         return read_answer(call, response)
@@ -202,7 +201,8 @@ class AsyncClient:
 
     async def _send_once(self, call: Call[T], patience: Patience) -> T:
         try:
-            response = await self._http.request(**_request(call, patience))
+            with quietly():
+                response = await self._http.request(**_request(call, patience))
         except httpx2.HTTPError as error:
             raise no_answer(call, self.endpoint, error) from error
         return read_answer(call, response)

@@ -1,30 +1,33 @@
-"""Our polls stay out of the logs: the HTTP client logs each request at INFO, and a task may look for hours."""
+"""Our requests stay out of the logs: the HTTP client logs each at INFO, and a task may look at its job for hours."""
 
 from __future__ import annotations
 
 import logging
-import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
-import httpx2
+__all__ = ["quietly"]
 
-__all__ = ["hush_own_requests"]
-
-_OWN = re.compile(r"/v1/projects/[^/]+/locations/[^/]+/notebookExecutionJobs(?:/.*)?")
+_is_ours: ContextVar[bool] = ContextVar("_is_ours", default=False)
 
 
-class _OwnRequests(logging.Filter):
-    """Drops the lines of INFO about requests to notebook execution jobs; everybody else's, and all warnings, stay."""
+class _NotOurs(logging.Filter):
+    """Drops the lines of INFO about our own requests; everybody else's, and all warnings, stay."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether a record is logged."""
-        if record.levelno != logging.INFO or not isinstance(record.args, tuple):
-            return True
-        return not any(isinstance(part, httpx2.URL) and _OWN.fullmatch(part.path) for part in record.args)
+        return record.levelno != logging.INFO or not _is_ours.get()
 
 
-_FILTER = _OwnRequests()
+logging.getLogger("httpx2").addFilter(_NotOurs())
 
 
-def hush_own_requests() -> None:
-    """Keep our own requests out of the HTTP client's log; doing it again changes nothing."""
-    logging.getLogger("httpx2").addFilter(_FILTER)
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Send requests that the HTTP client does not log at INFO, in this thread or task."""
+    token = _is_ours.set(True)
+    try:
+        yield
+    finally:
+        _is_ours.reset(token)

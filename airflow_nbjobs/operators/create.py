@@ -40,7 +40,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     :param notebook: what to run, told by its shape: ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a
         pinned generation; ``projects/p/locations/l/repositories/r`` (Dataform), with ``@commit`` for a pinned commit;
         another string is a path relative to the DAG file or its bundle, whose content is sent; a dict is the notebook
-        itself. The string is templated, content never is.
+        itself. The string is templated, content never is. A mapped task stores its arguments with the DAG: wrap a dict
+        in :class:`~airflow_nbjobs.sources.InlineNotebook` there, and its hash is stored instead.
     :param parameters: names and values that the notebook gets, as papermill gives them: in a cell after the one tagged
         ``parameters`` (templated to any depth). JSON's types, dates and datetimes (as ISO 8601 text).
     :param unknown_parameters: what to do about parameters that the notebook does not declare: ``"warn"`` (default) or

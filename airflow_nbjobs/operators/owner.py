@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -95,7 +96,8 @@ class NotebookJobOwner(NotebookJobKeeper):
         self._asked, self._held = job, None
         kill = check_kill_policy(self.kill)
         submitting = submit(self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning)
-        submitted = self.hook.follow(self.location or "", submitting, ENDURING)
+        with self._advising():
+            submitted = self.hook.follow(self.location or "", submitting, ENDURING)
         name = submitted.job.name or ""
         self._held = Held(
             name=name,
@@ -114,6 +116,19 @@ class NotebookJobOwner(NotebookJobKeeper):
                 return self.hook.follow(self.location or "", first_look(name))
             except NotFoundError as error:
                 raise self._gone(error) from error
+
+    @contextmanager
+    def _advising(self) -> Iterator[None]:
+        """Say what to do about a refusal that is known."""
+        from airflow_nbjobs.exceptions import ApiError
+        from airflow_nbjobs.hints import hint_for
+
+        try:
+            yield
+        except ApiError as error:
+            if not error.is_transient and (hint := hint_for(str(error))):
+                self.log.error("%s", hint)
+            raise
 
     def wait(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Wait for the job, here or in the triggerer, and settle it."""
@@ -223,10 +238,11 @@ class NotebookJobOwner(NotebookJobKeeper):
         told = Event.from_payload(event, self.location)
         told_of = Held(name=told.job_name, operation_name=told.operation_name, is_adopted=False)
         kept = self._kept(context)
-        self._held = kept if kept is not None and kept.is_of(told.job_name) else told_of
+        # The task's own note is to be trusted more than an event that went through a database.
+        self._held = kept or told_of
         with self._answering_for(context):
             try:
-                job = self.hook.follow(self.location or "", first_look(told.job_name), ENDURING)
+                job = self.hook.follow(self.location or "", first_look(self._held.name), ENDURING)
             except NotFoundError as error:
                 return self._settle_gone(error, context)
             if told.outcome == "timeout" and not job.job_state.is_terminal:
