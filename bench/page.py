@@ -36,8 +36,8 @@ _WAITING = """
 So many triggers in one process. "Vertex AI" is `CreateBatchPredictionJobTrigger` of the Google provider, which asks a
 local gRPC server for its job in each interval, without TLS and without a token; ours asks our emulator over HTTP. Log
 lines are off on both sides. A part of the jobs (100, and a tenth of the rest) end while they are waited for, spread
-evenly. The longest turn of the event loop is in CPU time: while it goes on no other trigger gets its turn. The latency is from
-the end of a job in the service's book to the trigger's event.
+evenly. The longest turn of the event loop is in CPU time: while it goes on no other trigger gets its turn. The latency
+is from the end of a job in the service's book to the trigger's event.
 
 | triggers | interval s | whose | requests/min | CPU s/min | KB each | longest turn ms | latency s: median | p99 |
 |---:|---:|---|---:|---:|---:|---:|---:|---:|
