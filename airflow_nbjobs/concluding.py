@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotebookJobError
 from airflow_nbjobs.hints import hint_for, is_capacity
 from airflow_nbjobs.links import NotebookExecutionJobListLink, NotebookLogsLink
@@ -73,11 +72,13 @@ def conclude(
     executed: Executed,
     log: Any,
     *,
+    project: str,
     log_output: LogOutput,
     fail_on_results: bool,
 ) -> dict[str, Any]:
     """Log what the notebook printed, and return the task's result.
 
+    :param project: whose console to point at after a failure.
     :param fail_on_results: raise when the results are too large or no JSON, rather than leave them out.
     :raises NotebookJobFailedError: for a job that did not SUCCEED.
     :raises NotebookJobError: for results that cannot be had.
@@ -89,12 +90,12 @@ def conclude(
         for note in outcome.notes:
             log.warning("%s", note)
     if not job.job_state.is_success:
-        _log_failure(job, outcome, log)
+        _log_failure(job, outcome, log, project)
         return settle(job, outcome, executed.uri)
     return {**settle(job, outcome, executed.uri), "results": _results(job, executed, log, fail=fail_on_results)}
 
 
-def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any) -> None:
+def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any, project: str) -> None:
     """Log what the error itself is too short for: the code around the line, what to do, where to look further."""
     if outcome is not None and outcome.failure is not None:
         for line in source_lines(outcome.failure):
@@ -103,7 +104,7 @@ def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any) -
     if hint := hint_for(words, is_exhausted=is_capacity(job.status)):
         log.error("%s", hint)
     for link in (NotebookLogsLink(), NotebookExecutionJobListLink()):
-        log.error("%s: %s", link.name, link.address(job, JobName.parse(job.name).project))
+        log.error("%s: %s", link.name, link.address(job, project))
 
 
 def _results(job: NotebookExecutionJob, executed: Executed, log: Any, *, fail: bool) -> dict[str, Any] | None:

@@ -16,7 +16,13 @@ from airflow.providers.common.compat.sdk import mask_secret, redact
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError
+from airflow_nbjobs.exceptions import (
+    ApiError,
+    CredentialsError,
+    InvalidNotebookJobError,
+    NotFoundError,
+    PermissionDeniedError,
+)
 from airflow_nbjobs.notebooks import cells, dataform, document, storage
 from airflow_nbjobs.notebooks.values import plain_parameters
 from airflow_nbjobs.sources import Notebook, SourceFields
@@ -112,13 +118,20 @@ def _texts(value: Any) -> Iterator[str]:
 def prepare(request: Request, hook: NotebookExecutionJobHook, warn: Callable[[str], None]) -> Prepared:
     """Return what is sent for a request.
 
-    :raises InvalidNotebookJobError: when the parameters do not fit the notebook, or it is none.
-    :raises ApiError: when a notebook that needs parameters cannot be read.
+    :raises InvalidNotebookJobError: when the parameters do not fit the notebook, it is none, it is not there, or it may
+        not be read.
+    :raises ApiError: when a notebook that needs parameters cannot be read for another reason.
     """
-    if gcs := request.source.get("gcs_notebook_source"):
-        return _from_storage(gcs, request, hook, warn)
-    if repository := request.source.get("dataform_repository_source"):
-        return _from_dataform(repository, request, hook, warn)
+    try:
+        if gcs := request.source.get("gcs_notebook_source"):
+            return _from_storage(gcs, request, hook, warn)
+        if repository := request.source.get("dataform_repository_source"):
+            return _from_dataform(repository, request, hook, warn)
+    except (NotFoundError, PermissionDeniedError) as error:
+        raise InvalidNotebookJobError(
+            f"{_named(request)} cannot be read, which giving it parameters needs ({error}): is it there, in this "
+            "generation or commit, and may the connection's account read it?"
+        ) from error
     return _from_content(request.source["direct_notebook_source"], request, warn)
 
 

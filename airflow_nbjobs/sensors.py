@@ -111,13 +111,16 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         return self._defer(context, job)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
-        from airflow_nbjobs.api.names import JobName
-
         job = self.hook.get_job(self._name())
         if not self._has_links:
-            publish(context["ti"], job, self.project_id or JobName.parse(job.name).project)
+            publish(context["ti"], job, self._project(job))
             self._has_links = True
         return job
+
+    def _project(self, job: NotebookExecutionJob) -> str:
+        from airflow_nbjobs.api.names import JobName
+
+        return self.project_id or JobName.parse(job.name).project
 
     def _name(self) -> str:
         from airflow_nbjobs.api.names import job_name
@@ -129,7 +132,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         from airflow_nbjobs.exceptions import NotebookJobError
 
         try:
-            return self.conclude(job, self.look_for_executed(job))
+            return self.conclude(job, self.look_for_executed(job), self._project(job))
         except NotebookJobError as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error

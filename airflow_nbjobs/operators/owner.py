@@ -93,6 +93,8 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.exceptions import NotebookJobError, NotFoundError
         from airflow_nbjobs.settle import describe
 
+        if self._is_killed:  # Airflow lets a killed task go on for five seconds: nothing new begins in them
+            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
         self._asked, self._held = job, None
         kill = check_kill_policy(self.kill)
         submitting = submit(self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning)
@@ -162,7 +164,7 @@ class NotebookJobOwner(NotebookJobKeeper):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
                 return self.start(context, anew=True, attempt=attempt)
         try:
-            return self.conclude(job, executed)
+            return self.conclude(job, executed, self.project_id or self.hook.project_id)
         except NotebookJobFailedError as error:
             if error.cell is None or self.retry_on_notebook_error:
                 raise

@@ -57,12 +57,15 @@ class NotebookJobReader(NotebookJobOperator):
             return Executed(problem="nobody asks for results (do_xcom_push=False)")
         return look_for_executed(job, self.hook)
 
-    def conclude(self, job: NotebookExecutionJob, executed: Executed) -> dict[str, Any]:
-        """Return the task's result, or raise what became of the job."""
+    def conclude(self, job: NotebookExecutionJob, executed: Executed, project: str) -> dict[str, Any]:
+        """Return the task's result, or raise what became of the job.
+
+        :param project: whose console to point at after a failure.
+        """
         from airflow_nbjobs.concluding import conclude
         from airflow_nbjobs.settle import settle
 
         if executed.outcome is None and job.job_state.is_success and not self.do_xcom_push:
             return settle(job)
         fails = self.unusable_results == "fail" and self.do_xcom_push
-        return conclude(job, executed, self.log, log_output=self.log_output, fail_on_results=fails)
+        return conclude(job, executed, self.log, project=project, log_output=self.log_output, fail_on_results=fails)
