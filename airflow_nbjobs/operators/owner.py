@@ -95,8 +95,6 @@ class NotebookJobOwner(NotebookJobKeeper):
 
         if self._is_killed:  # Airflow lets a killed task go on for five seconds: nothing new begins in them
             raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
-        if self._is_killed:  # Airflow lets a killed task go on for five seconds: nothing new begins in them
-            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
         self._asked, self._held = job, None
         kill = check_kill_policy(self.kill)
         submitting = submit(self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning)
