@@ -80,7 +80,7 @@ async def wait(make: Make, jobs: list[dict[str, Any]], interval: float, seconds:
         waiting.append(asyncio.create_task(one(job)))
         await asyncio.sleep(0)  # so does the triggerer
     await asyncio.sleep(min(seconds, max(interval, SETTLED_SECONDS)))
-    grown, still = rss() - memory, sum(1 for task in waiting if not task.done())
+    grown = rss() - memory
     await asyncio.sleep(max(0.0, begun + seconds - time.monotonic()))
     minutes = (time.monotonic() - begun) / 60
     spent = time.process_time() - cpu
@@ -91,20 +91,21 @@ async def wait(make: Make, jobs: list[dict[str, Any]], interval: float, seconds:
         raise failed[0]
     return {
         "cpu_per_minute": spent / minutes,
-        "kb_per_waiter": grown / 1024 / max(1, still - 1),
+        "kb_per_waiter": grown / 1024 / max(1, len(jobs) - 1),
         "busy_ms": loop.busy * 1e3,
         "blocked_ms": loop.blocked * 1e3,
         "events": events,
     }
 
 
-def main(side: str, plan: str, interval: str, seconds: str) -> None:
-    """Wait for the jobs of a plan, and print the result. Log lines below a warning are left out, on both sides."""
+def main(side: str, interval: str, seconds: str) -> None:
+    """Wait for the jobs whose list is named on stdin, and print the result. Only warnings are logged, on both sides."""
     make = {"ours": ours, "vertex": vertex}[side]()
     # After Airflow was imported, which configures this too.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     logging.disable(logging.INFO)
-    jobs = json.loads(Path(plan).read_text())
+    print("ready", flush=True)
+    jobs = json.loads(Path(sys.stdin.readline().strip()).read_text())
     with asyncio.Runner(loop_factory=TimedLoop) as runner:
         print(json.dumps(runner.run(wait(make, jobs, float(interval), float(seconds)))))
 

@@ -30,7 +30,7 @@ BODY = {
     "gcsOutputUri": "gs://results/runs",
     "labels": {"nbjobs-v": "1", "nbjobs-deployment": "0" * 32, "nbjobs-request": "1" * 32, "nbjobs-submit": "2" * 32},
 }
-START_SECONDS = 10.0  # a waiting process takes about so long to start, and then waits with one trigger first
+START_SECONDS = 10.0  # the peer's process takes about so long to start, twice that on a busy machine
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Case:
         return min(self.count, 100 + self.count // 10)
 
     @property
-    def preparation(self) -> float:
-        """How many seconds it takes from the start of the waiting process until all wait."""
-        return START_SECONDS + min(self.interval, SETTLED_SECONDS)
+    def settling(self) -> float:
+        """For how many seconds one trigger waits before the others come."""
+        return min(self.interval, SETTLED_SECONDS)
 
 
 def measure(case: Case) -> dict[str, Any]:
@@ -82,16 +82,18 @@ def _spread(case: Case, begin: float) -> list[float | None]:
 
 
 def _ours(case: Case) -> dict[str, Any]:
-    with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator:
-        begin = time.time() + case.count * 0.01 + case.preparation
+    with (
+        Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator,
+        _process(case, {"NBJOBS_EMULATOR_HOST": emulator.url}) as child,
+    ):
+        begin = time.time() + case.count * 0.01 + case.settling
         jobs = list(_create(emulator, _spread(case, begin)))
-        time.sleep(max(0.0, begin - case.preparation - time.time()))
-        with _waiting(case, jobs, {"NBJOBS_EMULATOR_HOST": emulator.url}) as child:
-            emulator.reset_requests()
-            since = time.time()
-            time.sleep(case.seconds)
-            requests = sum(sum(outcomes.values()) for outcomes in emulator.requests().values())
-            result = _result(child)
+        time.sleep(max(0.0, begin - case.settling - time.time()))
+        since = _begin(child, jobs)
+        emulator.reset_requests()
+        time.sleep(case.seconds)
+        requests = sum(sum(outcomes.values()) for outcomes in emulator.requests().values())
+        result = _result(child)
         ends = {
             entry["id"]: datetime.fromisoformat(entry["history"][-1]["time"]).timestamp()
             for entry in emulator.book()
@@ -115,20 +117,22 @@ def _create(emulator: Emulator, ends: list[float | None]) -> Iterator[dict[str, 
 
 
 def _vertex(case: Case) -> dict[str, Any]:
-    begin = time.time() + case.preparation
+    begin = time.time() + 2 * START_SECONDS + case.settling
     known = {str(number): end for number, end in enumerate(_spread(case, begin))}
     ends = {job: end for job, end in known.items() if end is not None}
     with tempfile.NamedTemporaryFile("w", suffix=".json") as book:
         json.dump(ends, book)
         book.flush()
-        stub = _start("bench.vertex_stub", book.name, stdin=subprocess.PIPE)
+        stub = _start("bench.vertex_stub", book.name)
         try:
-            port = _line(stub)
-            with _waiting(case, [{"id": job} for job in known], {"VERTEX_STUB": f"127.0.0.1:{port}"}) as child:
-                _ask(stub)
-                since = time.time()
+            with _process(case, {"VERTEX_STUB": f"127.0.0.1:{_line(stub)}"}) as child:
+                time.sleep(max(0.0, begin - case.settling - time.time()))
+                since = _begin(child, [{"id": job} for job in known])
+                _say(stub)
+                _line(stub)
                 time.sleep(case.seconds)
-                requests = int(_ask(stub))
+                _say(stub)
+                requests = int(_line(stub))
                 result = _result(child)
         finally:
             stub.kill()
@@ -138,29 +142,37 @@ def _vertex(case: Case) -> dict[str, Any]:
 
 
 @contextmanager
-def _waiting(case: Case, jobs: list[dict[str, str]], env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def _process(case: Case, env: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    # The connection of both, as the environment gives it: without a key, and with nobody to ask for a token.
+    connection = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "project": "bench"}}'
+    env = {**env, "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": connection}
+    child = _start("bench.waiter", case.side, str(case.interval), str(case.seconds), env=env)
+    try:
+        while _line(child) != "ready":
+            pass
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+
+
+def _begin(child: subprocess.Popen[str], jobs: list[dict[str, str]]) -> float:
+    """Hand over the jobs, and return when all of them are waited for."""
     with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
         json.dump(jobs, plan)
         plan.flush()
-        arguments = (case.side, plan.name, str(case.interval), str(case.seconds))
-        # The connection of both, as the environment gives it: without a key, and with nobody to ask for a token.
-        connection = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "project": "bench"}}'
-        child = _start("bench.waiter", *arguments, env={**env, "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": connection})
-        try:
-            while _line(child) != "begin":
-                pass
-            yield child
-        finally:
-            child.kill()
-            child.wait()
+        _say(child, plan.name)
+        while _line(child) != "begin":
+            pass
+    return time.time()
 
 
-def _start(module: str, *arguments: str, env: dict[str, str] | None = None, stdin: Any = None) -> subprocess.Popen[str]:
+def _start(module: str, *arguments: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
     return subprocess.Popen(  # noqa: S603 - our own interpreter
         [sys.executable, "-m", module, *arguments],
         env={**os.environ, **(env or {})},
         text=True,
-        stdin=stdin,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
 
@@ -172,9 +184,8 @@ def _line(process: subprocess.Popen[str]) -> str:
     return line.strip()
 
 
-def _ask(stub: subprocess.Popen[str]) -> str:
-    print(file=stub.stdin, flush=True)
-    return _line(stub)
+def _say(process: subprocess.Popen[str], text: str = "") -> None:
+    print(text, file=process.stdin, flush=True)
 
 
 def _result(child: subprocess.Popen[str]) -> dict[str, Any]:

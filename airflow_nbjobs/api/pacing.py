@@ -100,7 +100,8 @@ class Budget:
         self.per_minute = max(1, per_minute)
         self._most = max(1.0, self.per_minute / 4.0)
         # A bucket lets less than `most + 60 * rate` through in 60 seconds, and that is `per_minute + 1`.
-        self._rate = (self.per_minute + 1.0 - self._most) / 60.0
+        # A little slower: the sums of many small numbers are a hair off.
+        self._rate = (self.per_minute + 1.0 - self._most) / 60.001
         self._left = self._most
         self._as_of = float("-inf")
         self._closed_until = float("-inf")
@@ -113,7 +114,6 @@ class Budget:
         """
         self._refill(now)
         needed = 1.0 + (1.0 - share) * (self._most - 1.0)
-        # A hair more than needed: the sum of many small numbers is a little off.
         missing = max(0.0, needed - self._left - 1e-9) / self._rate
         return max(missing, self._closed_until - now, 0.0)
 
