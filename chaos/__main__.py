@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chaos import report
 from chaos.deeds import do_deeds, stall_triggerer, time_out_without_triggerer
-from chaos.plan import make_plan
+from chaos.plan import Plan, make_plan
 from chaos.postgres import postgres
 from chaos.running import Verdict, run_plan
 from chaos.site import Site
@@ -30,7 +30,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append", help="both by default")
     parser.add_argument("--seed", type=int, default=SEED, help="%(default)s by default")
-    parser.add_argument("--trials", type=int, default=TRIALS, help="how many at least, %(default)s by default")
+    parser.add_argument(
+        "--trials", type=int, default=TRIALS, help="how many at least, %(default)s by default; 0 for none"
+    )
     parser.add_argument("--deeds", type=int, default=2, help="times that each thing people do is done")
     parser.add_argument("--number", type=int, help="only this trial of the plan")
     parser.add_argument("--page", type=Path, help="where the page is written; printed by default")
@@ -47,7 +49,7 @@ def main() -> int:
 
 def _run(database: str, options: argparse.Namespace) -> report.Part:
     at_once = AT_ONCE[database]
-    plan = make_plan(options.seed, options.trials, at_once)
+    plan = make_plan(options.seed, options.trials, at_once) if options.trials else Plan()
     if options.number:
         plan.alone[:] = [trial for trial in plan.alone if trial.number == options.number]
         plan.outages[:] = [batch for batch in plan.outages if options.number in {trial.number for trial in batch}]
