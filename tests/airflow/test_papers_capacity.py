@@ -1,0 +1,192 @@
+"""No machine to be had: the job is submitted again in the same try, elsewhere, as often as was allowed."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from papers import as_bytes, cell, jobs, notebook, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.emulator.storage import StorageError
+from airflow_nbjobs.exceptions import NotebookJobFailedError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+
+PAPER = notebook(cell("print(1)"))
+NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
+MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
+HINTS = {
+    NO_MACHINE: "capacity_retries",
+    "ZONE_RESOURCE_POOL_EXHAUSTED": "fallback_runtime_templates",
+    "Quota 'CPUS' exceeded. Limit: 24.0 in region us-central1.": "fallback_runtime_templates",
+    "Constraint constraints/compute.vmExternalIpAccess violated for project 1": "A policy of the organisation",
+    "NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION": "notebook_runtime_out_of_org_warning",
+    "Permission 'iam.serviceAccounts.actAs' denied on the account": "roles/iam.serviceAccountUser",
+}
+
+
+@pytest.fixture
+def bucket(nbjobs_emulator: Emulator, project: str) -> str:
+    """Return a folder for executed notebooks, in a bucket that is there."""
+    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")
+    return f"gs://results/{project}"
+
+
+def fail(emulator: Emulator, times: int, message: str = NO_MACHINE) -> None:
+    """Let the next jobs end without a notebook."""
+    states = ["JOB_STATE_PENDING", "JOB_STATE_FAILED"]
+    emulator.fault({"job_state": states, "status_message": message, "times": times})
+
+
+def booked(emulator: Emulator, project: str) -> list[dict[str, Any]]:
+    """Return each job, the oldest first."""
+    return [NotebookExecutionJobHook().get_job(job["name"]).to_wire() for job in emulator.book(project)]
+
+
+def templates(emulator: Emulator, project: str) -> list[str]:
+    """Return the runtime template of each job."""
+    jobs = booked(emulator, project)
+    return [job["notebookRuntimeTemplateResourceName"].rpartition("/")[2] for job in jobs]
+
+
+@MODES
+def test_the_fallback_templates_are_tried_in_turn(
+    nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool, logged: Callable[[], list[str]]
+) -> None:
+    fail(nbjobs_emulator, 2)
+    run = task(
+        notebook=PAPER,
+        gcs_output_uri=bucket,
+        fallback_runtime_templates=["{{ 21 + 21 }}", "43"],
+        deferrable=deferrable,
+        do_xcom_push=False,
+    )
+    assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED", "SUCCEEDED"]
+    assert templates(nbjobs_emulator, project) == ["1234", "42", "43"]
+    told = [line for line in logged() if "got no machine" in line]
+    assert [NO_MACHINE in line for line in told] == [True, True]
+    assert [line[-18:] for line in told] == ["Attempt 2 follows.", "Attempt 3 follows."]
+
+
+@MODES
+def test_the_same_template_is_tried_again_as_often_as_allowed_and_no_more(
+    nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool
+) -> None:
+    fail(nbjobs_emulator, 3)
+    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2, deferrable=deferrable)
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+        run.to_its_end()
+    assert templates(nbjobs_emulator, project) == ["1234"] * 3
+    assert run.ti.xcoms["notebook_execution_job"]["attempt"] == 2
+
+
+def test_more_retries_than_templates_begin_with_the_first_again(
+    nbjobs_emulator: Emulator, project: str, bucket: str
+) -> None:
+    fail(nbjobs_emulator, 2)
+    wanted = {"fallback_runtime_templates": ["42"], "capacity_retries": 2}
+    task(notebook=PAPER, gcs_output_uri=bucket, do_xcom_push=False, **wanted).to_its_end()
+    assert templates(nbjobs_emulator, project) == ["1234", "42", "1234"]
+
+
+def test_ids_of_ones_own_are_used_once_each(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
+    fail(nbjobs_emulator, 1)
+    wanted = {"capacity_retries": 1, "deterministic_job_id": True, "do_xcom_push": False}
+    task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
+
+
+def test_each_attempt_has_a_copy_of_its_own_and_none_is_left(
+    nbjobs_emulator: Emulator, project: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "10")
+    fail(nbjobs_emulator, 1)
+    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=1, do_xcom_push=False)
+    run.to_its_end()
+    uris = {job["gcsNotebookSource"]["uri"] for job in booked(nbjobs_emulator, project)}
+    assert len(uris) == 2
+    for uri in uris:
+        with pytest.raises(StorageError, match="there is no such object"):
+            nbjobs_emulator.download(uri)
+
+
+def test_by_default_nothing_is_submitted_again(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
+    fail(nbjobs_emulator, 1)
+    with pytest.raises(NotebookJobFailedError):
+        task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+def test_another_failure_is_not_submitted_again(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
+    fail(nbjobs_emulator, 1, "The disk is full.")
+    with pytest.raises(NotebookJobFailedError, match=r"The disk is full\."):
+        task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+def test_a_job_in_which_a_cell_raised_is_not_submitted_again(
+    nbjobs_emulator: Emulator, project: str, bucket: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, wait_for_completion=False)
+    name = run.execute()["name"]
+    error = {"output_type": "error", "ename": "Exhausted", "evalue": "RESOURCE_EXHAUSTED", "traceback": []}
+    executed = notebook({**cell("call()"), "outputs": [error], "execution_count": 1})
+    nbjobs_emulator.upload(f"{bucket}/{name.rpartition('/')[2]}/content.ipynb", as_bytes(executed))
+    nbjobs_emulator.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
+    told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_FAILED"}
+    with pytest.raises(NotebookJobFailedError, match="cell 1: Exhausted: RESOURCE_EXHAUSTED"):
+        run.resume("execute_complete", {"event": told})
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+@pytest.fixture
+def nobody() -> str:
+    """Return an address at which a storage refuses everything."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_a_job_whose_notebook_could_not_be_looked_for_is_not_submitted_again(
+    nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail(nbjobs_emulator, 1)
+    run = task(notebook=PAPER, capacity_retries=3)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", nobody)
+    with pytest.raises(NotebookJobFailedError):
+        run.to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+@pytest.mark.parametrize("message", HINTS)
+def test_a_failure_of_the_services_comes_with_what_to_do(
+    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Callable[[], list[str]]
+) -> None:
+    fail(nbjobs_emulator, 1, f'<p>{message} <a href="https://cloud.google.com/x">Learn more</a></p>')
+    with pytest.raises(NotebookJobFailedError) as error:
+        task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
+    assert f"{message} Learn more. If cells ran" in str(error.value)
+    assert [line for line in logged() if HINTS[message] in line] != []
+
+
+@pytest.mark.parametrize("message", ["NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION", "constraints/x denied by org policy"])
+def test_a_refusal_of_the_create_comes_with_what_to_do(
+    nbjobs_emulator: Emulator, project: str, message: str, logged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.fault({"method": "create", "status": 400, "message": message})
+    with pytest.raises(Exception, match=message):
+        task(notebook=PAPER).execute()
+    assert [line for line in logged() if HINTS.get(message, "A policy of the organisation") in line] != []
+
+
+def test_any_other_failure_comes_without_advice(
+    nbjobs_emulator: Emulator, project: str, bucket: str, logged: Callable[[], list[str]]
+) -> None:
+    fail(nbjobs_emulator, 1, "The disk is full.")
+    with pytest.raises(NotebookJobFailedError):
+        task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
+    advice = ("capacity_retries", "policy", "organisation", "serviceAccountUser", "Enable")
+    assert [line for line in logged() if any(word in line for word in advice)] == []

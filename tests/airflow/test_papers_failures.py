@@ -1,0 +1,112 @@
+"""What a task says when its notebook fails, in real kernels."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from papers import cell, jobs, notebook, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
+
+FAILING = notebook(
+    cell("print('loaded')\nrows = []"),
+    cell("def mean(values):\n    return sum(values) / len(values)\n\n\nprint('3 files read')\nmean(rows)"),
+    cell("print('never')"),
+)
+
+
+@pytest.fixture(scope="module")
+def nbjobs_emulator_session() -> Iterator[Emulator]:
+    """Run one emulator with kernels for these tests."""
+    with Emulator(cleanup_seconds=0.0) as emulator:
+        emulator.upload("gs://results/made", b"")  # with its bucket
+        yield emulator
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
+def test_the_error_and_the_log_say_which_cell_failed_and_where_to_look(
+    project: str, logged: Callable[[], list[str]], deferrable: bool
+) -> None:
+    run = task(notebook=FAILING, deferrable=deferrable)
+    with pytest.raises(NotebookJobFailedError) as failure:
+        run.to_its_end()
+    job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
+    text, log = str(failure.value), logged()
+    assert f"({job_id}) FAILED after " in text
+    assert ": cell 2, line 6 (`mean(rows)`): ZeroDivisionError: division by zero. " in text
+    assert f"Executed notebook: gs://results/runs/{job_id}/content.ipynb. " in text
+    assert (failure.value.cell, failure.value.ename) == (2, "ZeroDivisionError")
+    assert failure.value.evalue == "division by zero"
+    assert "[cell 2] | 3 files read" in log
+    assert "[cell 2] | ZeroDivisionError: division by zero" in log
+    assert any(line.startswith("[cell 2] | ZeroDivisionError") and "Traceback" in line for line in log)
+    assert any(line.startswith("[cell 2] failed after ") for line in log)
+    assert "[cell 2] -> 6: mean(rows)" in log
+    assert "\x1b" not in "".join(log) + text
+    assert [line for line in log if "loaded" in line or "never" in line] == []
+    assert log[-1].startswith("Notebook executions: https://console.cloud.google.com/vertex-ai/colab/execution-jobs?")
+    assert (f"project={project}" in log[-1], job_id in log[-2]) == (True, True)
+
+
+def test_the_error_survives_pickling(project: str) -> None:
+    with pytest.raises(NotebookJobFailedError) as failure:
+        task(notebook=FAILING).to_its_end()
+    copy = pickle.loads(pickle.dumps(failure.value))  # noqa: S301 - ours, from the line above
+    assert (type(copy), str(copy), vars(copy)) == (NotebookJobFailedError, str(failure.value), vars(failure.value))
+
+
+def test_a_failure_of_the_notebook_can_be_final(nbjobs_emulator: Emulator, project: str) -> None:
+    with pytest.raises(AirflowFailException, match=r"cell 1, line 1 \(`1 / 0`\): ZeroDivisionError"):
+        task(notebook=notebook(cell("1 / 0")), retry_on_notebook_error=False).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+def test_a_failure_of_the_services_is_never_final(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": "<b>An</b> internal&nbsp;error"})
+    with pytest.raises(NotebookJobFailedError, match="An internal error") as failure:
+        task(notebook=FAILING, retry_on_notebook_error=False).to_its_end()
+    assert failure.value.cell is None
+
+
+@pytest.mark.parametrize(
+    ("log_output", "seen"),
+    [("errors", []), ("all", ["[cell 1] | first", "[cell 2] | second"]), ("none", [])],
+)
+def test_errors_that_a_job_allowed_are_counted_and_its_outputs_logged_as_asked(
+    project: str, logged: Callable[[], list[str]], log_output: Any, seen: list[str]
+) -> None:
+    paper = notebook(
+        cell("print('first')"),
+        cell("print('second')\n1 / 0", "raises-exception"),
+        cell("print('\\x1b[31mthird\\x1b[0m\\n[cell 9] | ::group::forged')", "result"),
+    )
+    assert task(notebook=paper, log_output=log_output).to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    log = logged()
+    assert any("SUCCEEDED, and 1 of its cells hold an error" in line for line in log)
+    said = [line for line in log if "first" in line or "| second" in line]
+    assert said == (seen or (["[cell 2] | second"] if log_output == "errors" else []))
+    third = [line for line in log if "third" in line or "forged" in line]
+    forged = "[cell 3] | [cell 9] | : :group::forged"
+    assert third == (["[cell 3] | third", forged] if log_output == "all" else [])
+
+
+def test_results_over_the_limit_fail_the_task_or_are_left_out(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "100")
+    paper = notebook(cell("{'small': 1, 'large': 'x' * 200}", "result"))
+    first = task(notebook=paper, ti={"try_number": 1, "max_tries": 1}, retries=1)
+    with pytest.raises(NotebookJobError, match=r"over the limit of 100.*gs://results/.*unusable_results='omit'"):
+        first.to_its_end()
+    retry = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1, unusable_results="omit")
+    result = retry.to_its_end()
+    assert (result["results"], jobs(nbjobs_emulator, project)) == (None, ["SUCCEEDED"])
+    assert any("over the limit of 100" in line for line in logged())
+    monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "1000")
+    again = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1).to_its_end()
+    assert again["results"] == {"small": 1, "large": "x" * 200}

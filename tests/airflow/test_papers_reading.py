@@ -1,0 +1,55 @@
+"""When the executed notebook is looked for, and what it means that it is not there."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+from papers import cell, notebook, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotebookJobFailedError
+
+PAPER = notebook(cell("print(1)"))
+
+
+@pytest.fixture
+def storage(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """Put a storage in place at which nobody has knocked yet."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{listener.getsockname()[1]}")
+    return listener
+
+
+@pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
+@pytest.mark.parametrize("log_output", ["errors", "none"])
+def test_a_task_without_an_xcom_reads_nothing(
+    project: str, storage: socket.socket, log_output: str, deferrable: bool
+) -> None:
+    with storage:
+        run = task(notebook=PAPER, do_xcom_push=False, log_output=log_output, deferrable=deferrable)
+        assert "results" not in run.to_its_end()
+        with pytest.raises(BlockingIOError):
+            storage.accept()
+
+
+def test_a_missing_notebook_of_a_job_that_succeeded_is_a_warning(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.upload("gs://results/made", b"")
+    result = task(notebook=PAPER).to_its_end()  # a simulated job leaves none
+    assert (result["state"], result["results"]) == ("JOB_STATE_SUCCEEDED", None)
+    assert any("so there are no results: there is none" in line for line in logged())
+
+
+def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.upload("gs://results/made", b"")
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": "<p>No <b>kernel</b> &amp; no hope</p>"})
+    with pytest.raises(NotebookJobFailedError, match=r"No kernel & no hope\. If cells ran") as failure:
+        task(notebook=PAPER).to_its_end()
+    assert failure.value.cell is None
+    assert any("https://console.cloud.google.com/vertex-ai/colab/execution-jobs" in line for line in logged())
