@@ -126,6 +126,7 @@ class Tries(RuleBasedStateMachine):
             model.phase, model.held = "failed", None
         after = {job["id"]: job for job in self.book()}
         self.check_nothing_foreign(model, before, after)
+        assert len(after) <= len(before) + 1
         for new in after.keys() - before.keys():
             model.made[new] = model.identity.first_try, model.version
         if submitted is None:
