@@ -14,13 +14,19 @@ from pathlib import Path
 
 from chaos import report
 from chaos.deeds import do_deeds, stall_triggerer, time_out_without_triggerer
-from chaos.plan import Plan, make_plan
+from chaos.plan import make_plan
 from chaos.postgres import postgres
 from chaos.running import Verdict, run_plan
 from chaos.site import Site
 
 SEED = 20261122
 TRIALS = 200
+BATCH = 8
+"""How many tasks an outage happens to."""
+
+PARTS = ["deeds", "outages", "alone"]
+"""What people and deadlines do; what happens to all tasks at once; what happens to one task alone."""
+
 AT_ONCE = {"sqlite": 4, "postgresql": 10}
 """How many tasks go on at once: when more do, Airflow's own processes die of SQLite's lock."""
 
@@ -30,9 +36,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
     parser.add_argument("--database", choices=["sqlite", "postgresql"], action="append", help="both by default")
     parser.add_argument("--seed", type=int, default=SEED, help="%(default)s by default")
-    parser.add_argument(
-        "--trials", type=int, default=TRIALS, help="how many at least, %(default)s by default; 0 for none"
-    )
+    parser.add_argument("--trials", type=int, default=TRIALS, help="how many at least, %(default)s by default")
+    parser.add_argument("--part", choices=PARTS, action="append", help="all by default")
     parser.add_argument("--deeds", type=int, default=2, help="times that each thing people do is done")
     parser.add_argument("--number", type=int, help="only this trial of the plan")
     parser.add_argument("--page", type=Path, help="where the page is written; printed by default")
@@ -49,7 +54,12 @@ def main() -> int:
 
 def _run(database: str, options: argparse.Namespace) -> report.Part:
     at_once = AT_ONCE[database]
-    plan = make_plan(options.seed, options.trials, at_once) if options.trials else Plan()
+    parts = options.part or PARTS
+    plan = make_plan(options.seed, options.trials, BATCH)
+    if "alone" not in parts:
+        plan.alone.clear()
+    if "outages" not in parts:
+        plan.outages.clear()
     if options.number:
         plan.alone[:] = [trial for trial in plan.alone if trial.number == options.number]
         plan.outages[:] = [batch for batch in plan.outages if options.number in {trial.number for trial in batch}]
@@ -57,14 +67,15 @@ def _run(database: str, options: argparse.Namespace) -> report.Part:
     print(f"{database}: everything that is written is in {folder}", flush=True)
     with _database(database) as address, Site(folder, address) as site:
         deeds = []
-        if options.deeds and not options.number:
+        if "deeds" in parts and not options.number:
             deeds += _told(do_deeds(site, options.deeds, at_once), folder)
             deeds += _told(stall_triggerer(site, 3 * options.deeds), folder)
             deeds += _told(time_out_without_triggerer(site, options.deeds), folder)
         trials = _told(run_plan(site, plan, at_once), folder)
     if all(each.is_good for each in [*trials, *deeds]):
         shutil.rmtree(folder)
-    command = f"python -m chaos --database {database} --seed {options.seed} --trials {options.trials}"
+    asked = "".join(f" --part {part}" for part in options.part or ())
+    command = f"python -m chaos --database {database} --seed {options.seed} --trials {options.trials}{asked}"
     name = {"sqlite": "SQLite", "postgresql": "PostgreSQL"}[database]
     return report.Part(name, command, trials, deeds, site.airflow.deaths)
 

@@ -154,7 +154,7 @@ def _judge(site: Site, trial: Trial, run: Run, *, is_met: bool, since: float) ->
     seconds = time.monotonic() - since
     site.until(lambda: not any(map(is_active, site.cloud.jobs(trial.project))), SETTLE_SECONDS)
     jobs = site.cloud.jobs(trial.project)
-    state, result = site.state(run), site.patiently(lambda: site.result(run))
+    state, result = site.state(run), site.result(run)
     good = [job["id"] for job in jobs if job["state"] == "JOB_STATE_SUCCEEDED"]
     is_lost = state != "success" or result.get("job_id") not in good
     return Verdict(

@@ -128,7 +128,11 @@ class Site:
     def begin(self, dag_id: str, project: str, conf: Mapping[str, Any]) -> Run:
         """Start a run of a DAG for one project."""
         body = {"dag_run_id": project, "logical_date": None, "conf": {"project": project, **conf}}
-        self.patiently(lambda: self.airflow.rest.call("POST", f"/dags/{dag_id}/dagRuns", json=body) or True)
+        try:
+            self.patiently(lambda: self.airflow.rest.call("POST", f"/dags/{dag_id}/dagRuns", json=body))
+        except httpx2.HTTPStatusError as error:
+            if error.response.status_code != httpx2.codes.CONFLICT:  # an answer was lost, and the run is there
+                raise
         return Run(dag_id, project)
 
     def task(self, run: Run) -> dict[str, Any]:
@@ -143,18 +147,20 @@ class Site:
 
     def result(self, run: Run) -> dict[str, Any]:
         """Return what the task stored, empty when it stored nothing."""
-        with contextlib.suppress(httpx2.HTTPStatusError):
-            return dict(self.airflow.rest.xcom(run, TASK))
-        return {}
+        try:
+            return dict(self.patiently(lambda: self.airflow.rest.xcom(run, TASK)))
+        except httpx2.HTTPStatusError:
+            return {}
 
     def patiently(self, ask: Callable[[], T], seconds: float = 60) -> T:
-        """Ask again while the API server is gone."""
+        """Ask again while the API server is gone, or its database is locked."""
         deadline = time.monotonic() + seconds
         while True:
             try:
                 return ask()
-            except httpx2.TransportError:
-                if time.monotonic() > deadline:
+            except httpx2.HTTPError as error:
+                answer = getattr(error, "response", None)
+                if time.monotonic() > deadline or (answer is not None and not answer.is_server_error):
                     raise
             time.sleep(LOOK_SECONDS)
 
