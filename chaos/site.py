@@ -21,6 +21,7 @@ from demo.airflow_rest import Run
 TASK = "notebook"
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 JOB_SECONDS = 20.0
+WARM_SECONDS = 180
 LOOK_SECONDS = 1.0
 OUTAGE_SECONDS = 2.0
 
@@ -111,6 +112,9 @@ class Site:
             self.stop()
             raise
         self._tending.start()
+        # A triggerer that looks a connection up for the first time starts a whole API for it, and is deaf meanwhile.
+        run = self.begin("chaos_deferrable_service_retried", "chaos-0000", {})
+        self.until(lambda: self.state(run) in ENDED, WARM_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:
