@@ -11,6 +11,10 @@ import threading
 from typing import TYPE_CHECKING
 
 from airflow_nbjobs import __version__
+from airflow_nbjobs.commands.prune import add_prune
+from airflow_nbjobs.commands.render import add_render
+from airflow_nbjobs.commands.run import add_run
+from airflow_nbjobs.exceptions import NbjobsError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,15 +29,23 @@ WARNING: change the stored notebooks. Do this in a container or a network of its
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code: 0, or 2 when it could not do what was asked."""
+    """Run the command line and give the exit code: 0, or 2 when it could not do what was asked.
+
+    ``nbjobs run`` gives 1 for a notebook that failed, and 130 when it was interrupted.
+    """
     parser = argparse.ArgumentParser(
         prog="nbjobs", description="Notebooks on Vertex AI / Colab Enterprise from Airflow."
     )
     parser.add_argument("--version", action="version", version=f"nbjobs {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_emulator(commands)
+    for add in (add_run, add_render, add_prune):
+        add(commands)
     options = parser.parse_args(arguments)
-    code: int = options.run(options)
+    try:
+        code: int = options.run(options)
+    except NbjobsError as error:
+        return _fail(str(error))
     return code
 
 

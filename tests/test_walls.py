@@ -29,7 +29,8 @@ ORDER = [
     ["concluding", "preparation"],
     ["triggers"],
     ["operators"],
-    ["sensors"],
+    ["decorators", "sensors"],
+    ["commands"],
 ]
 # Rooms beside the house: the far side of the wire, its two front doors, and what Airflow reads to know of us.
 APART = {"emulator", "cli", "pytest_plugin", "provider_info"}

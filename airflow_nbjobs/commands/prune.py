@@ -1,0 +1,84 @@
+"""``nbjobs prune``: delete the records of old jobs, from outside of Airflow's schedule."""
+
+from __future__ import annotations
+
+import argparse
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
+from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = ["add_prune"]
+
+
+def add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe ``nbjobs prune``."""
+    parser = commands.add_parser(
+        "prune",
+        help="delete the records of jobs that are over for a while",
+        description="Delete the records of jobs that one Airflow made and that are over. Executed notebooks stay. "
+        "Prints the name of each job, and tells its state on the standard error.",
+    )
+    parser.add_argument(
+        "--older-than", type=duration, required=True, metavar="TIME", help="since their last update, such as 30d"
+    )
+    add_connection(parser)
+    parser.add_argument(
+        "--deployment", metavar="NAME", help="the Airflow that made them; by default [nbjobs] deployment of this one"
+    )
+    parser.add_argument("--include-active", action="store_true", help="delete jobs that still run too, which ends them")
+    parser.add_argument("--dry-run", action="store_true", help="delete nothing, and tell what would be")
+    parser.set_defaults(run=_prune)
+
+
+def _prune(options: argparse.Namespace) -> int:
+    with airflow_kept_quiet():
+        names = _pruned(options)
+    for name in names:
+        print(name)
+    return 0
+
+
+def _pruned(options: argparse.Namespace) -> list[str]:
+    from airflow_nbjobs.api.pacing import ENDURING
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+    from airflow_nbjobs.pruning import Pruning, prune
+    from airflow_nbjobs.settle import describe
+    from airflow_nbjobs.submission import deployment_label
+
+    if not options.location:
+        raise InvalidNotebookJobError("--location is missing: give the region of the jobs, such as us-central1.")
+    pruning = Pruning(
+        deployment_label=deployment_label(_deployment(options.deployment)),
+        before=datetime.now(UTC) - options.older_than,
+        include_active=options.include_active,
+        dry_run=options.dry_run,
+    )
+    teller = Teller()
+
+    def tell(job: NotebookExecutionJob) -> None:
+        done = "would be deleted" if options.dry_run else "is deleted"
+        teller.info("%s, %s since %s, %s.", describe(job), job.job_state.word, job.update_time, done)
+
+    hook = new_hook(options)
+    names = hook.follow(
+        options.location, prune(hook.parent(options.location, options.project), pruning, tell), ENDURING
+    )
+    teller.info("%d jobs %s.", len(names), "would be deleted" if options.dry_run else "were deleted")
+    return names
+
+
+def _deployment(given: str | None) -> str:
+    from airflow_nbjobs import settings
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+    if given is None and not settings.is_deployment_certain():
+        raise InvalidNotebookJobError(
+            f"This Airflow goes by {settings.deployment()!r}, which may be another's name too: say with --deployment "
+            "whose jobs to delete, or set [nbjobs] deployment."
+        )
+    return given or settings.deployment()

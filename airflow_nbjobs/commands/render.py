@@ -1,0 +1,197 @@
+"""``nbjobs render``: the exact request of a task and the notebook that it would send, and nothing is sent."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from airflow_nbjobs.commands.connecting import check_connection, connecting
+from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.commands.rehearsal import Rehearsal
+    from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+__all__ = ["add_render"]
+
+
+def add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe ``nbjobs render``."""
+    parser = commands.add_parser(
+        "render",
+        help="show what a task would send",
+        description="Print the request that a task of a DAG would send, as JSON, and the notebook with its parameters. "
+        "Secrets are masked. Nothing is sent and no database is written to; a notebook in Cloud Storage or Dataform is "
+        "read. The label nbjobs-submit is another one each time.",
+    )
+    add = parser.add_argument
+    add("dag_id", metavar="DAG_ID")
+    add("task_id", metavar="TASK_ID")
+    add("--logical-date", type=_date, metavar="DATE", help="of the run, such as 2026-11-22; now by default")
+    add("--run-id", metavar="ID", help="of the run, by default as if a person had started it")
+    add("--map-index", type=int, default=-1, metavar="N", help="of a mapped task, from 0")
+    add("--conf", default="{}", metavar="JSON", help="configuration of the run: its params")
+    add(
+        "--xcom", action="append", default=[], metavar="TASK_ID=JSON", help="what a task before it returned; repeatable"
+    )
+    add("--dags-folder", type=Path, metavar="PATH", help="a folder or a DAG file; [core] dags_folder by default")
+    add("--notebook", type=Path, metavar="FILE", help="write the notebook there, rather than print what is in it")
+    parser.set_defaults(run=_render)
+
+
+def _render(options: argparse.Namespace) -> int:
+    with airflow_kept_quiet():
+        from airflow_nbjobs.commands.rehearsal import rehearse
+
+        context = rehearse(_asked(options))
+        request, notebook = _request(context)
+        lines = list(_summary(notebook)) if notebook is not None and options.notebook is None else []
+        if options.notebook is not None:
+            _write(options.notebook, notebook)
+    print(json.dumps(request, indent=2, ensure_ascii=False))
+    for line in lines:
+        print(line)
+    return 0
+
+
+def _asked(options: argparse.Namespace) -> Rehearsal:
+    from airflow.providers.common.compat.sdk import conf
+
+    from airflow_nbjobs.commands.rehearsal import Rehearsal
+
+    xcoms = [_json("--xcom", *text.partition("=")[::2]) for text in options.xcom]
+    return Rehearsal(
+        folder=options.dags_folder or Path(conf.get("core", "dags_folder")),
+        dag_id=options.dag_id,
+        task_id=options.task_id,
+        logical_date=options.logical_date or datetime.now(UTC),
+        map_index=options.map_index,
+        run_id=options.run_id,
+        conf=_json("--conf", "", options.conf)[1],
+        xcoms=dict(xcoms),
+    )
+
+
+def _date(text: str) -> datetime:
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date: write it as 2026-11-22 or 2026-11-22T06:00") from error
+    return given if given.tzinfo else given.replace(tzinfo=UTC)
+
+
+def _json(option: str, name: str, value: str) -> tuple[str, Any]:
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+    try:
+        return name, json.loads(value)
+    except ValueError as error:
+        given = f"{name}={value}" if name else value
+        raise InvalidNotebookJobError(f"{option} {given!r} is no JSON ({error}): quote it for the shell.") from error
+
+
+def _request(context: Context) -> tuple[dict[str, Any], Any]:
+    """Return the request and the notebook in it, or ``None`` where it is sent as a reference; both masked."""
+    from airflow_nbjobs import settings
+    from airflow_nbjobs.api import calls
+    from airflow_nbjobs.commands.masking import masked
+    from airflow_nbjobs.operators.request import build_job, task_identity
+
+    operator = _operator(context)
+    task = task_identity(context)
+    check_connection(operator.gcp_conn_id)
+    with connecting(operator.gcp_conn_id):
+        told = cast("CreateNotebookExecutionJobOperator", _Told(operator))
+        job = build_job(told, task, context, operator.runtime_template).job
+        endpoint = operator.hook.endpoint(operator.location or "").url
+        parent = operator.hook.parent(operator.location or "", operator.project_id)
+    operator.hook.close()
+    job_id = next(task.job_ids()) if operator.deterministic_job_id else operator.job_id
+    call = calls.create_job(parent, job, job_id)
+    body = masked(call.body)
+    content = job.direct_notebook_source.content if job.direct_notebook_source else None
+    if content is not None:
+        digest = hashlib.sha256(content).hexdigest()
+        body["directNotebookSource"]["content"] = f"({len(content):,} bytes, sha256 {digest}, as base64)"
+        if len(content) > settings.staging_bytes():
+            told.log.warning("The notebook is large: it is put into Cloud Storage first, and sent as a reference.")
+    request = {"method": call.verb, "url": f"{endpoint}{call.path}", "query": dict(call.query), "body": body}
+    return request, None if content is None else _notebook(content, job, operator)
+
+
+def _operator(context: Context) -> CreateNotebookExecutionJobOperator:
+    from airflow_nbjobs.decorators import NotebookDecoratedOperator
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+    from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+    operator: object = context["task"]
+    if not isinstance(operator, CreateNotebookExecutionJobOperator):
+        raise InvalidNotebookJobError(
+            f"The task {context['ti'].task_id!r} is a {type(operator).__name__}: only those of "
+            "CreateNotebookExecutionJobOperator and @task.notebook send notebooks."
+        )
+    if isinstance(operator, NotebookDecoratedOperator):
+        operator.evaluate(context)
+    return operator
+
+
+class _Told:
+    """An operator whose warnings go to a terminal."""
+
+    def __init__(self, operator: CreateNotebookExecutionJobOperator) -> None:
+        self._operator = operator
+        self.log = Teller()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._operator, name)
+
+
+def _notebook(content: bytes, job: NotebookExecutionJob, operator: CreateNotebookExecutionJobOperator) -> Any:
+    """Return the notebook, its parameters injected once more with what is masked."""
+    from airflow_nbjobs.commands.masking import masked
+    from airflow_nbjobs.notebooks import document
+    from airflow_nbjobs.notebooks.values import plain_parameters
+
+    notebook = document.load(content, "The notebook")
+    if not operator.parameters:
+        return notebook
+    return document.inject(notebook, masked(plain_parameters(operator.parameters)), kernel_name=job.kernel_name)
+
+
+def _summary(notebook: Any) -> Iterator[str]:
+    """Return each cell as a line, and the one that holds the parameters whole."""
+    from airflow_nbjobs.commands.masking import masked
+
+    yield f"\nThe notebook has {len(notebook.cells)} cells:"
+    for number, cell in enumerate(notebook.cells, 1):
+        tags = cell.metadata.get("tags", [])
+        lines = masked(cell.source).splitlines() or [""]
+        tagged = f" ({', '.join(tags)})" if tags else ""
+        if "injected-parameters" in tags:
+            yield f"{number:>4} {cell.cell_type}{tagged}:"
+            yield from (f"     | {line}" for line in lines)
+        else:
+            rest = f"  … {len(lines) - 1} more" if len(lines) > 1 else ""
+            yield f"{number:>4} {cell.cell_type}{tagged}: {lines[0][:80]}{rest}"
+
+
+def _write(file: Path, notebook: Any) -> None:
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+    from airflow_nbjobs.notebooks import document
+
+    if notebook is None:
+        raise InvalidNotebookJobError(
+            f"--notebook {str(file)!r} is not written: without parameters the notebook is sent as a reference."
+        )
+    try:
+        file.write_bytes(document.dump(notebook))
+    except OSError as error:
+        raise InvalidNotebookJobError(f"--notebook {str(file)!r} cannot be written: {error.strerror}.") from error

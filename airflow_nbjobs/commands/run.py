@@ -1,0 +1,216 @@
+"""``nbjobs run``: one notebook from the command line, on the emulator or the cloud, the way that a task runs it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import signal
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType, SimpleNamespace
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
+from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+__all__ = ["add_run"]
+
+# Option: the environment's name for it, as the example DAGs have it, and what the emulator takes.
+_DEFAULTS = {
+    "location": ("NBJOBS_LOCATION", "us-central1"),
+    "runtime_template": ("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
+    "service_account": ("NBJOBS_SERVICE_ACCOUNT", "notebooks@local.iam.gserviceaccount.com"),
+    "output_uri": ("NBJOBS_OUTPUT_URI", "gs://nbjobs-examples/runs"),
+}
+_REQUIRED = ("location", "runtime_template", "output_uri")
+
+
+def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Describe ``nbjobs run``."""
+    parser = commands.add_parser(
+        "run",
+        help="run one notebook and wait for it",
+        description="Run one notebook and wait for it. Its results are printed as JSON, its progress and its cells' "
+        "output go to the standard error. Exit code: 0; 1 when the notebook fails; 2 when it could not be "
+        "run; 130 after Ctrl-C, which ends the job. NBJOBS_EMULATOR_HOST leads to an emulator, where "
+        "nothing but NOTEBOOK is needed.",
+    )
+    add = parser.add_argument
+    add("notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")
+    add("-p", "--parameter", action="append", default=[], metavar="NAME=TEXT", help="or NAME:=JSON; repeatable")
+    add_connection(parser)
+    add("--runtime-template", metavar="ID", help="name or id of the template to run in ($NBJOBS_RUNTIME_TEMPLATE)")
+    add("--service-account", metavar="EMAIL", help="who it runs as ($NBJOBS_SERVICE_ACCOUNT); else the connection's")
+    add("--output-uri", metavar="GS", help="where the executed notebook goes: gs://bucket/folder ($NBJOBS_OUTPUT_URI)")
+    add("--kernel", metavar="NAME", help="Jupyter kernel; the service's choice by default")
+    add("--timeout", type=duration, metavar="TIME", help="the job's own bound, such as 2h; the service's by default")
+    add("--poll-interval", type=float, metavar="SECONDS", help="between two looks; 10, and 0.5 on an emulator")
+    add("--kill", choices=["cancel", "delete", "leave"], default="cancel", help="what Ctrl-C does; %(default)s")
+    add("--log-output", choices=["all", "errors", "none"], default="all", help="cells to show; %(default)s")
+    parser.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from airflow_nbjobs.exceptions import NotebookJobError
+
+    with airflow_kept_quiet():
+        parameters = _parameters(options.parameter)
+        notebook, folder = _notebook(options.notebook)
+        operator = _operator(options, notebook, parameters)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, _interrupt)
+        try:
+            result = operator.start(_context(operator, folder))
+        except KeyboardInterrupt as interrupt:
+            operator.on_kill()
+            return 128 + int(interrupt.args[0])
+        except NotebookJobError as error:
+            operator.log.error("%s", error)
+            return 1
+        finally:
+            operator.hook.close()
+        operator.log.info("Executed notebook: %s", result["executed_notebook"])
+    print(json.dumps(result["results"], indent=2, ensure_ascii=False))
+    return 0
+
+
+def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_DFL)  # who asks twice does not want to wait for the job's end
+    raise KeyboardInterrupt(number)
+
+
+def _parameters(given: list[str]) -> dict[str, Any]:
+    """Read ``name=text`` and ``name:=json``."""
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+    parameters: dict[str, Any] = {}
+    for text in given:
+        found = re.fullmatch(r"([^=:]+)(:?=)(.*)", text, re.DOTALL)
+        if found is None:
+            raise InvalidNotebookJobError(f"-p {text!r} is no parameter: write NAME=TEXT or NAME:=JSON.")
+        name, sign, value = found.groups()
+        if name in parameters:
+            raise InvalidNotebookJobError(f"-p {name!r} is given twice: give each parameter once.")
+        try:
+            parameters[name] = json.loads(value) if sign == ":=" else value
+        except ValueError as error:
+            raise InvalidNotebookJobError(
+                f"-p {text!r} is no JSON after ':=' ({error}): quote it for the shell, or write '=' for text."
+            ) from error
+    return parameters
+
+
+def _notebook(given: str) -> tuple[str, Path]:
+    """Return the notebook as an operator takes it, and the folder that it is sought in: any one, for a person."""
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+    if "://" in given or (given.startswith("projects/") and "/repositories/" in given):
+        return given, Path.cwd()
+    path = Path(given).expanduser().resolve()
+    if not path.is_file():
+        raise InvalidNotebookJobError(f"{given!r} is no file: looked for {str(path)!r}.")
+    return path.name, path.parent
+
+
+def _operator(
+    options: argparse.Namespace, notebook: str, parameters: dict[str, Any]
+) -> CreateNotebookExecutionJobOperator:
+    from airflow_nbjobs import settings
+    from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+    is_emulated = settings.emulator_address() is not None
+    _fill_in(options, is_emulated=is_emulated)
+    hook = new_hook(options)
+    if is_emulated:
+        _make_bucket(hook, options.output_uri)
+
+    class Told(CreateNotebookExecutionJobOperator):
+        log = Teller(is_timed=True)  # type: ignore[assignment]  # a logger for a terminal, in place of a task's
+
+    operator = Told(
+        task_id="run",
+        notebook=notebook,
+        parameters=parameters,
+        location=options.location,
+        project_id=options.project,
+        gcp_conn_id=options.gcp_conn_id,
+        impersonation_chain=options.impersonate,
+        runtime_template=options.runtime_template,
+        service_account=options.service_account,
+        gcs_output_uri=options.output_uri,
+        kernel_name=options.kernel,
+        job_timeout=options.timeout,
+        display_name=Path(notebook.partition("#")[0]).stem[:100] or None,
+        poll_interval=options.poll_interval or (0.5 if is_emulated else 10),
+        kill=options.kill,
+        log_output=options.log_output,
+        deferrable=False,
+    )
+    operator.hook = hook
+    operator.check_waiting()
+    return operator
+
+
+def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
+    """Take what is not given from the environment, and on an emulator from the defaults.
+
+    :raises InvalidNotebookJobError: naming what is missing.
+    """
+    from airflow_nbjobs import settings
+    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+    if is_emulated and settings.storage_emulator_address() is None:
+        raise InvalidNotebookJobError(
+            "NBJOBS_EMULATOR_HOST is set and STORAGE_EMULATOR_HOST is not: set both, as `nbjobs emulator` prints them."
+        )
+    for name, (variable, default) in _DEFAULTS.items():
+        given = getattr(options, name) or os.environ.get(variable) or (default if is_emulated else None)
+        setattr(options, name, given)
+    if missing := [f"--{name.replace('_', '-')}" for name in _REQUIRED if not getattr(options, name)]:
+        variables = ", ".join(_DEFAULTS[name][0] for name in _REQUIRED)
+        raise InvalidNotebookJobError(
+            f"{', '.join(missing)} must be given, or set in the environment ({variables}); with NBJOBS_EMULATOR_HOST "
+            "set, the notebook would run on an emulator, which needs none of them."
+        )
+
+
+def _make_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
+    """Make the bucket of the executed notebook on an emulator, whose storage begins empty."""
+    from airflow_nbjobs.api.calls import Call
+    from airflow_nbjobs.exceptions import AlreadyExistsError
+    from airflow_nbjobs.stores import storage_client
+
+    bucket = uri.removeprefix("gs://").partition("/")[0]
+    query = {"project": hook.project_id}
+    with storage_client(hook) as client:
+        try:
+            client.send(Call("POST", "/storage/v1/b", lambda _: None, query, {"name": bucket}))
+        except AlreadyExistsError:
+            return
+
+
+def _context(operator: CreateNotebookExecutionJobOperator, folder: Path) -> Any:
+    """Return what an operator uses of a task's context: one try of a task that no other run shares."""
+    now = datetime.now(UTC)
+    run_id = f"{now.isoformat()}-{uuid.uuid4().hex}"
+    ti = SimpleNamespace(
+        dag_id="nbjobs",
+        run_id=run_id,
+        task_id=operator.task_id,
+        map_index=-1,
+        try_number=1,
+        max_tries=0,
+        start_date=now,
+        bundle_instance=None,
+        xcom_push=lambda **_: None,
+    )
+    dag = SimpleNamespace(fileloc=str(folder / "nbjobs"))
+    return {"ti": ti, "task": operator, "dag": dag, "dag_run": SimpleNamespace(start_date=now, run_id=run_id)}
