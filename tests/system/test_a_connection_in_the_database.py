@@ -1,0 +1,42 @@
+"""The connection is looked up by worker and triggerer, as on Vertex AI: no variable of the emulator's stands in for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+from demo.airflow_processes import LocalAirflow
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+DAG, TASK = "hello_notebook", "wine_report"
+
+
+@pytest.fixture
+def airflow(cloud: Emulator, tmp_path: Path) -> Iterator[LocalAirflow]:
+    """Start an Airflow for which the emulator is an endpoint like any other, and which has the connection."""
+    environment = {
+        "AIRFLOW__NBJOBS__ENDPOINT": cloud.url,
+        "STORAGE_EMULATOR_HOST": cloud.storage_url,
+        "NBJOBS_POLL_INTERVAL": "1",
+    }
+    with LocalAirflow(tmp_path, EXAMPLES, environment) as running:
+        extra = json.dumps({"is_anonymous": True, "project": "from-the-database"})
+        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra=extra)
+        yield running
+
+
+def test_a_deferred_task_finds_its_connection_in_the_database(airflow: LocalAirflow, cloud: Emulator) -> None:
+    airflow.wait(lambda: airflow.rest.knows(DAG), 60, "the example to be parsed")
+    run = airflow.rest.trigger(DAG)
+
+    def state() -> str | None:
+        task = airflow.rest.task(run, TASK)
+        return str(task["state"]) if task["state"] in {"success", "failed"} else None
+
+    assert airflow.wait(state, 120, "the task to end") == "success", airflow.rest.log(run, TASK)
+    (job,) = cloud.book("from-the-database")
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
