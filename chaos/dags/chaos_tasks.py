@@ -18,7 +18,8 @@ from airflow.sdk import DAG
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 KINDS: dict[str, dict[str, Any]] = {
-    "retried": {"retries": 3, "retry_delay": timedelta(seconds=1)},
+    # A try that cannot begin counts too: on a busy machine the API server is gone for a minute.
+    "retried": {"retries": 6, "retry_delay": timedelta(seconds=2)},
     "once": {"retries": 0},
     "bounded": {"retries": 0, "execution_timeout": timedelta(seconds=15)},
 }
