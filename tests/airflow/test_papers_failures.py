@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import runpy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 from papers import cell, jobs, notebook, task
+from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
 
+EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "failing_notebook.py"
 FAILING = notebook(
     cell("print('loaded')\nrows = []"),
     cell("def mean(values):\n    return sum(values) / len(values)\n\n\nprint('3 files read')\nmean(rows)"),
@@ -110,3 +114,19 @@ def test_results_over_the_limit_fail_the_task_or_are_left_out(
     monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "1000")
     again = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1).to_its_end()
     assert again["results"] == {"small": 1, "large": "x" * 200}
+
+
+def test_the_failing_example_says_what_its_docstring_promises(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.upload("gs://nbjobs-examples/made", b"")
+    monkeypatch.setenv("NBJOBS_POLL_INTERVAL", "0.2")
+    run = TaskRun(lambda: runpy.run_path(str(EXAMPLE))["dag"].get_task("average"))
+    with pytest.raises(AirflowFailException) as failure:
+        run.to_its_end()
+    text, log = str(failure.value), logged()
+    assert "FAILED after " in text
+    assert "cell 3, line 7 (`average(readings)`): ZeroDivisionError: division by zero. Executed notebook: gs://" in text
+    assert text.endswith("(No retry: retry_on_notebook_error=False.)")
+    assert {"[cell 3] | 0 readings", "[cell 3] -> 7: average(readings)"} <= set(log)
+    assert log[-1].startswith("Notebook executions: https://console.cloud.google.com/")

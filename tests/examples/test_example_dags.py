@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from airflow_nbjobs.emulator import Emulator
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
-DAGS = {"hello_notebook": 1, "mapped_notebooks": 3, "start_now_wait_later": 1}
-"""The examples, and how many jobs a run of each submits."""
+DAGS = {"daily_report": 1, "hello_notebook": 1, "mapped_notebooks": 3, "start_now_wait_later": 1}
+"""The examples that succeed, and how many jobs a run of each submits."""
+FAILING = {"failing_notebook"}
 
 
 def parse(dag_id: str) -> Any:
@@ -30,7 +32,7 @@ def parse(dag_id: str) -> Any:
 
 
 def test_every_example_is_known_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(DAGS)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*DAGS, *FAILING}
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "not deferrable"])
@@ -58,6 +60,37 @@ def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_datab
     executed = nbformat.reads(cloud.download(uri), as_version=4)
     kinds = {kind for cell in executed.cells for output in cell.get("outputs", []) for kind in output.get("data", {})}
     assert {"text/html", "image/png"} <= kinds
+
+
+def test_a_week_of_reports_is_seven_different_ones(cloud: Emulator, airflow_database: None) -> None:
+    dag = parse("daily_report")
+    dag.get_task("report").poll_interval = 0.2
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in range(16, 23)]
+    sentences, results = [], []
+    for day in days:
+        run = dag.test(logical_date=day)
+        told = {each.task_id: each for each in run.get_task_instances()}
+        results.append(told["report"].xcom_pull(task_ids="report")["results"])
+        sentences.append(told["tell"].xcom_pull(task_ids="tell"))
+    assert [result["day"] for result in results] == [f"{day:%Y-%m-%d}" for day in days]
+    assert len({result["visits"] for result in results}) == len(days)
+    assert [sentence.partition(":")[0] for sentence in sentences] == [result["day"] for result in results]
+    assert all(f"{result['visits']:,} visits" in text for result, text in zip(results, sentences, strict=True))
+
+
+def test_a_report_by_hand_is_of_the_day_it_is_asked_for(cloud: Emulator, airflow_database: None) -> None:
+    days = {f"{datetime.now(UTC):%Y-%m-%d}"}
+    run = parse("daily_report").test(logical_date=None)
+    days.add(f"{datetime.now(UTC):%Y-%m-%d}")  # it may be midnight meanwhile
+    assert run.logical_date is None
+    assert run.get_task_instances()[0].xcom_pull(task_ids="report")["results"]["day"] in days
+
+
+def test_the_failing_notebook_fails_once_and_for_all(cloud: Emulator, airflow_database: None) -> None:
+    run = parse("failing_notebook").test()
+    (job,) = cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    (task,) = run.get_task_instances()
+    assert (run.state, task.state, task.try_number, job["state"]) == ("failed", "failed", 1, "JOB_STATE_FAILED")
 
 
 @pytest.mark.parametrize("path", sorted((EXAMPLES / "notebooks").iterdir()), ids=lambda path: path.stem)
