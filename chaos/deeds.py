@@ -84,6 +84,8 @@ def kill_worker(site: Site, run: Run) -> None:
 def kill_and_clear(site: Site, run: Run) -> None:
     """Kill the worker of a task that has no retry; a person clears it afterwards."""
     kill_worker(site, run)
+    # A task that is cleared while the scheduler ends its run is left in an ended run, and nobody starts it.
+    site.until(lambda: site.patiently(lambda: site.airflow.rest.run_state(run)) in ENDED, RECOVER_SECONDS)
     clear(site, run)
 
 
