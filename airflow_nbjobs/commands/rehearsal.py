@@ -64,8 +64,10 @@ def rehearse(asked: Rehearsal) -> Context:
         raise InvalidNotebookJobError(
             f"The task {asked.task_id!r} is {'' if task.is_mapped else 'not '}mapped: {advice}."
         )
+    scheduled = _as_scheduled(dag)
+    _check_index(asked, scheduled)
     try:
-        ti = _task_instance(asked, dag, task)
+        ti = _task_instance(asked, dag, task, _data_interval(scheduled, asked.logical_date))
         context: Context = ti.get_template_context()
         ti.render_templates(context)
     except InvalidNotebookJobError:
@@ -123,10 +125,9 @@ class _TaskInstance(RuntimeTaskInstance):
         )
 
 
-def _task_instance(asked: Rehearsal, dag: Any, task: Any) -> RuntimeTaskInstance:
+def _task_instance(asked: Rehearsal, dag: Any, task: Any, interval: Any) -> RuntimeTaskInstance:
     run_id = asked.run_id or f"manual__{asked.logical_date.isoformat()}"
     now = datetime.now(UTC)
-    interval = _data_interval(dag, asked.logical_date)
     known = {
         "dag_id": dag.dag_id,
         "run_id": run_id,
@@ -166,10 +167,28 @@ def _folder(asked: Rehearsal) -> Path:
     return asked.folder if asked.folder.is_dir() else asked.folder.parent
 
 
-def _data_interval(dag: Any, logical_date: datetime) -> Any:
-    """Return the interval that a run of this date covers: the scheduler's own answer."""
+def _as_scheduled(dag: Any) -> Any:
+    """Return the DAG as the scheduler has it, which knows intervals and lengths."""
     module = import_module("airflow.serialization.serialized_objects")
     # Airflow 3.1 has the old name alone.
     serialization = getattr(module, "DagSerialization", None) or module.SerializedDAG
-    scheduled = serialization.from_dict(serialization.to_dict(dag))
+    return serialization.from_dict(serialization.to_dict(dag))
+
+
+def _data_interval(scheduled: Any, logical_date: datetime) -> Any:
+    """Return the interval that a run of this date covers."""
     return scheduled.timetable.infer_manual_data_interval(run_after=pendulum.instance(logical_date))
+
+
+def _check_index(asked: Rehearsal, scheduled: Any) -> None:
+    """Check the index where the length is known; rendering itself begins with the first again after the last."""
+    if asked.map_index < 0:
+        return
+    try:
+        length = scheduled.get_task(asked.task_id).get_parse_time_mapped_ti_count()
+    except Exception:  # noqa: BLE001 - mapped over an XCom, which Airflow says by errors of several classes
+        return
+    if asked.map_index >= length:
+        raise InvalidNotebookJobError(
+            f"--map-index {asked.map_index} is too high: the task {asked.task_id!r} is mapped to {length}, from 0."
+        )

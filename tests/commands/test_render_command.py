@@ -1,0 +1,143 @@
+"""``nbjobs render``: what a task would send, seen before it is sent."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+from tests.commands.conftest import Command, written
+
+DAG_FILE = """
+from airflow.sdk import DAG, task
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+JOB = {"location": "us-central1", "runtime_template": "12", "gcs_output_uri": "gs://out/runs"}
+print("a line that the DAG file prints")
+
+with DAG("squares", schedule="@daily", params={"side": 2}):
+    CreateNotebookExecutionJobOperator(
+        task_id="plain",
+        notebook="square.ipynb",
+        parameters={"side": "{{ params.side }}", "day": "{{ ds }}", "max_tokens": 98765},
+        job_body={"futureField": {"api_key": "canary-of-the-body"}},
+        **JOB,
+    )
+    CreateNotebookExecutionJobOperator.partial(task_id="mapped", notebook="square.ipynb", **JOB).expand(
+        parameters=[{"side": 10}, {"side": 11}]
+    )
+    CreateNotebookExecutionJobOperator(task_id="reference", notebook="gs://shared/square.ipynb", **JOB)
+
+    @task
+    def before():
+        return {"side": 4}
+
+    @task.notebook(notebook="square.ipynb", **JOB)
+    def decorated(side, data_interval_start=None):
+        return {"side": side, "day": data_interval_start}
+
+    decorated(before())
+"""
+
+
+@pytest.fixture
+def dags(tmp_path: Path) -> Path:
+    """Return a folder with a DAG and its notebook."""
+    folder = tmp_path / "dags"
+    folder.mkdir()
+    (folder / "squares.py").write_text(DAG_FILE)
+    written(folder / "square.ipynb")
+    return folder
+
+
+@pytest.fixture
+def render(nbjobs: Command, dags: Path, nbjobs_emulator: Emulator) -> Any:
+    """Return what renders a task of the DAG, and looks that nothing was sent to make a job."""
+
+    def run(task: str, *options: Any, **variables: str) -> Any:
+        done = nbjobs("render", "squares", task, "--dags-folder", dags, *options, **variables)
+        sent = nbjobs_emulator.requests()
+        assert set(sent) <= {"storage"}, sent
+        assert nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]) == []
+        return done
+
+    return run
+
+
+def cell(printed: str) -> list[str]:
+    """Return the lines of the cell that holds the parameters."""
+    return [line.strip().removeprefix("| ") for line in printed.splitlines() if line.startswith("     |")]
+
+
+def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: Any) -> None:
+    done = render("plain", "--logical-date", "2026-11-01", "--conf", '{"side": 7}')
+    assert done.returncode == 0, done.stderr
+    request, _ = json.JSONDecoder().raw_decode(done.stdout)
+    assert request["method"] == "POST"
+    assert request["url"].endswith("/locations/us-central1/notebookExecutionJobs")
+    assert request["body"]["displayName"].startswith("squares.plain-")
+    assert request["body"]["futureField"] == {"api_key": "***"}
+    assert cell(done.stdout) == ["# Parameters", 'side = "7"', 'day = "2026-11-01"', 'max_tokens = "***"']
+    assert "max_tokens" in done.stderr
+    for secret in ("98765", "canary-of-the-body"):
+        assert secret not in done.stdout + done.stderr
+
+
+def test_a_mapped_task_is_rendered_by_its_index_and_the_notebook_written(render: Any, tmp_path: Path) -> None:
+    file = tmp_path / "injected.ipynb"
+    done = render("mapped", "--map-index", 1, "--notebook", file)
+    assert json.loads(done.stdout)["body"]["displayName"].startswith("squares.mapped-")
+    notebook = nbformat.read(file, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.cells[1].source == "# Parameters\nside = 11\n"
+
+
+def test_a_decorated_task_takes_what_the_task_before_it_returned(render: Any) -> None:
+    """The XCom of a task that did not run is given by hand; the DAG's own timetable gives the interval."""
+    done = render("decorated", "--xcom", 'before={"side": 4}', "--logical-date", "2026-11-02T00:00")
+    assert done.returncode == 0, done.stderr
+    assert cell(done.stdout) == ["# Parameters", 'side = {"side": 4}', 'day = "2026-11-01T00:00:00+00:00"']
+
+
+def test_a_notebook_that_gets_no_parameters_is_a_reference(render: Any, nbjobs_emulator: Emulator) -> None:
+    nbjobs_emulator.upload("gs://shared/square.ipynb", b"{}")
+    request = json.loads(render("reference").stdout)
+    source = request["body"]["gcsNotebookSource"]
+    assert source["uri"] == "gs://shared/square.ipynb"
+    assert source["generation"].isdigit()
+
+
+WRONG = {
+    "no task": (["nothing"], "The DAG 'squares' has no task 'nothing'; it has plain, mapped, reference, before"),
+    "another operator": (["before"], "The task 'before' is a _PythonDecoratedOperator"),
+    "no index": (["mapped"], "The task 'mapped' is mapped: give --map-index, 0 for the first."),
+    "an index too many": (["plain", "--map-index", "0"], "The task 'plain' is not mapped: leave --map-index out."),
+    "an index too high": (
+        ["mapped", "--map-index", "2"],
+        "--map-index 2 is too high: the task 'mapped' is mapped to 2",
+    ),
+    "no XCom": (["decorated"], "needs the XCom 'return_value' of the task 'before'"),
+    "no JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is no JSON"),
+    "no date": (["plain", "--logical-date", "soon"], "'soon' is no date: write it as 2026-11-22"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_bad_input_is_named_with_its_remedy(render: Any, kind: str) -> None:
+    arguments, words = WRONG[kind]
+    done = render(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+
+
+def test_a_dag_that_cannot_be_read_is_told(render: Any, dags: Path) -> None:
+    (dags / "squares.py").write_text("from airflow.sdk import DAG\nraise RuntimeError('on purpose')")
+    done = render("plain")
+    assert done.returncode == 2
+    assert "There is no DAG 'squares'" in done.stderr
+    assert "cannot be read: RuntimeError: on purpose" in done.stderr

@@ -1,0 +1,109 @@
+"""``nbjobs run``: a notebook from the command line, its results, and an exit code that a script can use."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+from tests.commands.conftest import NBJOBS, SQUARE, Command, written
+from tests.emulator.running import eventually
+
+
+def test_the_results_are_printed_and_nothing_else(nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path) -> None:
+    written(tmp_path / "square.ipynb")
+    done = nbjobs("run", "square.ipynb", "-p", "side:=3", "-p", "day=2026-11-22")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 9})
+    told = done.stderr
+    assert "[cell 3] | the side is 3" in told
+    (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    assert f"({job['name'].rpartition('/')[2]}) is SUCCEEDED." in told
+    assert "Executed notebook: gs://nbjobs-examples/runs/" in told
+
+
+def test_a_notebook_that_fails_gives_1_and_says_where(nbjobs: Command, tmp_path: Path) -> None:
+    done = nbjobs("run", written(tmp_path / "bad.ipynb", "1/0"), "--log-output", "none")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "ZeroDivisionError: division by zero" in done.stderr.splitlines()[-1]
+    assert "cell 4" in done.stderr.splitlines()[-1]
+
+
+def test_a_notebook_in_cloud_storage_is_run_in_place(nbjobs: Command, nbjobs_emulator: Emulator) -> None:
+    import nbformat
+
+    nbjobs_emulator.upload("gs://shared/square.ipynb", nbformat.writes(SQUARE).encode())
+    done = nbjobs("run", "gs://shared/square.ipynb", "--output-uri", "gs://made-by-the-command/runs")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 1})
+    assert "Executed notebook: gs://made-by-the-command/runs/" in done.stderr
+
+
+@pytest.mark.parametrize(("kill", "state"), [("cancel", "JOB_STATE_CANCELLED"), ("leave", "JOB_STATE_RUNNING")])
+def test_ctrl_c_ends_the_job_as_asked(nbjobs_emulator: Emulator, tmp_path: Path, kill: str, state: str) -> None:
+    notebook = written(tmp_path / "long.ipynb", "import time; time.sleep(300)")
+    project = os.environ["GOOGLE_CLOUD_PROJECT"]
+
+    def states() -> list[str]:
+        return [job["state"] for job in nbjobs_emulator.book(project)]
+
+    with subprocess.Popen(
+        [*NBJOBS, "run", str(notebook), "--kill", kill], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            eventually(lambda: states() == ["JOB_STATE_RUNNING"], within_seconds=90)
+            process.send_signal(signal.SIGINT)
+            printed, told = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert (process.returncode, printed) == (130, "")
+    assert "The task is killed: " in told
+    assert states() == [state]
+    for job in nbjobs_emulator.book(project):
+        if job["state"] == "JOB_STATE_RUNNING":
+            nbjobs_emulator.play(job["name"], "JOB_STATE_FAILED")
+
+
+WRONG = {
+    "no file": (["none.ipynb"], "'none.ipynb' is no file: looked for "),
+    "no parameter": (["square.ipynb", "-p", "side"], "-p 'side' is no parameter: write NAME=TEXT or NAME:=JSON."),
+    "no JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is no JSON after ':='"),
+    "a name of no language": (["square.ipynb", "-p", "a-b=1"], "a-b"),
+    "no place": (["square.ipynb", "--location", "mars/evil"], "mars/evil"),
+    "no connection": (["square.ipynb", "--gcp-conn-id", "typo", "--location", "us-central1"], None),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_bad_input_gives_2_with_its_name_and_makes_no_job(
+    nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path, kind: str
+) -> None:
+    written(tmp_path / "square.ipynb")
+    arguments, words = WRONG[kind]
+    if words is None:  # without an emulator, where a connection is needed
+        away = {"NBJOBS_EMULATOR_HOST": None, "STORAGE_EMULATOR_HOST": None}
+        place = ["--runtime-template", "1", "--output-uri", "gs://b/o"]
+        done = nbjobs("run", *arguments, *place, **away)
+        words = "There is no connection 'typo': add it to Airflow, set AIRFLOW_CONN_TYPO, or name another"
+    else:
+        done = nbjobs("run", *arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert words in done.stderr
+    assert nbjobs_emulator.requests().get("create") is None
+
+
+def test_without_an_emulator_it_says_what_is_missing(nbjobs: Command, tmp_path: Path) -> None:
+    written(tmp_path / "square.ipynb")
+    done = nbjobs("run", "square.ipynb", NBJOBS_EMULATOR_HOST=None, STORAGE_EMULATOR_HOST=None)
+    assert done.returncode == 2
+    assert "--location, --runtime-template, --output-uri must be given" in done.stderr
+
+
+def test_describing_the_commands_loads_nothing_of_airflow() -> None:
+    program = "import sys, airflow_nbjobs.cli; print(sorted({'airflow', 'google.auth', 'httpx2', 'nbformat'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
