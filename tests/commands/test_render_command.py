@@ -101,7 +101,7 @@ def test_a_decorated_task_takes_what_the_task_before_it_returned(render: Any) ->
     """The XCom of a task that did not run is given by hand; the DAG's own timetable gives the interval."""
     done = render("decorated", "--xcom", 'before={"side": 4}', "--logical-date", "2026-11-02T00:00")
     assert done.returncode == 0, done.stderr
-    assert cell(done.stdout) == ["# Parameters", 'side = {"side": 4}', 'day = "2026-11-01T00:00:00+00:00"']
+    assert cell(done.stdout) == ["# Parameters", 'side = {"side": 4}', 'day = "2026-11-02T00:00:00+00:00"']
 
 
 def test_a_notebook_that_gets_no_parameters_is_a_reference(render: Any, nbjobs_emulator: Emulator) -> None:
