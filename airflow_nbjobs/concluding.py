@@ -49,7 +49,10 @@ class Executed:
 def look_for_executed(
     job: NotebookExecutionJob, hook: NotebookExecutionJobHook, sleep: Callable[[float], None] = time.sleep
 ) -> Executed:
-    """Find and read the executed notebook of a job that is over; what goes wrong is told, not raised."""
+    """Find and read the executed notebook of a job that is over; what goes wrong is told.
+
+    :raises ApiError: when a job SUCCEEDED and Cloud Storage does not answer: a retry takes the same job's result.
+    """
     job_id = (job.name or "").rpartition("/")[2]
     try:
         with storage_client(hook) as client:
@@ -64,6 +67,8 @@ def look_for_executed(
             outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
             return Executed(uri=found.uri, outcome=outcome)
     except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
+        if job.job_state.is_success and getattr(error, "is_transient", False):
+            raise
         return Executed(problem=str(error))
 
 
