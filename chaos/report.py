@@ -12,9 +12,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
 
+from chaos.plan import STEPS, TROUBLES
 from chaos.running import Verdict
 
 ROOT = Path(__file__).resolve().parent.parent
+
+_ORDER = [*(step.says for step in STEPS.values()), *dict.fromkeys(trouble.step for trouble in TROUBLES.values())]
 
 _MEANING = """\
 A *duplicate* is a second job of a run that ran a cell though the first had neither failed nor been ended. An *orphan*
@@ -89,7 +92,7 @@ def table(verdicts: Iterable[Verdict]) -> list[str]:
     ]
     return head + [
         f"| {step} | {mode} | {what} | {_cell(found['service'])} | {_cell(found['own'])} |"
-        for (step, mode, what), found in sorted(rows.items())
+        for (step, mode, what), found in sorted(rows.items(), key=lambda row: (_ORDER.index(row[0][0]), row[0]))
     ]
 
 
