@@ -1,4 +1,4 @@
-"""The connection is looked up by worker and triggerer, as on Vertex AI: no variable of the emulator's stands in for it."""
+"""The connection is looked up by worker and triggerer, with no variable of the emulator's to stand in for it."""
 
 from __future__ import annotations
 
