@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,11 @@ class Cloud:
         """Return each fault of a project, how often it was asked for and how often it was met."""
         told = self._http.get("/faults").raise_for_status().json()["faults"]
         return [(each["fault"], each["asked"], each["met"]) for each in told if each["fault"].get("project") == project]
+
+    def met_in_all(self) -> Counter[str]:
+        """Count the faults that were met, by method."""
+        told = self._http.get("/faults").raise_for_status().json()["faults"]
+        return sum((Counter({each["fault"].get("method", ""): each["met"]}) for each in told), Counter())
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Count the requests by method and by what they were answered with."""

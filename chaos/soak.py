@@ -205,7 +205,7 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
         "minutes": f"{options.minutes:g}",
         "notebooks run": soak.done,
         "requests": ", ".join(f"{method} {count}" for method, count in requests.items()),
-        "faults met": ", ".join(f"{method} {count}" for method, count in sorted(soak.asked.items())),
+        "faults met": ", ".join(f"{method} {count}" for method, count in sorted(soak.cloud.met_in_all().items())),
         "tries that failed and were retried": soak.retried,
         "lost": len(soak.lost),
         "duplicates": twice,
@@ -217,7 +217,7 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
     lines = [
         "# Hundreds of jobs, one request in twenty fails",
         "",
-        f"`python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g}`, {datetime.now(UTC):%Y-%m-%d}.",
+        f"`python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g} --seconds {options.seconds:g}`, {datetime.now(UTC):%Y-%m-%d}.",
         "",
         _MEANING,
         "| | |",
