@@ -214,10 +214,11 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
         "threads before and after": f"{before[0]}, {after[0]}",
         "sockets before and after": f"{before[1]}, {after[1]}",
     }
+    command = f"python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g} --seconds {options.seconds:g}"
     lines = [
         "# Hundreds of jobs, one request in twenty fails",
         "",
-        f"`python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g} --seconds {options.seconds:g}`, {datetime.now(UTC):%Y-%m-%d}.",
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}.",
         "",
         _MEANING,
         "| | |",
