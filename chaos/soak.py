@@ -42,7 +42,7 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"drop": True, "phase": "after"},
     {"delay_seconds": 3},
 )
-_EVERY_SECONDS = 5.0
+_EVERY_SECONDS = 1.0
 
 _MEANING = """\
 Threads submit as workers do, triggers wait in one event loop as in one triggerer, and each job is read again when it
@@ -111,7 +111,7 @@ class Soak:
             await asyncio.sleep(1)
 
     async def measure(self) -> None:
-        """Note the memory every few seconds."""
+        """Note the memory again and again."""
         while True:
             self.memory.append(psutil.Process().memory_info().rss / 2**20)
             await asyncio.sleep(_EVERY_SECONDS)
