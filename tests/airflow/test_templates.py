@@ -189,4 +189,4 @@ def test_every_template_field_is_rendered_in_texts_lists_and_dicts(make: Any, ow
 def test_what_decides_for_airflow_is_no_template() -> None:
     fields = set(CreateNotebookExecutionJobOperator.template_fields)
     assert fields & {"deferrable", "poll_interval", "kill", "wait_for_completion", "sanitize_labels"} == set()
-    assert set(JOB) - fields == {"poll_interval"}
+    assert set(JOB) - fields == {"poll_interval", "do_xcom_push"}

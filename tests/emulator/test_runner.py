@@ -243,7 +243,7 @@ def test_a_simulated_job_takes_its_time_and_succeeds() -> None:
 
 def test_nothing_is_left_open(run: Callable[..., Ended]) -> None:
     run(["1"])
-    before = psutil.Process().num_fds()
+    files, children = psutil.Process().num_fds(), set(psutil.Process().children())
     run(["1"])
-    assert psutil.Process().num_fds() == before
-    assert psutil.Process().children() == []
+    assert psutil.Process().num_fds() <= files  # another test's emulator may close some meanwhile
+    assert set(psutil.Process().children()) <= children

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.document import declared_parameters, dump, inject, load
+from airflow_nbjobs.notebooks.document import check_parameter_names, declared_parameters, dump, inject, load
 from tests.notebooks.building import by_papermill, code, notebook, shown
 
 TAGGED = notebook(code("import os"), code("day = None\nlimit = 3", "parameters"), code("print(day)"))
@@ -204,7 +204,7 @@ def test_the_deepest_value_that_is_taken_can_be_run() -> None:
 @pytest.mark.parametrize("name", ["x; import os", "a b", "", "1x", "a.b", "x\ny", "x=1#", "class", "None"])
 def test_what_is_no_name_in_python_is_refused(name: str) -> None:
     with pytest.raises(InvalidNotebookJobError, match="in python, and nothing can be assigned to it"):
-        inject(TAGGED, {name: 1})
+        check_parameter_names(TAGGED, [name])
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_names_are_those_of_the_notebooks_language(kernel: tuple[str, str], good
     )
     for name in bad:
         with pytest.raises(InvalidNotebookJobError, match="nothing can be assigned"):
-            inject(source, {name: 1})
+            check_parameter_names(source, [name])
 
 
 LANGUAGES = ["R", "scala", "julia", "matlab", ".net-csharp", ".net-fsharp", ".net-powershell", "bash", "python"]
