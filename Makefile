@@ -1,6 +1,7 @@
 # make demo          a notebook runs as an Airflow task, on this machine, with no cloud account
 # make demo UI=1     the same, and Airflow's UI stays up until Ctrl-C
-# make test          every check and the whole suite, on the newest Airflow and on 3.1
+# make test          every check and the whole suite, on the newest Airflow
+# make test-3.1      the tests of what touches Airflow, on the oldest one that we support
 # make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
 # make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
 # make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about half an hour)
@@ -19,7 +20,7 @@ VENV_3_1 := .venv-3.1
 ON_3_1 := tests/adoption tests/airflow tests/commands tests/examples tests/watch tests/test_imports.py
 IN = $(VENV)/bin/python -m
 
-.PHONY: help demo test chaos soak clean constraints
+.PHONY: help demo test test-3.1 chaos soak clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,14 +28,16 @@ help:
 demo: $(VENV)/.demo
 	@$(IN) demo $(if $(UI),--ui)
 
-test: $(VENV)/.dev $(VENV_3_1)/.dev
+test: $(VENV)/.dev
 	$(IN) ruff check
 	$(IN) ruff format --check
 	$(IN) mypy
 	$(IN) pytest -n 2 --ignore tests/system
 	$(IN) pytest tests/system
+
 # The oldest Airflow that we support, which warns about itself: the package is imported, and all tests of what touches
 # Airflow run, but for those that start one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).
+test-3.1: $(VENV_3_1)/.dev
 	$(VENV_3_1)/bin/python -m pytest -n 2 -W ignore $(ON_3_1)
 
 # Half an hour on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --seed 7"`.
