@@ -65,7 +65,14 @@ def _run(folder: Path, *, ui: bool) -> int:
         cloud.upload(f"gs://{BUCKET}/{NOTEBOOK}", (EXAMPLES / NOTEBOOK).read_bytes())
         say("Cloud Storage", f"has gs://{BUCKET}/{NOTEBOOK}")
         say("Airflow", "starts: database, API server, scheduler, DAG processor, triggerer")
-        environment = {**cloud.env, "NBJOBS_BUCKET": BUCKET, "NBJOBS_POLL_INTERVAL": "1"}
+        environment = {
+            **cloud.env,
+            "NBJOBS_BUCKET": BUCKET,
+            "NBJOBS_POLL_INTERVAL": "1",
+            # After a short deferral Airflow 3.3.2 may fail a try whose process has long handed over; a retry re-attaches.
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+        }
         with LocalAirflow(folder / "airflow", EXAMPLES, environment) as airflow:
             say("Airflow", f"is healthy at {airflow.url}")
             airflow.wait(lambda: airflow.rest.knows(DAG), 60, f"the DAG {DAG} to be parsed")

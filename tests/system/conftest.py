@@ -10,6 +10,10 @@ import pytest
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
 
+# After a short deferral Airflow 3.3.2 may take the task's first process for one that died, and fail the try; a retry
+# takes the job's result then.
+RETRIES = {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1"}
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 
 
@@ -25,6 +29,6 @@ def cloud() -> Iterator[Emulator]:
 @pytest.fixture(scope="session")
 def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
     """Start an Airflow that runs the example DAGs on the emulator."""
-    environment = {**cloud.env, "NBJOBS_POLL_INTERVAL": "1"}
+    environment = {**cloud.env, "NBJOBS_POLL_INTERVAL": "1", **RETRIES}
     with LocalAirflow(tmp_path_factory.mktemp("airflow"), EXAMPLES, environment) as running:
         yield running
