@@ -41,7 +41,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--ui", action="store_true", help="leave Airflow running until Ctrl-C (make demo UI=1)")
     ui = parser.parse_args().ui
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    # SIGINT too: a shell that starts the demo in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with fresh_folder(ROOT / ".nbjobs") as folder:
