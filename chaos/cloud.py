@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx2
 
-START_SECONDS = 60
+START_SECONDS = 120
 LOOK_SECONDS = 0.1
 ENDED = {f"JOB_STATE_{state}" for state in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")}
 
@@ -43,7 +43,7 @@ class Cloud:
     def start(self) -> None:
         """Start the emulator and return when it answers.
 
-        :raises TimeoutError: when it does not within a minute.
+        :raises TimeoutError: when it does not within two minutes.
         """
         command = [
             sys.executable,

@@ -54,12 +54,18 @@ class Deed:
     hold: float = 0.0
     duplicates: int = 0
 
+    @property
+    def row(self) -> tuple[str, str, str]:
+        """No step, the mode and what happens, as the table says them."""
+        return "", self.mode, f"{self.says} (within {self.within:g} s)"
+
 
 def mark(state: str) -> Act:
     """Mark the task as failed or as successful."""
 
     def act(site: Site, run: Run) -> None:
-        site.airflow.rest.call("PATCH", f"{run.path}/taskInstances/{TASK}", json={"new_state": state})
+        asked = {"new_state": state}
+        site.patiently(lambda: site.airflow.rest.call("PATCH", f"{run.path}/taskInstances/{TASK}", json=asked))
 
     return act
 
@@ -72,7 +78,7 @@ def kill_task(site: Site, run: Run) -> None:
 def clear(site: Site, run: Run) -> None:
     """Clear the task."""
     asked = {"dry_run": False, "dag_run_id": run.run_id, "task_ids": [TASK], "only_failed": False}
-    site.airflow.rest.call("POST", f"/dags/{run.dag_id}/clearTaskInstances", json=asked)
+    site.patiently(lambda: site.airflow.rest.call("POST", f"/dags/{run.dag_id}/clearTaskInstances", json=asked))
 
 
 def kill_worker(site: Site, run: Run) -> None:
@@ -99,6 +105,32 @@ def _both(says: str, **arguments: Any) -> Iterator[Deed]:
         yield Deed(says=f"{says}, {where}", mode=mode, **arguments)
 
 
+ABANDONED = Deed(
+    says="worker killed, no retry: cleared",
+    mode="sync",
+    kind="once",
+    act=kill_and_clear,
+    state="success",
+    jobs=2,
+    within=60,
+)
+
+STALLED = Deed(
+    says="triggerer stalled, taken over, awake again: not ended",
+    mode="deferrable",
+    kind="retried",
+    state="success",
+    within=0,
+)
+
+TIMED_OUT = Deed(
+    says="deferral's own timeout, triggerer dead",
+    mode="deferrable",
+    kind="bounded",
+    within=190,
+    is_timed_from_job=True,
+)
+
 DEEDS = [
     *_both("marked as failed", kind="retried", act=mark("failed"), within=15),
     *_both("marked as success", kind="retried", act=mark("success"), state="success", within=15),
@@ -114,15 +146,8 @@ DEEDS = [
         within=JOB_TIMEOUT + 1,
         is_timed_from_job=True,
     ),
-    Deed(
-        says="worker killed, no retry: cleared",
-        mode="sync",
-        kind="once",
-        act=kill_and_clear,
-        state="success",
-        jobs=2,
-        within=60,
-    ),
+    ABANDONED,
+    replace(ABANDONED, says=f"{ABANDONED.says}, deterministic_job_id=True", ids="own"),
     # What docs/decisions/exactly-once.md calls the window that remains, and what closes it.
     replace(_late(jobs=2, duplicates=1), says="create carried out 45 s late, its task killed: a known duplicate"),
     replace(_late(ids="own"), says="the same with deterministic_job_id=True: none"),
@@ -137,16 +162,19 @@ def do_deeds(site: Site, times: int, at_once: int) -> Iterable[Verdict]:
         yield from pool.map(lambda each: _guarded(site, *each), every)
 
 
-def time_out_without_triggerer(site: Site, times: int) -> list[Verdict]:
+def do_to_triggerer(site: Site, times: int) -> Iterable[Verdict]:
+    """Do what concerns the triggerer, and with it all tasks that wait: so many tasks, and three times so many."""
+    for deed, act, first, tasks in ((STALLED, _stall, 7001, 3 * times), (TIMED_OUT, _time_out, 6001, times)):
+        numbers = range(first, first + tasks)
+        try:
+            yield from act(site, deed, numbers)
+        except (httpx2.HTTPError, OSError) as error:
+            yield from (_missed(deed, number, error) for number in numbers)
+
+
+def _time_out(site: Site, deed: Deed, numbers: Iterable[int]) -> list[Verdict]:
     """Let the deferral time out with no triggerer there: the scheduler fails the task, and a worker ends the job."""
-    deed = Deed(
-        says="deferral's own timeout, triggerer dead",
-        mode="deferrable",
-        kind="bounded",
-        within=190,
-        is_timed_from_job=True,
-    )
-    runs = [_begin(site, deed, 6001 + number) for number in range(times)]
+    runs = [_begin(site, deed, number) for number in numbers]
     waiting = [_reaches(site, deed, run) for run in runs]
     site.airflow.kill("triggerer")
     verdicts = [
@@ -157,16 +185,9 @@ def time_out_without_triggerer(site: Site, times: int) -> list[Verdict]:
     return verdicts
 
 
-def stall_triggerer(site: Site, times: int) -> list[Verdict]:
+def _stall(site: Site, deed: Deed, numbers: Iterable[int]) -> list[Verdict]:
     """Stall a triggerer until another one has taken over, and wake it up: no job may be ended."""
-    deed = Deed(
-        says="triggerer stalled, taken over, awake again: not ended",
-        mode="deferrable",
-        kind="retried",
-        state="success",
-        within=0,
-    )
-    runs = [_begin(site, deed, 7001 + number) for number in range(times)]
+    runs = [_begin(site, deed, number) for number in numbers]
     waiting = [_reaches(site, deed, run) for run in runs]
     first = {run: _triggerer(site, run) for run in runs}
     session = os.getpgid(site.airflow.pid("triggerer"))
@@ -203,8 +224,11 @@ def _guarded(site: Site, deed: Deed, number: int) -> Verdict:
     try:
         return _do(site, deed, number)
     except (httpx2.HTTPError, OSError) as error:  # what goes wrong with the trial itself is a miss
-        note = f"chaos-{number}: {error!r}"
-        return Verdict(number=number, row=("", deed.mode, deed.says), ids=deed.ids, missed=1, note=note)
+        return _missed(deed, number, error)
+
+
+def _missed(deed: Deed, number: int, error: Exception) -> Verdict:
+    return Verdict(number=number, row=deed.row, ids=deed.ids, missed=1, note=f"chaos-{number}: {error!r}")
 
 
 def _do(site: Site, deed: Deed, number: int) -> Verdict:
@@ -252,7 +276,7 @@ def _judge(site: Site, deed: Deed, run: Run, *, is_met: bool, since: datetime) -
     is_right = made and state == deed.state and seconds <= deed.within
     return Verdict(
         number=int(run.run_id.rpartition("-")[2]),
-        row=("", deed.mode, f"{deed.says} (within {deed.within:g} s)"),
+        row=deed.row,
         ids=deed.ids,
         duplicates=max(0, duplicates(jobs) - deed.duplicates),
         orphans=sum(map(is_active, jobs)),

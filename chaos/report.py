@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import subprocess
@@ -24,49 +25,68 @@ A *duplicate* is a second job of a run that ran a cell though the first had neit
 is a job that still runs when its task is over. A *lost* result is a task that did not succeed, or whose XCom does not
 name a job that did. A trial in which the fault was not met counts as *not met*, and fails. Each cell is
 `duplicates / orphans / lost of trials`.
+
+The trials have eight retries, the first after 2 s, each next one after twice as long, up to a minute. A try that cannot
+begin counts as one for Airflow, and its API server is away in a part of them: with three retries a second apart, a task
+ran out of tries before the server was back. What happens with no retry left has rows of its own, under each table.
 """
 
 
 class Part(NamedTuple):
     """What was seen on one database.
 
+    :ivar commit: the one that was checked out when it began.
     :ivar deeds: what came of what people and deadlines did.
     :ivar deaths: Airflow's own processes that died though nobody killed them.
     """
 
     database: str
     command: str
+    seed: int
+    commit: str
     trials: list[Verdict]
     deeds: list[Verdict]
     deaths: list[str]
 
 
-def page(parts: Sequence[Part], seed: int, commit: str) -> str:
-    """Return the page."""
-    lines = [
-        "# What kills and faults do",
-        "",
-        _circumstances(seed, commit),
-        "",
-        _MEANING,
-    ]
-    for database, command, trials, deeds, deaths in parts:
-        lines += [f"## {database}", "", f"`{command}`", "", summary(trials), "", *table(trials), ""]
-        if deaths:
-            counted = ", ".join(f"{name} {count}" for name, count in sorted(Counter(deaths).items()))
-            lines += [f"Airflow's own processes died by themselves meanwhile, and were started again: {counted}.", ""]
-        if deeds:
-            lines += ["### People, deadlines, and no retry left", "", *deed_table(deeds), ""]
-        lines += [
-            f"- {each.note}: {', '.join(filter(None, each.row))}" for each in [*trials, *deeds] if not each.is_good
-        ]
-    return "\n".join(lines).rstrip() + "\n"
+def write(page: Path, part: Part) -> None:
+    """Put what was seen on one database into the page, and leave what it says of the other one.
+
+    Two runs may end at the same moment: one waits for the other.
+    """
+    with page.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        text = with_section(file.read(), part.database, section(part))
+        file.truncate(0)
+        file.write(text)
 
 
-def _circumstances(seed: int, commit: str) -> str:
+def with_section(text: str, database: str, section: str) -> str:
+    """Return a page with one section put in or replaced; the sections are in the order of their names."""
+    sections = {each.partition("\n")[0]: each for each in text.split("\n## ")[1:]}
+    sections[database] = f"{database}\n\n{section}"
+    told = [f"## {sections[name].strip()}\n" for name in sorted(sections)]
+    return "\n".join(["# What kills and faults do\n", _MEANING, *told])
+
+
+def section(part: Part) -> str:
+    """Return what was seen on one database."""
+    lines = [_circumstances(part), "", summary(part.trials), "", *table(part.trials), ""]
+    if part.deaths:
+        counted = ", ".join(f"{name} {count}" for name, count in sorted(Counter(part.deaths).items()))
+        lines += [f"Airflow's own processes died by themselves meanwhile, and were started again: {counted}.", ""]
+    if part.deeds:
+        lines += ["### People, deadlines, and no retry left", "", *deed_table(part.deeds), ""]
+    bad = [each for each in [*part.trials, *part.deeds] if not each.is_good]
+    return "\n".join([*lines, *(f"- {each.note}: {', '.join(filter(None, each.row))}" for each in bad)])
+
+
+def _circumstances(part: Part) -> str:
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, commit `{commit}`, Airflow {version('apache-airflow')}, Python "
-        f"{platform.python_version()}, {platform.system()} with {os.cpu_count()} cores; seed {seed}."
+        f"`{part.command}`, {datetime.now(UTC):%Y-%m-%d}, commit `{part.commit}`, seed {part.seed}; Airflow "
+        f"{version('apache-airflow')}, Python {platform.python_version()}, {platform.system()} with {os.cpu_count()} "
+        "cores."
     )
 
 
@@ -76,7 +96,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         name: sum(getattr(each, name) for each in verdicts) for name in ("duplicates", "orphans", "lost", "missed")
     }
     return (
-        f"**{len(verdicts)} trials: {counts['duplicates']} duplicates, {counts['orphans']} orphans, "
+        f"**{len(verdicts)} trials with retries: {counts['duplicates']} duplicates, {counts['orphans']} orphans, "
         f"{counts['lost']} lost results; {counts['missed']} not met.**"
     )
 

@@ -16,7 +16,7 @@ from chaos.site import ENDED, Site
 from demo.airflow_rest import Run
 
 REACH_SECONDS = 150
-RECOVER_SECONDS = 240
+RECOVER_SECONDS = 600
 SETTLE_SECONDS = 10
 
 
@@ -58,7 +58,10 @@ def run_plan(site: Site, plan: Plan, at_once: int) -> Iterable[Verdict]:
     """Carry out a plan, so many trials at once, and give the verdicts as they come."""
     with site.threads(at_once) as pool:
         for batch in plan.outages:
-            yield from run_outage(site, batch, pool)
+            try:
+                yield from run_outage(site, batch, pool)
+            except (httpx2.HTTPError, OSError) as error:
+                yield from (failed(error, trial) for trial in batch)
         yield from pool.map(lambda trial: guarded(site, trial), plan.alone)
 
 

@@ -108,7 +108,7 @@ class Site:
         try:
             self.cloud.start()
             self.airflow.start()
-            self.airflow.wait(lambda: self.airflow.rest.knows("chaos_sync_own_once"), 90, "the DAGs to be parsed")
+            self.airflow.wait(lambda: self.airflow.rest.knows("chaos_sync_own_once"), 180, "the DAGs to be parsed")
         except BaseException:
             self.stop()
             raise
@@ -157,7 +157,7 @@ class Site:
         except httpx2.HTTPStatusError:
             return {}
 
-    def patiently(self, ask: Callable[[], T], seconds: float = 60) -> T:
+    def patiently(self, ask: Callable[[], T], seconds: float = 180) -> T:
         """Ask again while the API server is gone, or its database is locked."""
         deadline = time.monotonic() + seconds
         while True:

@@ -18,8 +18,14 @@ from airflow.sdk import DAG
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 KINDS: dict[str, dict[str, Any]] = {
-    # A try that cannot begin counts too: on a busy machine the API server is gone for a minute.
-    "retried": {"retries": 6, "retry_delay": timedelta(seconds=2)},
+    # A try that cannot begin counts too, and on a busy machine the API server is gone for a minute: the first retry
+    # comes at once, and the last of them minutes later.
+    "retried": {
+        "retries": 8,
+        "retry_delay": timedelta(seconds=2),
+        "retry_exponential_backoff": 2,
+        "max_retry_delay": timedelta(seconds=60),
+    },
     "once": {"retries": 0},
     "bounded": {"retries": 0, "execution_timeout": timedelta(seconds=15)},
 }
