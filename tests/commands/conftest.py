@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import nbformat
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
+from tests.commands.process import Running
 
 NBJOBS = [sys.executable, "-c", "from airflow_nbjobs.cli import main; raise SystemExit(main())"]
 SQUARE = nbformat.v4.new_notebook(
@@ -24,6 +26,7 @@ SQUARE = nbformat.v4.new_notebook(
     ],
 )
 
+Start = Callable[..., Running]
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -35,16 +38,28 @@ def written(path: Path, *sources: str) -> Path:
 
 
 @pytest.fixture
-def nbjobs(nbjobs_emulator: Emulator, tmp_path: Path) -> Command:
-    """Return what runs a command to its end, in a folder of its own; variables set to ``None`` are taken away."""
+def start(nbjobs_emulator: Emulator, tmp_path: Path) -> Start:
+    """Return what starts a command in a folder of its own; variables set to ``None`` are taken away."""
 
-    def run(*arguments: Any, **variables: str | None) -> subprocess.CompletedProcess[str]:
+    def running(*arguments: Any, **variables: str | None) -> Running:
         environment = {key: value for key, value in {**os.environ, **variables}.items() if value is not None}
+        return Running([*map(str, arguments)], tmp_path, environment, Path(tempfile.mkdtemp(dir=tmp_path)))
+
+    return running
+
+
+@pytest.fixture
+def nbjobs(start: Start) -> Command:
+    """Return what runs a command to its end, as :func:`start` starts it."""
+    return lambda *arguments, **variables: start(*arguments, **variables).end()
+
+
+@pytest.fixture
+def nbjobs_alone(nbjobs_emulator: Emulator, tmp_path: Path) -> Command:
+    """Return what runs a command as a person does: Python starts, and loads everything in the command's own order."""
+
+    def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
         call = [*NBJOBS, *map(str, arguments)]
-        done = subprocess.run(
-            call, capture_output=True, text=True, check=False, timeout=180, cwd=tmp_path, env=environment
-        )
-        assert not any(line.startswith("Traceback") for line in done.stderr.splitlines()), done.stderr
-        return done
+        return subprocess.run(call, capture_output=True, text=True, check=False, timeout=180, cwd=tmp_path)
 
     return run

@@ -59,8 +59,8 @@ def dags(tmp_path: Path) -> Path:
 def render(nbjobs: Command, dags: Path, nbjobs_emulator: Emulator) -> Any:
     """Return what renders a task of the DAG, and looks that nothing was sent to make a job."""
 
-    def run(task: str, *options: Any, **variables: str) -> Any:
-        done = nbjobs("render", "squares", task, "--dags-folder", dags, *options, **variables)
+    def run(task: str, *options: Any, by: Command = nbjobs, **variables: str) -> Any:
+        done = by("render", "squares", task, "--dags-folder", dags, *options, **variables)
         sent = nbjobs_emulator.requests()
         assert set(sent) <= {"storage"}, sent
         assert nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]) == []
@@ -74,8 +74,8 @@ def cell(printed: str) -> list[str]:
     return [line.strip().removeprefix("| ") for line in printed.splitlines() if line.startswith("     |")]
 
 
-def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: Any) -> None:
-    done = render("plain", "--logical-date", "2026-11-01", "--conf", '{"side": 7}')
+def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: Any, nbjobs_alone: Command) -> None:
+    done = render("plain", "--logical-date", "2026-11-01", "--conf", '{"side": 7}', by=nbjobs_alone)
     assert done.returncode == 0, done.stderr
     request, _ = json.JSONDecoder().raw_decode(done.stdout)
     assert request["method"] == "POST"

@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
-from tests.commands.conftest import NBJOBS, SQUARE, Command, written
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.commands.conftest import SQUARE, Command, Start, written
 from tests.emulator.running import eventually
 
 
-def test_the_results_are_printed_and_nothing_else(nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path) -> None:
+def test_the_results_are_printed_and_nothing_else(
+    nbjobs_alone: Command, nbjobs_emulator: Emulator, tmp_path: Path
+) -> None:
     written(tmp_path / "square.ipynb")
-    done = nbjobs("run", "square.ipynb", "-p", "side:=3", "-p", "day=2026-11-22")
+    done = nbjobs_alone("run", "square.ipynb", "-p", "side:=3", "-p", "day=2026-11-22")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 9})
     told = done.stderr
     assert "[cell 3] | the side is 3" in told
@@ -43,26 +46,44 @@ def test_a_notebook_in_cloud_storage_is_run_in_place(nbjobs: Command, nbjobs_emu
     assert "Executed notebook: gs://made-by-the-command/runs/" in done.stderr
 
 
-@pytest.mark.parametrize(("kill", "state"), [("cancel", "JOB_STATE_CANCELLED"), ("leave", "JOB_STATE_RUNNING")])
-def test_ctrl_c_ends_the_job_as_asked(nbjobs_emulator: Emulator, tmp_path: Path, kill: str, state: str) -> None:
-    notebook = written(tmp_path / "long.ipynb", "import time; time.sleep(300)")
+def test_the_kernel_and_the_bound_are_the_jobs(nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path) -> None:
+    notebook = written(tmp_path / "endless.ipynb", "while True:\n    pass")
+    done = nbjobs("run", notebook, "--kernel", "python3", "--timeout", "4s")
+    assert (done.returncode, done.stdout) == (1, "")
+    (booked,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    job = NotebookExecutionJobHook().get_job(booked["name"]).to_wire()
+    assert (job["kernelName"], job["executionTimeout"]) == ("python3", "4s")
+    assert job["jobState"] != "JOB_STATE_SUCCEEDED"
+    assert done.stderr.splitlines()[-1].partition(" error: ")[2].startswith("Notebook job 'endless-")
+
+
+@pytest.mark.parametrize(
+    ("number", "kill", "state", "code"),
+    [
+        (signal.SIGINT, "cancel", "JOB_STATE_CANCELLED", 130),
+        (signal.SIGINT, "leave", "JOB_STATE_RUNNING", 130),
+        (signal.SIGTERM, "delete", "JOB_STATE_CANCELLED", 143),
+    ],
+    ids=["Ctrl-C", "Ctrl-C, the job is left", "terminated, the job is deleted"],
+)
+def test_a_signal_ends_the_job_as_asked(
+    start: Start, nbjobs_emulator: Emulator, tmp_path: Path, number: signal.Signals, kill: str, state: str, code: int
+) -> None:
     project = os.environ["GOOGLE_CLOUD_PROJECT"]
 
     def states() -> list[str]:
         return [job["state"] for job in nbjobs_emulator.book(project)]
 
-    with subprocess.Popen(
-        [*NBJOBS, "run", str(notebook), "--kill", kill], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            eventually(lambda: states() == ["JOB_STATE_RUNNING"], within_seconds=90)
-            process.send_signal(signal.SIGINT)
-            printed, told = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert (process.returncode, printed) == (130, "")
-    assert "The task is killed: " in told
-    assert states() == [state]
+    running = start("run", written(tmp_path / "long.ipynb", "import time; time.sleep(300)"), "--kill", kill)
+    try:
+        eventually(lambda: states() == ["JOB_STATE_RUNNING"], within_seconds=60)
+        running.send(number)
+    finally:
+        done = running.end()
+    assert (done.returncode, done.stdout) == (code, "")
+    assert "The task is killed: " in done.stderr
+    eventually(lambda: states() == [state])
+    assert [job["deleted"] for job in nbjobs_emulator.book(project)] == [kill == "delete"]
     for job in nbjobs_emulator.book(project):
         if job["state"] == "JOB_STATE_RUNNING":
             nbjobs_emulator.play(job["name"], "JOB_STATE_FAILED")

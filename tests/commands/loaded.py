@@ -1,0 +1,24 @@
+"""What a command loads, loaded once: the processes of the commands are forked from one that has imported this."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+
+from airflow_nbjobs.commands.telling import airflow_kept_quiet
+
+_NEEDED = (
+    "airflow_nbjobs.commands.rehearsal",
+    "airflow_nbjobs.decorators",
+    "airflow_nbjobs.operators.request",
+    "airflow_nbjobs.pruning",
+    "papermill.translators",
+    "airflow.dag_processing.dagbag",
+    "airflow.models.dagbag",  # where Airflow 3.1 has it
+    "airflow.serialization.serialized_objects",
+)
+
+with airflow_kept_quiet():
+    for name in _NEEDED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
