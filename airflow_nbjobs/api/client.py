@@ -21,7 +21,7 @@ from airflow_nbjobs.api.answers import no_answer, read_answer
 from airflow_nbjobs.api.auth import BearerAuth, Credentials
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.endpoint import Endpoint
-from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff
+from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff, turn
 from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
 
@@ -51,16 +51,25 @@ def _is_worth_another_try(call: Call[Any], error: BaseException) -> bool:
     return isinstance(error, RateLimitedError) or (isinstance(error, TransportError) and not error.was_sent)
 
 
-def _wait(state: tenacity.RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    return backoff(state.attempt_number, getattr(error, "retry_after", None))
+def _error(state: tenacity.RetryCallState) -> BaseException | None:
+    return state.outcome.exception() if state.outcome else None
 
 
 def _retrying(call: Call[Any], patience: Patience) -> dict[str, Any]:
+    # What is created has the narrowest quota by far.
+    def queues(state: tenacity.RetryCallState) -> bool:
+        return not call.may_repeat and isinstance(_error(state), RateLimitedError)
+
+    def wait(state: tenacity.RetryCallState) -> float:
+        pause = turn if queues(state) else backoff
+        return pause(state.attempt_number, getattr(_error(state), "retry_after", None))
+
+    enough = tenacity.stop_after_attempt(patience.tries) | tenacity.stop_before_delay(patience.seconds)
+    enough_queueing = tenacity.stop_before_delay(patience.queueing)
     return {
         "retry": tenacity.retry_if_exception(lambda error: _is_worth_another_try(call, error)),
-        "wait": _wait,
-        "stop": tenacity.stop_after_attempt(patience.tries) | tenacity.stop_before_delay(patience.seconds),
+        "wait": wait,
+        "stop": lambda state: (enough_queueing if queues(state) else enough)(state),
         "reraise": True,
     }
 

@@ -18,6 +18,7 @@ __all__ = [
     "next_look",
     "positive_seconds",
     "quick_pause",
+    "turn",
 ]
 
 
@@ -28,24 +29,32 @@ class Patience:
     :ivar tries: times it is sent at most.
     :ivar seconds: after which no further try begins.
     :ivar timeout: seconds that one try may take: for the connection, and between two parts of the answer.
+    :ivar queueing: seconds after which a create that a quota refuses is tried no more, in place of both bounds: nothing
+        is wrong, others are first.
     """
 
     tries: int = 6
     seconds: float = 90.0
     timeout: float = 60.0
+    queueing: float = 900.0
 
 
 PATIENT = Patience()
 """For a task that has nothing better to do than to succeed."""
 
-ENDURING = Patience(tries=30, seconds=900.0)
-"""For a task that waits for a job that goes on by itself: an outage of some minutes is no reason to fail."""
+ENDURING = Patience(tries=30, seconds=900.0, queueing=7200.0)
+"""
+For a task that waits for a job that goes on by itself: an outage of some minutes is no reason to fail, and some 7,000
+tasks that submit at once are through in two hours.
+"""
 
-BRISK = Patience(tries=2, seconds=1.5, timeout=1.5)
+BRISK = Patience(tries=2, seconds=1.5, timeout=1.5, queueing=1.5)
 """For a task that is about to be killed: Airflow allows it five seconds."""
 
 _FIRST = 0.5
 _LONGEST = 30.0
+_QUOTA_WINDOW = 60.0
+_FIRST_TURN = 16.0
 
 
 def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
@@ -59,6 +68,22 @@ def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | 
     share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
     jitter = share * min(_LONGEST, _FIRST * 2.0 ** min(attempt, 16))
     return max(0.0, retry_after or 0.0) + jitter
+
+
+def turn(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
+    """Return the seconds until a create that the quota of the minute has refused is sent again.
+
+    Its quota is for all workers, and none of them knows of the others. What was let through in a burst is missed in a
+    burst a minute later: the pauses soon grow to a minute, give or take a quarter, so that the many come back spread
+    over it. Pauses of a few seconds are refused ten times as often, and gain nothing.
+
+    :param attempt: how many tries have failed, from 1.
+    :param retry_after: as of :func:`backoff`.
+    :param uniform: a number in [0, 1) in place of a random one.
+    """
+    share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
+    window = min(_QUOTA_WINDOW, _FIRST_TURN * 4.0 ** min(attempt - 1, 16))
+    return max(retry_after or 0.0, 0.75 * window) + 0.5 * window * share
 
 
 def next_look(poll_interval: float, remaining: float | None, *, uniform: float | None = None) -> float:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, backoff, next_look, positive_seconds
+from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, backoff, next_look, positive_seconds, turn
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 shares = st.floats(0, 1, exclude_max=True)
@@ -28,7 +28,18 @@ def test_backoffs_double_up_to_half_a_minute():
     assert backoff(5, uniform=0.0) == 0.0
 
 
-@pytest.mark.parametrize("look", [lambda: backoff(6), lambda: next_look(300.0, None)])
+@given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
+def test_a_turn_comes_within_a_minute_and_a_quarter_and_never_before_it_was_asked(attempt, retry_after, share):
+    pause = turn(attempt, retry_after, uniform=share)
+    assert max(retry_after or 0.0, 12.0) <= pause <= max(retry_after or 0.0, 45.0) + 30.0
+
+
+def test_turns_are_spread_over_the_minute_that_a_quota_counts():
+    assert [turn(attempt, uniform=0.0) for attempt in (1, 2, 3)] == [12, 45, 45]
+    assert [turn(attempt, 50.0, uniform=0.5) for attempt in (1, 2, 3)] == [54, 65, 65]
+
+
+@pytest.mark.parametrize("look", [lambda: backoff(6), lambda: turn(2), lambda: next_look(300.0, None)])
 def test_chance_takes_part_when_none_is_given(look):
     assert len({look() for _ in range(20)}) > 1
     assert all(0 <= pause <= 300 for pause in (look() for _ in range(20)))
@@ -61,3 +72,4 @@ def test_who_is_about_to_be_killed_is_done_within_airflows_five_seconds():
     assert BRISK.seconds + BRISK.timeout < 5
     assert BRISK.tries < PATIENT.tries < ENDURING.tries
     assert BRISK.seconds < PATIENT.seconds < ENDURING.seconds
+    assert BRISK.queueing + BRISK.timeout < 5 < PATIENT.queueing < ENDURING.queueing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 
@@ -69,6 +70,18 @@ def test_a_create_that_was_rate_limited_is_sent_again(talk, emulator, project, w
     operation = talk.send(calls.create_job(where, a_job))
     assert [job["name"] for job in emulator.book(project)] == [operation.name.partition("/operations/")[0]]
     assert emulator.requests()["create"] == {"200": 1, "429": 3}
+
+
+@pytest.mark.parametrize(("queueing", "tries"), [(7200.0, 51), (40.0, 2)])
+def test_a_create_waits_its_turn_however_often_the_quota_refuses_it(open_talk, a_job, queueing, tries):
+    """A wave of tasks is over after as many minutes as the quota needs: that is not an outage."""
+    refused = http_answer(429, refusal(429, "RESOURCE_EXHAUSTED"))
+    with RawServer(lambda _, number: refused if number < 50 else http_answer(200, CREATED)) as server:
+        talk = open_talk(server.url)
+        with contextlib.suppress(RateLimitedError):
+            talk.send(calls.create_job("projects/p/locations/us-central1", a_job), Patience(queueing=queueing))
+        assert len(server.requests) == tries
+    assert all(45 <= pause <= 75 for pause in talk.slept[1:])
 
 
 def test_a_create_that_reached_nobody_is_sent_again(open_talk, a_job):
