@@ -109,6 +109,7 @@ class Poller:
             self._stopped()
             for job in self._jobs.values():
                 job.fail(error)
+            self._jobs.clear()  # who leaves now must not stop what is being closed
             await self._hook.close()
 
     async def _step(self) -> None:

@@ -185,3 +185,28 @@ def test_what_is_wrong_with_the_connection_is_in_the_tasks_own_error(service: Se
     monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
     with pytest.raises(NbjobsError, match="nobody_knows_it"):
         asyncio.run(asyncio.wait_for(event(trigger(job, gcp_conn_id="nobody_knows_it")), 30))
+
+
+class SlowlyClosedHook(BrokenHook):
+    """Closing it takes as long as a server on the other side of the world needs to say goodbye."""
+
+    is_closed = False
+
+    async def close(self) -> None:
+        await asyncio.sleep(0.2)
+        self.is_closed = True
+
+
+def test_a_poller_that_breaks_closes_its_session_though_all_waiters_leave_meanwhile(service: Service):
+    (job,) = service.create(1)
+
+    async def wait() -> bool:
+        crowd = Crowd(service)
+        crowd.poller._hook = crowd.poller._line._hook = hook = SlowlyClosedHook()
+        (waiter,) = crowd.join([job])
+        with pytest.raises(NbjobsError):
+            await asyncio.wait_for(waiter.change(), 30)
+        await crowd.leave()
+        return hook.is_closed
+
+    assert asyncio.run(wait())
