@@ -13,8 +13,14 @@ from typing import Any
 
 import nbformat
 import pytest
+from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.sdk import DAG, task
 from task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
+
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotebookJobFailedError
@@ -131,19 +137,18 @@ def kernels() -> Iterator[Emulator]:
         yield emulator
 
 
-@pytest.mark.parametrize("deferrable", [False, True])
 def test_a_whole_dag_maps_overrides_and_uses_the_results(
-    kernels: Emulator, airflow_database: None, tmp_path: Path, deferrable: bool
+    kernels: Emulator, airflow_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nbformat.write(SQUARE, tmp_path / "square.ipynb")
     (tmp_path / "squares.py").write_text(
         f"""
 from airflow.sdk import DAG, task
 
-with DAG("squares_{deferrable}", schedule=None):
+with DAG("squares", schedule=None):
     @task.notebook(
         notebook="square.ipynb", location={REGION!r}, runtime_template={TEMPLATE!r}, service_account={ACCOUNT!r},
-        gcs_output_uri="gs://squares/runs", poll_interval=0.2, deferrable={deferrable},
+        gcs_output_uri="gs://squares/runs", poll_interval=0.2, deferrable=True,
     )
     def square(side: int, note: str = "") -> dict:
         return {{"side": side, "note": note}}
@@ -154,31 +159,24 @@ with DAG("squares_{deferrable}", schedule=None):
         return [results["area"], *(each["results"]["area"] for each in mapped)]
 
     one = square.override(task_id="one")(2)
-    mapped = square.partial(note="{{{{ ds }}}}").expand(side=[3, 4])
+    mapped = square.override(deferrable=False).partial(note="{{{{ ds }}}}").expand(side=[3, 4])
     square.override(task_id="many").expand_kwargs([{{"side": 5}}])
     collect(one, one["results"], mapped)
 """
     )
-    program = f"""
-try:
-    from airflow.dag_processing.dagbag import DagBag
-except ImportError:  # Airflow 3.1
-    from airflow.models.dagbag import DagBag
-bag = DagBag({str(tmp_path)!r})
-assert not bag.import_errors, bag.import_errors
-run = bag.dags["squares_{deferrable}"].test()
-(collected,) = [ti for ti in run.get_task_instances() if ti.task_id == "collect"]
-print("came out:", run.state, collected.xcom_pull(task_ids="collect"))
-"""
+    bundle = {"classpath": f"{LocalDagBundle.__module__}.LocalDagBundle", "kwargs": {"path": str(tmp_path)}}
+    bundles = {"AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([{"name": "squares", **bundle}])}
+    for name, value in {**kernels.env, **bundles, "GOOGLE_CLOUD_PROJECT": "squares"}.items():
+        monkeypatch.setenv(name, value)
     kernels.upload("gs://squares/there", b"")
-    place = {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path), "GOOGLE_CLOUD_PROJECT": f"squares-{deferrable}".lower()}
-    environment = {**os.environ, **kernels.env, **place}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=environment, text=True, capture_output=True, check=False, timeout=300
-    )
-    assert "came out: success [4, 9, 16]" in done.stdout, done.stdout[-5000:] + done.stderr[-5000:]
-    states = [job["state"] for job in kernels.book(environment["GOOGLE_CLOUD_PROJECT"])]
-    assert states == ["JOB_STATE_SUCCEEDED"] * 4
+    bag = DagBag(tmp_path)
+    assert not bag.import_errors, bag.import_errors
+
+    run = bag.dags["squares"].test()
+
+    (collected,) = [ti for ti in run.get_task_instances() if ti.task_id == "collect"]
+    assert (run.state, collected.xcom_pull(task_ids="collect")) == ("success", [4, 9, 16])
+    assert [job["state"] for job in kernels.book("squares")] == ["JOB_STATE_SUCCEEDED"] * 4
 
 
 def test_a_failed_notebook_fails_the_task(nbjobs_emulator: Emulator, project: str) -> None:
