@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,29 +180,3 @@ def test_a_failed_notebook_fails_the_task(nbjobs_emulator: Emulator, project: st
     nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "times": 1})
     with pytest.raises(NotebookJobFailedError):
         run_of(report, 3).to_its_end()
-
-
-def test_it_serialises_the_same_at_each_parse() -> None:
-    program = """
-from airflow.sdk import DAG, task
-from airflow.models.serialized_dag import SerializedDagModel
-try:
-    from airflow.serialization.serialized_objects import DagSerialization
-except ImportError:  # Airflow 3.1
-    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
-with DAG("stable", schedule=None) as dag:
-    @task.notebook(notebook="gs://b/n.ipynb", location="us-central1")
-    def square(side: int, ds=None):
-        return {"side": side}
-    square(1)
-    square.expand(side=[1, 2])
-print("hash:", SerializedDagModel.hash(DagSerialization.to_dict(dag)))
-"""
-    seen = set()
-    for seed in ("1", "2"):
-        environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run(
-            [sys.executable, "-c", program], env=environment, text=True, capture_output=True, check=True
-        )
-        seen |= {line for line in done.stdout.splitlines() if line.startswith("hash:")}
-    assert len(seen) == 1

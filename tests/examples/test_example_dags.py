@@ -15,8 +15,9 @@ from airflow_nbjobs.emulator import Emulator
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAGS = {"daily_report": 1, "hello_notebook": 1, "mapped_notebooks": 3, "start_now_wait_later": 1}
-"""The examples that succeed, and how many jobs a run of each submits."""
-FAILING = {"failing_notebook"}
+"""Examples that succeed, and how many jobs a run of each submits."""
+OTHERS = {"busiest_day", "failing_notebook"}
+"""These have tests of their own."""
 
 
 def parse(dag_id: str) -> Any:
@@ -32,7 +33,7 @@ def parse(dag_id: str) -> Any:
 
 
 def test_every_example_is_known_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*DAGS, *FAILING}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*DAGS, *OTHERS}
 
 
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "not deferrable"])
@@ -76,6 +77,15 @@ def test_a_week_of_reports_is_seven_different_ones(cloud: Emulator, airflow_data
     assert len({result["visits"] for result in results}) == len(days)
     assert [sentence.partition(":")[0] for sentence in sentences] == [result["day"] for result in results]
     assert all(f"{result['visits']:,} visits" in text for result, text in zip(results, sentences, strict=True))
+
+
+def test_the_busiest_day_is_one_of_the_three_before(cloud: Emulator, airflow_database: None) -> None:
+    run = parse("busiest_day").test(logical_date=datetime(2026, 11, 22, tzinfo=UTC))
+    told = next(each for each in run.get_task_instances() if each.task_id == "busiest")
+    results = [report["results"] for report in told.xcom_pull(task_ids="visits")]
+    assert [result["day"] for result in results] == ["2026-11-21", "2026-11-20", "2026-11-19"]
+    most = max(results, key=lambda result: result["visits"])
+    assert told.xcom_pull(task_ids="busiest") == most["day"]
 
 
 def test_a_report_by_hand_is_of_the_day_it_is_asked_for(cloud: Emulator, airflow_database: None) -> None:
