@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import venv
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -21,7 +22,8 @@ import pytest
 
 from airflow_nbjobs.emulator.runner import Ended, KernelRunner
 
-PACKAGES = {"nbclient": "0.11.0", "papermill": "2.7.0"}
+SOURCES = {"nbclient": "0.11.0", "papermill": "2.7.0", "jupytext": "1.19.6"}
+RUN = ["nbclient", "papermill"]  # jupytext's are in forty languages, and meant to be converted
 
 # Every notebook of a package is run, but these.
 LEFT_OUT = {
@@ -61,27 +63,29 @@ def downloads(request: pytest.FixtureRequest) -> Path:
     """Return a folder with the unpacked source distributions."""
     assert request.config.cache is not None
     cache = request.config.cache.mkdir("nbjobs-foreign")
-    for name, version in PACKAGES.items():
-        if not (cache / f"{name}-{version}").exists():
-            _download(cache, name, version)
+    missing = {name: version for name, version in SOURCES.items() if not (cache / f"{name}-{version}").exists()}
+    if missing:
+        _download(cache, missing)
     return cache
 
 
-def _download(cache: Path, name: str, version: str) -> None:
+def _download(cache: Path, packages: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         venv.create(Path(folder) / "venv", with_pip=True)
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", name, "--dest", folder]
-        pip = [Path(folder) / "venv/bin/python", "-m", "pip", "download", *options, f"{name}=={version}"]
-        subprocess.run(pip, check=True)
-        with tarfile.open(next(Path(folder).glob("*.tar.gz"))) as archive:
-            archive.extractall(folder, filter="data")
-        if not (cache / f"{name}-{version}").exists():  # another process of the test run may have been faster
-            (Path(folder) / f"{name}-{version}").rename(cache / f"{name}-{version}")
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ",".join(packages)]
+        pip = [Path(folder) / "venv/bin/python", "-m", "pip", "download", *options, "--dest", folder]
+        subprocess.run([*pip, *(f"{name}=={version}" for name, version in packages.items())], check=True)
+        for archive in Path(folder).glob("*.tar.gz"):
+            with tarfile.open(archive) as opened:
+                opened.extractall(folder, filter="data")
+            unpacked = archive.name.removesuffix(".tar.gz")
+            if not (cache / unpacked).exists():  # another process of the test run may have been faster
+                (Path(folder) / unpacked).rename(cache / unpacked)
 
 
-@pytest.mark.parametrize("package", PACKAGES)
+@pytest.mark.parametrize("package", RUN)
 def test_another_projects_notebooks_run(package: str, downloads: Path, tmp_path: Path) -> None:
-    folder = downloads / f"{package}-{PACKAGES[package]}"
+    folder = downloads / f"{package}-{SOURCES[package]}"
     paths = [path for path in sorted(folder.rglob("*.ipynb")) if path.stem not in LEFT_OUT]
     assert len(paths) >= 15
     runner = KernelRunner(scratch=tmp_path, environment={})
