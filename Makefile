@@ -33,7 +33,7 @@ test: $(VENV)/.dev
 	$(IN) ruff format --check
 	$(IN) mypy
 	$(IN) pytest -n 2 --ignore tests/system
-	$(IN) pytest tests/system
+	$(IN) pytest -n 2 --dist loadfile tests/system
 
 # The oldest Airflow that we support, which warns about itself: the package is imported, and all tests of what touches
 # Airflow run, but for those that start one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).

@@ -77,15 +77,17 @@ def mark(busy: LocalAirflow, run: Run, state: str) -> None:
 
 
 def ask(busy: LocalAirflow, method: str, path: str, body: dict[str, Any]) -> None:
-    """Ask until it is done: SQLite refuses a write that meets another one, and a person would click again."""
+    """Ask until it is done: Airflow answers 500 where SQLite is locked, having done it or not; a person clicks again."""
+    again = {httpx2.codes.INTERNAL_SERVER_ERROR}
 
     def try_it() -> bool:
         try:
             busy.rest.call(method, path, json=body)
         except httpx2.HTTPStatusError as error:
-            if error.response.status_code != httpx2.codes.INTERNAL_SERVER_ERROR:
+            if error.response.status_code not in again:
                 raise
-            return False
+            again.add(httpx2.codes.CONFLICT)  # "already in that state": the try before did it
+            return error.response.status_code == httpx2.codes.CONFLICT
         return True
 
     busy.wait(try_it, 30, f"Airflow to do {body}")
