@@ -77,7 +77,7 @@ def mark(busy: LocalAirflow, run: Run, state: str) -> None:
 
 
 def ask(busy: LocalAirflow, method: str, path: str, body: dict[str, Any]) -> None:
-    """Ask until it is done: Airflow answers 500 where SQLite is locked, having done it or not; a person clicks again."""
+    """Ask until it is done: Airflow answers 500 where SQLite is locked, done or not, and a person clicks again."""
     again = {httpx2.codes.INTERNAL_SERVER_ERROR}
 
     def try_it() -> bool:
