@@ -1,0 +1,74 @@
+"""Parameters in, results and failures out, in a kernel that is not Python's."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from papermill.translators import BashTranslator
+from papers import cell, notebook, sent, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotebookJobFailedError
+
+BASH = {"kernelspec": {"name": "bash", "display_name": "Bash", "language": "bash"}}
+
+
+@pytest.fixture(scope="module")
+def nbjobs_emulator_session() -> Iterator[Emulator]:
+    """Run one emulator with kernels for these tests."""
+    with Emulator(cleanup_seconds=0.0) as emulator:
+        emulator.upload("gs://results/made", b"")  # with its bucket
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Describe bash's kernel to Jupyter, in a folder of the tests' own."""
+    folder = tmp_path_factory.mktemp("kernels")
+    subprocess.run([sys.executable, "-m", "bash_kernel.install", "--prefix", folder], check=True, capture_output=True)
+    return folder / "share" / "jupyter"
+
+
+@pytest.fixture(autouse=True)
+def bash(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the emulator find bash's kernel."""
+    monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+
+
+def script(*cells: dict[str, Any]) -> dict[str, Any]:
+    """Return a notebook of bash."""
+    return {**notebook(*cells), "metadata": BASH}
+
+
+def test_a_notebook_of_bash_is_given_its_parameters_and_gives_its_results(
+    nbjobs_emulator: Emulator, project: str
+) -> None:
+    paper = script(
+        cell("day=unset\nfactor=1\ntext=", "parameters"),
+        cell('test "$text" = \'a "quoted" $word\''),
+        cell('echo "{\\"day\\": \\"$day\\", \\"product\\": $((21 * factor))}"', "result"),
+    )
+    parameters = {"day": "{{ ds }}", "factor": 2, "text": 'a "quoted" $word'}
+    run = task(notebook=paper, parameters=parameters)
+    assert run.to_its_end()["results"] == {"day": "2026-11-22", "product": 42}
+    assert BashTranslator.codify({**parameters, "day": "2026-11-22"}) in injected(run)
+
+
+def injected(run: Any) -> list[str]:
+    """Return the cells' sources, as they were sent."""
+    content = json.loads(base64.b64decode(sent(run)["directNotebookSource"]["content"]))
+    return ["".join(each["source"]) for each in content["cells"]]
+
+
+def test_a_command_of_bash_that_fails_is_told_with_its_cell(project: str, logged: Callable[[], list[str]]) -> None:
+    with pytest.raises(NotebookJobFailedError, match=r"FAILED after .*: cell 2: error: 2\. Executed") as failure:
+        task(notebook=script(cell("echo fine"), cell("ls /nowhere"), cell("echo never"))).to_its_end()
+    assert failure.value.cell == 2
+    assert [line for line in logged() if line.startswith("[cell 2] | ls: ") and "/nowhere" in line] != []
