@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.canaries"]
+
 ROOT = Path(__file__).resolve().parent.parent
 _HOME = tempfile.mkdtemp(prefix="nbjobs-airflow-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from airflow_nbjobs.emulator import Emulator
+from tests import canaries
 
 if airflow.__version__.startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under
@@ -42,3 +43,4 @@ def logged() -> Iterator[Callable[[], list[str]]]:
     """Return what tells the lines that tasks and triggers have logged."""
     with capture_logs() as entries:
         yield lambda: [str(entry["event"]) for entry in entries]
+    canaries.tell("the task's log", entries)

@@ -18,6 +18,8 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
+from tests import canaries
+
 try:
     from airflow.sdk.serde import deserialize, serialize
 except ImportError:  # Airflow 3.1
@@ -26,9 +28,10 @@ except ImportError:  # Airflow 3.1
 REGION = "us-central1"
 TEMPLATE = "1234"
 ACCOUNT = "runner@project.iam.gserviceaccount.com"
+SOURCE = f"1 + 1  # {canaries.MARK}"
 NOTEBOOK: dict[str, Any] = {
     "cells": [
-        {"cell_type": "code", "id": "one", "execution_count": None, "metadata": {}, "outputs": [], "source": "1 + 1"}
+        {"cell_type": "code", "id": "one", "execution_count": None, "metadata": {}, "outputs": [], "source": SOURCE}
     ],
     "metadata": {},
     "nbformat": 4,
@@ -87,6 +90,7 @@ class TaskRun:
         self.ti = TaskInstance(task_id=self.operator.task_id, **known)
         self.deferrals: list[TaskDeferred] = []
         self.events: list[dict[str, Any]] = []
+        canaries.watch(self)
 
     def _new(self) -> Any:
         with DAG("reports", schedule=None) as dag:

@@ -18,6 +18,7 @@ from google_lookalike import Answer, Server, new_key, write_certificate
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
+from tests.canaries import TOKEN, plant
 
 NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
 EMAIL = "robot@p.iam.gserviceaccount.com"
@@ -56,7 +57,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def private_key() -> str:
     """Make a private key for the session."""
-    return new_key()[1]
+    return plant(new_key()[1])
 
 
 @pytest.fixture
@@ -77,8 +78,8 @@ def serve(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
 
 @pytest.fixture
 def tokens(serve: Callable[..., Server]) -> Server:
-    """Start a token endpoint; its tokens are token-1, token-2 and so on."""
-    return serve(lambda number: (200, {}, {"access_token": f"token-{number}", "expires_in": 3600}))
+    """Start a token endpoint; its tokens are numbered from 1."""
+    return serve(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 3600}))
 
 
 @pytest.fixture
@@ -134,7 +135,7 @@ def test_a_key_is_turned_into_a_token(
     connect(kind)
     service = google()
     assert get() == "RUNNING"
-    assert service.tokens == ["Bearer token-1"]
+    assert service.tokens == [f"Bearer {TOKEN}-1"]
     assert len(tokens.seen) == 1
 
 
@@ -146,7 +147,7 @@ def test_one_token_serves_many_requests(
     for _ in range(5):
         hook.get_job(NAME)
     hook.close()
-    assert service.tokens == ["Bearer token-1"] * 5
+    assert service.tokens == [f"Bearer {TOKEN}-1"] * 5
     assert len(tokens.seen) == 1
 
 
@@ -162,7 +163,7 @@ def test_a_token_that_has_expired_is_renewed(
     hook.get_credentials_and_project_id()[0].expiry = now - timedelta(seconds=1)
     hook.get_job(NAME)
     hook.close()
-    assert service.tokens == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+    assert service.tokens == [f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-2"]
 
 
 @BOTH
@@ -172,7 +173,7 @@ def test_a_refused_token_is_renewed_once(
     connect()
     service = google(lambda number: (401, {}, {"error": {"message": "Stale."}}) if number == 1 else JOB)
     assert get() == "RUNNING"
-    assert service.tokens == ["Bearer token-1", "Bearer token-2"]
+    assert service.tokens == [f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-2"]
 
 
 @BOTH
@@ -335,7 +336,7 @@ def test_many_at_once_share_one_connection_one_client_and_one_token(
     assert asyncio.run(many()) == ["RUNNING"] * 20
     assert hooks[0] is hooks[1]
     assert len(tokens.seen) == 1
-    assert service.tokens == ["Bearer token-1"] * 20
+    assert service.tokens == [f"Bearer {TOKEN}-1"] * 20
 
 
 def test_the_event_loop_is_never_blocked(
@@ -347,7 +348,7 @@ def test_the_event_loop_is_never_blocked(
         asked.append(time.monotonic())
         time.sleep(1.6)
         asked.append(time.monotonic())
-        return 200, {}, {"access_token": "late", "expires_in": 3600}
+        return 200, {}, {"access_token": f"{TOKEN}-late", "expires_in": 3600}
 
     key = connect()
     slow_tokens = serve(slow)
@@ -370,6 +371,6 @@ def test_the_event_loop_is_never_blocked(
             beating.cancel()
 
     assert asyncio.run(look_once()) == "RUNNING"
-    assert service.tokens == ["Bearer late"]
+    assert service.tokens == [f"Bearer {TOKEN}-late"]
     begun, answered = asked
     assert len([beat for beat in beats if begun < beat < answered]) > 20  # of 160, on a busy machine

@@ -15,9 +15,10 @@ from papers import cell, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from tests.canaries import MARK
 
-DECLARED = notebook(cell('day = "unset"\nrows = 10', "parameters"), cell("print(day)"))
-UNDECLARED = notebook(cell("print(1)"))
+DECLARED = notebook(cell('day = "unset"\nrows = 10', "parameters"), cell(f"print(day)  # {MARK}"))
+UNDECLARED = notebook(cell(f"print(1)  # {MARK}"))
 
 
 def create(paper: dict[str, Any] = DECLARED, **arguments: Any) -> Any:
@@ -85,7 +86,7 @@ def test_a_parameter_that_cannot_be_is_named_and_nothing_is_sent(
 def test_a_value_that_airflow_masks_is_refused_and_not_shown(
     nbjobs_emulator: Emulator, project: str, around: Callable[[str], Any], logged: Callable[[], list[str]]
 ) -> None:
-    secret = secrets.token_hex(12)
+    secret = f"{MARK}-{secrets.token_hex(12)}"
     mask_secret(secret)
     with pytest.raises(InvalidNotebookJobError, match=r"parameters\['day'\] holds a secret.*Secret Manager") as error:
         create(parameters={"rows": 1, "day": around(secret)}).execute()
@@ -96,7 +97,7 @@ def test_a_value_that_airflow_masks_is_refused_and_not_shown(
 def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again(
     project: str, logged: Callable[[], list[str]]
 ) -> None:
-    value = secrets.token_hex(12)
+    value = f"{MARK}-{secrets.token_hex(12)}"
     for _ in range(2):  # a second submission by the same process is no offence
         run = create(parameters={"rows": value, "api_token": value})
         run.execute()
@@ -108,7 +109,7 @@ def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again
 
 
 def test_a_secret_is_refused_under_any_name(project: str) -> None:
-    secret = secrets.token_hex(12)
+    secret = f"{MARK}-{secrets.token_hex(12)}"
     mask_secret(secret)
     with pytest.raises(InvalidNotebookJobError, match=r"parameters\['api_token'\] holds a secret"):
         create(parameters={"api_token": secret}).execute()

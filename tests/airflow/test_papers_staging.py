@@ -13,8 +13,9 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.stores import storage_client
+from tests.canaries import MARK
 
-PAPER = notebook(cell('day = "unset"', "parameters"), cell("print(day)"))
+PAPER = notebook(cell('day = "unset"', "parameters"), cell(f"print(day)  # {MARK}"))
 FIRST = {"try_number": 1, "max_tries": 1}
 RETRY = {"try_number": 2, "max_tries": 1}
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])

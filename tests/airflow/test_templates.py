@@ -25,9 +25,9 @@ from airflow_nbjobs.operators import (
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.canaries import MARK as CANARY
 
 DAGS = Path(__file__).with_name("dags")
-CANARY = "canary-in-a-mine"
 BRACES = "x = '{{ ds }} {% if %} {# no #}'  # "
 
 

@@ -17,6 +17,7 @@ from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError
 from tests.api.raw_server import RawServer, http_answer, refusal
+from tests.canaries import TOKEN
 
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 GOOD = http_answer(200, json.dumps({"name": JOB}).encode())
@@ -37,7 +38,7 @@ class CountedCredentials(Credentials):
         if self.failures:
             raise self.failures.pop(0)
         self.refreshes += 1
-        self.token = f"token-{self.refreshes}"
+        self.token = f"{TOKEN}-{self.refreshes}"
 
 
 def tokens(server: RawServer) -> list[str]:
@@ -51,7 +52,7 @@ def test_a_token_is_had_before_the_first_request_and_kept(open_talk):
         talk = open_talk(server.url, credentials, is_trusted=True)
         talk.send(calls.get_job(JOB))
         talk.send(calls.get_job(JOB))
-        assert tokens(server) == ["Bearer token-1"] * 2
+        assert tokens(server) == [f"Bearer {TOKEN}-1"] * 2
     assert credentials.refreshes == 1
 
 
@@ -62,14 +63,14 @@ def test_a_token_that_expired_is_refreshed(open_talk):
         talk.send(calls.get_job(JOB))
         credentials.expiry = datetime(2020, 1, 1)  # noqa: DTZ001 - google-auth's expiry is naive UTC
         talk.send(calls.get_job(JOB))
-        assert tokens(server) == ["Bearer token-1", "Bearer token-2"]
+        assert tokens(server) == [f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-2"]
 
 
 def test_a_401_refreshes_the_token_once(open_talk):
     credentials = CountedCredentials()
     with RawServer(lambda request, _: GOOD if "token-2" in request else DENIED) as server:
         open_talk(server.url, credentials, is_trusted=True).send(calls.get_job(JOB))
-        assert tokens(server) == ["Bearer token-1", "Bearer token-2"]
+        assert tokens(server) == [f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-2"]
 
 
 def test_a_second_401_is_final(open_talk):
@@ -100,7 +101,7 @@ def test_fifty_requests_share_one_refresh():
 
     with RawServer(lambda *_: GOOD) as server:
         asyncio.run(ask(server.url))
-        assert tokens(server) == ["Bearer token-1"] * 50
+        assert tokens(server) == [f"Bearer {TOKEN}-1"] * 50
     assert credentials.refreshes == 1
     assert threading.main_thread().name not in credentials.threads
 
@@ -114,7 +115,7 @@ def test_fifty_requests_that_were_refused_share_one_refresh():
 
     with RawServer(lambda request, _: DENIED if "token-1" in request else GOOD) as server:
         asyncio.run(ask(server.url))
-        assert tokens(server).count("Bearer token-2") == 50
+        assert tokens(server).count(f"Bearer {TOKEN}-2") == 50
     assert credentials.refreshes == 2
 
 
@@ -222,4 +223,4 @@ def test_an_hour_of_polls_refreshes_when_the_token_runs_out(open_talk):
         talk.send(calls.get_job(JOB))
         credentials.expiry -= timedelta(minutes=59)  # google-auth refreshes some minutes early
         talk.send(calls.get_job(JOB))
-        assert tokens(server) == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+        assert tokens(server) == [f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-1", f"Bearer {TOKEN}-2"]

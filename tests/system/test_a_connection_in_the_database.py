@@ -7,12 +7,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
+from tests.canaries import plant
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAG, TASK = "hello_notebook", "wine_report"
+
+
+def _key() -> dict[str, str]:
+    private = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    encoded = private.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    return {
+        "type": "service_account",
+        "project_id": "from-the-database",
+        "private_key_id": "1",
+        "private_key": plant(encoded.decode()),
+        "client_email": "robot@from-the-database.iam.gserviceaccount.com",
+        "client_id": "1",
+        "token_uri": "https://127.0.0.1:1/token",  # no endpoint here is trusted with a token: nobody asks for one
+    }
 
 
 @pytest.fixture
@@ -26,7 +45,8 @@ def airflow(cloud: Emulator, tmp_path: Path) -> Iterator[LocalAirflow]:
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     }
     with LocalAirflow(tmp_path, EXAMPLES, environment) as running:
-        extra = json.dumps({"is_anonymous": True, "project": "from-the-database"})
+        # A real key: it is stored, and read by worker and triggerer, whose logs and database are looked through for it.
+        extra = json.dumps({"keyfile_dict": json.dumps(_key()), "project": "from-the-database"})
         running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra=extra)
         yield running
 
