@@ -19,6 +19,7 @@ from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.wanted import task_state
 from airflow_nbjobs.watch import waiting
 
 __all__ = ["NotebookExecutionJobTrigger"]
@@ -169,7 +170,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         triggerer has taken them over (measured on Airflow 3.3.2): then the task is still deferred, with this job.
         """
         ti: Any = self.task_instance
-        if await self._task_state() != "deferred":
+        if await sync_to_async(task_state)(ti) != "deferred":
             return True
         submitted = await sync_to_async(XCom.get_one)(
             key=JOB_XCOM, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
@@ -178,14 +179,3 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         with contextlib.suppress(InvalidNotebookJobError):
             return name is not None and not same_job(name, self.job_name)
         return False
-
-    async def _task_state(self) -> str | None:
-        # It is not part of `airflow.sdk`'s public face, and there is no public way to ask from a trigger.
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        ti: Any = self.task_instance
-        states = await sync_to_async(RuntimeTaskInstance.get_task_states)(
-            dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
-        )
-        key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
-        return (states.get(ti.run_id) or {}).get(key)

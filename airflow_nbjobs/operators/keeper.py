@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout
 
 from airflow_nbjobs.operators.operator import closing_hook
 from airflow_nbjobs.operators.reader import NotebookJobReader
@@ -34,6 +37,7 @@ class NotebookJobKeeper(NotebookJobReader):
         self._asked: NotebookExecutionJob | None = None
         self._held: Held | None = None
         self._is_killed = False
+        self._ti: Any = None
 
     @closing_hook
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -51,7 +55,7 @@ class NotebookJobKeeper(NotebookJobReader):
     def _kept(self, context: Context) -> Held | None:
         from airflow_nbjobs.deferral import JOB_XCOM, Held
 
-        ti = context["ti"]
+        ti = self._ti = context["ti"]
         return Held.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
 
     @contextmanager
@@ -80,11 +84,25 @@ class NotebookJobKeeper(NotebookJobReader):
         return f"{self._end(patiently=True)}, since no retry is left"
 
     def on_kill(self) -> None:
-        """End the job by the kill policy; Airflow kills the process five seconds later."""
+        """End the job by the kill policy; Airflow kills the process five seconds later.
+
+        While a retry is left, a job that is held goes on when it is only this process that ends.
+        """
         self._is_killed = True
-        if self._held is not None or self._asked is not None:
-            name = self._held.name if self._held else "the job that was being submitted"
-            self.log.info("The task is killed: %s %s.", name, self._end())
+        if self._held is None and self._asked is None:
+            return
+        name = self._held.name if self._held else "the job that was being submitted"
+        became = "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end()
+        self.log.info("The task is killed: %s %s.", name, became)
+
+    def _is_only_this_process(self) -> bool:
+        """Tell whether Airflow ends the process and not the task."""
+        from airflow_nbjobs.wanted import is_wanted
+
+        # Airflow calls on_kill for execution_timeout too, and handles that error meanwhile.
+        is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
+        ti = self._ti
+        return bool(self._held and ti and not is_timeout and ti.try_number <= ti.max_tries and is_wanted(ti))
 
     def _end(self, *, patiently: bool = False) -> str:
         """End the job that is held or was asked for, and return what became of it, as the rest of a sentence."""

@@ -95,7 +95,7 @@ class NotebookJobOwner(NotebookJobKeeper):
 
         if self._is_killed:  # Airflow lets a killed task go on for five seconds: nothing new begins in them
             raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
-        self._asked, self._held = job, None
+        self._asked, self._held, self._ti = job, None, context["ti"]
         kill = check_kill_policy(self.kill)
         submitting = submit(self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning)
         with self._advising():

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
@@ -47,3 +51,64 @@ def test_a_killed_task_does_not_replace_the_job_that_its_own_kill_ended(
     (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     assert job["state"] in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
     assert job["labels"]["nbjobs-try"] == "1"
+
+
+@pytest.fixture
+def killed(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Kill a task that holds a running job, where Airflow says that its state is this one; return the job's.
+
+    Who would say so is the supervisor of a worker, which is not there (tests/system/test_kills.py has one).
+    """
+
+    def kill(state: Callable[[], str | None], try_number: int = 1) -> str:
+        nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+        run = TaskRun(
+            lambda: CreateNotebookExecutionJobOperator(task_id="report", retries=1, deferrable=True, **JOB),
+            max_tries=1,
+            try_number=try_number,
+        )
+        monkeypatch.setattr(
+            RuntimeTaskInstance, "get_task_states", lambda **_: {run.ti.run_id: {run.ti.task_id: state()}}
+        )
+        with pytest.raises(TaskDeferred):  # any moment after the submission is as good
+            run.execute()
+        run.operator.on_kill()
+        (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+        return str(job["state"].removeprefix("JOB_STATE_"))
+
+    return kill
+
+
+@pytest.mark.parametrize("state", ["failed", "success", "skipped", "removed", "restarting", "deferred", None])
+def test_a_task_that_airflow_has_given_up_ends_its_job(killed: Callable[..., str], state: str | None) -> None:
+    assert killed(lambda: state) in {"CANCELLING", "CANCELLED"}
+
+
+@pytest.mark.parametrize("state", ["running", "up_for_retry", "queued", "scheduled"])
+def test_a_worker_that_is_shut_down_leaves_the_job_to_the_retry(
+    killed: Callable[..., str], state: str, logged: Callable[[], list[str]]
+) -> None:
+    assert killed(lambda: state) == "RUNNING"
+    assert [line for line in logged() if "goes on, and the retry re-attaches to it" in line]
+
+
+def test_without_a_retry_the_job_ends_with_its_process(killed: Callable[..., str]) -> None:
+    assert killed(lambda: "running", try_number=2) in {"CANCELLING", "CANCELLED"}
+
+
+def test_when_the_time_is_over_the_job_ends_though_the_task_still_runs(killed: Callable[..., str]) -> None:
+    def time_out() -> None:
+        raise AirflowTaskTimeout
+
+    try:
+        time_out()
+    except AirflowTaskTimeout:
+        assert killed(lambda: "running") in {"CANCELLING", "CANCELLED"}
+
+
+def test_without_an_answer_the_job_ends(killed: Callable[..., str]) -> None:
+    is_over = threading.Event()
+    try:
+        assert killed(lambda: str(is_over.wait(30))) in {"CANCELLING", "CANCELLED"}
+    finally:
+        is_over.set()

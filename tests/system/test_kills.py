@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx2
+import psutil
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -18,7 +19,7 @@ DAGS = """
 from airflow.sdk import DAG
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
-for dag_id, deferrable in {"deferred": True, "here": False}.items():
+for dag_id, deferrable, retries in [("deferred", True, 0), ("here", False, 0), ("retried", False, 1)]:
     with DAG(dag_id, schedule=None):
         CreateNotebookExecutionJobOperator(
             task_id="report",
@@ -28,6 +29,7 @@ for dag_id, deferrable in {"deferred": True, "here": False}.items():
             gcs_output_uri="gs://results",
             service_account="runner@p.iam.gserviceaccount.com",
             deferrable=deferrable,
+            retries=retries,
             poll_interval=1,
         )
 """
@@ -47,7 +49,7 @@ def busy(endless: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     (dags / "kills.py").write_text(DAGS)
     with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, endless.env) as running:
         running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "kills"}')
-        running.wait(lambda: running.rest.knows("here"), 60, "the DAGs to be parsed")
+        running.wait(lambda: running.rest.knows("retried"), 60, "the DAGs to be parsed")
         yield running
 
 
@@ -55,7 +57,7 @@ def start(busy: LocalAirflow, endless: Emulator, dag_id: str) -> tuple[Run, dict
     """Start a run, wait until its task waits for its job, and return both."""
     before = len(endless.book())
     run = busy.rest.trigger(dag_id)
-    wanted = {"deferred": "deferred", "here": "running"}[dag_id]
+    wanted = "deferred" if dag_id == "deferred" else "running"
 
     def look() -> dict[str, Any] | None:
         jobs = endless.book()[before:]
@@ -149,6 +151,18 @@ def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: 
     endless.reset_requests()
     busy.start_component("triggerer")
     busy.wait(lambda: endless.requests().keys() & {"get", "list"}, 90, "the new triggerer to look at the job")
+    assert state_of(endless, job) == "JOB_STATE_RUNNING"
+    mark(busy, run, "failed")
+    wait_for(busy, endless, job, "CANCELLED")
+
+
+def test_a_worker_that_is_shut_down_leaves_the_job_to_the_retry(busy: LocalAirflow, endless: Emulator) -> None:
+    run, job = start(busy, endless, "retried")
+    scheduler = psutil.Process(busy.pid("scheduler"))
+    # Workers are the scheduler's children here, and a task is a child of its worker, which passes the signal on.
+    (worker,) = {each.ppid() for each in scheduler.children(recursive=True)} - {scheduler.pid}
+    os.kill(worker, signal.SIGTERM)
+    busy.wait(lambda: "goes on, and the retry re-attaches" in busy.rest.log(run, "report"), 30, "the task to say so")
     assert state_of(endless, job) == "JOB_STATE_RUNNING"
     mark(busy, run, "failed")
     wait_for(busy, endless, job, "CANCELLED")
