@@ -1,4 +1,7 @@
-"""Parameters in, results and failures out, in a kernel that is not Python's."""
+"""Parameters in, results and failures out, in kernels that are not Python's.
+
+Bash's is on the Python registry. R's is a package of Debian, r-cran-irkernel: where it is not installed, that is said.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from papermill.translators import BashTranslator
+from jupyter_client.kernelspec import KernelSpecManager
+from papermill.translators import BashTranslator, RTranslator
 from papers import cell, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
 
-BASH = {"kernelspec": {"name": "bash", "display_name": "Bash", "language": "bash"}}
+TEXT = 'a "quoted" $word\\'
+LANGUAGES: dict[str, tuple[str, Any, list[str]]] = {
+    "bash": (
+        "bash",
+        BashTranslator,
+        [
+            "day=unset\nfactor=1\ntext=",
+            f"test \"$text\" = '{TEXT}'",
+            'echo "{\\"day\\": \\"$day\\", \\"product\\": $((21 * factor))}"',
+        ],
+    ),
+    "R": (
+        "ir",
+        RTranslator,
+        [
+            'day <- "unset"\nfactor <- 1\ntext <- ""',
+            f"stopifnot(identical(text, '{TEXT}\\'))",
+            "cat(jsonlite::toJSON(list(day = day, product = 21 * factor), auto_unbox = TRUE))",
+        ],
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -42,23 +66,24 @@ def bash(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUPYTER_PATH", str(kernels))
 
 
-def script(*cells: dict[str, Any]) -> dict[str, Any]:
-    """Return a notebook of bash."""
-    return {**notebook(*cells), "metadata": BASH}
+def script(language: str, *cells: dict[str, Any]) -> dict[str, Any]:
+    """Return a notebook in a language whose kernel is here."""
+    name = LANGUAGES[language][0]
+    if name not in KernelSpecManager().find_kernel_specs():
+        pytest.skip(f"there is no kernel named {name!r} on this machine")
+    return {**notebook(*cells), "metadata": {"kernelspec": {"name": name, "display_name": name, "language": language}}}
 
 
-def test_a_notebook_of_bash_is_given_its_parameters_and_gives_its_results(
-    nbjobs_emulator: Emulator, project: str
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_notebook_is_given_its_parameters_and_gives_its_results(
+    nbjobs_emulator: Emulator, project: str, language: str
 ) -> None:
-    paper = script(
-        cell("day=unset\nfactor=1\ntext=", "parameters"),
-        cell('test "$text" = \'a "quoted" $word\''),
-        cell('echo "{\\"day\\": \\"$day\\", \\"product\\": $((21 * factor))}"', "result"),
-    )
-    parameters = {"day": "{{ ds }}", "factor": 2, "text": 'a "quoted" $word'}
+    _, translator, (defaults, check, report) = LANGUAGES[language]
+    paper = script(language, cell(defaults, "parameters"), cell(check), cell(report, "result"))
+    parameters = {"day": "{{ ds }}", "factor": 2, "text": TEXT}
     run = task(notebook=paper, parameters=parameters)
     assert run.to_its_end()["results"] == {"day": "2026-11-22", "product": 42}
-    assert BashTranslator.codify({**parameters, "day": "2026-11-22"}) in injected(run)
+    assert translator.codify({**parameters, "day": "2026-11-22"}) in injected(run)
 
 
 def injected(run: Any) -> list[str]:
@@ -69,6 +94,6 @@ def injected(run: Any) -> list[str]:
 
 def test_a_command_of_bash_that_fails_is_told_with_its_cell(project: str, logged: Callable[[], list[str]]) -> None:
     with pytest.raises(NotebookJobFailedError, match=r"FAILED after .*: cell 2: error: 2\. Executed") as failure:
-        task(notebook=script(cell("echo fine"), cell("ls /nowhere"), cell("echo never"))).to_its_end()
+        task(notebook=script("bash", cell("echo fine"), cell("ls /nowhere"), cell("echo never"))).to_its_end()
     assert failure.value.cell == 2
     assert [line for line in logged() if line.startswith("[cell 2] | ls: ") and "/nowhere" in line] != []
