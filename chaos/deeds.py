@@ -260,7 +260,9 @@ def _is_at(site: Site, deed: Deed, run: Run) -> bool:
     if deed.hold:
         return any(met for _, _, met in site.cloud.met(run.run_id))
     if deed.mode == "deferrable":
-        return site.state(run) == "deferred"
+        # Airflow tells nobody when a task is ended that no triggerer has taken up yet.
+        task = site.task(run)
+        return task.get("state") == "deferred" and task.get("triggerer_job") is not None
     return any(map(is_active, site.cloud.jobs(run.run_id)))
 
 
