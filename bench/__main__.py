@@ -1,60 +1,88 @@
 """`python -m bench`: run every measurement in one go, and write `docs/benchmarks.md`.
 
-`python -m bench imports waiting` runs these parts alone, and keeps what is known of the others.
+`python -m bench imports triggerers` runs these parts alone, and keeps what is known of the others. What was measured is
+kept when it is interrupted.
 """
 
 from __future__ import annotations
 
 import json
+import logging
+import os
 import sys
+import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import imports, submission, waiting
+from bench import imports, triggerers, waiting, workers
+from bench.measure import in_fresh_process
 from bench.page import describe_machine, write
 
-RESULTS = Path("docs/benchmarks.json")
 ROUNDS = 5
+PAGE_FOLDER = Path("docs")
+RESULTS = PAGE_FOLDER / "benchmarks.json"
+PARTS = ("submission", "imports", "waiting", "triggerers", "workers")
 
-# The peer with 10,000 triggers does not fit: each has a channel of its own, of a quarter of a megabyte.
-CASES = [
-    waiting.Case(side, count, interval)
-    for count in (1, 10, 100, 1_000, 10_000)
-    for interval in (30.0, 5.0)
-    for side in ("ours", "vertex")
-    if side == "ours" or count <= 1_000
-]
-
-
-def _waiting() -> list[dict[str, Any]]:
-    # What is over soonest is noticed only when the time is longer than a few intervals.
-    measured = []
-    for case in CASES:
-        lasting = replace(case, seconds=max(60.0, 4 * case.interval))
-        print(f"waiting: {lasting}", flush=True)
-        measured.append({"side": case.side, "count": case.count, "interval": case.interval} | waiting.measure(lasting))
-    return measured
-
-
-PARTS: dict[str, Callable[[], Any]] = {
-    "imports": lambda: imports.measure(ROUNDS),
-    "waiting": _waiting,
-    "submission": submission.measure,
-}
+Keep = Callable[[str, Any], None]
 
 
 def main(*parts: str) -> None:
     """Run the parts, all unless some are named."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    for part in parts or PARTS:
-        print(f"{part} …", flush=True)
-        results[part] = PARTS[part]()
-        results["machine"] = describe_machine()
+    begun = time.monotonic()
+    results = json.loads(RESULTS.read_text()) if parts and RESULTS.exists() else {}
+
+    def keep(part: str, result: Any) -> None:
+        minutes = (time.monotonic() - begun) / 60
+        print(f"{minutes:5.1f} min  {part}: {json.dumps(result)[:200]}", flush=True)
+        results[part] = result
+        command = " ".join(["python -m bench", *parts])
+        results["machine"] = {**describe_machine(), "minutes": minutes, "command": f"`{command}`"}
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        write(results, RESULTS.parent)
+        write(results, PAGE_FOLDER)
+
+    run(set(parts or PARTS), keep)
+
+
+def run(parts: set[str], keep: Keep) -> None:
+    """Run the parts one after the other, but for the wave: nearly all its tasks sleep for five minutes."""
+    with ThreadPoolExecutor(1) as aside:
+        wave = aside.submit(in_fresh_process, "bench.submission") if "submission" in parts else None
+        if "imports" in parts:
+            keep("imports", imports.measure(ROUNDS))
+        if wave is not None:
+            keep("submission", wave.result())
+    for part, measure in {"waiting": _waiting, "triggerers": _triggerers, "workers": _workers}.items():
+        if part in parts:
+            measure(keep)
+
+
+def _waiting(keep: Keep) -> None:
+    rows: list[dict[str, Any]] = []
+    for row in waiting.measure_all():
+        rows.append(row)
+        keep("waiting", rows)
+
+
+def _triggerers(keep: Keep) -> None:
+    found: dict[str, Any] = {}
+    with triggerers.database() as address:
+        for what in ("ours", "vertex", "shared"):
+            found[what] = triggerers.fail_over(address) if what == "shared" else triggerers.measure(what, address)
+            keep("triggerers", found)
+
+
+def _workers(keep: Keep) -> None:
+    keep("workers", workers.measure())
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory() as home:
+        # Airflow in the measured processes: a home of its own, and nothing of another one.
+        for name in [name for name in os.environ if name.startswith(("AIRFLOW", "NBJOBS_"))]:
+            del os.environ[name]
+        os.environ["AIRFLOW_HOME"] = home
+        main(*sys.argv[1:])

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import collections
+import json
 import logging
 import os
 import sys
+import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 from airflow_nbjobs.emulator import Emulator
+from bench.waiting import most_in_a_minute
 
 COUNT, QUOTA = 300, 60
+_SAMPLE_SECONDS = 5.0
 
 
 def measure(count: int = COUNT, quota: int = QUOTA) -> dict[str, Any]:
@@ -24,23 +31,43 @@ def measure(count: int = COUNT, quota: int = QUOTA) -> dict[str, Any]:
     with Emulator(runner="simulated", seconds=5.0, cleanup_seconds=0.0) as emulator:
         os.environ.update(emulator.env)
         emulator.fault({"quota": {"create": quota}})
-        begun = time.monotonic()
-        with ThreadPoolExecutor(count) as workers:
+        with ThreadPoolExecutor(count) as workers, _sampled(emulator) as creates:
+            begun = time.monotonic()
             ended = list(workers.map(_submit, range(count)))
-        seconds = time.monotonic() - begun
+            seconds = time.monotonic() - begun
         names = collections.Counter(entry["displayName"] for entry in emulator.book())
         requests = emulator.requests()
     return {
         "seconds": seconds,
         # What fits into the first minute goes at once, and the last of the rest when the last minute begins.
         "ideal_seconds": 60.0 * ((count - 1) // quota),
+        "even_seconds": 60.0 * count / quota,
         "failed": sum(1 for error in ended if error is not None),
         "errors": sorted({error for error in ended if error is not None})[:3],
         "jobs": sum(names.values()),
         "twice": sum(1 for made in names.values() if made > 1),
         "creates_refused": requests["create"].get("429", 0),
+        "most_creates_in_a_minute": most_in_a_minute([now - then for then, now in pairwise(creates)], _SAMPLE_SECONDS),
         "other_requests": sum(sum(counts.values()) for method, counts in requests.items() if method != "create"),
     }
+
+
+@contextmanager
+def _sampled(emulator: Emulator) -> Iterator[list[int]]:
+    """Count the creates so far again and again, until the block is left."""
+    counts, is_over = [0], threading.Event()
+
+    def sample() -> None:
+        while not is_over.wait(_SAMPLE_SECONDS):
+            counts.append(sum(emulator.requests().get("create", {}).values()))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    try:
+        yield counts
+    finally:
+        is_over.set()
+        thread.join()
 
 
 def _submit(number: int) -> str | None:
@@ -63,4 +90,4 @@ def _submit(number: int) -> str | None:
 
 
 if __name__ == "__main__":
-    print(measure(*map(int, sys.argv[1:])))
+    print(json.dumps(measure(*map(int, sys.argv[1:]))))

@@ -8,16 +8,19 @@ import json
 import signal
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import grpc
 from google.cloud.aiplatform_v1.types import BatchPredictionJob, GetBatchPredictionJobRequest, JobState
 
 
-async def serve(ends: dict[str, float]) -> None:
-    """Answer until told to end: the port first, then for each line on stdin the count of requests since the last."""
+async def serve() -> None:
+    """Answer until stdin ends: the port first, then for each line the count of requests so far.
+
+    A line may hold JSON: when which jobs end, in seconds since 1970. The others go on.
+    """
     count = 0
+    ends: dict[str, float] = {}
 
     async def get(request: GetBatchPredictionJobRequest, _: Any) -> BatchPredictionJob:
         nonlocal count
@@ -37,14 +40,15 @@ async def serve(ends: dict[str, float]) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    print(port, flush=True)
-    while await asyncio.to_thread(sys.stdin.readline):
-        print(count, flush=True)
-        count = 0
+    print("port", port, flush=True)
+    while line := await asyncio.to_thread(sys.stdin.readline):
+        if line.strip():
+            ends = json.loads(line)
+        print("count", count, flush=True)
     await server.stop(None)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(asyncio.CancelledError):
-        asyncio.run(serve(json.loads(Path(sys.argv[1]).read_text())))
+        asyncio.run(serve())

@@ -1,0 +1,16 @@
+"""A task that is deferred, for the triggerer that is measured; no worker ever runs it."""
+
+from airflow.sdk import DAG
+
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+with DAG("bench_waits", schedule=None):
+    CreateNotebookExecutionJobOperator(
+        task_id="report",
+        location="us-central1",
+        notebook="gs://notebooks/report.ipynb",
+        runtime_template="1234",
+        service_account="runner@local.iam.gserviceaccount.com",
+        gcs_output_uri="gs://results/runs",
+        deferrable=True,
+    )

@@ -1,0 +1,80 @@
+"""What was to be reached, what was measured, and whether that is it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+QUOTA = 600
+"""Requests a minute that Google grants a project (https://cloud.google.com/colab/docs/quotas)."""
+
+
+class Goal(NamedTuple):
+    """One line of the table."""
+
+    what: str
+    limit: float
+    measured: float
+    unit: str = ""
+
+    def row(self) -> str:
+        """Return it as a row of Markdown."""
+        is_met = "yes" if self.measured <= self.limit else "**no**"
+        return f"| {self.what} | ≤ {self.limit:.4g}{self.unit} | {self.measured:.3g}{self.unit} | {is_met} |\n"
+
+
+def goals(results: dict[str, Any]) -> Iterator[Goal]:
+    """Give the goals of all parts that were measured."""
+    parts: dict[str, Callable[[Any], Iterator[Goal]]] = {
+        "imports": _imports,
+        "waiting": _waiting,
+        "triggerers": _triggerers,
+        "submission": _submission,
+    }
+    for part, goals_of in parts.items():
+        if results.get(part):
+            yield from goals_of(results[part])
+
+
+def _imports(found: dict[str, dict[str, float]]) -> Iterator[Goal]:
+    operators, trigger = found["ours: operators, sensors, links"], found["ours: trigger"]
+    yield Goal("import of operators, sensors and links, CPU", 0.15, operators["cpu_seconds"], " s")
+    yield Goal("the same, memory", 10, operators["mb"], " MB")
+    yield Goal("import of the trigger over `GoogleBaseHook`, CPU", 0.5, trigger["cpu_seconds"], " s")
+
+
+def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
+    case = {(row["side"], row["count"], row["interval"]): row for row in rows}
+    ours, peer = case.get(("ours", 1_000, 30.0)), case.get(("vertex", 1_000, 30.0))
+    if ours:
+        yield Goal("1,000 triggers at 30 s: requests a minute", 20, ours["requests_per_minute"])
+        yield Goal("the same: memory for each", 20, ours["kb_per_waiter"], " KB")
+        yield Goal("the same: longest turn of the event loop, CPU", 10, ours["busy_ms"], " ms")
+        yield Goal("the same: latency, median", 30 / 2 + 1, ours["latency_median"], " s")
+    if ours and peer:
+        yield Goal("the same: CPU over the peer's", 1 / 20, ours["cpu_per_minute"] / peer["cpu_per_minute"])
+    for interval in (30.0, 5.0):
+        if many := case.get(("ours", 10_000, interval)):
+            yield Goal(
+                f"10,000 triggers at {interval:g} s: requests in any minute", QUOTA, many["most_requests_in_a_minute"]
+            )
+            yield Goal("the same: latency, 99 of 100", 2 * interval, many["latency_p99"], " s")
+            yield Goal("the same: ends that were not noticed", 0, many["unnoticed"])
+
+
+def _triggerers(found: dict[str, Any]) -> Iterator[Goal]:
+    if "ours" in found:
+        yield Goal("a real triggerer with 1,000 tasks: requests a minute", 20, found["ours"]["requests_per_minute"])
+    if {"ours", "vertex"} <= found.keys():
+        share = found["ours"]["cpu_per_minute"] / found["vertex"]["cpu_per_minute"]
+        yield Goal("the same: CPU of its triggers over the peer's", 1 / 20, share)
+    if "shared" in found:
+        yield Goal(
+            "two triggerers, one killed: requests in any minute", QUOTA, found["shared"]["most_requests_in_a_minute"]
+        )
+        yield Goal("the same: tasks that were forgotten", 0, found["shared"]["unnoticed"])
+
+
+def _submission(found: dict[str, Any]) -> Iterator[Goal]:
+    yield Goal("a wave of 300 creates: tasks that failed", 0, found["failed"])
+    yield Goal("the same: jobs that were made twice", 0, found["twice"])

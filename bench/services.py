@@ -1,0 +1,153 @@
+"""The two services whose jobs are waited for: our emulator, and the stand-in that the Google provider talks to."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Protocol
+
+import httpx2
+
+from airflow_nbjobs.emulator import Emulator
+from bench.child import Child
+
+PARENT = "projects/bench/locations/us-central1/notebookExecutionJobs"
+_BODY = {
+    "displayName": "a job of a wave",
+    "gcsNotebookSource": {"uri": "gs://notebooks/report.ipynb"},
+    "customEnvironmentSpec": {},
+    "serviceAccount": "runner@local.iam.gserviceaccount.com",
+    "gcsOutputUri": "gs://results/runs",
+    "labels": {"nbjobs-v": "1", "nbjobs-deployment": "0" * 32, "nbjobs-request": "1" * 32, "nbjobs-submit": "2" * 32},
+}
+# The connection of both: without a key, and with nobody to ask for a token.
+_CONNECTION = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "project": "bench"}}'
+_ENV = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": _CONNECTION, "GOOGLE_CLOUD_PROJECT": "bench"}
+
+
+class Service(Protocol):
+    """Jobs, who ends them, and how much was asked.
+
+    :ivar env: what points a process at it.
+    """
+
+    env: Mapping[str, str]
+
+    def jobs(self, count: int) -> list[dict[str, Any]]:
+        """Return so many jobs that go on: ``{"id", "classpath", "kwargs"}``, the last two being the trigger's."""
+
+    def end(self, times: Mapping[str, float]) -> None:
+        """End jobs at these times, seconds since 1970."""
+
+    def ended(self) -> dict[str, float]:
+        """Return when which jobs ended."""
+
+    def requests(self) -> int:
+        """Return how many requests there were since the beginning."""
+
+
+class Ours:
+    """The emulator, whose jobs do nothing; it can be used for one measurement after the other."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.env: Mapping[str, str] = {**_ENV, **emulator.env}
+        self._emulator = emulator
+        self._going: list[dict[str, Any]] = []
+        self._ending: threading.Thread | None = None
+
+    def jobs(self, count: int) -> list[dict[str, Any]]:
+        """Create what is missing."""
+        over = self.ended()
+        self._going = [job for job in self._going if job["id"] not in over]
+        with httpx2.Client(base_url=f"{self._emulator.url}/v1/", trust_env=False, timeout=60) as http:
+            while len(self._going) < count:
+                self._going.append(_created(http.post(PARENT, json=_BODY).raise_for_status().json()))
+        return self._going[:count]
+
+    def end(self, times: Mapping[str, float]) -> None:
+        """End them from a thread; it is over before the service is."""
+        self._ending = threading.Thread(target=self._end, args=(sorted(times.items(), key=lambda item: item[1]),))
+        self._ending.start()
+
+    def _end(self, times: Sequence[tuple[str, float]]) -> None:
+        for job, moment in times:
+            time.sleep(max(0.0, moment - time.time()))
+            self._emulator.play(job, "JOB_STATE_SUCCEEDED")
+
+    def ended(self) -> dict[str, float]:
+        """Read it in the emulator's book."""
+        if self._ending is not None:
+            self._ending.join()
+        return {
+            entry["id"]: datetime.fromisoformat(entry["history"][-1]["time"]).timestamp()
+            for entry in self._emulator.book()
+            if entry["state"] == "JOB_STATE_SUCCEEDED"
+        }
+
+    def requests(self) -> int:
+        """Count what was asked of jobs."""
+        counts = self._emulator.requests()
+        return sum(sum(outcomes.values()) for method, outcomes in counts.items() if method != "create")
+
+
+def _created(operation: dict[str, Any]) -> dict[str, Any]:
+    name = operation["name"].partition("/operations/")[0]
+    created = operation["metadata"]["genericMetadata"]["createTime"]
+    return {
+        "id": name.rpartition("/")[2],
+        "classpath": "airflow_nbjobs.triggers.NotebookExecutionJobTrigger",
+        "kwargs": {"job_name": name, "created_at": created},
+    }
+
+
+class Vertex:
+    """The stand-in, a process of its own; a job is there as soon as somebody asks for it."""
+
+    def __init__(self, process: Child) -> None:
+        self.env: Mapping[str, str] = {**_ENV, "BENCH_VERTEX": f"127.0.0.1:{process.hear('port')}"}
+        self._process = process
+        self._ends: dict[str, float] = {}
+
+    def jobs(self, count: int) -> list[dict[str, Any]]:
+        """Name some that were not named before."""
+        known = {"conn_id": "google_cloud_default", "project_id": "bench", "location": "us-central1"}
+        names = [f"{time.time_ns()}{number}" for number in range(count)]
+        return [
+            {"id": name, "classpath": "bench.vertex_peer.Trigger", "kwargs": known | {"job_id": name}} for name in names
+        ]
+
+    def end(self, times: Mapping[str, float]) -> None:
+        """Tell it when."""
+        self._ends = dict(times)
+        self._process.say(json.dumps(self._ends))
+        self._process.hear("count")
+
+    def ended(self) -> dict[str, float]:
+        """Return those whose time has come."""
+        return {job: moment for job, moment in self._ends.items() if moment <= time.time()}
+
+    def requests(self) -> int:
+        """Ask it."""
+        self._process.say()
+        return int(self._process.hear("count"))
+
+
+@contextmanager
+def ours() -> Iterator[Service]:
+    """Start the emulator."""
+    with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator:
+        yield Ours(emulator)
+
+
+@contextmanager
+def vertex() -> Iterator[Service]:
+    """Start the stand-in."""
+    with Child("bench.vertex_service") as process:
+        yield Vertex(process)
+
+
+SERVICES = {"ours": ours, "vertex": vertex}
