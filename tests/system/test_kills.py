@@ -146,11 +146,18 @@ def test_a_cleared_task_ends_its_old_job_and_not_the_new_one(busy: LocalAirflow,
 
 def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: Emulator) -> None:
     run, job = start(busy, endless, "deferred")
+    ended = busy.rest.task(run, "report")["triggerer_job"]["id"]
     os.kill(busy.pid("triggerer"), signal.SIGTERM)
     busy.kill("triggerer")
-    endless.reset_requests()
     busy.start_component("triggerer")
-    busy.wait(lambda: endless.requests().keys() & {"get", "list"}, 90, "the new triggerer to look at the job")
+
+    def is_taken_over() -> bool:
+        now = busy.rest.task(run, "report")["triggerer_job"]
+        return now is not None and now["id"] != ended
+
+    busy.wait(is_taken_over, 120, "the new triggerer to take the trigger over")
+    endless.reset_requests()
+    busy.wait(lambda: endless.requests().keys() & {"get", "list"}, 30, "the new triggerer to look at the job")
     assert state_of(endless, job) == "JOB_STATE_RUNNING"
     mark(busy, run, "failed")
     wait_for(busy, endless, job, "CANCELLED")
