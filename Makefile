@@ -35,10 +35,11 @@ test: $(VENV)/.dev
 	$(IN) pytest -n 2 --ignore tests/system
 	$(IN) pytest -n 2 --dist loadfile tests/system
 
-# The oldest Airflow that we support, which warns about itself: the package is imported, and all tests of what touches
-# Airflow run, but for those that start one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).
+# The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow
+# run, and people end tasks of a running one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).
 test-3.1: $(VENV_3_1)/.dev
 	$(VENV_3_1)/bin/python -m pytest -n 2 -W ignore $(ON_3_1)
+	$(VENV_3_1)/bin/python -m pytest -W ignore tests/system/test_kills.py
 
 # Half an hour on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --seed 7"`.
 chaos: $(VENV)/.dev
