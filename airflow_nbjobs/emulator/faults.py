@@ -16,10 +16,16 @@ from airflow_nbjobs.emulator.ids import project_number
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-METHODS = (
+_OF_JOBS = (
     "create", "get", "list", "delete", "cancel",
     "get_operation", "list_operations", "delete_operation", "wait_operation",
 )  # fmt: skip
+_OF_DATAFORM = (
+    "create_repository", "get_repository", "list_repositories", "delete_repository",
+    "commit", "read_file", "query_directory_contents", "fetch_history",
+)  # fmt: skip
+METHODS = (*_OF_JOBS, *_OF_DATAFORM)
+"""Those whose answers can be spoiled; quotas are of the first alone."""
 
 
 @dataclass
@@ -221,8 +227,8 @@ def _text(value: object) -> str:
 
 
 def _quota(value: object) -> str:
-    if not isinstance(value, dict) or not value or not value.keys() <= set(METHODS):
-        return f"it must be an object whose keys are methods, of {', '.join(METHODS)}"
+    if not isinstance(value, dict) or not value or not value.keys() <= set(_OF_JOBS):
+        return f"it must be an object whose keys are methods, of {', '.join(_OF_JOBS)}"
     return next(filter(None, (_number(limit, 0, 1_000_000, whole=True) for limit in value.values())), "")
 
 

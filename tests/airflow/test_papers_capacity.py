@@ -144,8 +144,9 @@ def test_a_job_in_which_a_cell_raised_is_not_submitted_again(
 
 
 @pytest.fixture
-def nobody() -> str:
-    """Return an address at which a storage refuses everything."""
+def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return an address at which a storage refuses everything, and let it be asked in quick succession."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 

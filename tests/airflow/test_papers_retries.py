@@ -1,0 +1,66 @@
+"""What Cloud Storage and Dataform do not give at once: asked for again, here and by a retry of the task."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import pytest
+from papers import as_bytes, cell, jobs, notebook, sent, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError
+
+REPOSITORY = "projects/p/locations/us-central1/repositories/flaky"
+PAPER = notebook(cell("side = 1", "parameters"), cell("{'area': side ** 2}", "result"))
+
+
+@pytest.fixture(scope="module")
+def nbjobs_emulator_session() -> Iterator[Emulator]:
+    """Run one emulator with kernels for these tests."""
+    with Emulator(cleanup_seconds=0.0) as emulator:
+        emulator.upload("gs://results/made", b"")  # with its bucket
+        emulator.commit(REPOSITORY, as_bytes(PAPER))
+        yield emulator
+
+
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return an address at which a storage refuses everything, and let it be asked in quick succession."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def test_results_that_cannot_be_read_now_are_read_by_the_retry_and_nothing_runs_twice(
+    nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {"notebook": PAPER, "parameters": {"side": 3}, "retries": 1}
+    first = task(ti={"try_number": 1, "max_tries": 1}, **wanted)
+    with monkeypatch.context() as away:
+        away.setenv("STORAGE_EMULATOR_HOST", nobody)
+        with pytest.raises(ApiError) as failure:
+            first.to_its_end()
+    assert failure.value.is_transient
+    assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
+    retry = task(ti={"try_number": 2, "max_tries": 1}, **wanted)
+    assert retry.to_its_end()["results"] == {"area": 9}
+    assert sent(retry)["name"] == sent(first)["name"]
+    assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
+
+
+@pytest.mark.parametrize("method", ["fetch_history", "read_file"])
+def test_a_busy_dataform_is_asked_again(nbjobs_emulator: Emulator, project: str, method: str) -> None:
+    nbjobs_emulator.fault({"method": method, "status": 503, "times": 2})
+    run = task(notebook=REPOSITORY, parameters={"side": 4}, wait_for_completion=False)
+    run.execute()
+    assert nbjobs_emulator.requests()[method] == {"200": 1, "503": 2}
+    assert "directNotebookSource" in sent(run)
+
+
+def test_a_dataform_that_refuses_is_not_asked_again(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"method": "read_file", "status": 403, "message": "no dataform.repositories.readFile"})
+    with pytest.raises(InvalidNotebookJobError, match=r"cannot be read.*no dataform\.repositories\.readFile"):
+        task(notebook=REPOSITORY, parameters={"side": 4}).execute()
+    assert nbjobs_emulator.requests()["read_file"] == {"403": 1}
+    assert jobs(nbjobs_emulator, project) == []
