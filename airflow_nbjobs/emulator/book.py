@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.emulator import states
 from airflow_nbjobs.emulator.clock import Clock, timestamp
+from airflow_nbjobs.emulator.database import open_database, together
 from airflow_nbjobs.emulator.errors import EmulatorError
 from airflow_nbjobs.emulator.filters import regexp
 from airflow_nbjobs.emulator.ids import Parent, with_project_number
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 # `content` stands apart from `body`, so that a page of jobs reads no notebooks.
@@ -103,9 +103,7 @@ class Book:
     """
 
     def __init__(self, path: Path) -> None:
-        # One thread uses it at a time: the emulator's; the thread that makes it may be another.
-        self._db = sqlite3.connect(path, isolation_level=None, timeout=0, check_same_thread=False)
-        self._db.row_factory = sqlite3.Row
+        self._db = open_database(path, patience=0.0)
         self._db.create_function("REGEXP", 2, regexp, deterministic=True)
         try:
             self._db.executescript(_SCHEMA)
@@ -121,16 +119,6 @@ class Book:
         """Close the file and let its lock go."""
         self._db.close()
 
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        self._db.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
-
     def add_job(self, parent: Parent, job_id: str, job: dict[str, Any], operation_id: str) -> Job | None:
         """Enter a new job, QUEUED, with its create operation; None when a job of this id exists."""
         body = {key: value for key, value in job.items() if key != "directNotebookSource"}
@@ -143,7 +131,7 @@ class Book:
             "created, updated) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         )
         try:
-            with self._together():
+            with together(self._db):
                 cursor = self._db.execute(insert, (*row, json.dumps(body), content, states.QUEUED, now, now))
                 seq = cursor.lastrowid or 0
                 self._db.execute("INSERT INTO history VALUES (?, ?, ?)", (seq, states.QUEUED, now))
@@ -194,7 +182,7 @@ class Book:
         if not states.is_legal(old, state):
             raise ValueError(f"job {seq}: no move from {old} to {state}")
         now = self.clock.now()
-        with self._together():
+        with together(self._db):
             self._db.execute(
                 "UPDATE jobs SET state = ?, status = ?, updated = ? WHERE seq = ?",
                 (state, json.dumps(status) if status else None, now, seq),
@@ -216,7 +204,7 @@ class Book:
     def delete_job(self, seq: int, operation_id: str) -> None:
         """Take a job out of sight and end the delete operation that asked for it."""
         now = self.clock.now()
-        with self._together():
+        with together(self._db):
             self._db.execute("UPDATE jobs SET deleted = 1 WHERE seq = ?", (seq,))
             self._db.execute("UPDATE operations SET done = ?, updated = ? WHERE id = ?", (now, now, operation_id))
 

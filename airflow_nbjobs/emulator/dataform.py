@@ -10,17 +10,17 @@ import hashlib
 import json
 import re
 import sqlite3
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.emulator import dataform_tree
 from airflow_nbjobs.emulator.clock import Clock, timestamp
+from airflow_nbjobs.emulator.database import open_database, together
 from airflow_nbjobs.emulator.errors import ApiError, invalid, not_found
 from airflow_nbjobs.emulator.ids import Parent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 _SCHEMA = """
@@ -82,24 +82,13 @@ class Repositories:
     """
 
     def __init__(self, path: Path) -> None:
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.row_factory = sqlite3.Row
+        self._db = open_database(path)
         self._db.executescript(_SCHEMA)
         self._clock = Clock(self._db.execute("SELECT coalesce(max(time), 0) FROM commits").fetchone()[0])
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-    @contextmanager
-    def _together(self) -> Iterator[None]:
-        self._db.execute("BEGIN")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
 
     def create(self, parent: Parent, repository_id: str, body: Mapping[str, Any]) -> Repository:
         """Make a repository without commits.
@@ -162,7 +151,7 @@ class Repositories:
         # 40 hexadecimal digits over all that it is and comes from, as Git's.
         whole = json.dumps([repository.name, head, metadata, files, now])
         sha = hashlib.sha1(whole.encode(), usedforsecurity=False).hexdigest()
-        with self._together():
+        with together(self._db):
             for content in changes.values():
                 if content is not None:
                     row = (repository.seq, dataform_tree.digest_of(content), content)
