@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["Prepared", "Request", "check_parameters", "prepare", "stage", "unstage"]
+__all__ = ["Prepared", "Request", "check_parameters", "prepare", "stage", "staged_uri", "unstage"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +239,7 @@ def stage(job: NotebookExecutionJob, file: str, hook: NotebookExecutionJobHook) 
     """
     content = job.direct_notebook_source.content if job.direct_notebook_source else None
     with storage_client(hook) as client:
-        written = storage.write(client, f"{_staging_folder(job)}{file}", content or b"")
+        written = storage.write(client, staged_uri(job, file), content or b"")
     source = GcsNotebookSource(uri=written.uri, generation=written.generation)
     return replace(job, direct_notebook_source=None, gcs_notebook_source=source)
 
@@ -256,6 +256,11 @@ def unstage(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> None:
         return
     with storage_client(hook) as client:
         storage.delete(client, storage.StoredObject(uri=source.uri or "", generation=source.generation, size=0))
+
+
+def staged_uri(job: NotebookExecutionJob, file: str) -> str:
+    """Return where a job's content is put by :func:`stage`."""
+    return f"{_staging_folder(job)}{file}"
 
 
 def _staging_folder(job: NotebookExecutionJob) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.commands.rehearsal import Rehearsal
     from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+    from airflow_nbjobs.operators.request import Built
 
 __all__ = ["add_render"]
 
@@ -100,9 +101,7 @@ def _json(option: str, name: str, value: str) -> tuple[str, Any]:
 
 def _request(context: Context) -> tuple[dict[str, Any], Any]:
     """Return the request and the notebook in it, or ``None`` where it is sent as a reference; both masked."""
-    from airflow_nbjobs import settings
     from airflow_nbjobs.api import calls
-    from airflow_nbjobs.commands.masking import masked
     from airflow_nbjobs.operators.request import build_job, task_identity
 
     operator = _operator(context)
@@ -110,21 +109,34 @@ def _request(context: Context) -> tuple[dict[str, Any], Any]:
     check_connection(operator.gcp_conn_id)
     with connecting(operator.gcp_conn_id):
         told = cast("CreateNotebookExecutionJobOperator", _Told(operator))
-        job = build_job(told, task, context, operator.runtime_template).job
+        built = build_job(told, task, context, operator.runtime_template)
         endpoint = operator.hook.endpoint(operator.location or "").url
         parent = operator.hook.parent(operator.location or "", operator.project_id)
     operator.hook.close()
     job_id = next(task.job_ids()) if operator.deterministic_job_id else operator.job_id
-    call = calls.create_job(parent, job, job_id)
-    body = masked(call.body)
-    content = job.direct_notebook_source.content if job.direct_notebook_source else None
-    if content is not None:
-        digest = hashlib.sha256(content).hexdigest()
-        body["directNotebookSource"]["content"] = f"({len(content):,} bytes, sha256 {digest}, as base64)"
-        if len(content) > settings.staging_bytes():
-            told.log.warning("The notebook is large: it is put into Cloud Storage first, and sent as a reference.")
+    call = calls.create_job(parent, built.job, job_id)
+    body, content = _body(built, call.body)
     request = {"method": call.verb, "url": f"{endpoint}{call.path}", "query": dict(call.query), "body": body}
-    return request, None if content is None else _notebook(content, job, operator)
+    return request, None if content is None else _notebook(content, built.job, operator)
+
+
+def _body(built: Built, body: Any) -> tuple[dict[str, Any], bytes | None]:
+    """Return the job, masked, with a few words in place of the notebook's content; and that."""
+    from airflow_nbjobs import settings
+    from airflow_nbjobs.commands.masking import masked
+    from airflow_nbjobs.preparation import staged_uri
+
+    shown: dict[str, Any] = masked(body)
+    content = built.job.direct_notebook_source.content if built.job.direct_notebook_source else None
+    if content is not None:
+        words = f"{len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
+        if len(content) <= settings.staging_bytes():
+            shown["directNotebookSource"]["content"] = f"({words}, as base64)"
+        else:  # it is put into Cloud Storage first
+            del shown["directNotebookSource"]
+            uri = staged_uri(built.job, built.file)
+            shown["gcsNotebookSource"] = {"uri": uri, "generation": f"(of the copy to be made, {words})"}
+    return shown, content
 
 
 def _operator(context: Context) -> CreateNotebookExecutionJobOperator:

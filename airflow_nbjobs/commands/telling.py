@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,12 +17,15 @@ __all__ = ["Teller", "airflow_kept_quiet"]
 def airflow_kept_quiet() -> Iterator[None]:
     """Keep what Airflow and DAG files print out of the standard output; a command's own lines are not logs.
 
-    To be entered before Airflow is imported: it sets up its logs then. ``AIRFLOW__LOGGING__LOGGING_LEVEL`` shows them.
+    To be entered before Airflow is imported: it sets up its logs then. ``AIRFLOW__LOGGING__LOGGING_LEVEL`` shows them,
+    and ``PYTHONWARNINGS`` warnings, most of which Airflow gives of itself.
     """
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     # As Airflow's own commands do, so that connections and variables are looked up in its database too.
     os.environ.setdefault("_AIRFLOW_PROCESS_CONTEXT", "server")
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+        if not sys.warnoptions:
+            warnings.simplefilter("ignore")
         yield
 
 

@@ -14,7 +14,7 @@ from airflow_nbjobs.emulator import Emulator
 from tests.commands.conftest import Command, written
 
 DAG_FILE = """
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, TaskGroup, task
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 JOB = {"location": "us-central1", "runtime_template": "12", "gcs_output_uri": "gs://out/runs"}
@@ -31,6 +31,10 @@ with DAG("squares", schedule="@daily", params={"side": 2}):
     CreateNotebookExecutionJobOperator.partial(task_id="mapped", notebook="square.ipynb", **JOB).expand(
         parameters=[{"side": 10}, {"side": 11}]
     )
+    with TaskGroup("group"):
+        CreateNotebookExecutionJobOperator(
+            task_id="secret", notebook="square.ipynb", parameters={"side": "{{ conn.warehouse.password }}"}, **JOB
+        )
     CreateNotebookExecutionJobOperator(task_id="reference", notebook="gs://shared/square.ipynb", **JOB)
 
     @task
@@ -112,8 +116,29 @@ def test_a_notebook_that_gets_no_parameters_is_a_reference(render: Any, nbjobs_e
     assert source["generation"].isdigit()
 
 
+def test_a_notebook_over_the_limit_is_the_reference_that_it_will_be(render: Any) -> None:
+    done = render("plain", AIRFLOW__NBJOBS__STAGING_BYTES="100")
+    body = json.JSONDecoder().raw_decode(done.stdout)[0]["body"]
+    assert "directNotebookSource" not in body
+    source = body["gcsNotebookSource"]
+    assert source["uri"] == f"gs://out/runs/nbjobs-staged/{body['labels']['nbjobs-submit']}/square.ipynb"
+    assert source["generation"].startswith("(of the copy to be made, ")
+    assert 'side = "2"' in cell(done.stdout)
+
+
+def test_a_connections_password_is_refused_and_not_shown(render: Any) -> None:
+    word = "canary-of-the-connection"
+    done = render("group.secret", AIRFLOW_CONN_WAREHOUSE=f"postgresql://me:{word}@db/x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "parameters['side'] holds a secret that Airflow masks" in done.stderr
+    assert word not in done.stderr
+
+
 WRONG = {
-    "no task": (["nothing"], "The DAG 'squares' has no task 'nothing'; it has plain, mapped, reference, before"),
+    "no task": (
+        ["nothing"],
+        "The DAG 'squares' has no task 'nothing'; it has plain, mapped, group.secret, reference",
+    ),
     "another operator": (["before"], "The task 'before' is a _PythonDecoratedOperator"),
     "no index": (["mapped"], "The task 'mapped' is mapped: give --map-index, 0 for the first."),
     "an index too many": (["plain", "--map-index", "0"], "The task 'plain' is not mapped: leave --map-index out."),
