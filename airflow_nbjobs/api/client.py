@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import httpx2
 import tenacity
@@ -38,6 +38,29 @@ class Pause:
 
 
 Conversation = Generator[Call[Any] | Pause, Any, T]
+
+
+class _Talk(Generic[T]):
+    """A conversation that is being held: its next step, then that step's answer or error, until it has a result."""
+
+    result: T
+
+    def __init__(self, conversation: Conversation[T]) -> None:
+        self._conversation = conversation
+        self._resume: Callable[[], Call[Any] | Pause] = lambda: next(conversation)
+
+    def next_step(self) -> Call[Any] | Pause | None:
+        try:
+            return self._resume()
+        except StopIteration as end:
+            self.result = end.value
+            return None
+
+    def answer(self, answer: Any) -> None:
+        self._resume = lambda: self._conversation.send(answer)
+
+    def fail(self, error: Exception) -> None:
+        self._resume = lambda: self._conversation.throw(error)
 
 
 def _is_worth_another_try(call: Call[Any], error: BaseException) -> bool:
@@ -150,19 +173,13 @@ class Client:
 
     def follow(self, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
         """Hold a conversation to its end and return what it returns."""
-        resume: Callable[[], Call[Any] | Pause] = lambda: next(conversation)  # noqa: E731 - a step, replaced in each round
-        while True:
+        talk = _Talk(conversation)
+        while (step := talk.next_step()) is not None:
             try:
-                step = resume()
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            try:
-                answer = self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience)
+                talk.answer(self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience))
             except (ApiError, CredentialsError) as error:
-                resume = _thrower(conversation, error)
-            else:
-                resume = _sender(conversation, answer)
+                talk.fail(error)
+        return talk.result
 
     def close(self) -> None:
         """Close the connections."""
@@ -228,19 +245,13 @@ class AsyncClient:
 
     async def follow(self, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
         """Hold a conversation to its end and return what it returns."""
-        resume: Callable[[], Call[Any] | Pause] = lambda: next(conversation)  # noqa: E731 - a step, replaced in each round
-        while True:
+        talk = _Talk(conversation)
+        while (step := talk.next_step()) is not None:
             try:
-                step = resume()
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            try:
-                answer = await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience))
+                talk.answer(await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience)))
             except (ApiError, CredentialsError) as error:
-                resume = _thrower(conversation, error)
-            else:
-                resume = _sender(conversation, answer)
+                talk.fail(error)
+        return talk.result
 
     async def close(self) -> None:
         """Close the connections."""
@@ -253,11 +264,3 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         """Close the connections."""
         await self.close()
-
-
-def _sender(conversation: Conversation[Any], answer: Any) -> Callable[[], Call[Any] | Pause]:
-    return lambda: conversation.send(answer)
-
-
-def _thrower(conversation: Conversation[Any], error: Exception) -> Callable[[], Call[Any] | Pause]:
-    return lambda: conversation.throw(error)
