@@ -98,6 +98,7 @@ class Tries(RuleBasedStateMachine):
         self.project = f"{os.environ['GOOGLE_CLOUD_PROJECT']}-{self.runs}"
         self.client = Client(Endpoint.of_emulator(self.emulator.url), None, sleep=lambda _: None)
         self.models = [Model(replace(task, run_started=datetime.now(UTC))) for task in TASKS]
+        self.seen: list[dict[str, Any]] = []
 
     def teardown(self) -> None:
         for job in self.active():
@@ -108,13 +109,13 @@ class Tries(RuleBasedStateMachine):
         return self.emulator.book(self.project)
 
     def active(self) -> list[dict[str, Any]]:
-        """Return the jobs that cost money and are not being ended."""
-        return [job for job in self.book() if job["state"] not in {*ENDED, "JOB_STATE_CANCELLING"}]
+        """Return the jobs that cost money and are not being ended, as they were after the last event."""
+        return [job for job in self.seen if job["state"] not in {*ENDED, "JOB_STATE_CANCELLING"}]
 
     def carry_out(self, model: Model, dies: str | None, lost: dict[str, Any] | None, kill: Any) -> None:
         """Carry a try out to its wait, and hold what it does against the rules."""
         before = {job["id"]: job for job in self.book()}
-        expected = self.adoptable(model)
+        expected = self.adoptable(model, before)
         if lost and dies != "before" and not expected:
             self.emulator.fault({"method": "create", "project": self.project, **lost})
         job = identify(request(f"gs://notebooks/{model.version}.ipynb"), model.identity, f"{model.version:032x}")
@@ -124,7 +125,8 @@ class Tries(RuleBasedStateMachine):
             submitted = self.client.follow(dying(submitting, dies))
         except WorkerDiedError:
             model.phase, model.held = "failed", None
-        after = {job["id"]: job for job in self.book()}
+        self.seen = self.book()
+        after = {job["id"]: job for job in self.seen}
         self.check_nothing_foreign(model, before, after)
         assert len(after) <= len(before) + 1
         for new in after.keys() - before.keys():
@@ -143,10 +145,10 @@ class Tries(RuleBasedStateMachine):
         wanted = [job["id"] for job in self.active() if job["id"] in model.made]
         assert set(wanted) <= {model.held}
 
-    def adoptable(self, model: Model) -> str | None:
+    def adoptable(self, model: Model, jobs: dict[str, dict[str, Any]]) -> str | None:
         """Return the id of the job that a retry has to take: the newest of its kind, unless it ended in vain."""
         mine = (model.identity.first_try, model.version)
-        states = {job["id"]: job["state"] for job in self.book() if not job["deleted"]}
+        states = {name: job["state"] for name, job in jobs.items() if not job["deleted"]}
         newest = next((job for job in reversed(states) if model.made.get(job) == mine), None)
         if model.identity.is_first_try or newest is None:
             return None
@@ -226,7 +228,8 @@ class Tries(RuleBasedStateMachine):
     @invariant()
     def no_success_is_paid_for_twice(self) -> None:
         """Of one generation and one request at most one job succeeds."""
-        good = {job["id"] for job in self.book() if job["state"] == "JOB_STATE_SUCCEEDED"}
+        self.seen = self.book()
+        good = {job["id"] for job in self.seen if job["state"] == "JOB_STATE_SUCCEEDED"}
         for model in self.models:
             paid = [made for job, made in model.made.items() if job in good]
             assert len(paid) == len(set(paid))
@@ -239,8 +242,8 @@ def test_the_rules_hold_in_any_order_of_events(nbjobs_emulator: Emulator, monkey
     run_state_machine_as_test(
         Tries,
         settings=settings(
-            max_examples=25,
-            stateful_step_count=30,
+            max_examples=30,
+            stateful_step_count=40,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
