@@ -1,0 +1,86 @@
+"""A deferral that a released version made is waited for and resumed by this one.
+
+``deferrals/`` holds what each released version left with Airflow: its trigger's arguments, its event and its task's
+XComs, as they were recorded; only the deadline was put off. A file is added with each release, and none is changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from airflow.sdk.module_loading import import_string
+from task_runs import JOB, TaskRun, only_event
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+
+RECORDED = Path(__file__).with_name("deferrals")
+EACH_RELEASE = pytest.mark.parametrize("version", ["0.1.0"])
+
+
+def recorded(file: str, job: dict[str, Any]) -> dict[str, Any]:
+    """Return what was recorded, about a job that is there."""
+    text = (RECORDED / file).read_text()
+    kwargs = json.loads(text)["trigger"]["kwargs"]
+    if kwargs["operation_name"]:
+        text = text.replace(kwargs["operation_name"], job["operation"])
+    return dict(json.loads(text.replace(kwargs["job_name"], job["name"])))
+
+
+def waited_for(then: dict[str, Any]) -> dict[str, Any]:
+    """Return the event of the recorded trigger, made as a triggerer makes it."""
+    trigger = import_string(then["trigger"]["path"])(**then["trigger"]["kwargs"])
+    return asyncio.run(only_event(trigger))
+
+
+@pytest.fixture
+def create(nbjobs_emulator: Emulator, project: str) -> TaskRun:
+    """Return a task that was deferred, with its job."""
+    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.3})
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    return run
+
+
+@EACH_RELEASE
+def test_a_create_task_that_was_deferred_before_an_upgrade_is_resumed_after_it(
+    nbjobs_emulator: Emulator, project: str, create: TaskRun, version: str
+) -> None:
+    job = create.ti.xcoms["notebook_execution_job"]
+    then = recorded(f"{version}-create.json", job)
+    assert waited_for(then).items() >= then["event"].items()
+    create.ti.xcoms = then["xcoms"]
+    result = create.resume(then["next_method"], {"event": then["event"]})
+    assert (result["name"], result["state"]) == (job["name"], "JOB_STATE_SUCCEEDED")
+    assert [each["state"] for each in nbjobs_emulator.book(project)] == ["JOB_STATE_SUCCEEDED"]
+
+
+@EACH_RELEASE
+def test_a_sensor_that_was_deferred_before_an_upgrade_is_resumed_after_it(create: TaskRun, version: str) -> None:
+    job = create.ti.xcoms["notebook_execution_job"]
+    then = recorded(f"{version}-sensor.json", job)
+    assert waited_for(then).items() >= then["event"].items()
+    sensor = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=job["name"], deferrable=True))
+    assert sensor.resume(then["next_method"], {"event": then["event"]})["name"] == job["name"]
+
+
+@EACH_RELEASE
+def test_a_deadline_of_before_an_upgrade_ends_the_job_after_it(
+    nbjobs_emulator: Emulator, project: str, version: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    then = recorded(f"{version}-create.json", run.ti.xcoms["notebook_execution_job"])
+    run.ti.xcoms = then["xcoms"]
+    with pytest.raises(Exception, match="was still RUNNING when execution_timeout"):
+        run.resume(then["next_method"], {"event": {**then["event"], "outcome": "timeout"}})
+    assert [each["state"] for each in nbjobs_emulator.book(project)] == ["JOB_STATE_CANCELLED"]
