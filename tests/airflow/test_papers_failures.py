@@ -130,3 +130,26 @@ def test_the_failing_example_says_what_its_docstring_promises(
     assert text.endswith("(No retry: retry_on_notebook_error=False.)")
     assert {"[cell 3] | 0 readings", "[cell 3] -> 7: average(readings)"} <= set(log)
     assert log[-1].startswith("Notebook executions: https://console.cloud.google.com/")
+
+
+ENDS = {
+    "sys.exit": ("import sys; sys.exit(3)", r": cell 2: SystemExit: 3\. Executed"),
+    "os._exit": ("import os; os._exit(3)", r"The kernel died while cell 2 was running\."),
+    "no end": ("while True:\n    pass", r"did not finish within 6 s; it was ended while cell 2 was running\."),
+}
+
+
+@pytest.mark.parametrize("kind", ENDS)
+def test_a_notebook_that_does_not_end_as_it_should_is_told(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]], kind: str
+) -> None:
+    source, words = ENDS[kind]
+    with pytest.raises(NotebookJobFailedError, match=words):
+        task(notebook=notebook(cell("print('begun')"), cell(source)), job_timeout=6, log_output="all").to_its_end()
+    assert "[cell 1] | begun" in logged()
+    assert "SUCCEEDED" not in jobs(nbjobs_emulator, project)
+
+
+def test_a_fork_of_a_notebook_does_not_keep_its_task(project: str) -> None:
+    paper = notebook(cell("import os\nif os.fork() == 0:\n    while True:\n        pass"), cell("1 + 1", "result"))
+    assert task(notebook=paper, job_timeout=60).to_its_end()["results"] == {"result": 2}

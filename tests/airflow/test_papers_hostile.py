@@ -1,0 +1,94 @@
+"""Notebooks that mean no good, or have gone wrong: the task ends in time, and says something that can be read."""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from papers import cell, notebook, task
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
+
+AROUND = (
+    b'{"cells":[{"cell_type":"code","execution_count":1,"metadata":{},"outputs":[%b],"source":"bad()"},'
+    b'{"cell_type":"code","execution_count":2,"metadata":{"tags":["result"]},"outputs":[{"output_type":'
+    b'"execute_result","data":{"text/plain":"{\'rows\': 3}"},"execution_count":2,"metadata":{}}],"source":"count()"},'
+    b'{"cell_type":"code","execution_count":3,"metadata":{},"outputs":[%b],"source":"1/0"}],'
+    b'"metadata":{},"nbformat":4,"nbformat_minor":5}'
+)
+PRINTED = b'{"output_type":"stream","name":"stdout","text":["%b"]}'
+ERROR = b'{"output_type":"error","ename":"ZeroDivisionError","evalue":"division by zero","traceback":[]}'
+OUTPUTS = {
+    "no JSON": b'{"output_type":nope,"text":[,,]}',
+    "no UTF-8": PRINTED % b"caf\xe9 \xff\xfe",
+    "half a surrogate pair": PRINTED % rb"\ud800",
+    "colours, bells and cursor moves": PRINTED % rb"\u001b[31mred\u001b[2J\u0007\u009b1;1H\u001b]0;title\u0007",
+    "lines that pass for a log's": PRINTED % rb"x\r\n[2026-11-22] ERROR - forged\u2028::group::more\u0085and",
+    "200,000 brackets": b'{"output_type":"display_data","data":{"application/json":%b}}'
+    % (b"[" * 10**5 + b"]" * 10**5),
+    "a number of 100,000 digits": b'{"output_type":"display_data","data":{"application/json":%b}}' % (b"9" * 10**5),
+    "outputs of no kind": b'null,7,"text",[],{},{"output_type":[]},{"output_type":"stream","text":{"a":1}}',
+    "20 MB": PRINTED % (b"x" * 20_000_000),
+}
+NOTEBOOKS = {
+    "nothing": b"",
+    "a page of HTML": b"<html>503</html>",
+    "JSON that is no notebook": b'[{"cells":[]}]',
+    "half a notebook": (AROUND % (b"", b""))[:-300],
+    "brackets without end": b"[" * 10**6,
+    "no text at all": b"\x1f\x8b\x08\x00" * 1000,
+}
+
+
+def ended(emulator: Emulator, folder: str, executed: bytes, state: str, **arguments: Any) -> Any:
+    """Let a task settle a job that left such a notebook, and return its result."""
+    emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    sent = notebook(cell("1"))
+    run = task(notebook=sent, gcs_output_uri=folder, wait_for_completion=False, log_output="all", **arguments)
+    name = run.execute()["name"]
+    emulator.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
+    emulator.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")
+    told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": f"JOB_STATE_{state}"}
+    began = time.monotonic()
+    try:
+        return run.resume("execute_complete", {"event": told})
+    finally:
+        assert time.monotonic() - began < 20
+
+
+@pytest.fixture
+def folder(nbjobs_emulator: Emulator, project: str) -> str:
+    """Return a folder for executed notebooks, in a bucket that is there."""
+    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")
+    return f"gs://results/{project}"
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_a_bad_output_hurts_no_other_cell(
+    nbjobs_emulator: Emulator, folder: str, kind: str, logged: Callable[[], list[str]]
+) -> None:
+    result = ended(nbjobs_emulator, folder, AROUND % (OUTPUTS[kind], b""), "SUCCEEDED")
+    assert result["results"] == {"rows": 3}
+    with pytest.raises(NotebookJobFailedError, match=r"cell 3: ZeroDivisionError: division by zero\. Executed"):
+        ended(nbjobs_emulator, folder, AROUND % (OUTPUTS[kind], ERROR), "FAILED")
+    lines = [line for line in logged() if "cell 1]" in line or "red" in line or "forged" in line]
+    assert lines[0].startswith("[cell 1] ran")
+    for line in lines:
+        assert line.startswith("[cell 1]")
+        assert len(line) < 2_100
+        assert not {unicodedata.category(character) for character in line} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+        assert "::group::" not in line
+
+
+@pytest.mark.parametrize("kind", NOTEBOOKS)
+def test_of_what_is_no_notebook_the_task_says_so(nbjobs_emulator: Emulator, folder: str, kind: str) -> None:
+    with pytest.raises(NotebookJobError, match=r"could not be read to its end\. They are in gs://results/"):
+        ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "SUCCEEDED")
+    without = ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "SUCCEEDED", unusable_results="omit")
+    assert without["results"] is None
+    with pytest.raises(NotebookJobFailedError, match=r"FAILED .*Cell 3 failed\."):
+        ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "FAILED")
