@@ -4,7 +4,7 @@
 # make test-3.1      the tests of what touches Airflow, on the oldest one that we support
 # make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
 # make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
-# make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about half an hour)
+# make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about forty minutes)
 # Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
 
 SHELL := bash
@@ -20,7 +20,7 @@ VENV_3_1 := .venv-3.1
 ON_3_1 := tests/adoption tests/airflow tests/commands tests/examples tests/watch tests/test_imports.py
 IN = $(VENV)/bin/python -m
 
-.PHONY: help demo test test-3.1 chaos soak clean constraints
+.PHONY: help demo test test-3.1 chaos soak bench clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -49,10 +49,12 @@ chaos: $(VENV)/.dev
 soak: $(VENV)/.dev
 	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
 
-# A peer that nobody else needs is added to the environment that everything else is measured in.
+# A peer that nobody else needs is added to the environment that everything else is measured in, and PostgreSQL's clients
+# for the triggerers. BENCH holds the parts to measure again: `make bench BENCH="imports submission"`.
 bench: $(VENV)/.dev
-	$(IN) uv pip install --quiet --constraint constraints.txt apache-airflow-providers-databricks
-	$(IN) bench
+	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt \
+		apache-airflow-providers-databricks asyncpg psycopg2-binary
+	$(IN) bench $(BENCH)
 
 # A stamp tells that what is installed is what pyproject.toml and the constraints ask for.
 $(VENV)/.demo: pyproject.toml constraints.txt

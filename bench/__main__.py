@@ -52,30 +52,29 @@ def run(parts: set[str], keep: Keep) -> None:
         wave = aside.submit(in_fresh_process, "bench.submission") if "submission" in parts else None
         if "imports" in parts:
             keep("imports", imports.measure(ROUNDS))
+        rows: list[dict[str, Any]] = []
+        if "waiting" in parts:
+            rows += waiting.measure_small()
         if wave is not None:
             keep("submission", wave.result())
-    for part, measure in {"waiting": _waiting, "triggerers": _triggerers, "workers": _workers}.items():
-        if part in parts:
-            measure(keep)
-
-
-def _waiting(keep: Keep) -> None:
-    rows: list[dict[str, Any]] = []
-    for row in waiting.measure_all():
-        rows.append(row)
-        keep("waiting", rows)
+    if "waiting" in parts:
+        for row in waiting.measure_large():
+            rows.append(row)
+            keep("waiting", rows)
+    if "triggerers" in parts:
+        _triggerers(keep)
+    if "workers" in parts:
+        keep("workers", workers.measure())
 
 
 def _triggerers(keep: Keep) -> None:
     found: dict[str, Any] = {}
     with triggerers.database() as address:
-        for what in ("ours", "vertex", "shared"):
-            found[what] = triggerers.fail_over(address) if what == "shared" else triggerers.measure(what, address)
+        for side, windows in {"ours": 5, "vertex": 5, "nothing": 2}.items():
+            found[side] = triggerers.measure(side, address, windows=windows)
             keep("triggerers", found)
-
-
-def _workers(keep: Keep) -> None:
-    keep("workers", workers.measure())
+        found["shared"] = triggerers.fail_over(address)
+        keep("triggerers", found)
 
 
 if __name__ == "__main__":

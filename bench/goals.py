@@ -65,9 +65,13 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
 def _triggerers(found: dict[str, Any]) -> Iterator[Goal]:
     if "ours" in found:
         yield Goal("a real triggerer with 1,000 tasks: requests a minute", 20, found["ours"]["requests_per_minute"])
-    if {"ours", "vertex"} <= found.keys():
-        share = found["ours"]["cpu_per_minute"] / found["vertex"]["cpu_per_minute"]
-        yield Goal("the same: CPU of its triggers over the peer's", 1 / 20, share)
+    if {"ours", "vertex", "nothing"} <= found.keys():
+        used = {
+            side: one["cpu_per_minute"] + one["supervisor_cpu_per_minute"] for side, one in found.items() if "mb" in one
+        }
+        ours, peer, base = (used[side] for side in ("ours", "vertex", "nothing"))
+        what = "the same: CPU over the peer's, both less what triggers that do nothing take"
+        yield Goal(what, 1 / 20, (ours - base) / (peer - base))
     if "shared" in found:
         yield Goal(
             "two triggerers, one killed: requests in any minute", QUOTA, found["shared"]["most_requests_in_a_minute"]

@@ -76,11 +76,11 @@ _TRIGGERERS = """
 {interval:g} s: their rows are written with Airflow's own models, as a thousand workers would have left them, and no
 scheduler runs. The latency is to the task's row in the database. Medians of five windows of one run, from
 {settled:g} s after the last trigger was taken up. A triggerer is two processes: one runs the triggers, and one speaks
-to the database, whose work does not depend on whose triggers they are.
+to the database and keeps their logs. What both do for triggers that do nothing is Airflow's own.
 
 """
 _TRIGGERERS_COLUMNS = (
-    *("whose", "requests/min", "CPU s/min: triggers", "database", "MB: triggers", "database"),
+    *("whose", "requests/min", "CPU s/min: triggers", "the rest", "MB: triggers", "the rest"),
     *("latency s: median", "p99", "not noticed"),
 )
 _SHARED = """
@@ -184,17 +184,19 @@ def _waiting_row(row: dict[str, Any]) -> str:
     )
 
 
-_WHOSE = {"ours": "ours", "vertex": "Vertex AI"}
+_WHOSE = {"ours": "ours", "vertex": "Vertex AI", "nothing": "triggers that do nothing"}
 
 
 def _lateness(row: dict[str, Any]) -> str:
+    if not row["ended"]:
+        return "| | "
     late = [f"{row[key]:.1f}" if row[key] is not None else "" for key in ("latency_median", "latency_p99")]
     return f"{late[0]} | {late[1]} | {row['unnoticed']} of {row['ended']}"
 
 
 def _triggerer_part(found: dict[str, Any]) -> str:
     text = ""
-    for side in ("ours", "vertex"):
+    for side in ("ours", "vertex", "nothing"):
         if row := found.get(side):
             text = text or _TRIGGERERS.format(**row) + _head(_TRIGGERERS_COLUMNS)
             text += (

@@ -26,7 +26,7 @@ _BODY = {
 }
 # The connection of both: without a key, and with nobody to ask for a token.
 _CONNECTION = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "project": "bench"}}'
-_ENV = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": _CONNECTION, "GOOGLE_CLOUD_PROJECT": "bench"}
+_ENV: Mapping[str, str] = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": _CONNECTION, "GOOGLE_CLOUD_PROJECT": "bench"}
 
 
 class Service(Protocol):
@@ -150,4 +150,31 @@ def vertex() -> Iterator[Service]:
         yield Vertex(process)
 
 
-SERVICES = {"ours": ours, "vertex": vertex}
+class Nothing:
+    """Nothing is asked, and nothing ends: what is left is what any trigger costs Airflow."""
+
+    env = _ENV
+
+    def jobs(self, count: int) -> list[dict[str, Any]]:
+        """Return triggers that wait for nothing."""
+        return [{"id": str(number), "classpath": "bench.idle_trigger.Trigger", "kwargs": {}} for number in range(count)]
+
+    def end(self, times: Mapping[str, float]) -> None:
+        """Do nothing."""
+
+    def ended(self) -> dict[str, float]:
+        """Return nothing."""
+        return {}
+
+    def requests(self) -> int:
+        """Count nothing."""
+        return 0
+
+
+@contextmanager
+def nothing() -> Iterator[Service]:
+    """Start nothing."""
+    yield Nothing()
+
+
+SERVICES = {"ours": ours, "vertex": vertex, "nothing": nothing}

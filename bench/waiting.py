@@ -59,11 +59,15 @@ LARGE = [Case(side, 1_000, interval) for interval in (30.0, 5.0) for side in ("o
 LARGEST = [Case("ours", 10_000, interval) for interval in (30.0, 5.0)]
 
 
-def measure_all() -> Iterator[dict[str, Any]]:
-    """Measure every case, the small ones at once and the others one by one, and give each result."""
+def measure_small() -> list[dict[str, Any]]:
+    """Measure the small cases, all at once."""
     ready = threading.Barrier(len(SMALL))
     with ThreadPoolExecutor(len(SMALL)) as pool:
-        yield from pool.map(lambda case: measure_alone(case, lambda: ready.wait(300)), SMALL)
+        return list(pool.map(lambda case: measure_alone(case, lambda: ready.wait(300)), SMALL))
+
+
+def measure_large() -> Iterator[dict[str, Any]]:
+    """Measure the others, one after the other, and give each result."""
     yield from map(measure_alone, LARGE)
     with SERVICES["ours"]() as service:
         for case in LARGEST:
