@@ -20,7 +20,8 @@ class Goal(NamedTuple):
     def row(self) -> str:
         """Return it as a row of Markdown."""
         is_met = "yes" if self.measured <= self.limit else "**no**"
-        return f"| {self.what} | ≤ {self.limit:.4g}{self.unit} | {self.measured:.3g}{self.unit} | {is_met} |\n"
+        limit = f"≤ {self.limit:.4g}{self.unit}" if self.limit else "0"
+        return f"| {self.what} | {limit} | {self.measured:.3g}{self.unit} | {is_met} |\n"
 
 
 def goals(results: dict[str, Any]) -> Iterator[Goal]:

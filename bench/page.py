@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,12 @@ def write(results: dict[str, Any], folder: Path) -> None:
         text += _WORKERS.format(**found)
     if found := results.get("submission"):
         text += _SUBMISSION.format(**found, refused_each=found["creates_refused"] / found["jobs"])
-    (folder / "benchmarks.md").write_text(text)
+    (folder / "benchmarks.md").write_text("\n\n".join(map(_filled, text.rstrip().split("\n\n"))) + "\n")
+
+
+def _filled(block: str) -> str:
+    """Break the lines of a paragraph anew, now that its numbers are in it."""
+    return block if block.lstrip().startswith(("|", "#", "!")) else textwrap.fill(block, 120, break_on_hyphens=False)
 
 
 def _import_part(found: dict[str, dict[str, float]]) -> str:
