@@ -26,7 +26,6 @@ from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 FAILURES = ["FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
-STILL_GOING = ["UNSPECIFIED", "QUEUED", "PENDING", "RUNNING", "CANCELLING", "PAUSED", "UPDATING", "SOMETHING_NEW"]
 LINKS = {f"_link_{name}" for name in ("NotebookExecutionJobListLink", "ExecutedNotebookLink", "NotebookLogsLink")}
 
 
@@ -107,19 +106,6 @@ def test_a_job_that_ends_otherwise_fails_the_task(
     assert 'Cell 3 raised a <module> of "trouble".' in text
     assert f"gs://results/runs/{name.rpartition('/')[2]}/report.ipynb" in text
     assert set(run.ti.xcoms) >= LINKS
-
-
-@MODES
-@pytest.mark.parametrize("word", STILL_GOING)
-def test_a_job_in_any_other_state_is_waited_for(
-    nbjobs_emulator: Emulator, project: str, deferrable: bool, word: str
-) -> None:
-    states = [f"JOB_STATE_{word}", "JOB_STATE_SUCCEEDED"]
-    nbjobs_emulator.fault({"job_state": states, "seconds": 0.4})
-    run = create(deferrable=deferrable)
-    assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
-    (job,) = nbjobs_emulator.book(project)
-    assert states[0] in [step["state"] for step in job["history"]]
 
 
 def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator, project: str) -> None:

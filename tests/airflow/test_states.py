@@ -1,0 +1,88 @@
+"""What each state of a job means to its task, in each way of waiting: one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from task_runs import JOB, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotebookJobFailedError
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.contract import discovery
+
+try:
+    from airflow.sdk.exceptions import AirflowRescheduleException
+except ImportError:  # Airflow 3.1
+    from airflow.exceptions import AirflowRescheduleException
+
+MEANING = {
+    "UNSPECIFIED": "goes on",
+    "QUEUED": "goes on",
+    "PENDING": "goes on",
+    "RUNNING": "goes on",
+    "SUCCEEDED": "succeeds",
+    "FAILED": "fails",
+    "CANCELLING": "goes on",
+    "CANCELLED": "fails",
+    "PAUSED": "goes on",
+    "EXPIRED": "fails",
+    "UPDATING": "goes on",
+    "PARTIALLY_SUCCEEDED": "fails",
+    "OF_A_LATER_YEAR": "goes on",
+}
+
+
+def create(*, deferrable: bool) -> Any:
+    """Run a create task to its end."""
+    return TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=deferrable, **JOB)
+    ).to_its_end()
+
+
+def sense(**how: Any) -> Any:
+    """Submit a job, and run a sensor for it to its end, rescheduled as often as it wants."""
+    arguments = {**JOB, "wait_for_completion": False}
+    made = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="made", **arguments)).execute()
+    sensor = {"task_id": "wait", "job_name": made, "poke_interval": 0.1, **how}
+    while True:
+        try:
+            return TaskRun(lambda: NotebookExecutionJobSensor(**sensor)).to_its_end()
+        except AirflowRescheduleException:
+            continue
+
+
+MODES: dict[str, Callable[[], Any]] = {
+    "sync": lambda: create(deferrable=False),
+    "deferrable": lambda: create(deferrable=True),
+    "sensor, poke": lambda: sense(mode="poke"),
+    "sensor, reschedule": lambda: sense(mode="reschedule"),
+    "sensor, deferrable": lambda: sense(deferrable=True),
+}
+
+
+def test_the_table_has_each_state_that_google_knows_and_one_more() -> None:
+    job = discovery.document()["schemas"]["GoogleCloudAiplatformV1NotebookExecutionJob"]
+    known = {state.removeprefix("JOB_STATE_") for state in job["properties"]["jobState"]["enum"]}
+    assert MEANING.keys() == known | {"OF_A_LATER_YEAR"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("word", MEANING)
+def test_a_state_means_the_same_in_each_mode(nbjobs_emulator: Emulator, project: str, mode: str, word: str) -> None:
+    state = f"JOB_STATE_{word}"
+    goes_on = MEANING[word] == "goes on"
+    states = [state, "JOB_STATE_SUCCEEDED"] if goes_on else ["JOB_STATE_RUNNING", state]
+    nbjobs_emulator.fault({"job_state": states, "seconds": 0.3})
+    if MEANING[word] == "fails":
+        with pytest.raises((NotebookJobFailedError, AirflowFailException), match=f"{word} after "):
+            MODES[mode]()
+    else:
+        assert MODES[mode]()["state"] == "JOB_STATE_SUCCEEDED"
+    (job,) = nbjobs_emulator.book(project)
+    assert state in [step["state"] for step in job["history"]]
+    assert not {"cancel", "delete"} & nbjobs_emulator.requests().keys()
