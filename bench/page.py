@@ -96,10 +96,14 @@ _WORKERS = """
 CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
 every 5 s, the mean of {tasks} tasks of `NotebookExecutionJobSensor` in a real Airflow with LocalExecutor:
 
-| sync (holds its worker slot) | reschedule (a process for each look) | deferrable (two processes in all) |
-|---:|---:|---:|
-| {sync:.2f} | {reschedule:.2f} | {deferrable:.2f} |
+| | CPU s | requests |
+|---|---:|---:|
 """
+_MODES = {
+    "sync": "sync: one process, which holds its worker slot",
+    "reschedule": "reschedule: a process for each look",
+    "deferrable": "deferrable: two processes, and the triggerer",
+}
 _SUBMISSION = """
 ## Submitting a wave
 
@@ -149,6 +153,8 @@ def write(results: dict[str, Any], folder: Path) -> None:
         text += _triggerer_part(found)
     if found := results.get("workers"):
         text += _WORKERS.format(**found)
+        for mode, name in _MODES.items():
+            text += f"| {name} | {found[mode]['cpu_seconds']:.2f} | {found[mode]['looks']:.1f} |\n"
     if found := results.get("submission"):
         text += _SUBMISSION.format(**found, refused_each=found["creates_refused"] / found["jobs"])
     (folder / "benchmarks.md").write_text("\n\n".join(map(_filled, text.rstrip().split("\n\n"))) + "\n")

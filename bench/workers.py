@@ -22,7 +22,7 @@ DAGS = Path(__file__).resolve().parent / "dags"
 
 
 def measure() -> dict[str, Any]:
-    """Run five tasks in each way, one way after the other, and return the CPU seconds of one task."""
+    """Run five tasks in each way, one way after the other, and return the CPU seconds and the requests of one task."""
     with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator:
         service = Ours(emulator)
         settings = {**service.env, "AIRFLOW__CORE__PARALLELISM": str(TASKS)}
@@ -35,8 +35,9 @@ def measure() -> dict[str, Any]:
             }
 
 
-def _run(airflow: LocalAirflow, service: Ours, mode: str, seconds: float) -> float:
-    before, jobs = _cpu(airflow), service.jobs(TASKS)
+def _run(airflow: LocalAirflow, service: Ours, mode: str, seconds: float) -> dict[str, float]:
+    jobs = service.jobs(TASKS)
+    before, asked = _cpu(airflow), service.requests()
     run = airflow.rest.trigger(f"bench_{mode}", {"jobs": [job["kwargs"]["job_name"] for job in jobs]})
     airflow.wait(lambda: _waits(airflow, run), 60, "the tasks to begin")
     over = time.time() + seconds
@@ -45,7 +46,7 @@ def _run(airflow: LocalAirflow, service: Ours, mode: str, seconds: float) -> flo
     if (state := airflow.rest.run_state(run)) != "success":
         raise RuntimeError(f"The run in mode {mode} is {state}.")
     time.sleep(6)  # Airflow may keep a process for five seconds after its task
-    return (_cpu(airflow) - before) / TASKS
+    return {"cpu_seconds": (_cpu(airflow) - before) / TASKS, "looks": (service.requests() - asked) / TASKS}
 
 
 def _waits(airflow: LocalAirflow, run: Run) -> bool:

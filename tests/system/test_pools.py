@@ -1,4 +1,4 @@
-"""A pool that counts deferred tasks bounds how many jobs of a mapped task run at once, in a real Airflow."""
+"""Airflow's own limits bound how many jobs of a mapped task run at once, though its tasks are deferred."""
 
 from __future__ import annotations
 
@@ -9,42 +9,45 @@ from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
 from tests.system.conftest import RETRIES
 
-DAG = """
+DAGS = """
 from airflow.sdk import DAG
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
-with DAG("wave", schedule=None):
-    CreateNotebookExecutionJobOperator.partial(
-        task_id="report",
-        pool="notebooks",
-        location="us-central1",
-        notebook="gs://notebooks/report.ipynb",
-        runtime_template="1234",
-        gcs_output_uri="gs://results",
-        service_account="runner@p.iam.gserviceaccount.com",
-        deferrable=True,
-        poll_interval=1,
-        do_xcom_push=False,
-    ).expand(labels=[{"part": str(number)} for number in range(5)])
+for dag_id, limit in {"pool": {"pool": "notebooks"}, "task": {"max_active_tis_per_dagrun": 2}}.items():
+    with DAG(f"limited_by_{dag_id}", schedule=None):
+        CreateNotebookExecutionJobOperator.partial(
+            task_id="report",
+            location="us-central1",
+            notebook="gs://notebooks/report.ipynb",
+            runtime_template="1234",
+            gcs_output_uri="gs://results",
+            service_account="runner@p.iam.gserviceaccount.com",
+            deferrable=True,
+            poll_interval=1,
+            do_xcom_push=False,
+            **limit,
+        ).expand(labels=[{"part": str(number)} for number in range(5)])
 """
+LIMITED = ["limited_by_pool", "limited_by_task"]
 
 
-def test_a_pool_that_counts_deferred_tasks_bounds_the_jobs_at_once(tmp_path: Path) -> None:
+def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_at_once(tmp_path: Path) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
-    (dags / "wave.py").write_text(DAG)
+    (dags / "waves.py").write_text(DAGS)
     with (
         Emulator(runner="simulated", seconds=8.0, cleanup_seconds=0.0) as emulator,
         LocalAirflow(tmp_path / "airflow", dags, {**emulator.env, **RETRIES}) as airflow,
     ):
-        pool = {"name": "notebooks", "slots": 2, "include_deferred": True}
-        airflow.rest.call("POST", "/pools", json=pool)
-        airflow.wait(lambda: airflow.rest.knows("wave"), 60, "the DAG to be parsed")
-        run = airflow.rest.trigger("wave")
-        airflow.wait(lambda: airflow.rest.run_state(run) == "success", 180, "the wave to be over")
+        airflow.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
+        airflow.wait(lambda: all(map(airflow.rest.knows, LIMITED)), 60, "the DAGs to be parsed")
+        runs = [airflow.rest.trigger(dag_id) for dag_id in LIMITED]
+        airflow.wait(lambda: {airflow.rest.run_state(run) for run in runs} == {"success"}, 180, "the waves to be over")
         book = emulator.book()
-    assert len(book) == 5
-    assert most_at_once([(job["history"][0]["time"], job["history"][-1]["time"]) for job in book]) == 2
+    for dag_id in LIMITED:
+        jobs = [job["history"] for job in book if job["displayName"].startswith(dag_id)]
+        assert len(jobs) == 5
+        assert most_at_once([(history[0]["time"], history[-1]["time"]) for history in jobs]) == 2
 
 
 def most_at_once(lives: list[tuple[str, str]]) -> int:
