@@ -21,6 +21,7 @@ AROUND = (
     b'"metadata":{},"nbformat":4,"nbformat_minor":5}'
 )
 PRINTED = b'{"output_type":"stream","name":"stdout","text":["%b"]}'
+JSON = b'{"output_type":"display_data","data":{"application/json":%b}}'
 ERROR = b'{"output_type":"error","ename":"ZeroDivisionError","evalue":"division by zero","traceback":[]}'
 OUTPUTS = {
     "no JSON": b'{"output_type":nope,"text":[,,]}',
@@ -30,7 +31,7 @@ OUTPUTS = {
     "lines that pass for a log's": PRINTED % rb"x\r\n[2026-11-22] ERROR - forged\u2028::group::more\u0085and",
     "200,000 brackets": b'{"output_type":"display_data","data":{"application/json":%b}}'
     % (b"[" * 10**5 + b"]" * 10**5),
-    "a number of 100,000 digits": b'{"output_type":"display_data","data":{"application/json":%b}}' % (b"9" * 10**5),
+    "a number of 100,000 digits": JSON % (b"9" * 10**5),
     "outputs of no kind": b'null,7,"text",[],{},{"output_type":[]},{"output_type":"stream","text":{"a":1}}',
     "20 MB": PRINTED % (b"x" * 20_000_000),
 }

@@ -28,12 +28,12 @@ numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 json_values = st.recursive(
     st.none() | st.booleans() | numbers | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+    max_leaves=8,
 )
 names = st.from_regex(r"[^\W\d]\w{0,10}", fullmatch=True).filter(
     lambda name: name.isidentifier() and not keyword.iskeyword(name)
 )
-parameter_sets = st.dictionaries(names, json_values, max_size=8)
+parameter_sets = st.dictionaries(names, json_values, max_size=5)
 
 
 def injected_source(parameters: dict[str, Any], kernel: tuple[str, str] | None = ("python3", "python")) -> str:

@@ -36,7 +36,7 @@ NOTEBOOK: dict[str, Any] = {
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["cells", "outputs"]), inner),
-    max_leaves=10,
+    max_leaves=5,
 )
 
 
@@ -62,8 +62,8 @@ def test_the_pieces_are_the_notebook(style: dict[str, Any], size: int) -> None:
 
 
 @given(
-    outputs=st.lists(st.dictionaries(st.text(), json_values), max_size=4),
-    metadata=st.dictionaries(st.text(), json_values),
+    outputs=st.lists(st.dictionaries(st.text(), json_values, max_size=4), max_size=3),
+    metadata=st.dictionaries(st.text(), json_values, max_size=4),
     size=st.integers(1, 200),
 )
 @settings(max_examples=150, deadline=None)
