@@ -20,6 +20,7 @@ from airflow_nbjobs.exceptions import (
     ApiError,
     CredentialsError,
     InvalidNotebookJobError,
+    NbjobsError,
     NotFoundError,
     PermissionDeniedError,
 )
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["Prepared", "Request", "check_parameters", "prepare", "stage", "staged_uri", "unstage"]
+__all__ = ["Prepared", "Request", "check_parameters", "prepare", "stage", "staged_uri", "tidy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +257,17 @@ def unstage(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> None:
         return
     with storage_client(hook) as client:
         storage.delete(client, storage.StoredObject(uri=source.uri or "", generation=source.generation, size=0))
+
+
+def tidy(job: NotebookExecutionJob, hook: NotebookExecutionJobHook, warn: Callable[..., object]) -> None:
+    """Delete the copy that was staged for a job that is over; when that cannot be, say so and leave it.
+
+    :param warn: as a logger's method: a format and its values.
+    """
+    try:
+        unstage(job, hook)
+    except NbjobsError as error:
+        warn("The notebook that was staged for %s could not be deleted: %s", job.name, error)
 
 
 def staged_uri(job: NotebookExecutionJob, file: str) -> str:

@@ -42,8 +42,8 @@ class Pruning:
 
 def prune(
     parent: str, pruning: Pruning, tell: Callable[[NotebookExecutionJob], None] = lambda _: None
-) -> Conversation[list[str]]:
-    """Delete the jobs of a location that the pruning covers, the oldest first, and return their names.
+) -> Conversation[list[NotebookExecutionJob]]:
+    """Delete the jobs of a location that the pruning covers, the oldest first, and return them.
 
     Executed notebooks in Cloud Storage stay.
 
@@ -67,4 +67,4 @@ def prune(
                 yield calls.delete_job(job.name or "")
             except NotFoundError:
                 continue  # somebody else was faster
-    return [job.name or "" for job in covered]
+    return covered

@@ -20,7 +20,8 @@ def add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser(
         "prune",
         help="delete the records of jobs that are over for a while",
-        description="Delete the records of jobs that one Airflow made and that are over. Executed notebooks stay. "
+        description="Delete the records of jobs that one Airflow made and that are over, and the copies of "
+        "notebooks that were staged for them. Executed notebooks stay. "
         "Prints the name of each job, and tells its state on the standard error.",
     )
     parser.add_argument(
@@ -46,6 +47,7 @@ def _prune(options: argparse.Namespace) -> int:
 def _pruned(options: argparse.Namespace) -> list[str]:
     from airflow_nbjobs.api.pacing import ENDURING
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
+    from airflow_nbjobs.preparation import tidy
     from airflow_nbjobs.pruning import Pruning, prune
     from airflow_nbjobs.settle import describe
     from airflow_nbjobs.submission import deployment_label
@@ -65,11 +67,13 @@ def _pruned(options: argparse.Namespace) -> list[str]:
         teller.info("%s, %s since %s, %s.", describe(job), job.job_state.word, job.update_time, done)
 
     hook = new_hook(options)
-    names = hook.follow(
+    pruned = hook.follow(
         options.location, prune(hook.parent(options.location, options.project), pruning, tell), ENDURING
     )
-    teller.info("%d jobs %s.", len(names), "would be deleted" if options.dry_run else "were deleted")
-    return names
+    for job in () if options.dry_run else pruned:
+        tidy(job, hook, teller.warning)
+    teller.info("%d jobs %s.", len(pruned), "would be deleted" if options.dry_run else "were deleted")
+    return [job.name or "" for job in pruned]
 
 
 def _deployment(given: str | None) -> str:

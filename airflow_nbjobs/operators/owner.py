@@ -33,7 +33,8 @@ class NotebookJobOwner(NotebookJobKeeper):
     :param retry_on_notebook_error: use the task's retries when a cell raised. Default ``True``; with ``False`` such a
         failure is final, since a bug that is there again is paid for again.
     :param keep_staged: keep the copy of a large notebook that was put into Cloud Storage to be run. Default ``False``:
-        it is deleted when the task has seen its job end. A task that is killed, or does not wait, leaves it.
+        it is deleted when the task has seen its job end. A task that is killed, or does not wait, leaves it; pruning
+        deletes it with its job's record.
     """
 
     def __init__(
@@ -172,15 +173,10 @@ class NotebookJobOwner(NotebookJobKeeper):
 
     def tidy(self, job: NotebookExecutionJob) -> None:
         """Delete the notebook that was staged for a job, by whichever try."""
-        from airflow_nbjobs.exceptions import NbjobsError
-        from airflow_nbjobs.preparation import unstage
+        from airflow_nbjobs.preparation import tidy
 
-        if self.keep_staged:
-            return
-        try:
-            unstage(job, self.hook)
-        except NbjobsError as error:
-            self.log.warning("The notebook that was staged for %s could not be deleted: %s", job.name, error)
+        if not self.keep_staged:
+            tidy(job, self.hook, self.log.warning)
 
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
         if self._held is not None and self._held.is_adopted:

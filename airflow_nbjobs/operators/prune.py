@@ -20,7 +20,8 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
     """Delete the records of notebook execution jobs that this Airflow made and that are over for a while.
 
     Only jobs with this deployment's label are looked at (``[nbjobs] deployment``, else ``[api] base_url``). Executed
-    notebooks in Cloud Storage stay. Returns a dict: ``count``, and ``names`` of the first 100.
+    notebooks in Cloud Storage stay; copies of notebooks that were staged for the jobs go with them. Returns a dict:
+    ``count``, and ``names`` of the first 100.
 
     :param older_than: a timedelta, or seconds; how long ago the job was last updated at least.
     :param include_active: delete jobs that are not over too, which ends them. Default ``False``.
@@ -51,6 +52,7 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
         from airflow_nbjobs import settings
         from airflow_nbjobs.api.pacing import ENDURING, positive_seconds
         from airflow_nbjobs.exceptions import InvalidNotebookJobError
+        from airflow_nbjobs.preparation import tidy
         from airflow_nbjobs.pruning import Pruning, prune
         from airflow_nbjobs.submission import deployment_label
 
@@ -67,7 +69,10 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
             include_active=self.include_active,
             dry_run=self.is_dry_run,
         )
-        names = self.hook.follow(self.location or "", prune(self._parent(), pruning, self._tell), ENDURING)
+        pruned = self.hook.follow(self.location or "", prune(self._parent(), pruning, self._tell), ENDURING)
+        for job in () if self.is_dry_run else pruned:
+            tidy(job, self.hook, self.log.warning)
+        names = [job.name for job in pruned]
         return {"count": len(names), "names": names[:100]}
 
     def _tell(self, job: NotebookExecutionJob) -> None:

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 from papers import as_bytes, cell, jobs, notebook, sent, task
+from task_runs import REGION, TaskRun
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.operators import PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.stores import storage_client
 from tests.canaries import MARK
 
@@ -135,6 +137,27 @@ def test_a_retry_of_another_request_adopts_nothing(
     retry.to_its_end()
     names = [run.ti.xcoms["notebook_execution_job"]["name"] for run in (first, retry)]
     assert len(set(names)) == len(jobs(nbjobs_emulator, project)) == 2
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["tried", "done"])
+def test_pruning_deletes_the_copy_that_nobody_waited_with(
+    nbjobs_emulator: Emulator,
+    project: str,
+    staged: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    dry_run: bool,
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", "https://airflow.example.com")
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    large(project, wait_for_completion=False).execute()
+    assert staged() == ["notebook.ipynb"]
+    prune = TaskRun(
+        lambda: PruneNotebookExecutionJobsOperator(
+            task_id="prune", location=REGION, older_than=0.000001, dry_run=dry_run
+        )
+    )
+    assert prune.execute()["count"] == 1
+    assert staged() == (["notebook.ipynb"] if dry_run else [])
 
 
 def test_a_retry_adopts_a_job_that_was_sent_whole_though_it_would_be_staged_now(
