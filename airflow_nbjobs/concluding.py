@@ -47,11 +47,17 @@ class Executed:
 
 
 def look_for_executed(
-    job: NotebookExecutionJob, hook: NotebookExecutionJobHook, sleep: Callable[[float], None] = time.sleep
+    job: NotebookExecutionJob,
+    hook: NotebookExecutionJobHook,
+    *,
+    has_results: bool,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Executed:
     """Find and read the executed notebook of a job that is over; what goes wrong is told.
 
-    :raises ApiError: when a job SUCCEEDED and Cloud Storage does not answer: a retry takes the same job's result.
+    :param has_results: whether somebody waits for what the notebook reports.
+    :raises ApiError: when they do, the job SUCCEEDED and Cloud Storage does not answer: a retry takes the same job's
+        result.
     """
     job_id = (job.name or "").rpartition("/")[2]
     try:
@@ -67,7 +73,7 @@ def look_for_executed(
             outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
             return Executed(uri=found.uri, outcome=outcome)
     except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
-        if job.job_state.is_success and getattr(error, "is_transient", False):
+        if has_results and job.job_state.is_success and getattr(error, "is_transient", False):
             raise
         return Executed(problem=str(error))
 

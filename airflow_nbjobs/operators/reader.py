@@ -55,7 +55,7 @@ class NotebookJobReader(NotebookJobOperator):
 
         if job.job_state.is_success and not self.do_xcom_push and self.log_output != "all":
             return Executed(problem="nobody asks for results (do_xcom_push=False)")
-        return look_for_executed(job, self.hook)
+        return look_for_executed(job, self.hook, has_results=self.do_xcom_push)
 
     def conclude(self, job: NotebookExecutionJob, executed: Executed, project: str) -> dict[str, Any]:
         """Return the task's result, or raise what became of the job.
@@ -66,6 +66,8 @@ class NotebookJobReader(NotebookJobOperator):
         from airflow_nbjobs.settle import settle
 
         if executed.outcome is None and job.job_state.is_success and not self.do_xcom_push:
+            if self.log_output == "all":
+                self.log.warning("The executed notebook could not be read, so it is not logged: %s", executed.problem)
             return settle(job)
         fails = self.unusable_results == "fail" and self.do_xcom_push
         return conclude(job, executed, self.log, project=project, log_output=self.log_output, fail_on_results=fails)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from papers import as_bytes, cell, jobs, notebook, sent, task
@@ -47,6 +47,15 @@ def test_results_that_cannot_be_read_now_are_read_by_the_retry_and_nothing_runs_
     assert retry.to_its_end()["results"] == {"area": 9}
     assert sent(retry)["name"] == sent(first)["name"]
     assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
+
+
+def test_a_log_that_cannot_be_had_is_no_reason_to_fail(
+    project: str, nobody: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    run = task(notebook=PAPER, do_xcom_push=False, log_output="all")
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", nobody)
+    assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    assert any("could not be read, so it is not logged" in line for line in logged())
 
 
 @pytest.mark.parametrize("method", ["fetch_history", "read_file"])

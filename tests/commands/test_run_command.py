@@ -46,13 +46,18 @@ def test_a_notebook_in_cloud_storage_is_run_in_place(nbjobs: Command, nbjobs_emu
     assert "Executed notebook: gs://made-by-the-command/runs/" in done.stderr
 
 
-def test_the_kernel_and_the_bound_are_the_jobs(nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path) -> None:
+def test_what_is_asked_for_is_the_jobs_and_it_is_ended_in_time(
+    nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path
+) -> None:
     notebook = written(tmp_path / "endless.ipynb", "while True:\n    pass")
-    done = nbjobs("run", notebook, "--kernel", "python3", "--timeout", "4s")
+    asked = ["--kernel", "python3", "--timeout", "4s", "--service-account", "me@p.iam.gserviceaccount.com"]
+    done = nbjobs("run", notebook, *asked, "--runtime-template", "77", "--location", "europe-west4")
     assert (done.returncode, done.stdout) == (1, "")
     (booked,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     job = NotebookExecutionJobHook().get_job(booked["name"]).to_wire()
     assert (job["kernelName"], job["executionTimeout"]) == ("python3", "4s")
+    assert job["serviceAccount"] == "me@p.iam.gserviceaccount.com"
+    assert job["notebookRuntimeTemplateResourceName"].endswith("/locations/europe-west4/notebookRuntimeTemplates/77")
     assert job["jobState"] != "JOB_STATE_SUCCEEDED"
     assert done.stderr.splitlines()[-1].partition(" error: ")[2].startswith("Notebook job 'endless-")
 

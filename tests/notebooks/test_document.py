@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import nbformat
@@ -61,6 +62,14 @@ def test_a_text_notebook_that_cannot_be_read_says_why(tmp_path: Path) -> None:
     path = tmp_path / "report.py"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidNotebookJobError, match=r"report\.py' cannot be read by jupytext: "):
+        read_file(path)
+
+
+def test_without_jupytext_a_text_notebook_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.py"
+    path.write_text(PERCENT)
+    monkeypatch.setitem(sys.modules, "jupytext", None)
+    with pytest.raises(InvalidNotebookJobError, match=r"pip install 'airflow-nbjobs\[jupytext\]'"):
         read_file(path)
 
 
