@@ -60,7 +60,7 @@ triggers the processes of both sides wait at the same time, which is a small par
 run alone, in turns. Ten jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the
 last window). The latency is from the end of a job in the service's book to the trigger's event. The longest turn of
 the event loop, in which no other trigger gets its turn, is in CPU time, and in brackets by the clock, with all that
-the machine adds.
+the machine adds. What ours does every ten minutes is not in it: a page for each hundred jobs that nothing was heard of.
 
 """
 _WAITING_COLUMNS = (

@@ -26,7 +26,7 @@ for dag_id, limit in {"pool": {"pool": "notebooks"}, "task": {"max_active_tis_pe
             poll_interval=1,
             do_xcom_push=False,
             **limit,
-        ).expand(labels=[{"part": str(number)} for number in range(5)])
+        ).expand(labels=[{"part": str(number)} for number in range(4)])
 """
 LIMITED = ["limited_by_pool", "limited_by_task"]
 
@@ -36,7 +36,7 @@ def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_
     dags.mkdir()
     (dags / "waves.py").write_text(DAGS)
     with (
-        Emulator(runner="simulated", seconds=8.0, cleanup_seconds=0.0) as emulator,
+        Emulator(runner="simulated", seconds=6.0, cleanup_seconds=0.0) as emulator,
         LocalAirflow(tmp_path / "airflow", dags, {**emulator.env, **RETRIES}) as airflow,
     ):
         airflow.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
@@ -46,7 +46,7 @@ def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_
         book = emulator.book()
     for dag_id in LIMITED:
         jobs = [job["history"] for job in book if job["displayName"].startswith(dag_id)]
-        assert len(jobs) == 5
+        assert len(jobs) == 4
         assert most_at_once([(history[0]["time"], history[-1]["time"]) for history in jobs]) == 2
 
 
