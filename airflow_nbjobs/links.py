@@ -25,6 +25,7 @@ __all__ = [
     "NotebookLogsLink",
     "NotebookScheduleLink",
     "publish",
+    "publish_executed",
 ]
 
 
@@ -35,6 +36,10 @@ def _console(path: str, **query: str) -> str:
     # The Google provider knows the same variable: consoles of other universes.
     domain = os.environ.get("GOOGLE_CLOUD_HIGH_VALUE_COOKIE_DOMAIN") or "google.com"
     return f"https://console.cloud.{domain}{path}?{urlencode(query, quote_via=quote)}"
+
+
+def _object_page(uri: str, project: str) -> str:
+    return _console(f"/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object", project=project)
 
 
 class _PublishedLink(BaseOperatorLink):
@@ -86,11 +91,7 @@ class ExecutedNotebookLink(_PublishedLink):
         from airflow_nbjobs.settle import executed_notebook
 
         uri = executed_notebook(job)
-        if uri is None:
-            return None
-        return _console(
-            f"/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object", project=project
-        )
+        return None if uri is None else _object_page(uri, project)
 
 
 class NotebookLogsLink(_PublishedLink):
@@ -121,3 +122,11 @@ def publish(ti: Any, job: NotebookExecutionJob, project: str) -> None:
     for link in LINKS:
         if address := link.address(job, project):
             ti.xcom_push(key=link.xcom_key, value=address)
+
+
+def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:
+    """Push the link to the executed notebook once more, where it was found under another name than was expected."""
+    from airflow_nbjobs.settle import executed_notebook
+
+    if uri != executed_notebook(job):
+        ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=_object_page(uri, project))

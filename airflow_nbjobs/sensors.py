@@ -80,7 +80,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         job = self._look(context)
         if not job.job_state.is_terminal:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._judge(job))
+        return PokeReturnValue(is_done=True, xcom_value=self._judge(job, context))
 
     @closing_hook
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
@@ -107,7 +107,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
             self.log.exception("The look failed, and silent_fail is set.")
         else:
             if job.job_state.is_terminal:
-                return self._judge(job)
+                return self._judge(job, context)
         return self._defer(context, job)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
@@ -127,12 +127,12 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
 
         return job_name(self.job_name, self._parent)
 
-    def _judge(self, job: NotebookExecutionJob) -> dict[str, Any]:
+    def _judge(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Settle a job that is over; the flags are looked at here, since Airflow's base does not in each mode."""
         from airflow_nbjobs.exceptions import NotebookJobError
 
         try:
-            return self.conclude(job, self.look_for_executed(job), self._project(job))
+            return self.conclude(job, self.look_for_executed(job), self._project(job), context)
         except NotebookJobError as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error

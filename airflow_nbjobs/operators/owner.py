@@ -116,7 +116,7 @@ class NotebookJobOwner(NotebookJobKeeper):
             made = "was re-attached to" if submitted.is_adopted else "was submitted"
             self.log.info("%s %s: %s", describe(submitted.job), made, name)
             try:
-                return self.hook.follow(self.location or "", first_look(name))
+                return self.hook.follow(self.location or "", first_look(name), ENDURING)
             except NotFoundError as error:
                 raise self._gone(error) from error
 
@@ -165,7 +165,7 @@ class NotebookJobOwner(NotebookJobKeeper):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
                 return self.start(context, anew=True, attempt=attempt)
         try:
-            return self.conclude(job, executed, self.project_id or self.hook.project_id)
+            return self.conclude(job, executed, self.project_id or self.hook.project_id, context)
         except NotebookJobFailedError as error:
             if error.cell is None or self.retry_on_notebook_error:
                 raise

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow_nbjobs.operators.operator import NotebookJobOperator
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.concluding import Executed
 
@@ -57,14 +59,17 @@ class NotebookJobReader(NotebookJobOperator):
             return Executed(problem="nobody asks for results (do_xcom_push=False)")
         return look_for_executed(job, self.hook, has_results=self.do_xcom_push)
 
-    def conclude(self, job: NotebookExecutionJob, executed: Executed, project: str) -> dict[str, Any]:
+    def conclude(self, job: NotebookExecutionJob, executed: Executed, project: str, context: Context) -> dict[str, Any]:
         """Return the task's result, or raise what became of the job.
 
-        :param project: whose console to point at after a failure.
+        :param project: whose console to point at.
         """
         from airflow_nbjobs.concluding import conclude
+        from airflow_nbjobs.links import publish_executed
         from airflow_nbjobs.settle import settle
 
+        if executed.uri is not None:
+            publish_executed(context["ti"], job, project, executed.uri)
         if executed.outcome is None and job.job_state.is_success and not self.do_xcom_push:
             if self.log_output == "all":
                 self.log.warning("The executed notebook could not be read, so it is not logged: %s", executed.problem)

@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from papers import cell, notebook, task
+from papers import as_bytes, cell, notebook, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
@@ -53,3 +53,21 @@ def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
         task(notebook=PAPER).to_its_end()
     assert failure.value.cell is None
     assert any("https://console.cloud.google.com/vertex-ai/colab/execution-jobs" in line for line in logged())
+
+
+def test_a_notebook_under_another_name_than_expected_is_found_read_and_linked(
+    nbjobs_emulator: Emulator, project: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = task(notebook=PAPER, gcs_output_uri="gs://results/renamed", wait_for_completion=False)
+    name = run.execute()["name"]
+    folder = f"gs://results/renamed/{name.rpartition('/')[2]}"
+    shown = {"output_type": "execute_result", "data": {"text/plain": "7"}, "execution_count": 1, "metadata": {}}
+    executed = notebook({**cell("7", "result"), "outputs": [shown], "execution_count": 1})
+    nbjobs_emulator.upload(f"{folder}/report-executed.ipynb", as_bytes(executed))
+    assert run.ti.xcoms["_link_ExecutedNotebookLink"].partition(";")[0].endswith("/content.ipynb")
+    nbjobs_emulator.play(name, "JOB_STATE_SUCCEEDED")
+    told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
+    result = run.resume("execute_complete", {"event": told})
+    assert (result["executed_notebook"], result["results"]) == (f"{folder}/report-executed.ipynb", {"result": 7})
+    assert run.ti.xcoms["_link_ExecutedNotebookLink"].partition(";")[0].endswith("/report-executed.ipynb")
