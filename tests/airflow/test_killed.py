@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -112,3 +114,27 @@ def test_without_an_answer_the_job_ends(killed: Callable[..., str]) -> None:
         assert killed(lambda: str(is_over.wait(30))) in {"CANCELLING", "CANCELLED"}
     finally:
         is_over.set()
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_ended(
+    nbjobs_emulator: Emulator, phase: str
+) -> None:
+    nbjobs_emulator.fault({"method": "create", "phase": phase, "delay_seconds": 1.5})
+    run = TaskRun(create, max_tries=1)
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(run.execute)
+        until(lambda: nbjobs_emulator.faults()[0]["met"] == 1)
+        run.operator.on_kill()
+        with pytest.raises(NotebookJobError, match="The task was killed"):
+            task.result(30)
+    (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    assert job["state"] in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
+
+
+def until(look: Callable[[], bool]) -> None:
+    """Look until it is so, for ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not look():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
