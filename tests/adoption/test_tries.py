@@ -125,6 +125,17 @@ def test_nobody_adopts_or_ends_the_job_of_another(asking: Asking, other: dict[st
     assert asking.states() == ["RUNNING", "RUNNING"]
 
 
+def test_mapped_tasks_whose_order_changed_between_two_tries_adopt_nothing_of_each_other(asking: Asking) -> None:
+    mapped = [replace(TASK, map_index=index) for index in range(3)]
+    wanted = [request(f"gs://notebooks/{name}.ipynb") for name in "abc"]
+    for task, asked in zip(mapped, wanted, strict=True):
+        asking.ask(task, asked)
+    # The first of the list is gone: who asked for b asks for c, and the last task is there no more.
+    second = [asking.ask(retry(task), asked) for task, asked in zip(mapped[:2], wanted[1:], strict=True)]
+    assert [submitted.is_adopted for submitted in second] == [False, False]
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "CANCEL", "RUNNIN", "RUNNIN", "RUNNIN"]
+
+
 def test_names_that_run_together_are_told_apart() -> None:
     one = replace(TASK, dag_id="a", run_id="b\nc")
     other = replace(TASK, dag_id="a\nb", run_id="c")
