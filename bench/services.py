@@ -33,9 +33,11 @@ class Service(Protocol):
     """Jobs, who ends them, and how much was asked.
 
     :ivar env: what points a process at it.
+    :ivar classpath: of the trigger that waits for its jobs.
     """
 
     env: Mapping[str, str]
+    classpath: str
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
         """Return so many jobs that go on: ``{"id", "classpath", "kwargs"}``, the last two being the trigger's."""
@@ -52,6 +54,8 @@ class Service(Protocol):
 
 class Ours:
     """The emulator, whose jobs do nothing; it can be used for one measurement after the other."""
+
+    classpath = "airflow_nbjobs.triggers.NotebookExecutionJobTrigger"
 
     def __init__(self, emulator: Emulator) -> None:
         self.env: Mapping[str, str] = {**_ENV, **emulator.env}
@@ -99,13 +103,15 @@ def _created(operation: dict[str, Any]) -> dict[str, Any]:
     created = operation["metadata"]["genericMetadata"]["createTime"]
     return {
         "id": name.rpartition("/")[2],
-        "classpath": "airflow_nbjobs.triggers.NotebookExecutionJobTrigger",
+        "classpath": Ours.classpath,
         "kwargs": {"job_name": name, "created_at": created},
     }
 
 
 class Vertex:
     """The stand-in, a process of its own; a job is there as soon as somebody asks for it."""
+
+    classpath = "bench.vertex_peer.Trigger"
 
     def __init__(self, process: Child) -> None:
         self.env: Mapping[str, str] = {**_ENV, "BENCH_VERTEX": f"127.0.0.1:{process.hear('port')}"}
@@ -116,9 +122,7 @@ class Vertex:
         """Name some that were not named before."""
         known = {"conn_id": "google_cloud_default", "project_id": "bench", "location": "us-central1"}
         names = [f"{time.time_ns()}{number}" for number in range(count)]
-        return [
-            {"id": name, "classpath": "bench.vertex_peer.Trigger", "kwargs": known | {"job_id": name}} for name in names
-        ]
+        return [{"id": name, "classpath": self.classpath, "kwargs": known | {"job_id": name}} for name in names]
 
     def end(self, times: Mapping[str, float]) -> None:
         """Tell it when."""
@@ -154,10 +158,11 @@ class Nothing:
     """Nothing is asked, and nothing ends: what is left is what any trigger costs Airflow."""
 
     env = _ENV
+    classpath = "bench.idle_trigger.Trigger"
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
         """Return triggers that wait for nothing."""
-        return [{"id": str(number), "classpath": "bench.idle_trigger.Trigger", "kwargs": {}} for number in range(count)]
+        return [{"id": str(number), "classpath": self.classpath, "kwargs": {}} for number in range(count)]
 
     def end(self, times: Mapping[str, float]) -> None:
         """Do nothing."""

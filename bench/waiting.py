@@ -85,9 +85,9 @@ def measure(case: Case, service: Service, ready: Callable[[], Any] = lambda: Non
 
     :param ready: waits for the other processes that are to begin at the same time.
     """
-    jobs = service.jobs(case.count)
-    module = jobs[0]["classpath"].rpartition(".")[0]
+    module = service.classpath.rpartition(".")[0]
     with Child("bench.waiter", str(case.interval), str(case.windows), module, env=service.env) as child:
+        jobs = service.jobs(case.count)
         child.hear("ready")
         ready()
         with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
