@@ -137,9 +137,12 @@ def _cell(found: Sequence[Verdict]) -> str:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, marked when files differ from it."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607 - whichever git there is
-        cwd=ROOT, text=True, check=False, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    return told.stdout.strip() or "unknown"
+    """Return the commit that is checked out, marked when files other than the pages under ``docs`` differ from it."""
+    checked_out = _git("rev-parse", "--short", "HEAD")
+    differs = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+    return (checked_out or "unknown") + ("-dirty" if differs else "")
+
+
+def _git(*arguments: str) -> str:
+    call = ["git", *arguments]
+    return subprocess.run(call, cwd=ROOT, text=True, check=False, stdout=subprocess.PIPE).stdout.strip()  # noqa: S603 - whichever git there is

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import os
+import platform
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.submission import TaskIdentity, identify
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 from chaos.cloud import Cloud, duplicates, is_active
+from chaos.report import commit
 
 PROJECT, REGION = "soak", "us-central1"
 SHARE = 0.05
@@ -41,6 +43,8 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"status": 429, "retry_after": 1},
     {"drop": True, "phase": "after"},
     {"delay_seconds": 3},
+    {"status": 408},
+    {"status": 504, "phase": "after"},
 )
 _EVERY_SECONDS = 1.0
 
@@ -218,7 +222,7 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
     lines = [
         "# Hundreds of jobs, one request in twenty fails",
         "",
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}.",
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit `{commit()}`; {platform.system()}, {os.cpu_count()} cores.",
         "",
         _MEANING,
         "| | |",
