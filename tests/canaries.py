@@ -9,6 +9,7 @@ every Airflow that they started.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 from collections.abc import Generator, Iterable, Iterator
@@ -114,7 +115,8 @@ def _tell_of_run(run: Any) -> None:
     # Airflow's own words for what it stores of a task's fields; there are no public ones.
     from airflow.sdk.execution_time.task_runner import _serialize_rendered_fields
 
-    tell("a rendered field", _serialize_rendered_fields(run.operator))
+    with contextlib.suppress(ValueError):  # Airflow 3.1 refuses to store some fields
+        tell("a rendered field", _serialize_rendered_fields(run.operator))
     tell("an XCom", run.ti.xcoms)
     tell("an event", run.events)
     tell("a deferral", [deferral.trigger.serialize() for deferral in run.deferrals])
