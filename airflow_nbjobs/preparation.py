@@ -245,7 +245,7 @@ def stage(job: NotebookExecutionJob, file: str, hook: NotebookExecutionJobHook) 
     return replace(job, direct_notebook_source=None, gcs_notebook_source=source)
 
 
-def unstage(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> None:
+def _unstage(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> None:
     """Delete the copy that was staged for a job, if there is one and it is still what was written.
 
     The job itself tells where it is, so that a retry deletes it too.
@@ -265,7 +265,7 @@ def tidy(job: NotebookExecutionJob, hook: NotebookExecutionJobHook, warn: Callab
     :param warn: as a logger's method: a format and its values.
     """
     try:
-        unstage(job, hook)
+        _unstage(job, hook)
     except NbjobsError as error:
         warn("The notebook that was staged for %s could not be deleted: %s", job.name, error)
 

@@ -22,7 +22,7 @@ ORDER = [
     ["__init__", "exceptions"],
     ["api", "settings"],
     ["notebooks"],
-    ["hints", "pruning", "settle", "sources", "submission"],
+    ["hints", "pruning", "settle", "sources", "submission", "wanted"],
     ["adoption", "deferral", "links"],
     ["hooks"],
     ["stores", "watch"],
