@@ -81,11 +81,12 @@ def test_a_week_of_reports_is_seven_different_ones(cloud: Emulator, airflow_data
 
 def test_the_busiest_day_is_one_of_the_three_before(cloud: Emulator, airflow_database: None) -> None:
     run = parse("busiest_day").test(logical_date=datetime(2026, 11, 22, tzinfo=UTC))
-    told = next(each for each in run.get_task_instances() if each.task_id == "busiest")
-    results = [report["results"] for report in told.xcom_pull(task_ids="visits")]
+    told = {(each.task_id, each.map_index): each for each in run.get_task_instances()}
+    reports = [told["visits", index].xcom_pull(task_ids="visits", map_indexes=index) for index in range(3)]
+    results = [report["results"] for report in reports]
     assert [result["day"] for result in results] == ["2026-11-21", "2026-11-20", "2026-11-19"]
     most = max(results, key=lambda result: result["visits"])
-    assert told.xcom_pull(task_ids="busiest") == most["day"]
+    assert told["busiest", -1].xcom_pull(task_ids="busiest") == most["day"]
 
 
 def test_a_report_by_hand_is_of_the_day_it_is_asked_for(cloud: Emulator, airflow_database: None) -> None:
