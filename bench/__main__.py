@@ -55,6 +55,7 @@ def run(parts: set[str], keep: Keep) -> None:
         rows: list[dict[str, Any]] = []
         if "waiting" in parts:
             rows += waiting.measure_small()
+            keep("waiting", rows)
         if wave is not None:
             keep("submission", wave.result())
     if "waiting" in parts:
