@@ -15,6 +15,7 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.notebooks import storage
+from tests.notebooks.building import PEAK
 
 
 @pytest.fixture
@@ -173,15 +174,15 @@ def test_what_the_emulator_is_asked_is_cloud_storages_api() -> None:
 
 
 READ = """
-import resource, sys
+import sys
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.notebooks.outcome import read_outcome
 
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 with Client(storage.storage_endpoint(sys.argv[1]), None) as client:
     outcome = read_outcome(storage.read_pieces(client, storage.look(client, sys.argv[2])))
-print(outcome.failure, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(outcome.failure, peak() - before)
 """
 
 
@@ -191,7 +192,7 @@ def test_an_executed_notebook_of_200_mb_is_read_in_little_memory_and_time(
     head = b'{"cells":[{"cell_type":"code","metadata":{},"outputs":[{"output_type":"stream","name":"stdout","text":["'
     tail = b'"]},{"output_type":"error","ename":"E","evalue":"v","traceback":[]}],"source":"1/0"}],"nbformat":4}'
     nbjobs_emulator.upload(f"{folder}/huge.ipynb", head + b"x" * (200 * 10**6) + tail)
-    call = [sys.executable, "-c", READ, nbjobs_emulator.storage_url, f"{folder}/huge.ipynb"]
+    call = [sys.executable, "-c", PEAK + READ, nbjobs_emulator.storage_url, f"{folder}/huge.ipynb"]
     run = subprocess.run(call, capture_output=True, text=True, check=True, timeout=60)
     failure, _, megabytes = run.stdout.strip().rpartition(" ")
     assert failure == "cell 1: E: v"

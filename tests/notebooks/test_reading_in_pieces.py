@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_nbjobs.notebooks.reading import PIECE_BYTES, pieces
+from tests.notebooks.building import PEAK
 
 NOTEBOOK: dict[str, Any] = {
     "cells": [
@@ -123,7 +124,7 @@ def test_what_is_not_utf8_is_replaced() -> None:
 
 
 HUGE = """
-import resource, sys
+import sys
 from airflow_nbjobs.notebooks.outcome import read_outcome
 
 def chunks(kind):
@@ -138,16 +139,16 @@ def chunks(kind):
         yield b'"]},'
     yield b'{"ename":"E","evalue":"v","output_type":"error","traceback":[]}],"source":"1/0"}],"nbformat":4}'
 
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 outcome = read_outcome(chunks(sys.argv[1]))
-print(outcome.failure, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(outcome.failure, peak() - before)
 """
 
 
 @pytest.mark.parametrize("kind", ["line", "lines", "outputs"])
 def test_the_failing_cell_of_a_huge_notebook_is_found_in_little_memory(kind: str) -> None:
     """Up to 200 MB: one line, 20 million lines, a million outputs."""
-    run = subprocess.run([sys.executable, "-c", HUGE, kind], capture_output=True, text=True, check=True)
+    run = subprocess.run([sys.executable, "-c", PEAK + HUGE, kind], capture_output=True, text=True, check=True)
     failure, _, megabytes = run.stdout.strip().rpartition(" ")
     assert failure == "cell 1: E: v"
     assert int(megabytes) < 60
