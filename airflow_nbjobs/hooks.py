@@ -15,6 +15,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.client import AsyncClient, Client, Conversation
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
@@ -29,8 +30,7 @@ T = TypeVar("T")
 class NotebookExecutionJobHook(GoogleBaseHook):
     """Notebook execution jobs of Vertex AI / Colab Enterprise, over REST.
 
-    With ``NBJOBS_EMULATOR_HOST`` set, everything goes to the emulator it names, without credentials, and a missing
-    connection is no error.
+    With ``NBJOBS_EMULATOR_HOST`` set, everything goes there, without credentials, and no connection is needed.
 
     :param gcp_conn_id: the Google Cloud connection. Its key file, key, application default credentials, impersonation
         chain and anonymous mode are the Google provider's.
@@ -92,8 +92,7 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         if emulator := settings.emulator_address():
             Endpoint.of_location(location)  # a location is checked on an emulator as elsewhere
             return Endpoint.of_emulator(emulator)
-        override = self._endpoint or settings.endpoint()
-        return Endpoint.of_location(location, override, settings.allowed_endpoints())
+        return Endpoint.of_location(location, self._endpoint or settings.endpoint(), settings.allowed_endpoints())
 
     def new_client(self, location: str) -> Client:
         """Return a client of its own, for whoever cannot share one: a signal handler may interrupt any request."""
@@ -161,7 +160,7 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         """
         where = self.parent(location, project_id)
         call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
-        return self.client(location).pages(call)
+        return self._pages(location, call)
 
     def delete_job(self, name: str) -> Operation:
         """Begin to delete a job.
@@ -182,7 +181,10 @@ class NotebookExecutionJobHook(GoogleBaseHook):
 
         :raises ApiError: when the service refuses.
         """
-        return self.client(JobName.parse(job_name).location).pages(calls.list_operations(job_name))
+        return self._pages(JobName.parse(job_name).location, calls.list_operations(job_name))
+
+    def _pages(self, location: str, call: Call[Page[T]]) -> Iterator[T]:
+        yield from self.client(location).pages(call)  # this holds the hook, which closes its clients when it goes
 
     def cancel_operation(self, name: str) -> None:
         """Ask the service to cancel an operation, best effort.
@@ -219,8 +221,7 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
     nothing. Close it when done.
 
     :param gcp_conn_id: the Google Cloud connection.
-    :param impersonation_chain: as of the sync hook.
-    :param endpoint: as of the sync hook.
+    :param impersonation_chain: as of the sync hook; so is ``endpoint``.
     """
 
     sync_hook_class = NotebookExecutionJobHook
@@ -289,8 +290,7 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
         view: str | None = None,
     ) -> AsyncIterator[NotebookExecutionJob]:
         """Return the jobs of a location; arguments and errors as of the sync hook."""
-        hook = await self.get_sync_hook()
-        where = await asyncio.to_thread(hook.parent, location, project_id)
+        where = await asyncio.to_thread((await self.get_sync_hook()).parent, location, project_id)
         call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
         async for job in (await self.client(location)).pages(call):
             yield job
