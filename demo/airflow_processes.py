@@ -58,8 +58,7 @@ class LocalAirflow:
         self.url = f"http://127.0.0.1:{_free_port()}"
         self.username, self.password = "admin", secrets.token_urlsafe(12)
         self.rest = AirflowRest(self.url, self.username, self.password)
-        # Five seconds, SQLite's own time to wait for another process's lock, are too few for so many on a slow machine.
-        database = sql_alchemy_conn or f"sqlite:///{self.home}/airflow.db?timeout=60"
+        database = sql_alchemy_conn or f"sqlite:///{self.home}/airflow.db"
         self._env = _clean_environment() | self._settings(dags_folder.resolve(), database) | dict(env or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import time
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import httpx2
+
+LOCKED_SECONDS = 30
+LOOK_SECONDS = 0.5
+
+# What Airflow answers when the try before, that it called a failure, has done it.
+_DONE_BEFORE = {"POST": 409, "PATCH": 409, "DELETE": 404}
 
 
 class Run(NamedTuple):
@@ -46,19 +54,32 @@ class AirflowRest:
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Send one request and return its JSON.
 
+        Where SQLite is locked, Airflow answers 500, having done what it was asked or not: it is asked again.
+
         :raises httpx2.HTTPStatusError: when Airflow refuses it; its words are in the message's notes.
         """
-        answer = self._http.request(method, f"/api/v2{path}", **arguments)
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
-            token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
-            self._http.headers["Authorization"] = f"Bearer {token}"
-            answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        deadline, is_again = time.monotonic() + LOCKED_SECONDS, False
+        while (answer := self._send(method, path, arguments)).status_code == httpx2.codes.INTERNAL_SERVER_ERROR:
+            if time.monotonic() > deadline:
+                break
+            is_again = True
+            time.sleep(LOOK_SECONDS)
+        if is_again and answer.status_code == _DONE_BEFORE.get(method):
+            return None
         try:
             answer.raise_for_status()
         except httpx2.HTTPStatusError as error:
             error.add_note(answer.text)
             raise
         return answer.json() if answer.content else None
+
+    def _send(self, method: str, path: str, arguments: dict[str, Any]) -> httpx2.Response:
+        answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+            token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
+            self._http.headers["Authorization"] = f"Bearer {token}"
+            answer = self._http.request(method, f"/api/v2{path}", **arguments)
+        return answer
 
     def knows(self, dag_id: str) -> bool:
         """Tell whether the DAG's file has been parsed.
@@ -72,8 +93,10 @@ class AirflowRest:
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> Run:
         """Start a run of the DAG now."""
-        body = {"logical_date": None, "conf": conf or {}}
-        return Run(dag_id, self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)["dag_run_id"])
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"  # as Airflow names them; ours, to be asked for twice
+        body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
+        self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)
+        return Run(dag_id, run_id)
 
     def run_state(self, run: Run) -> str:
         """Return the run's state: `queued`, `running`, `success` or `failed`."""
