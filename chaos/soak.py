@@ -61,6 +61,7 @@ class Soak:
 
     cloud: Cloud
     until: float
+    commit: str = field(default_factory=commit)  # before it begins: the checkout may move on meanwhile
     asked: Counter[str] = field(default_factory=Counter)
     kinds: dict[str, Any] = field(default_factory=dict)
     done: int = 0
@@ -222,7 +223,7 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
     lines = [
         "# Hundreds of jobs, one request in twenty fails",
         "",
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit `{commit()}`; {platform.system()}, {os.cpu_count()} cores.",
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit `{soak.commit}`; {platform.system()}, {os.cpu_count()} cores.",
         "",
         _MEANING,
         "| | |",
