@@ -220,10 +220,11 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
         "sockets before and after": f"{before[1]}, {after[1]}",
     }
     command = f"python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g} --seconds {options.seconds:g}"
+    machine = f"{platform.system()}, {os.cpu_count()} cores"
     lines = [
         "# Hundreds of jobs, one request in twenty fails",
         "",
-        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit `{soak.commit}`; {platform.system()}, {os.cpu_count()} cores.",
+        f"`{command}`, {datetime.now(UTC):%Y-%m-%d}, commit `{soak.commit}`; {machine}.",
         "",
         _MEANING,
         "| | |",
