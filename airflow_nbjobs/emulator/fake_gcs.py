@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import socket
 import subprocess
 import sys
@@ -25,24 +26,23 @@ class NotStartedError(Exception):
 
 @contextlib.asynccontextmanager
 async def running(root: Path, public_url: str) -> AsyncIterator[str]:
-    """Start fake-gcs-server on a free port of 127.0.0.1, and end it at the end of the block.
+    """Start fake-gcs-server on a free port of a loopback address, and end it at the end of the block.
 
     :param root: folder of the objects; made if it is missing.
     :param public_url: what the addresses in its answers begin with.
-    :return: where it is, such as ``http://127.0.0.1:41234``.
+    :return: where it is, such as ``http://127.61.202.7:41234``.
     :raises NotStartedError: if it does not answer in time.
     """
     for _ in range(3):  # the port is free when it is chosen; somebody else may be faster
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        host, port = _free_address()
         keeper = await asyncio.create_subprocess_exec(
-            *_command(root, port, public_url),
+            *_command(root, host, port, public_url),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C must not end it before those who still write to it
         )
-        backend = f"http://127.0.0.1:{port}"
+        backend = f"http://{host}:{port}"
         try:
             if await _answers(keeper, backend):
                 yield backend
@@ -52,7 +52,19 @@ async def running(root: Path, public_url: str) -> AsyncIterator[str]:
     raise NotStartedError(f"fake-gcs-server did not start within {_START_SECONDS:g} s; its folder is {root}")
 
 
-def _command(root: Path, port: int, public_url: str) -> list[str]:
+def _free_address() -> tuple[str, int]:
+    """Return a loopback address that nobody can guess, where the system has more than one, and a free port of it.
+
+    A web page can try all ports of 127.0.0.1, but not those of the sixteen million addresses that Linux has beside it.
+    """
+    hidden = ".".join(["127", *(str(1 + secrets.randbelow(254)) for _ in range(3))])
+    for host in (hidden, "127.0.0.1"):
+        with contextlib.suppress(OSError), socket.create_server((host, 0)) as probe:
+            return host, probe.getsockname()[1]
+    raise NotStartedError("no port of the loopback address is free for fake-gcs-server")
+
+
+def _command(root: Path, host: str, port: int, public_url: str) -> list[str]:
     root.mkdir(parents=True, exist_ok=True)
     # The wrapper's own class neither keeps its objects (it uses a temporary folder) nor ends with us, and it sets
     # STORAGE_EMULATOR_HOST in this process: only its knowledge of where the binary lies is of use. It has no public
@@ -61,7 +73,7 @@ def _command(root: Path, port: int, public_url: str) -> list[str]:
 
     options = {
         "scheme": "http",
-        "host": "127.0.0.1",
+        "host": host,
         "port": str(port),
         "backend": "filesystem",
         "filesystem-root": str(root.resolve()),

@@ -2,12 +2,12 @@
 
 fake-gcs-server (https://github.com/fsouza/fake-gcs-server) is a real implementation, but one that trusts everybody:
 it takes any ``Host`` and ``Origin``, answers ``Access-Control-Allow-Origin: *``, and writes an object named ``../x``
-outside its folder (measured, 1.54.0). So it listens on 127.0.0.1, on a random port that is told to nobody, and
-clients get a second port, with a :class:`~.guard.Guard` and a :class:`~.gate.Gate` before it.
+outside its folder (measured, 1.54.0). So it listens on a random loopback address and port that are told to nobody,
+and clients get a second port, with a :class:`~.guard.Guard` and a :class:`~.gate.Gate` before it.
 
-What stays open: the random port is a port all the same. A program of any user on this machine can find and use it,
-and so can a web page that tries all ports from a browser here. fake-gcs-server can neither listen on a Unix socket
-nor ask for a password or a certain ``Host``. Do not run the emulator where that matters.
+What stays open: a program of any user on this machine can find and use that port. Outside Linux, where 127.0.0.1 is
+the one loopback address, so can a web page that tries all ports from a browser here. fake-gcs-server can neither listen
+on a Unix socket nor ask for a password or a certain ``Host``. Do not run the emulator where that matters.
 
 Clients that speak gRPC get no answer here. gcsfs does, to ask for a bucket's layout, and tries for minutes: set
 ``GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT=false`` for it (the jobs have it set).

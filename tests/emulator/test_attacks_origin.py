@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -119,3 +121,14 @@ def test_no_web_socket_is_opened(emulator: Emulator, port: str) -> None:
     upgrade = ["Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="]
     status, _, _ = talk(_url(emulator, port), "GET / HTTP/1.1", "Host: localhost", *upgrade)
     assert status in {400, 403, 404}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere 127.0.0.1 is the one loopback address")
+@pytest.mark.usefixtures("emulator")
+def test_the_server_behind_the_storage_is_not_found_by_its_port_alone() -> None:
+    """It takes any Origin and Host, and writes outside its folder: a page may try all ports of 127.0.0.1."""
+    behind = [each for each in psutil.Process().children(recursive=True) if "-filesystem-root" in each.cmdline()]
+    addresses = {each.laddr.ip for server in behind for each in server.net_connections("tcp") if not each.raddr}
+    assert addresses
+    assert all(address.startswith("127.") for address in addresses)
+    assert not addresses & {"127.0.0.1", "127.0.1.1"}
