@@ -73,6 +73,8 @@ def no_answer(call: Call[Any], endpoint: Endpoint, error: httpx2.HTTPError) -> T
     """Return the error for a request that got no answer."""
     was_sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
     reason = str(error) or type(error).__name__
+    if endpoint.is_loopback and not was_sent:
+        reason += ". Does `nbjobs emulator` run where NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST say?"
     return TransportError(f"{_what(call)} at {endpoint.url} got no answer: {reason}", was_sent=was_sent)
 
 

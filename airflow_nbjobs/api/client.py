@@ -8,6 +8,7 @@ What a call is, how its answer is read, what is tried again and how long: all of
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError,
 __all__ = ["AsyncClient", "Client", "Conversation", "Pause"]
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,10 @@ def _error(state: tenacity.RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome else None
 
 
+def _log_failure(state: tenacity.RetryCallState) -> None:
+    log.warning("Trying again in %.1f s: %s", state.upcoming_sleep, _error(state))
+
+
 def _retrying(call: Call[Any], patience: Patience) -> dict[str, Any]:
     # What is created has the narrowest quota by far.
     def queues(state: tenacity.RetryCallState) -> bool:
@@ -93,6 +100,7 @@ def _retrying(call: Call[Any], patience: Patience) -> dict[str, Any]:
         "retry": tenacity.retry_if_exception(lambda error: _is_worth_another_try(call, error)),
         "wait": wait,
         "stop": lambda state: (enough_queueing if queues(state) else enough)(state),
+        "before_sleep": _log_failure,
         "reraise": True,
     }
 

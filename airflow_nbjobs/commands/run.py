@@ -131,6 +131,8 @@ def _operator(
     hook = new_hook(options)
     if is_emulated:
         _make_bucket(hook, options.output_uri)
+        # A task waits for a service that does not answer; a person wants to know.
+        next(hook.list_jobs(location=options.location, project_id=options.project, page_size=1), None)
 
     class Told(CreateNotebookExecutionJobOperator):
         log = Teller(is_timed=True)  # type: ignore[assignment]  # a logger for a terminal, in place of a task's

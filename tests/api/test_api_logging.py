@@ -1,4 +1,4 @@
-"""A task that waits for hours does not fill its log with polls; other people's requests stay logged."""
+"""A task that waits for hours does not fill its log with polls; what fails, and other people's requests, is logged."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from airflow_nbjobs.api import calls
-from tests.api.raw_server import RawServer, http_answer
+from tests.api.raw_server import RawServer, http_answer, refusal
 
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 
@@ -40,3 +40,14 @@ def test_other_requests_are_logged(lines, open_talk, path):
 def test_warnings_about_our_requests_are_logged(lines, open_talk):
     logging.getLogger("httpx2").warning("Slow: %s", httpx2.URL(f"https://x.googleapis.com/v1/{JOB}"))
     assert lines() == [f"Slow: https://x.googleapis.com/v1/{JOB}"]
+
+
+def test_a_try_that_fails_is_logged_before_the_next_one(caplog, open_talk):
+    """An outage is borne for a quarter of an hour: nobody shall wonder meanwhile what a task is doing."""
+    down = http_answer(503, refusal(503, "UNAVAILABLE"))
+    with RawServer(lambda _, number: down if number < 2 else http_answer(200)) as server:
+        talk = open_talk(server.url)
+        talk.send(calls.get_job(JOB))
+    told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.api.client"]
+    assert told == [f"Trying again in {pause:.1f} s: 503 UNAVAILABLE: said so" for pause in talk.slept]
+    assert len(told) == 2

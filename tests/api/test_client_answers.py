@@ -139,6 +139,7 @@ def test_a_connection_that_is_refused_sent_nothing(open_talk):
         with pytest.raises(TransportError) as refused:
             open_talk(f"http://127.0.0.1:{held.getsockname()[1]}").send(calls.get_job(JOB), ONCE)
     assert not refused.value.was_sent
+    assert "`nbjobs emulator`" in refused.value.message
 
 
 def test_an_answer_that_does_not_come_is_a_timeout(open_talk):

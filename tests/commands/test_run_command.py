@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,18 @@ def test_without_an_emulator_it_says_what_is_missing(nbjobs: Command, tmp_path: 
     done = nbjobs("run", "square.ipynb", NBJOBS_EMULATOR_HOST=None, STORAGE_EMULATOR_HOST=None)
     assert done.returncode == 2
     assert "--location, --runtime-template, --output-uri must be given" in done.stderr
+
+
+def test_an_emulator_that_does_not_run_is_told_of_at_once(
+    nbjobs: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBJOBS_EMULATOR_HOST", "http://127.0.0.1:1")
+    begun = time.monotonic()
+    done = nbjobs("run", written(tmp_path / "square.ipynb"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "http://127.0.0.1:1" in done.stderr
+    assert "`nbjobs emulator`" in done.stderr
+    assert time.monotonic() - begun < 60
 
 
 def test_describing_the_commands_loads_nothing_of_airflow() -> None:
