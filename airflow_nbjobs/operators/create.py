@@ -181,6 +181,13 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         self.check_waiting()
         return self.start(context)
 
+    def check_waiting(self) -> None:
+        """Check the arguments that nothing looks at until it is too late."""
+        from airflow_nbjobs.operators.request import check_attempts
+
+        super().check_waiting()
+        check_attempts(self)
+
     def allows_attempt(self, attempt: int) -> bool:
         """Tell whether the notebook may be submitted once more in this try."""
         return attempt <= max(int(self.capacity_retries), len(self.fallback_runtime_templates))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_nbjobs.operators.create import CreateNotebookExecutionJobOperator
 
-__all__ = ["Built", "build_job", "task_identity"]
+__all__ = ["Built", "build_job", "check_attempts", "task_identity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,31 @@ def build_job(
     job = replace(owned, notebook_runtime_template_resource_name=named, **prepared.source)
     job = identify(job, task, request_hash(asked, prepared.identity), prepared.version)
     return Built(job=check(job), file=prepared.file)
+
+
+def check_attempts(operator: CreateNotebookExecutionJobOperator) -> None:
+    """Check the arguments that nothing looks at until there is no machine for the job.
+
+    :raises InvalidNotebookJobError: naming the argument, its value and the remedy.
+    """
+    retries, fallbacks = operator.capacity_retries, operator.fallback_runtime_templates
+    if not isinstance(retries, int) or retries < 0:
+        raise InvalidNotebookJobError(f"capacity_retries={retries!r} is no number of retries: give 0 or more.")
+    named = f"fallback_runtime_templates={fallbacks!r}"
+    if isinstance(fallbacks, str) or not isinstance(fallbacks, Sequence):
+        raise InvalidNotebookJobError(f"{named} is not a list: give a list of runtime templates.")
+    if fallbacks and not operator.runtime_template:
+        raise InvalidNotebookJobError(f"{named} has nothing to stand in for: give the first one as runtime_template.")
+    for template in fallbacks:
+        try:
+            template_name(template, *_place(operator))
+        except InvalidNotebookJobError as error:
+            raise InvalidNotebookJobError(f"{named} has one that is wrong: {error}") from error
+    if operator.job_id and (retries or fallbacks):
+        raise InvalidNotebookJobError(
+            f"job_id={operator.job_id!r} is one id, and capacity_retries or fallback_runtime_templates ask for several "
+            "jobs: leave it out, or set deterministic_job_id=True instead."
+        )
 
 
 def _request(operator: CreateNotebookExecutionJobOperator, given: SourceFields) -> Request:

@@ -79,6 +79,24 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"service_account": None, "execution_user": "ada@example.com", "workbench_runtime": {}},
         ["execution_user='ada@example.com'", "service_account"],
     ),
+    "a fallback that is no list": (
+        {"fallback_runtime_templates": "5678"},
+        ["fallback_runtime_templates='5678'", "list"],
+    ),
+    "a fallback that is no template": (
+        {"fallback_runtime_templates": ["5678", "a/b"]},
+        ["fallback_runtime_templates=['5678', 'a/b']", "runtime_template='a/b'"],
+    ),
+    "a fallback for no template": (
+        {"runtime_template": None, "custom_environment_spec": {}, "fallback_runtime_templates": ["5678"]},
+        ["fallback_runtime_templates=['5678']", "runtime_template"],
+    ),
+    "retries that are no number": ({"capacity_retries": "many"}, ["capacity_retries='many'", "0 or more"]),
+    "fewer than no retries": ({"capacity_retries": -1}, ["capacity_retries=-1", "0 or more"]),
+    "one id for several jobs": (
+        {"job_id": "mine", "capacity_retries": 1},
+        ["job_id='mine'", "capacity_retries", "deterministic_job_id=True"],
+    ),
     "an account that is a number": ({"service_account": 7}, ["service_account=7"]),
     "a display name that is a number": ({"display_name": 7}, ["display_name=7"]),
 }  # fmt: skip
