@@ -76,11 +76,11 @@ def _may_label(letter: str) -> bool:
     return letter in "_-" or unicodedata.category(letter) in {"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"}
 
 
-def _one_of(job: NotebookExecutionJob, what: str, fields: dict[str, str]) -> Iterator[str]:
+def _one_of(job: NotebookExecutionJob, what: str, several: str, fields: dict[str, str]) -> Iterator[str]:
     given = [field for field in fields if getattr(job, field) is not None]
     if len(given) > 1:
         both = " and ".join(f"{fields[field]}={_shown(getattr(job, field))}" for field in given)
-        yield f"It has {len(given)} of {what}, and may have one: {both}. Leave all but one out."
+        yield f"It has {len(given)} {several}, and may have one: {both}. Leave all but one out."
     if not given:
         yield f"It has no {what}: give {' or '.join(fields.values())}."
 
@@ -94,6 +94,7 @@ def _source(job: NotebookExecutionJob) -> Iterator[str]:
     yield from _one_of(
         job,
         "notebook source",
+        "notebook sources",
         {
             "gcs_notebook_source": "notebook='gs://…'",
             "dataform_repository_source": "notebook='projects/…/repositories/…'",
@@ -119,6 +120,7 @@ def _environment(job: NotebookExecutionJob) -> Iterator[str]:
     yield from _one_of(
         job,
         "environment",
+        "environments",
         {
             "notebook_runtime_template_resource_name": "runtime_template",
             "custom_environment_spec": "custom_environment_spec",
@@ -132,7 +134,7 @@ def _environment(job: NotebookExecutionJob) -> Iterator[str]:
 
 def _identity(job: NotebookExecutionJob) -> Iterator[str]:
     identities = {"service_account": "service_account", "execution_user": "execution_user"}
-    yield from _one_of(job, "identity", identities)
+    yield from _one_of(job, "identity", "identities", identities)
     for field in identities:
         email = getattr(job, field)
         if email is not None and not _is(_EMAIL, email):

@@ -40,7 +40,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a commit that is none": ({"notebook": "projects/p/locations/l/repositories/r@main"}, ["'main'", "SHA"]),
     "two environments": (
         {"custom_environment_spec": {"machineSpec": {}}},
-        ["2 of environment", "runtime_template='projects/p/loc"],
+        ["2 environments", "runtime_template='projects/p/loc"],
     ),
     "no environment": ({"runtime_template": None}, ["no environment", "runtime_template or custom_environment_spec"]),
     "an environment that is no dict": (
@@ -51,7 +51,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a template that is none": ({"runtime_template": "a/b"}, ["runtime_template='a/b'", "give its id"]),
     "two identities": (
         {"execution_user": "ada@example.com"},
-        ["2 of identity", "execution_user='ada@example.com'", "Leave all but one out"],
+        ["2 identities", "execution_user='ada@example.com'", "Leave all but one out"],
     ),
     "an identity that is none": ({"service_account": "runner"}, ["service_account='runner'", "e-mail"]),
     "no output": ({"gcs_output_uri": None}, ["gcs_output_uri=None", "gs://bucket/folder"]),

@@ -84,7 +84,7 @@ def test_a_valid_job_is_never_refused(job):
 NAN = float("nan")
 BAD = {
     "no source": ({"gcs_notebook_source": None}, "no notebook source: give notebook='gs://…'"),
-    "two sources": ({"dataform_repository_source": DATAFORM}, "has 2 of notebook source"),
+    "two sources": ({"dataform_repository_source": DATAFORM}, "has 2 notebook sources"),
     "a bucket alone": ({"gcs_notebook_source": GcsNotebookSource(uri="gs://bkt")}, "'gs://bkt' names no object"),
     "a folder": ({"gcs_notebook_source": GcsNotebookSource(uri="gs://bkt/x/")}, "'gs://bkt/x/' names no object"),
     "no uri": ({"gcs_notebook_source": GcsNotebookSource()}, "notebook=None names no object"),
@@ -105,11 +105,11 @@ BAD = {
         "is empty",
     ),
     "no environment": ({"custom_environment_spec": None}, "no environment: give runtime_template or custom"),
-    "two environments": ({"notebook_runtime_template_resource_name": "t"}, "has 2 of environment"),
+    "two environments": ({"notebook_runtime_template_resource_name": "t"}, "has 2 environments"),
     "an environment in words": ({"custom_environment_spec": "big"}, "custom_environment_spec='big' is not a dict"),
     "a workbench in words": ({"workbench_runtime": "big"}, "workbench_runtime='big' is not a dict"),
     "no identity": ({"service_account": None}, "no identity: give service_account or execution_user"),
-    "two identities": ({"execution_user": "a@b.example"}, "has 2 of identity"),
+    "two identities": ({"execution_user": "a@b.example"}, "has 2 identities"),
     "no e-mail": ({"service_account": "runner"}, "service_account='runner' is not an e-mail address"),
     "a number for an e-mail": ({"service_account": 5}, "service_account=5 is not an e-mail address"),
     "a user on a workbench": (
