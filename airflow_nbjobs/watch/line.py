@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TypeVar
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient
 from airflow_nbjobs.api.pacing import Budget, Patience, backoff
@@ -45,18 +47,29 @@ class Line:
         :raises ApiError: when the service refuses, or does not answer.
         :raises CredentialsError: when there is no token to be had.
         """
-        if self._client is None:
-            self._client = await self._hook.client(self._location)
         while (pause := self.budget.wait(self._loop.time())) > 0:  # noqa: ASYNC110 - others may have spent it meanwhile
             await asyncio.sleep(pause)
         self.budget.spend(self._loop.time())
         try:
-            answer = await self._client.send(call, _ONCE)
+            answer = await (await self._connected()).send(call, _ONCE)
         except (ApiError, CredentialsError) as error:
             self._rest(error)
             raise
         self._failures, self.failing_since = 0, None
         return answer
+
+    async def _connected(self) -> AsyncClient:
+        """Return the client, the connection looked up once."""
+        if self._client is None:
+            try:
+                await self._hook.get_sync_hook()
+            except AirflowNotFoundException:
+                raise  # it will not be there the next time either
+            except Exception as error:  # Airflow's API server or database is in trouble, and may be back soon
+                problem = f"The connection could not be looked up: {type(error).__name__}: {error}"
+                raise CredentialsError(problem, is_transient=True) from error
+            self._client = await self._hook.client(self._location)
+        return self._client
 
     def _rest(self, error: ApiError | CredentialsError) -> None:
         """Leave the service alone for a while; when it has asked for that, all lines to it do."""

@@ -13,7 +13,7 @@ from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import Budget, Patience
 from airflow_nbjobs.exceptions import ApiError, NbjobsError, NotFoundError, UnavailableError
-from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
 from tests.watch.crowd import LOCATION, Service, event, trigger, until
@@ -185,6 +185,32 @@ def test_what_is_wrong_with_the_connection_is_in_the_tasks_own_error(service: Se
     monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
     with pytest.raises(NbjobsError, match="nobody_knows_it"):
         asyncio.run(asyncio.wait_for(event(trigger(job, gcp_conn_id="nobody_knows_it")), 30))
+
+
+class ForgetfulHook(NotebookExecutionJobAsyncHook):
+    """A connection that Airflow cannot look up at first: its API server is in trouble."""
+
+    looks = 0
+
+    async def get_sync_hook(self) -> NotebookExecutionJobHook:
+        self.looks += 1
+        if self.looks <= 2:
+            raise RuntimeError("API_SERVER_ERROR: 503")
+        return await super().get_sync_hook()
+
+
+def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(service: Service):
+    jobs = service.create(3)
+
+    async def wait() -> list[JobState]:
+        crowd = Crowd(service)
+        crowd.poller._hook = crowd.poller._line._hook = ForgetfulHook()
+        waiters = crowd.join(jobs)
+        states = await asyncio.wait_for(asyncio.gather(*(waiter.change() for waiter in waiters)), 30)
+        await crowd.leave()
+        return states
+
+    assert {state.is_terminal for state in asyncio.run(wait())} == {False}
 
 
 class SlowlyClosedHook(BrokenHook):
