@@ -86,14 +86,17 @@ class NotebookJobKeeper(NotebookJobReader):
     def on_kill(self) -> None:
         """End the job by the kill policy; Airflow kills the process five seconds later.
 
-        While a retry is left, a job that is held goes on when it is only this process that ends.
+        While a retry is left, the job goes on when it is only this process that ends.
         """
         self._is_killed = True
         if self._held is None and self._asked is None:
             return
         name = self._held.name if self._held else "the job that was being submitted"
-        became = "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end()
-        self.log.info("The task is killed: %s %s.", name, became)
+        self.log.info("The task is killed: %s %s.", name, self._spare_or_end())
+
+    def _spare_or_end(self) -> str:
+        """Do what a kill asks for, and return what became of the job, as the rest of a sentence."""
+        return "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end()
 
     def _is_only_this_process(self) -> bool:
         """Tell whether Airflow ends the process and not the task."""
@@ -102,7 +105,7 @@ class NotebookJobKeeper(NotebookJobReader):
         # Airflow calls on_kill for execution_timeout too, and handles that error meanwhile.
         is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
         ti = self._ti
-        return bool(self._held and ti and not is_timeout and ti.try_number <= ti.max_tries and is_wanted(ti))
+        return bool(ti and not is_timeout and ti.try_number <= ti.max_tries and is_wanted(ti))
 
     def _end(self, *, patiently: bool = False) -> str:
         """End the job that is held or was asked for, and return what became of it, as the rest of a sentence."""

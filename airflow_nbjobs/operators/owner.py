@@ -109,7 +109,7 @@ class NotebookJobOwner(NotebookJobKeeper):
             attempt=attempt,
         )
         if self._is_killed:  # while the answer was on its way
-            raise NotebookJobError(f"The task was killed; {name} {self._end()}.", job_name=name)
+            raise NotebookJobError(f"The task was killed; {name} {self._spare_or_end()}.", job_name=name)
         with self._answering_for(context):
             context["ti"].xcom_push(key=JOB_XCOM, value=self._held.to_payload())
             publish(context["ti"], submitted.job, self.project_id or self.hook.project_id)
