@@ -62,20 +62,20 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         default="127.0.0.1",
         help="address to listen on, %(default)s by default; whoever reaches it can execute code",
     )
-    add("--port", type=_port, default=9099, help="port of the service, %(default)s by default, 0 for a free one")
+    add("--port", type=port, default=9099, help="port of the service, %(default)s by default, 0 for a free one")
     add(
         "--storage-port",
-        type=_port,
+        type=port,
         default=9023,
         help="port of Cloud Storage, %(default)s by default, 0 for a free one",
     )
     add("--data", metavar="DIR", default=".nbjobs", help="where jobs and objects are kept, %(default)s by default")
     add("--runner", choices=["kernel", "simulated"], default="kernel", help="simulated: execute nothing and succeed")
-    add("--seconds", type=_seconds, default=2.0, help="how long a simulated job runs, %(default)s by default")
-    add("--concurrency", type=_count, help="jobs that run at once; by default the number of cores, simulated: any")
+    add("--seconds", type=seconds, default=2.0, help="how long a simulated job runs, %(default)s by default")
+    add("--concurrency", type=count, help="jobs that run at once; by default the number of cores, simulated: any")
     add(
         "--cleanup-seconds",
-        type=_seconds,
+        type=seconds,
         default=2.0,
         help="from a job's end to its operation's end, %(default)s by default",
     )
@@ -121,15 +121,19 @@ def _emulator(options: argparse.Namespace) -> int:
     return 0
 
 
-def _port(text: str) -> int:
+# Their names are argparse's words for what it could not read: "invalid port value: 'x'".
+def port(text: str) -> int:
+    """Read the number of a port."""
     return _number(int(text), 0 <= int(text) <= 65535)
 
 
-def _count(text: str) -> int:
+def count(text: str) -> int:
+    """Read a number that is not zero."""
     return _number(int(text), int(text) >= 1)
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Read a time in seconds."""
     return _number(float(text), 0 <= float(text) < float("inf"))
 
 

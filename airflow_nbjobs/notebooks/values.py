@@ -47,8 +47,8 @@ def _plain(value: Any, place: str, depth: int) -> Any:
         _check_depth(place, depth)
         return [_plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
     raise InvalidNotebookJobError(
-        f"{place} is a {type(value).__name__}, which cannot be written into a notebook: give text, a number, a bool, "
-        "None, a date or datetime, or a list or dict of them."
+        f"{place} is of type {type(value).__name__}, which cannot be written into a notebook: give text, a number, "
+        "a bool, None, a date or datetime, or a list or dict of them."
     )
 
 
@@ -58,7 +58,7 @@ def _plain_mapping(value: Mapping[Any, Any], place: str, depth: int) -> dict[str
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidNotebookJobError(
-                f"{place} has the key {key!r}, a {type(key).__name__}: a JSON object's keys are text."
+                f"{place} has the key {key!r} of type {type(key).__name__}: a JSON object's keys are text."
             )
         plain[str.__str__(key)] = _plain(item, f"{place}[{key!r}]", depth + 1)
     return plain

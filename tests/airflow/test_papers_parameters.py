@@ -58,9 +58,9 @@ def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: C
 @pytest.mark.parametrize(
     ("parameters", "named"),
     [
-        ({"names": {"a"}}, "parameters['names'] is a set"),
-        ({"deep": {"list": [1, Decimal("1.1")]}}, "parameters['deep']['list'][1] is a Decimal"),
-        ({"raw": b"x"}, "parameters['raw'] is a bytes"),
+        ({"names": {"a"}}, "parameters['names'] is of type set"),
+        ({"deep": {"list": [1, Decimal("1.1")]}}, "parameters['deep']['list'][1] is of type Decimal"),
+        ({"raw": b"x"}, "parameters['raw'] is of type bytes"),
         ({"ratio": float("nan")}, "parameters['ratio'] is nan"),
         ({"a": {1: 2}}, "parameters['a'] has the key 1"),
         ({"class": 1}, "'class'"),

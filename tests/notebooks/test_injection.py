@@ -168,15 +168,15 @@ def test_subclasses_are_what_they_are_subclasses_of() -> None:
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"a": {1, 2}}, r"parameters\['a'\] is a set"),
-        ({"a": {"b": [0, b"x"]}}, r"parameters\['a'\]\['b'\]\[1\] is a bytes"),
-        ({"a": [object()]}, r"parameters\['a'\]\[0\] is a object"),
+        ({"a": {1, 2}}, r"parameters\['a'\] is of type set"),
+        ({"a": {"b": [0, b"x"]}}, r"parameters\['a'\]\['b'\]\[1\] is of type bytes"),
+        ({"a": [object()]}, r"parameters\['a'\]\[0\] is of type object"),
         ({"a": {1: 2}}, r"parameters\['a'\] has the key 1"),
         ({1: 2}, r"parameters has the key 1"),
         ({"a": math.nan}, r"parameters\['a'\] is nan"),
         ({"a": [-math.inf]}, r"parameters\['a'\]\[0\] is -inf"),
         ({"a": 10**5000}, r"parameters\['a'\] is a number too long"),
-        ({"a": dt.timedelta(1)}, r"parameters\['a'\] is a timedelta"),
+        ({"a": dt.timedelta(1)}, r"parameters\['a'\] is of type timedelta"),
         (["a"], "is no mapping"),
     ],
 )
