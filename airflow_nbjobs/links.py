@@ -14,6 +14,8 @@ from urllib.parse import quote, urlencode
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from airflow.providers.common.compat.sdk import TaskInstanceKey
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
@@ -117,11 +119,13 @@ LINKS: tuple[_PublishedLink, ...] = (
 )
 
 
-def publish(ti: Any, job: NotebookExecutionJob, project: str) -> None:
-    """Push each link that the job has to its XCom, as the final address."""
-    for link in LINKS:
-        if address := link.address(job, project):
-            ti.xcom_push(key=link.xcom_key, value=address)
+def publish(ti: Any, job: NotebookExecutionJob, project: str, links: Iterable[_PublishedLink] = LINKS) -> None:
+    """Push each link to its XCom, as the final address; one that leads nowhere as an empty text.
+
+    Airflow asks for each of them when the task is over, and logs an error for an XCom that is not there.
+    """
+    for link in links:
+        ti.xcom_push(key=link.xcom_key, value=link.address(job, project) or "")
 
 
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:

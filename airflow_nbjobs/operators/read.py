@@ -92,7 +92,8 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
             order_by=self.order_by,
             page_size=min(self.limit or PAGE_LIMIT, PAGE_LIMIT),
         )
-        publish(context["ti"], NotebookExecutionJob(), JobName.parse(f"{where}/notebookExecutionJobs/0").project)
+        project = JobName.parse(f"{where}/notebookExecutionJobs/0").project
+        publish(context["ti"], NotebookExecutionJob(), project, self.operator_extra_links)
         return [
             {
                 **result(job),
