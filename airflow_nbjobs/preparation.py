@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["Prepared", "Request", "check_parameters", "prepare", "stage", "staged_uri", "tidy"]
+__all__ = ["Prepared", "Request", "check_no_secret", "check_parameters", "prepare", "stage", "staged_uri", "tidy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +93,17 @@ def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None])
             _masked_by_name.update(_texts(value))
             mask_secret(value)
     return plain
+
+
+def check_no_secret(argument: str, value: Any) -> None:
+    """Check that a text, or a dict of them, which everybody sees who sees the job, holds nothing that Airflow masks.
+
+    :raises InvalidNotebookJobError: with the argument's name.
+    """
+    if any(map(_is_secret, _texts(value))):
+        raise InvalidNotebookJobError(
+            f"{argument} holds a secret that Airflow masks, and everybody who sees the job would see it: leave it out."
+        )
 
 
 _masked_by_name: set[str] = set()

@@ -14,7 +14,7 @@ from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
 from airflow_nbjobs.api.names import template_name
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.preparation import Request, check_parameters, prepare
+from airflow_nbjobs.preparation import Request, check_no_secret, check_parameters, prepare
 from airflow_nbjobs.sources import SourceFields, source_fields
 from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 
@@ -110,6 +110,8 @@ def _asked(operator: CreateNotebookExecutionJobOperator) -> NotebookExecutionJob
     template = operator.runtime_template
     key = operator.kms_key_name
     labels = _dict("labels", operator.labels)
+    check_no_secret("display_name", operator.display_name)
+    check_no_secret("labels", labels)
     return NotebookExecutionJob(
         wire=_body(operator.job_body),
         display_name=_text("display_name", operator.display_name),

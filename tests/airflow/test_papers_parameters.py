@@ -94,6 +94,18 @@ def test_a_value_that_airflow_masks_is_refused_and_not_shown(
     assert nbjobs_emulator.requests() == {}
 
 
+@pytest.mark.parametrize("argument", ["labels", "display_name"])
+def test_a_masked_value_is_refused_where_everybody_sees_it(
+    nbjobs_emulator: Emulator, project: str, argument: str
+) -> None:
+    secret = f"{MARK}-{secrets.token_hex(12)}"
+    mask_secret(secret)
+    with pytest.raises(InvalidNotebookJobError, match=f"^{argument} holds a secret") as error:
+        create(**{argument: {"team": secret} if argument == "labels" else f"report {secret}"}).execute()
+    assert secret not in str(error.value)
+    assert nbjobs_emulator.requests() == {}
+
+
 def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again(
     project: str, logged: Callable[[], list[str]]
 ) -> None:
