@@ -158,6 +158,8 @@ def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: 
 
 def test_a_worker_that_is_shut_down_leaves_the_job_to_the_retry(busy: LocalAirflow, endless: Emulator) -> None:
     run, job = start(busy, endless, "retried")
+    endless.reset_requests()
+    busy.wait(lambda: endless.requests().get("get"), 30, "the task to have told Airflow of its job, and to wait for it")
     scheduler = psutil.Process(busy.pid("scheduler"))
     # Workers are the scheduler's children here, and a task is a child of its worker, which passes the signal on.
     (worker,) = {each.ppid() for each in scheduler.children(recursive=True)} - {scheduler.pid}
