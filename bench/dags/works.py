@@ -1,5 +1,6 @@
 """Tasks that wait for jobs which somebody else has made, in each of the ways that a task can wait."""
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import DAG
@@ -20,5 +21,8 @@ for name, arguments in MODES.items():
                 job_name=f"{{{{ dag_run.conf['jobs'][{number}] }}}}",
                 poke_interval=5,
                 do_xcom_push=False,  # simulated jobs leave no notebook, and nobody looks for one then
+                # Airflow 3.3.2 may take a process that has just handed its task back for one that died with it.
+                retries=2,
+                retry_delay=timedelta(seconds=1),
                 **arguments,
             )
