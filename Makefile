@@ -4,6 +4,7 @@
 # make test-3.1      the tests of what touches Airflow, on the oldest one that we support
 # make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
 # make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
+# make languages     notebooks in R, whose kernel Debian has; docs/languages.md says what came of it
 # make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about forty minutes)
 # Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
 
@@ -20,7 +21,9 @@ VENV_3_1 := .venv-3.1
 ON_3_1 := tests/adoption tests/airflow tests/commands tests/examples tests/watch tests/test_imports.py
 IN = $(VENV)/bin/python -m
 
-.PHONY: help demo test test-3.1 chaos soak bench clean constraints
+ON_DEBIAN := tests/airflow/test_papers_languages.py
+
+.PHONY: help demo test test-3.1 chaos soak languages bench clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,6 +51,13 @@ chaos: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
+
+languages: $(VENV)/.dev
+	dpkg --status r-cran-irkernel >/dev/null || { apt-get -qq update && apt-get -qq install --yes r-cran-irkernel; }
+	{ printf '%s\n' '# Notebooks in R' '' "\`make languages\`, $$(date +%F), commit \`$$(git rev-parse --short HEAD)\`," \
+		"$$(dpkg-query --show --showformat='$${Package} $${Version}' r-base-core r-cran-irkernel | sed 's/r-cran/, r-cran/')." \
+		'' '```'; \
+	  $(IN) pytest -m debian --verbose --no-header $(ON_DEBIAN); echo '```'; } | tee docs/languages.md
 
 # A peer that nobody else needs is added to the environment that everything else is measured in, and PostgreSQL's clients
 # for the triggerers. BENCH holds the parts to measure again: `make bench BENCH="imports submission"`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
@@ -77,12 +78,15 @@ class Event:
     """A trigger's event: a hint to look, never a result.
 
     :ivar state: the job's state as last seen, for people who read logs.
+    :ivar deadline: the trigger's own, ISO 8601: a task that defers again has no other first moment to count from, since
+        Airflow 3.1 lets a task begin anew when it is resumed.
     """
 
     job_name: str
     operation_name: str | None
     outcome: str
     state: str | None
+    deadline: str | None = None
 
     def to_payload(self) -> dict[str, Any]:
         """Return the event's JSON, under 1 KB."""
@@ -92,7 +96,17 @@ class Event:
             "operation_name": self.operation_name,
             "outcome": self.outcome,
             "state": self.state,
+            "deadline": self.deadline,
         }
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """The deadline; ``None`` without one, or with one that cannot be read."""
+        try:
+            moment = datetime.fromisoformat(self.deadline or "")
+        except ValueError:
+            return None
+        return moment if moment.tzinfo is not None else None
 
     @classmethod
     def from_payload(cls, payload: object, location: str | None = None) -> Event:
@@ -109,12 +123,13 @@ class Event:
         name = JobName.parse(payload.get("job_name"))
         if location is not None and name.location != location:
             raise NbjobsError(f"The trigger's event is about {str(name)!r}, and the task's jobs are in {location!r}.")
-        operation, state = payload.get("operation_name"), payload.get("state")
+        operation, state, deadline = (payload.get(key) for key in ("operation_name", "state", "deadline"))
         return cls(
             job_name=str(name),
             operation_name=operation if isinstance(operation, str) else None,
             outcome=str(payload.get("outcome")),
             state=state if isinstance(state, str) else None,
+            deadline=deadline if isinstance(deadline, str) else None,
         )
 
 

@@ -133,13 +133,14 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         """
         return self.client(location).send(calls.create_job(self.parent(location, project_id), job, job_id))
 
-    def get_job(self, name: str, view: str | None = None) -> NotebookExecutionJob:
+    def get_job(self, name: str, view: str | None = None, *, patience: Patience = PATIENT) -> NotebookExecutionJob:
         """Get a job by its whole name.
 
         :param view: ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL`` for direct notebook content too.
+        :param patience: how long it is tried.
         :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
         """
-        return self.client(JobName.parse(name).location).send(calls.get_job(name, view))
+        return self.client(JobName.parse(name).location).send(calls.get_job(name, view), patience)
 
     def list_jobs(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -111,7 +112,11 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         return self._defer(context, job)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
-        job = self.hook.get_job(self._name())
+        from airflow_nbjobs.api.pacing import ENDURING
+
+        # An outage is borne as long as by an operator, but not beyond the sensor's own time.
+        patience = replace(ENDURING, seconds=min(ENDURING.seconds, self.timeout))
+        job = self.hook.get_job(self._name(), patience=patience)
         if not self._has_links:
             publish(context["ti"], job, self._project(job))
             self._has_links = True

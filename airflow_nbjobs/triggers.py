@@ -130,7 +130,13 @@ class NotebookExecutionJobTrigger(BaseTrigger):
 
     def _event(self, outcome: Outcome) -> Event:
         state = None if self._seen is JobState.UNSPECIFIED else self._seen.value
-        return Event(job_name=self.job_name, operation_name=self.operation_name, outcome=outcome, state=state)
+        return Event(
+            job_name=self.job_name,
+            operation_name=self.operation_name,
+            outcome=outcome,
+            state=state,
+            deadline=self.deadline,
+        )
 
     def _hook(self) -> NotebookExecutionJobAsyncHook:
         return NotebookExecutionJobAsyncHook(self.gcp_conn_id, self.impersonation_chain)

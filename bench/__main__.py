@@ -71,8 +71,8 @@ def run(parts: set[str], keep: Keep) -> None:
 def _triggerers(keep: Keep) -> None:
     found: dict[str, Any] = {}
     with triggerers.database() as address:
-        for side, windows in {"ours": 5, "vertex": 5, "nothing": 2}.items():
-            found[side] = triggerers.measure(side, address, windows=windows)
+        for side in ("ours", "vertex", "nothing"):
+            found[side] = triggerers.measure(side, address)
             keep("triggerers", found)
         found["shared"] = triggerers.fail_over(address)
         keep("triggerers", found)

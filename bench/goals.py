@@ -71,7 +71,7 @@ def _triggerers(found: dict[str, Any]) -> Iterator[Goal]:
             side: one["cpu_per_minute"] + one["supervisor_cpu_per_minute"] for side, one in found.items() if "mb" in one
         }
         ours, peer, base = (used[side] for side in ("ours", "vertex", "nothing"))
-        what = "the same: CPU over the peer's, both less what triggers that do nothing take"
+        what = "the same: CPU over the peer's, both less what triggers that ask nobody take"
         yield Goal(what, 1 / 20, (ours - base) / (peer - base))
     if "shared" in found:
         yield Goal(

@@ -76,7 +76,8 @@ _TRIGGERERS = """
 {interval:g} s: their rows are written with Airflow's own models, as a thousand workers would have left them, and no
 scheduler runs. The latency is to the task's row in the database. Medians of five windows of one run, from
 {settled:g} s after the last trigger was taken up. A triggerer is two processes: one runs the triggers, and one speaks
-to the database and keeps their logs. What both do for triggers that do nothing is Airflow's own.
+to the database and keeps their logs. What both do for triggers that ask nobody, and end as often as the others, is
+Airflow's own.
 
 """
 _TRIGGERERS_COLUMNS = (
@@ -93,7 +94,8 @@ _WORKERS = """
 ## What a task costs the workers
 
 CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
-every 5 s, the mean of {tasks} tasks of `NotebookExecutionJobSensor` in a real Airflow with LocalExecutor:
+every 5 s, the mean of {tasks} tasks of `NotebookExecutionJobSensor` in a real Airflow with LocalExecutor and
+PostgreSQL:
 
 | | CPU s | requests |
 |---|---:|---:|
@@ -195,7 +197,7 @@ def _waiting_row(row: dict[str, Any]) -> str:
     )
 
 
-_WHOSE = {"ours": "ours", "vertex": "Vertex AI", "nothing": "triggers that do nothing"}
+_WHOSE = {"ours": "ours", "vertex": "Vertex AI", "nothing": "triggers that ask nobody"}
 
 
 def _lateness(row: dict[str, Any]) -> str:

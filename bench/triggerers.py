@@ -117,8 +117,7 @@ def measure(side: str, address: str, *, windows: int = 5, count: int = COUNT) ->
             begun = time.time()
             service.end({jobs[index]["id"]: begun + seconds * windows / case.windows for index, seconds in case.ends()})
             cost = _cost(airflow.pid("triggerer"), service, windows)
-            if side != "nothing":
-                time.sleep(1.2 * INTERVAL)
+            time.sleep(1.2 * INTERVAL)
             events = {jobs[index]["id"]: moment for index, moment in airflow.told(run_id).items()}
         late = lateness(events, service.ended())
     return {

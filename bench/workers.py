@@ -12,6 +12,7 @@ import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
 from airflow_nbjobs.emulator import Emulator
 from bench.services import Ours
+from chaos.postgres import postgres
 from demo.airflow_processes import LocalAirflow
 from demo.airflow_rest import Run
 
@@ -23,10 +24,10 @@ DAGS = Path(__file__).resolve().parent / "dags"
 
 def measure() -> dict[str, Any]:
     """Run five tasks in each way, one way after the other, and return the CPU seconds and the requests of one task."""
-    with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator:
+    with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator, postgres() as address:
         service = Ours(emulator)
         settings = {**service.env, "AIRFLOW__CORE__PARALLELISM": str(TASKS)}
-        with tempfile.TemporaryDirectory() as folder, LocalAirflow(Path(folder), DAGS, settings) as airflow:
+        with tempfile.TemporaryDirectory() as folder, LocalAirflow(Path(folder), DAGS, settings, address) as airflow:
             airflow.wait(lambda: all(airflow.rest.knows(f"bench_{mode}") for mode in MODES), 90, "the DAGs")
             # The first task of all pays for what is compiled and cached.
             _run(airflow, service, "sync", seconds=1.0)

@@ -103,6 +103,8 @@ TROUBLES = {
     "create-500-after": _create("500 after it acted", status=500, phase="after"),
     "create-dropped": _create("connection cut before it acts", drop=True),
     "create-dropped-after": _create("answer lost after it acted", drop=True, phase="after"),
+    "create-cut": _create("answer breaks off after it acted", truncate=True, phase="after"),
+    "create-page": _create("a proxy's page after it acted", body="<html>Sign in</html>", phase="after"),
     "create-429": _create("429, Retry-After 1, twice", times=2, status=429, retry_after=1),
     "create-lost-twice": Trouble(
         says="lost twice: before it acts, then after",
@@ -113,6 +115,8 @@ TROUBLES = {
     "poll-503": _waiting("503, three times", status=503),
     "poll-500": _waiting("500, three times", status=500),
     "poll-dropped": _waiting("connection cut, three times", drop=True),
+    "poll-cut": _waiting("answers break off, three times", truncate=True),
+    "poll-page": _waiting("a proxy's page, three times", body="<html>Sign in</html>"),
     "poll-429": _waiting("429, Retry-After 1, three times", status=429, retry_after=1),
 }
 

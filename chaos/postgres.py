@@ -50,7 +50,8 @@ def postgres() -> Iterator[str]:
 def _programs() -> Path:
     """Return where initdb is; Debian keeps it out of the path."""
     if not (found := _installed()):
-        subprocess.run(["apt-get", "install", "-qq", "--yes", "postgresql"], check=True, stdout=subprocess.DEVNULL)  # noqa: S607 - Debian's own
+        for command in (["update"], ["install", "--yes", "postgresql"]):
+            subprocess.run(["apt-get", "-qq", *command], check=True, stdout=subprocess.DEVNULL)  # noqa: S603, S607 - Debian's own
         found = _installed()
     if not found:
         raise FileNotFoundError("initdb of PostgreSQL")

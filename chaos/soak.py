@@ -45,6 +45,9 @@ KINDS: tuple[dict[str, Any], ...] = (
     {"delay_seconds": 3},
     {"status": 408},
     {"status": 504, "phase": "after"},
+    {"truncate": True},
+    {"body": "<html>Sign in</html>"},
+    {"status": 502, "body": "<html>Bad gateway</html>"},
 )
 _EVERY_SECONDS = 1.0
 

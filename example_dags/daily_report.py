@@ -3,9 +3,9 @@
 The task returns a dict; what the notebook reports is under ``results``. This notebook reports by the last line of its
 cell tagged ``result``; with scrapbook in the notebook's environment, ``scrapbook.glue("total", 42)`` does the same.
 
-A backfill asks for each of its days, ``airflow backfill create --dag-id daily_report --from-date 2026-11-16 --to-date
-2026-11-22``, and gets as many different results. A run that somebody starts by hand may have no logical date: it is
-for the day on which it starts.
+A backfill asks for each of its days and gets as many different results: ``airflow dags unpause daily_report``, then
+``airflow backfill create --dag-id daily_report --from-date 2026-11-16 --to-date 2026-11-22``. A run that somebody
+starts by hand may have no logical date: it is for the day on which it starts.
 
 The environment variables are those of ``hello_notebook.py``.
 """

@@ -11,10 +11,10 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from airflow_nbjobs.emulator import dataform_methods, methods
-from airflow_nbjobs.emulator.connections import Dropped
+from airflow_nbjobs.emulator.connections import BrokenOff, Dropped
 from airflow_nbjobs.emulator.errors import ApiError
 from airflow_nbjobs.emulator.faults import read_move
-from airflow_nbjobs.emulator.http import error_answer, json_answer, read_body, read_query
+from airflow_nbjobs.emulator.http import error_answer, json_answer, page_answer, read_body, read_query
 from airflow_nbjobs.emulator.ids import project_number
 
 if TYPE_CHECKING:
@@ -54,7 +54,10 @@ class App:
         self.asgi.router.redirect_slashes = False
 
     def requests(self) -> dict[str, dict[str, int]]:
-        """Count the requests since the start or the last reset: by method, then by HTTP status or ``dropped``."""
+        """Count the requests since the start or the last reset: by method, then by HTTP status or ``dropped``.
+
+        An answer that broke off counts as dropped too.
+        """
         counts: dict[str, dict[str, int]] = {}
         for (name, outcome), count in sorted(self._answered.items()):
             counts.setdefault(name, {})[outcome] = count
@@ -100,7 +103,7 @@ class App:
                 response = error_answer(error)
             except asyncio.CancelledError:  # only the end of the emulator does that
                 response = error_answer(ApiError(503, "The emulator is stopping."))
-            outcome = "dropped" if isinstance(response, Dropped) else str(response.status_code)
+            outcome = "dropped" if isinstance(response, Dropped | BrokenOff) else str(response.status_code)
             self._answered[name, outcome] += 1
             return response
 
@@ -119,9 +122,12 @@ class App:
         if fault.drops:
             return Dropped(self._connections)
         error = fault.error()
-        if error:
-            raise error
-        return json_answer(await act(call) if answer is None else answer)
+        if error is None and answer is None:
+            answer = await act(call)
+        spoiled = json_answer(answer) if error is None else error_answer(error)
+        if fault.text is not None:
+            spoiled = page_answer(fault.text, spoiled)
+        return BrokenOff(self._connections, spoiled) if fault.breaks_off else spoiled
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint takes it
         return json_answer({"status": "ok"})

@@ -41,6 +41,12 @@ class Connections:
         if client in self._open:
             self._open[client].close()
 
+    async def cut(self, client: Address, receive: Receive) -> None:
+        """Close the connection, and return when the server has seen it closed: it would answer 500 otherwise."""
+        self.close(client)
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
 
 class Dropped(Response):
     """The answer that is none: the connection closes instead."""
@@ -50,10 +56,24 @@ class Dropped(Response):
         self._connections = connections
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - nothing is sent
-        """Close the connection, and return when the server has seen it closed: it would answer 500 otherwise."""
-        self._connections.close(scope["client"])
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        """Close the connection."""
+        await self._connections.cut(scope["client"], receive)
+
+
+class BrokenOff(Response):
+    """An answer that the connection closes in the middle of: it announces all of its bytes, and half of them come."""
+
+    def __init__(self, connections: Connections, whole: Response) -> None:
+        super().__init__(whole.body, whole.status_code)
+        self.raw_headers = whole.raw_headers
+        self._connections = connections
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the first half, and close the connection."""
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        half = bytes(self.body)[: len(self.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await self._connections.cut(scope["client"], receive)
 
 
 def _address(transport: asyncio.Transport) -> Address:

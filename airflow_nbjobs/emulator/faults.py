@@ -67,6 +67,16 @@ class Fault:
         return bool(self.asked.get("drop", False))
 
     @property
+    def breaks_off(self) -> bool:
+        """Whether the connection is closed in the middle of the answer."""
+        return bool(self.asked.get("truncate", False))
+
+    @property
+    def text(self) -> str | None:
+        """What is answered in place of JSON, as a proxy's page would be; None for Google's own shape."""
+        return self.asked.get("body")
+
+    @property
     def acts_first(self) -> bool:
         """Whether the request is carried out before its answer is spoiled."""
         return self.asked.get("phase") == "after"
@@ -121,8 +131,8 @@ class Faults:
             wrong = _SHAPES[shape][name](value)
             if wrong:
                 raise invalid(name, f"Invalid {name} {value!r}: {wrong}.")
-        if shape == "method" and not asked.keys() & {"status", "delay_seconds", "drop"}:
-            raise invalid("status", "A fault with 'method' needs one of status, delay_seconds and drop.")
+        if shape == "method" and not asked.keys() & _SPOILERS.keys():
+            raise invalid("status", f"A fault with 'method' needs one of {', '.join(_SPOILERS)}.")
         if shape == "clear":
             self.clear()
         elif shape == "quota":
@@ -226,6 +236,10 @@ def _text(value: object) -> str:
     return "" if isinstance(value, str) else "it must be a string"
 
 
+def _truth(value: object) -> str:
+    return "" if isinstance(value, bool) else "it must be true or false"
+
+
 def _quota(value: object) -> str:
     if not isinstance(value, dict) or not value or not value.keys() <= set(_OF_JOBS):
         return f"it must be an object whose keys are methods, of {', '.join(_OF_JOBS)}"
@@ -243,16 +257,21 @@ def _job_state(value: object) -> str:
 
 
 _TIMES: Mapping[str, Callable[[object], str]] = {"times": lambda value: _number(value, 1, 1_000_000, whole=True)}
+_SPOILERS: Mapping[str, Callable[[object], str]] = {
+    "status": lambda value: _number(value, 400, 599, whole=True),
+    "delay_seconds": lambda value: _number(value, 0, 3600),
+    "drop": _truth,
+    "truncate": _truth,
+    "body": _text,
+}
 _SHAPES: Mapping[str, Mapping[str, Callable[[object], str]]] = {
     "method": {
         **_TIMES,
+        **_SPOILERS,
         "method": lambda value: _one_of(value, *METHODS),
-        "status": lambda value: _number(value, 400, 599, whole=True),
         "project": _text,
         "message": _text,
         "phase": lambda value: _one_of(value, "before", "after"),
-        "delay_seconds": lambda value: _number(value, 0, 3600),
-        "drop": lambda value: "" if isinstance(value, bool) else "it must be true or false",
         "retry_after": lambda value: _number(value, 0, 3600),
     },
     "job_state": {

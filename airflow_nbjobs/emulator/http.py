@@ -34,6 +34,12 @@ def error_answer(error: ApiError) -> Response:
     return json_answer(error.body(), error.code, headers)
 
 
+def page_answer(text: str, instead_of: Response) -> Response:
+    """Answer with text that is none of the service's, as a proxy does: the status and ``Retry-After`` stay."""
+    kept = {name: value for name, value in instead_of.headers.items() if name == "retry-after"}
+    return Response(text, instead_of.status_code, kept, media_type="text/html")
+
+
 def read_query(request: Request) -> dict[str, str]:
     """Read the query parameters, under camelCase names, less those that belong to every method.
 

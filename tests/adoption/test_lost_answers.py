@@ -20,6 +20,8 @@ LOST = [
     {"status": 503, "phase": "after"},
     {"status": 500, "phase": "after"},
     {"drop": True, "phase": "after"},
+    {"truncate": True},
+    {"body": "<html>Sign in</html>"},
 ]
 
 
@@ -31,6 +33,7 @@ def asking(nbjobs_emulator: Emulator) -> Asking:
 
 @pytest.mark.parametrize("lost", LOST, ids=str)
 def test_a_job_whose_create_was_carried_out_and_not_answered_is_found(asking: Asking, lost: dict[str, object]) -> None:
+    """An answer that breaks off, or is a proxy's page, says nothing of the job, which was made."""
     asking.emulator.fault({"method": "create", "times": 1, **lost})
     submitted = asking.ask()
     assert asking.made() == [(submitted.job.name or "").rpartition("/")[2]]

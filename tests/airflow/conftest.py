@@ -1,17 +1,22 @@
-"""A fast emulator for the operators: jobs run in name only, for a third of a second."""
+"""A fast emulator for the operators, whose jobs run in name only; and what real credentials meet."""
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import airflow
 import pytest
+from google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 from structlog.testing import capture_logs
 
 from airflow_nbjobs.emulator import Emulator
 from tests import canaries
+from tests.canaries import TOKEN, plant
 
 if airflow.__version__.startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under
@@ -44,3 +49,81 @@ def logged() -> Iterator[Callable[[], list[str]]]:
     with capture_logs() as entries:
         yield lambda: [str(entry["event"]) for entry in entries]
     canaries.tell("the task's log", entries)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Make a certificate for the session."""
+    folder = tmp_path_factory.mktemp("certificate")
+    write_certificate(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def private_key() -> str:
+    """Make a private key for the session."""
+    return plant(new_key()[1])
+
+
+@pytest.fixture
+def serve(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
+    """Return what starts servers: with ``tls`` under a certificate that is trusted here."""
+    servers: list[Server] = []
+
+    def start(answer: Answer | Callable[[int], Answer], *, tls: bool = False) -> Server:
+        reply = answer if callable(answer) else lambda _: answer
+        servers.append(Server(reply, certificate if tls else None))
+        return servers[-1]
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def tokens(serve: Callable[..., Server]) -> Server:
+    """Start a token endpoint; its tokens are numbered from 1."""
+    return serve(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 3600}))
+
+
+@pytest.fixture
+def connect(
+    monkeypatch: pytest.MonkeyPatch, private_key: str, tokens: Server, tmp_path: Path
+) -> Callable[..., dict[str, str]]:
+    """Return what defines the connection, with a key whose tokens come from the token endpoint."""
+    key = {
+        "type": "service_account",
+        "project_id": "p",
+        "private_key_id": "1",
+        "private_key": private_key,
+        "client_email": EMAIL,
+        "client_id": "1",
+        "token_uri": tokens.url,
+    }
+    (tmp_path / "key.json").write_text(json.dumps(key))
+    kinds: dict[str, dict[str, Any]] = {
+        "key file": {"key_path": str(tmp_path / "key.json")},
+        "key": {"keyfile_dict": json.dumps(key)},
+        "anonymous": {"is_anonymous": True, "project": "p"},
+    }
+
+    def define(kind: str = "key", **more: Any) -> dict[str, str]:
+        connection = {"conn_type": "google_cloud_platform", "extra": {**kinds[kind], **more}}
+        monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(connection))
+        return key
+
+    return define
+
+
+@pytest.fixture
+def google(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
+    """Return what starts a service that the deployment trusts."""
+
+    def start(answer: Answer | Callable[[int], Answer] = JOB) -> Server:
+        server = serve(answer, tls=True)
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", server.url)
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", f"https://other.example.com, {server.url}")
+        return server
+
+    return start

@@ -6,12 +6,13 @@ import ipaddress
 import json
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -20,7 +21,12 @@ from cryptography.x509.oid import NameOID
 HOST = "127.0.0.2"
 """An address of this machine that is not among those that the client calls local, whose certificates it checks."""
 
+EMAIL = "robot@p.iam.gserviceaccount.com"
+NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
+
 Answer = tuple[int, dict[str, str], dict[str, Any]]
+
+JOB: Answer = (200, {}, {"name": NAME, "jobState": "JOB_STATE_RUNNING"})
 
 
 class Server:
@@ -33,12 +39,13 @@ class Server:
     def __init__(self, answer: Callable[[int], Answer], certificate: Path | None = None) -> None:
         self.seen: list[dict[str, str]] = []
         server = self
+        self._answer = answer
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                self.rfile.read(int(self.headers.get("content-length", 0)))
+                sent = self.rfile.read(int(self.headers.get("content-length", 0)))
                 server.seen.append({key.lower(): value for key, value in self.headers.items()})
-                status, headers, body = answer(len(server.seen))
+                status, headers, body = server.reply(len(server.seen), self, sent)
                 content = json.dumps(body).encode()
                 self.send_response(status)
                 for key, value in {**headers, "Content-Length": str(len(content))}.items():
@@ -46,7 +53,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_POST = do_GET  # noqa: N815 - http.server's own name
+            do_POST = do_DELETE = do_GET  # noqa: N815 - http.server's own names
 
             def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
                 """Keep silent."""
@@ -61,6 +68,10 @@ class Server:
         self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
         self._thread.start()
 
+    def reply(self, number: int, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+        """Return what a request is answered with."""
+        return self._answer(number)
+
     @property
     def tokens(self) -> list[str | None]:
         """The token of each request, or None for one that had none."""
@@ -71,6 +82,32 @@ class Server:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
+
+
+class Relay(Server):
+    """Passes requests on to the emulator, but for some that it answers with 401.
+
+    :param refused: which requests, by number, are refused for their tokens.
+    """
+
+    def __init__(self, emulator: str, certificate: Path, *, refused: Container[int]) -> None:
+        self._emulator = httpx2.Client(base_url=emulator, trust_env=False)
+        denied: Answer = (401, {}, {"error": {"code": 401, "message": "Stale.", "status": "UNAUTHENTICATED"}})
+        self._refused = refused
+        super().__init__(lambda _: denied, certificate)
+
+    def reply(self, number: int, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+        """Pass it on."""
+        if number in self._refused:
+            return super().reply(number, request, body)
+        kind = {"Content-Type": "application/json"} if body else {}
+        answer = self._emulator.request(request.command, request.path, content=body, headers=kind)
+        return answer.status_code, {}, answer.json()
+
+    def close(self) -> None:
+        """Stop."""
+        super().close()
+        self._emulator.close()
 
 
 def new_key() -> tuple[rsa.RSAPrivateKey, str]:

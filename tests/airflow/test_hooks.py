@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from google.auth import impersonated_credentials
 from google.oauth2 import service_account
-from google_lookalike import Answer, Server, new_key, write_certificate
+from google_lookalike import EMAIL, JOB, NAME, Answer, Server
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
-from tests.canaries import TOKEN, plant
-
-NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
-EMAIL = "robot@p.iam.gserviceaccount.com"
-JOB: Answer = (200, {}, {"name": NAME, "jobState": "JOB_STATE_RUNNING"})
+from tests.canaries import TOKEN
 
 
 def look(hook: NotebookExecutionJobHook) -> str:
@@ -44,84 +39,6 @@ def look_async(endpoint: str | None = None) -> str:
             await hook.close()
 
     return asyncio.run(get())
-
-
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Make a certificate for the session."""
-    folder = tmp_path_factory.mktemp("certificate")
-    write_certificate(folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def private_key() -> str:
-    """Make a private key for the session."""
-    return plant(new_key()[1])
-
-
-@pytest.fixture
-def serve(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Server]]:
-    """Return what starts servers: with ``tls`` under a certificate that is trusted here."""
-    servers: list[Server] = []
-
-    def start(answer: Answer | Callable[[int], Answer], *, tls: bool = False) -> Server:
-        reply = answer if callable(answer) else lambda _: answer
-        servers.append(Server(reply, certificate if tls else None))
-        return servers[-1]
-
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
-    yield start
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
-def tokens(serve: Callable[..., Server]) -> Server:
-    """Start a token endpoint; its tokens are numbered from 1."""
-    return serve(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 3600}))
-
-
-@pytest.fixture
-def connect(
-    monkeypatch: pytest.MonkeyPatch, private_key: str, tokens: Server, tmp_path: Path
-) -> Callable[..., dict[str, str]]:
-    """Return what defines the connection, with a key whose tokens come from the token endpoint."""
-    key = {
-        "type": "service_account",
-        "project_id": "p",
-        "private_key_id": "1",
-        "private_key": private_key,
-        "client_email": EMAIL,
-        "client_id": "1",
-        "token_uri": tokens.url,
-    }
-    (tmp_path / "key.json").write_text(json.dumps(key))
-    kinds: dict[str, dict[str, Any]] = {
-        "key file": {"key_path": str(tmp_path / "key.json")},
-        "key": {"keyfile_dict": json.dumps(key)},
-        "anonymous": {"is_anonymous": True, "project": "p"},
-    }
-
-    def define(kind: str = "key", **more: Any) -> dict[str, str]:
-        connection = {"conn_type": "google_cloud_platform", "extra": {**kinds[kind], **more}}
-        monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(connection))
-        return key
-
-    return define
-
-
-@pytest.fixture
-def google(serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Server]:
-    """Return what starts a service that the deployment trusts."""
-
-    def start(answer: Answer | Callable[[int], Answer] = JOB) -> Server:
-        server = serve(answer, tls=True)
-        monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", server.url)
-        monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", f"https://other.example.com, {server.url}")
-        return server
-
-    return start
 
 
 BOTH = pytest.mark.parametrize("get", [lambda: look(NotebookExecutionJobHook()), look_async], ids=["sync", "async"])

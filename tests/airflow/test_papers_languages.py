@@ -1,6 +1,6 @@
 """Parameters in, results and failures out, in kernels that are not Python's.
 
-Bash's is on the Python registry. R's is a package of Debian, r-cran-irkernel: where it is not installed, that is said.
+Bash's kernel is on the Python registry. R's is a package of Debian: `make languages` installs it and runs these tests.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jupyter_client.kernelspec import KernelSpecManager
 from papermill.translators import BashTranslator, RTranslator
 from papers import cell, notebook, sent, task
 
@@ -69,12 +68,10 @@ def bash(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def script(language: str, *cells: dict[str, Any]) -> dict[str, Any]:
     """Return a notebook in a language whose kernel is here."""
     name = LANGUAGES[language][0]
-    if name not in KernelSpecManager().find_kernel_specs():
-        pytest.skip(f"there is no kernel named {name!r} on this machine")
     return {**notebook(*cells), "metadata": {"kernelspec": {"name": name, "display_name": name, "language": language}}}
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", ["bash", pytest.param("R", marks=pytest.mark.debian)])
 def test_a_notebook_is_given_its_parameters_and_gives_its_results(
     nbjobs_emulator: Emulator, project: str, language: str
 ) -> None:
@@ -97,3 +94,10 @@ def test_a_command_of_bash_that_fails_is_told_with_its_cell(project: str, logged
         task(notebook=script("bash", cell("echo fine"), cell("ls /nowhere"), cell("echo never"))).to_its_end()
     assert failure.value.cell == 2
     assert [line for line in logged() if line.startswith("[cell 2] | ls: ") and "/nowhere" in line] != []
+
+
+@pytest.mark.debian
+def test_an_error_of_r_is_told_with_its_cell(project: str) -> None:
+    with pytest.raises(NotebookJobFailedError, match=r"FAILED after .*: cell 2: .*no such day.* Executed") as failure:
+        task(notebook=script("R", cell("1 + 1"), cell('stop("no such day")'), cell("2 + 2"))).to_its_end()
+    assert failure.value.cell == 2

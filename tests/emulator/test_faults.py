@@ -49,6 +49,35 @@ def test_a_dropped_connection_gives_no_answer(api, phase, jobs):
     assert api.post(api.job()).status_code == 200
 
 
+@pytest.mark.parametrize(("phase", "jobs"), [("before", 1), ("after", 1)])
+def test_an_answer_can_break_off(api, phase, jobs):
+    """It acts in either phase: what breaks off is its own answer."""
+    api.emulator.fault({"method": "create", "truncate": True, "phase": phase})
+    with pytest.raises(httpx2.TransportError):
+        api.post(api.job())
+    assert count(api) == jobs
+    assert api.emulator.requests() == {"create": {"dropped": 1}}
+    assert api.post(api.job()).status_code == 200
+
+
+def test_an_error_can_break_off_before_anything_is_done(api):
+    api.emulator.fault({"method": "create", "truncate": True, "status": 503})
+    with pytest.raises(httpx2.TransportError):
+        api.post(api.job())
+    assert count(api) == 0
+
+
+@pytest.mark.parametrize(("asked", "status"), [({}, 200), ({"status": 503, "retry_after": 4}, 503)])
+def test_an_answer_can_be_somebody_elses_page(api, asked, status):
+    api.emulator.fault({"method": "list", "body": "<html>Sign in</html>", **asked})
+    # Not by `api.http`, which holds every answer against Google's discovery document.
+    answer = httpx2.get(f"{api.http.base_url}{api.jobs}", trust_env=False)
+    assert (answer.status_code, answer.text) == (status, "<html>Sign in</html>")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers.get("retry-after") == ("4" if status == 503 else None)
+    assert api.http.get(api.jobs).json() == {}
+
+
 def test_a_delay_holds_the_answer_back(api):
     api.emulator.fault({"method": "get", "delay_seconds": 0.3})
     name = api.create()

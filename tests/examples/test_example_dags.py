@@ -63,22 +63,6 @@ def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_datab
     assert {"text/html", "image/png"} <= kinds
 
 
-def test_a_week_of_reports_is_seven_different_ones(cloud: Emulator, airflow_database: None) -> None:
-    dag = parse("daily_report")
-    dag.get_task("report").poll_interval = 0.2
-    days = [datetime(2026, 11, day, tzinfo=UTC) for day in range(16, 23)]
-    sentences, results = [], []
-    for day in days:
-        run = dag.test(logical_date=day)
-        told = {each.task_id: each for each in run.get_task_instances()}
-        results.append(told["report"].xcom_pull(task_ids="report")["results"])
-        sentences.append(told["tell"].xcom_pull(task_ids="tell"))
-    assert [result["day"] for result in results] == [f"{day:%Y-%m-%d}" for day in days]
-    assert len({result["visits"] for result in results}) == len(days)
-    assert [sentence.partition(":")[0] for sentence in sentences] == [result["day"] for result in results]
-    assert all(f"{result['visits']:,} visits" in text for result, text in zip(results, sentences, strict=True))
-
-
 def test_the_busiest_day_is_one_of_the_three_before(cloud: Emulator, airflow_database: None) -> None:
     run = parse("busiest_day").test(logical_date=datetime(2026, 11, 22, tzinfo=UTC))
     told = {(each.task_id, each.map_index): each for each in run.get_task_instances()}

@@ -1,0 +1,190 @@
+"""What passes is borne alike by a task that waits, a sensor that looks and a trigger; what is final is not."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
+from google_lookalike import Relay, Server
+from task_runs import JOB, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NbjobsError, PermissionDeniedError
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.canaries import TOKEN
+
+Spoil = Callable[[], None]
+
+PASSING: dict[str, dict[str, Any]] = {
+    "408": {"status": 408},
+    "429": {"status": 429, "retry_after": 0},
+    "500": {"status": 500},
+    "502 and a page": {"status": 502, "body": "<html>Bad gateway</html>"},
+    "503": {"status": 503},
+    "504": {"status": 504},
+    "connection cut": {"drop": True},
+    "answer breaks off": {"truncate": True},
+    "a proxy's page": {"body": "<html>Sign in</html>"},
+    "an empty answer": {"body": ""},
+}
+
+
+def create(**arguments: Any) -> TaskRun:
+    """Return a create task."""
+    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **arguments}))
+
+
+def sensor(**how: Any) -> TaskRun:
+    """Return a sensor, for a job that runs."""
+    made = create(wait_for_completion=False).execute()
+    return TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, poke_interval=0.1, **how))
+
+
+def in_the_worker(run: TaskRun, spoil: Spoil) -> Any:
+    """Let something happen before a task looks at its job, and run it to its end."""
+    spoil()
+    return run.execute()
+
+
+def in_the_triggerer(run: TaskRun, spoil: Spoil) -> Any:
+    """Let something happen when a task was deferred, and run it to its end."""
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    spoil()
+    return run.after(deferral.value)
+
+
+MODES: dict[str, Callable[[Spoil], Any]] = {
+    "sync": lambda spoil: in_the_worker(create(), spoil),
+    "deferrable": lambda spoil: in_the_triggerer(create(deferrable=True), spoil),
+    "sensor": lambda spoil: in_the_worker(sensor(), spoil),
+    "sensor, deferrable": lambda spoil: in_the_triggerer(sensor(deferrable=True), spoil),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the pauses between two tries be a hundredth of what they are."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.005)
+
+
+@pytest.fixture
+def running(nbjobs_emulator: Emulator) -> Emulator:
+    """Let the next job run for half a second and succeed."""
+    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.5})
+    return nbjobs_emulator
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("trouble", PASSING)
+def test_what_passes_is_borne(running: Emulator, project: str, mode: str, trouble: str) -> None:
+    """Eight times: more than the six tries of a single call."""
+    result = MODES[mode](lambda: running.fault({"method": "get", "times": 8, **PASSING[trouble]}))
+    assert result["state"] == "JOB_STATE_SUCCEEDED"
+    (job,) = running.book(project)
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+    assert not {"cancel", "delete"} & running.requests().keys()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_refused_for_good_is_told_at_once(nbjobs_emulator: Emulator, mode: str) -> None:
+    """A trigger is refused first, and the task that is resumed asks once more."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    times = 2 if "deferrable" in mode else 1
+    with pytest.raises((NbjobsError, PermissionDeniedError), match="403"):
+        MODES[mode](lambda: nbjobs_emulator.fault({"method": "get", "status": 403, "times": times}))
+
+
+class Resolver:
+    """The system's look-up of host names, which fails two times out of three for one name.
+
+    It is the one part of the way to a server that no server of a test can play.
+
+    :ivar failures: how often it has failed.
+    """
+
+    def __init__(self, name: str, instead: Callable[..., Any]) -> None:
+        self._name = name
+        self._instead = instead
+        self._real = socket.getaddrinfo
+        self._looks = 0
+        self.failures = 0
+
+    def __call__(self, host: Any, *arguments: Any, **known: Any) -> Any:
+        name = host.decode() if isinstance(host, bytes) else host
+        if name != self._name:
+            return self._real(host, *arguments, **known)
+        self._looks += 1
+        if self._looks % 3 == 0:
+            return self._real("127.0.0.1", *arguments, **known)
+        self.failures += 1
+        return self._instead(self._real, *arguments, **known)
+
+
+def unknown(*_: Any, **__: Any) -> Any:
+    """Know no such name."""
+    raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+def closed(real: Callable[..., Any], _port: Any, *arguments: Any, **known: Any) -> Any:
+    """Lead to a port at which nobody listens."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        return real("127.0.0.1", held.getsockname()[1], *arguments, **known)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("instead", [unknown, closed], ids=["name unknown", "connection refused"])
+def test_a_server_that_cannot_be_reached_for_a_while_is_borne(
+    running: Emulator, project: str, mode: str, instead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The create meets it too, and is sent again, for it was not sent; looks do when their connections are cut."""
+    resolver = Resolver("localhost", instead)
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    monkeypatch.setenv("NBJOBS_EMULATOR_HOST", running.url.replace("127.0.0.1", "localhost"))
+    before: list[int] = []
+
+    def cut() -> None:
+        before.append(resolver.failures)
+        running.fault({"method": "get", "drop": True, "times": 2})
+
+    assert MODES[mode](cut)["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(running.book(project)) == 1
+    # A connection for the create (two failures), then at least one for each that was cut.
+    assert resolver.failures >= before[0] + 4
+    assert running.requests()["create"] == {"200": 1}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tokens_that_cannot_be_had_for_a_while_or_are_refused_once_are_borne(
+    running: Emulator,
+    project: str,
+    mode: str,
+    certificate: Path,
+    serve: Callable[..., Server],
+    connect: Callable[..., dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The emulator is reached as the real service is; each token is good for one request."""
+    issuer = serve(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 1}))
+    key = {**connect(), "token_uri": issuer.url.replace("127.0.0.1", "localhost")}
+    connect(keyfile_dict=json.dumps(key), project=project)
+    resolver = Resolver("localhost", unknown)
+    monkeypatch.setattr(socket, "getaddrinfo", resolver)
+    relay = Relay(running.url, certificate, refused={1, 4})
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
+    monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", relay.url)
+    monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", relay.url)
+    try:
+        assert MODES[mode](lambda: None)["state"] == "JOB_STATE_SUCCEEDED"
+    finally:
+        relay.close()
+    assert len(running.book(project)) == 1
+    assert resolver.failures >= 2 * (len(relay.tokens) - 1)
+    assert len(set(relay.tokens)) == len(relay.tokens) >= 5
