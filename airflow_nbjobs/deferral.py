@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from airflow_nbjobs.api.names import JobName
+from airflow_nbjobs.api.names import JobName, job_of_operation, same_job
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.settle import describe
 
@@ -57,10 +57,9 @@ class Held:
             name = str(JobName.parse(payload.get("name")))
         except InvalidNotebookJobError:
             return None
-        operation = payload.get("operation")
         return cls(
             name=name,
-            operation_name=operation if isinstance(operation, str) else None,
+            operation_name=_operation_of(payload.get("operation"), name),
             is_adopted=payload.get("adopted") is True,
             attempt=payload["attempt"] if isinstance(payload.get("attempt"), int) else 0,
         )
@@ -109,10 +108,10 @@ class Event:
         return moment if moment.tzinfo is not None else None
 
     @classmethod
-    def from_payload(cls, payload: object, location: str | None = None) -> Event:
+    def from_payload(cls, payload: object, parent: str | None = None) -> Event:
         """Read an event.
 
-        :param location: the location that the task's jobs are in; an event about another one is refused.
+        :param parent: ``projects/p/locations/l`` of the task's jobs; an event about another place is refused.
         :raises NbjobsError: when it is not one that this version understands.
         """
         if not isinstance(payload, Mapping) or payload.get("v") != VERSION:
@@ -121,16 +120,31 @@ class Event:
                 "Do the workers and the triggerer run the same version? The remote job is not touched."
             )
         name = JobName.parse(payload.get("job_name"))
-        if location is not None and name.location != location:
-            raise NbjobsError(f"The trigger's event is about {str(name)!r}, and the task's jobs are in {location!r}.")
-        operation, state, deadline = (payload.get(key) for key in ("operation_name", "state", "deadline"))
+        if parent is not None and not _is_in(name, parent):
+            raise NbjobsError(f"The trigger's event is about {str(name)!r}, and the task's jobs are in {parent!r}.")
+        state, deadline = payload.get("state"), payload.get("deadline")
         return cls(
             job_name=str(name),
-            operation_name=operation if isinstance(operation, str) else None,
+            operation_name=_operation_of(payload.get("operation_name"), str(name)),
             outcome=str(payload.get("outcome")),
             state=state if isinstance(state, str) else None,
             deadline=deadline if isinstance(deadline, str) else None,
         )
+
+
+def _operation_of(operation: object, job_name: str) -> str | None:
+    """Return an operation when it is one of the job's: cancelling another's would end another job."""
+    try:
+        belongs = same_job(str(job_of_operation(str(operation))), job_name)
+    except InvalidNotebookJobError:
+        return None
+    return str(operation) if belongs else None
+
+
+def _is_in(name: JobName, parent: str) -> bool:
+    """Tell whether a job is in a place; the service calls projects by their numbers, which nobody here knows."""
+    project, location = parent.split("/")[1::2]
+    return name.location == location and (name.project == project or name.project.isdigit())
 
 
 _DISAGREEMENTS = {

@@ -15,9 +15,11 @@
     │   ├── NotFoundError            404
     │   ├── AlreadyExistsError       409
     │   ├── AbortedError             409 with status ABORTED
-    │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED
+    │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED: too many requests in a minute
+    │   ├── NoCapacityError          the same, for a machine or a quota of machines: asking again soon is of no use
     │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
     │   └── UnavailableError         408 and the other 5xx
+    ├── LostAnswerError              a create was sent, and it cannot be found out whether it was carried out
     └── NotebookJobError             the job is over, and not as wanted
         ├── NotebookJobFailedError   it ended in a state other than SUCCEEDED
         ├── NotebookJobTimeoutError  it did not end within its time
@@ -38,7 +40,9 @@ __all__ = [
     "FailedPreconditionError",
     "InvalidArgumentError",
     "InvalidNotebookJobError",
+    "LostAnswerError",
     "NbjobsError",
+    "NoCapacityError",
     "NotFoundError",
     "NotImplementedByServiceError",
     "NotebookJobError",
@@ -162,6 +166,10 @@ class RateLimitedError(ApiError):
     is_transient = True
 
 
+class NoCapacityError(ApiError):
+    """429 RESOURCE_EXHAUSTED for want of a machine, or of quota for one. The request was not carried out."""
+
+
 class NotImplementedByServiceError(ApiError):
     """501 UNIMPLEMENTED: the service does not know the method."""
 
@@ -170,6 +178,10 @@ class UnavailableError(ApiError):
     """408 and 5xx: the service could not answer. It is not known whether the request was carried out."""
 
     is_transient = True
+
+
+class LostAnswerError(NbjobsError):
+    """A create was sent, its answer was lost, and the service does not tell whether there is a job now."""
 
 
 class NotebookJobError(NbjobsError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from airflow_nbjobs.api.capacity import is_about_machines
+
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import Status
 
@@ -12,21 +14,15 @@ __all__ = ["hint_for", "is_capacity"]
 
 _RESOURCE_EXHAUSTED = 8  # google.rpc.Code
 
-# Texts that were seen in practice: dbt's and other public clients' issues.
-_CAPACITY = re.compile(
-    r"does not have enough resources|RESOURCE_POOL_EXHAUSTED|RESOURCE_EXHAUSTED|Quota '[^']+' exceeded"
-    r"|No available zone found for runtime",
-    re.IGNORECASE,
+_EXHAUSTED = re.compile("RESOURCE_EXHAUSTED")  # of a job; a create is refused with it for too many requests, too
+_NO_MACHINE = (
+    "Google Cloud has no machine of this kind to spare, or the project no quota. Set capacity_retries, or "
+    "fallback_runtime_templates with other machine types or zones."
 )
-
 _HINTS = {
     re.compile(r"NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION"): (
         "The runtime is in another organisation than the caller. If its owner may see the notebook's credentials, set "
         "the label 'aiplatform.googleapis.com/notebook_runtime_out_of_org_warning' to 'ack'."
-    ),
-    _CAPACITY: (
-        "Google Cloud has no machine of this kind to spare, or the project no quota. Set capacity_retries, or "
-        "fallback_runtime_templates with other machine types or zones."
     ),
     re.compile(r"actAs|serviceAccountUser", re.IGNORECASE): (
         "The connection's account needs roles/iam.serviceAccountUser on the account that the notebook runs as."
@@ -44,7 +40,8 @@ def is_capacity(status: Status | None) -> bool:
     """Tell whether a job's status says that there was no machine or no quota for it."""
     if status is None:
         return False
-    return status.code == _RESOURCE_EXHAUSTED or _CAPACITY.search(status.message or "") is not None
+    message = status.message or ""
+    return status.code == _RESOURCE_EXHAUSTED or is_about_machines(message) or _EXHAUSTED.search(message) is not None
 
 
 def hint_for(message: str, *, is_exhausted: bool = False) -> str | None:
@@ -52,5 +49,6 @@ def hint_for(message: str, *, is_exhausted: bool = False) -> str | None:
 
     :param is_exhausted: whether :func:`is_capacity` says so, though no word of the message does.
     """
-    hint = next((hint for pattern, hint in _HINTS.items() if pattern.search(message)), None)
-    return hint or (_HINTS[_CAPACITY] if is_exhausted else None)
+    if is_exhausted or is_about_machines(message):
+        return _NO_MACHINE
+    return next((hint for pattern, hint in _HINTS.items() if pattern.search(message)), None)

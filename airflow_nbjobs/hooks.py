@@ -137,7 +137,6 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         """Get a job by its whole name.
 
         :param view: ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL`` for direct notebook content too.
-        :param patience: how long it is tried.
         :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
         """
         return self.client(JobName.parse(name).location).send(calls.get_job(name, view), patience)

@@ -12,7 +12,7 @@ import json
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "request_hash"]
 
 RESERVED_LABELS = frozenset(
-    {"nbjobs-v", "nbjobs-deployment", "nbjobs-try", "nbjobs-request", "nbjobs-submit", "nbjobs-notebook"}
+    {"nbjobs-v", "nbjobs-deployment", "nbjobs-run", "nbjobs-try", "nbjobs-request", "nbjobs-submit", "nbjobs-notebook"}
 )
 
 _KEY_LENGTH = 16
@@ -66,6 +66,14 @@ class TaskIdentity:
         return (f"nbjobs-{self.key}-{self.first_try}-{number}" for number in range(100))
 
     @property
+    def run_label(self) -> str | None:
+        """32 hexadecimal digits for when the run started, which tell it from a deleted one of the same id.
+
+        They also tell the runs of two Airflows apart whose ``deployment`` is the same, as on two laptops.
+        """
+        return None if self.run_started is None else _digest(self.run_started.astimezone(UTC).isoformat())
+
+    @property
     def key(self) -> str:
         """16 hexadecimal digits: the same for each try of this task instance, and for no other one."""
         parts = [self.deployment, self.dag_id, self.run_id, self.task_id, self.map_index]
@@ -74,7 +82,7 @@ class TaskIdentity:
 
 def deployment_label(deployment: str) -> str:
     """Return the value of the label ``nbjobs-deployment``: 32 hexadecimal digits."""
-    return hashlib.sha256(deployment.encode()).hexdigest()[:32]
+    return _digest(deployment)
 
 
 def request_hash(job: NotebookExecutionJob, notebook: Mapping[str, Any]) -> str:
@@ -83,7 +91,11 @@ def request_hash(job: NotebookExecutionJob, notebook: Mapping[str, Any]) -> str:
     :param notebook: what tells the notebook and its parameters from others, as JSON; never a staged copy.
     """
     asked = {"job": job.to_request(), "notebook": notebook}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:32]
+    return _digest(json.dumps(asked, sort_keys=True))
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def identify(
@@ -123,6 +135,7 @@ def _labels(task: TaskIdentity, request: str, notebook_version: str | None) -> d
     return {
         "nbjobs-v": "1",
         "nbjobs-deployment": deployment_label(task.deployment),
+        **({"nbjobs-run": task.run_label} if task.run_label else {}),
         "nbjobs-try": str(task.try_number),
         "nbjobs-request": request,
         "nbjobs-submit": uuid.uuid4().hex,

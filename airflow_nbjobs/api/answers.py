@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 
 from airflow_nbjobs.api.calls import Call
+from airflow_nbjobs.api.capacity import is_about_machines
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import (
     AbortedError,
@@ -17,6 +18,7 @@ from airflow_nbjobs.exceptions import (
     ApiError,
     FailedPreconditionError,
     InvalidArgumentError,
+    NoCapacityError,
     NotFoundError,
     NotImplementedByServiceError,
     PermissionDeniedError,
@@ -91,6 +93,8 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
         kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
     if kind in _SAID_BY_THE_SERVICE and not told and not call.is_raw:
         kind = UnexpectedAnswerError
+    if kind is RateLimitedError and is_about_machines(str(told.get("message"))):
+        kind = NoCapacityError
     return kind(
         str(told.get("message") or f"{_what(call)} was refused without a reason: {response.text[:200]!r}"),
         http_status=response.status_code,

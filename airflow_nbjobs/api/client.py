@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
 import httpx2
@@ -29,6 +29,8 @@ from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError,
 __all__ = ["AsyncClient", "Client", "Conversation", "Pause"]
 
 T = TypeVar("T")
+
+_NEVER = float("inf")
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,13 @@ class _Talk(Generic[T]):
 
     def fail(self, error: Exception) -> None:
         self._resume = lambda: self._conversation.throw(error)
+
+
+def _within(patience: Patience, seconds: float) -> Patience:
+    """Return what is left of a patience when there are only so many seconds."""
+    if seconds <= 0:
+        raise TransportError("there was no time left to ask", was_sent=False)
+    return replace(patience, seconds=min(patience.seconds, seconds), timeout=min(patience.timeout, seconds))
 
 
 def _is_worth_another_try(call: Call[Any], error: BaseException) -> bool:
@@ -179,12 +188,18 @@ class Client:
                 return
             call = call.with_page_token(page.next_page_token)
 
-    def follow(self, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
-        """Hold a conversation to its end and return what it returns."""
+    def follow(self, conversation: Conversation[T], patience: Patience = PATIENT, *, until: float = _NEVER) -> T:
+        """Hold a conversation to its end and return what it returns.
+
+        :param until: moment of :func:`time.monotonic` after which no call is sent.
+        """
         talk = _Talk(conversation)
         while (step := talk.next_step()) is not None:
             try:
-                talk.answer(self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience))
+                if isinstance(step, Pause):
+                    talk.answer(self._sleep(step.seconds))
+                else:
+                    talk.answer(self.send(step, _within(patience, until - time.monotonic())))
             except (ApiError, CredentialsError) as error:
                 talk.fail(error)
         return talk.result

@@ -7,7 +7,7 @@ because a live project may teach us better.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any, Literal
 
 from airflow_nbjobs.api import calls
@@ -27,13 +27,13 @@ KillPolicy = Literal["cancel", "delete", "leave"]
 What becomes of the remote job when its task is killed.
 
 ``cancel`` cancels its create operation, and deletes the job if that does not end it; ``delete`` deletes it at once (its
-record is gone with it); ``leave`` lets it run.
+record is gone with it); ``leave`` lets it run. A job that is over is left as it is: a retry may want its result.
 """
 
 _POLICIES: dict[str, KillPolicy] = {"cancel": "cancel", "delete": "delete", "leave": "leave"}
 
 _LOOKS = (0.2, 0.4, 0.7, 1.0)
-"""Seconds before each look whether a cancelled job leaves its active state: 2.3 in all, of the 5 a killed task has."""
+"""Seconds before each look whether a cancelled job leaves its active state."""
 
 _CANCELLED = frozenset({JobState.CANCELLING.value, JobState.CANCELLED.value})
 
@@ -48,34 +48,42 @@ def check_kill_policy(kill: str) -> KillPolicy:
     raise InvalidNotebookJobError(f"kill={kill!r} is not a policy: give 'cancel', 'delete' or 'leave'.")
 
 
-def end_job(name: str, operation_name: str | None, kill: KillPolicy) -> Conversation[str]:
+def end_job(
+    name: str, operation_name: str | None, kill: KillPolicy, *, is_late: Callable[[], bool] = lambda: False
+) -> Conversation[str]:
     """End a job by the policy, and return what became of it, as the rest of a sentence that begins with the job.
 
     :param operation_name: its create operation; looked up when it is not known.
+    :param is_late: tells when a cancellation was given long enough to work.
     :raises ApiError: when the service cannot be told.
     """
     if kill == "leave":
         return "is left running (kill='leave')"
     try:
         if kill == "cancel":
-            state = yield from _cancel(name, operation_name)
+            state = yield from _cancel(name, operation_name, is_late)
             if state.value in _CANCELLED:
                 return "was cancelled"
-            if state.is_terminal:
-                return f"is over already ({state.word})"
+        else:
+            job: NotebookExecutionJob = yield calls.get_job(name)
+            state = job.job_state
+        if state.is_terminal:
+            return f"is over already ({state.word})"
         yield calls.delete_job(name)
     except NotFoundError:
         return "is gone already"
     return "was deleted"
 
 
-def _cancel(name: str, operation_name: str | None) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
+def _cancel(
+    name: str, operation_name: str | None, is_late: Callable[[], bool]
+) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
     """Cancel the create operation; return the job's state after it had time to leave its active one."""
     operation = operation_name or (yield from _create_operation(name))
     is_told = operation is not None and (yield from _tell(operation))
     job: NotebookExecutionJob = yield calls.get_job(name)
     for pause in _LOOKS if is_told else ():
-        if job.job_state.is_terminal or job.job_state.value in _CANCELLED:
+        if job.job_state.is_terminal or job.job_state.value in _CANCELLED or is_late():
             break
         yield Pause(pause)
         job = yield calls.get_job(name)

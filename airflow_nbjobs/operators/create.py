@@ -194,16 +194,24 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
 
     def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
         """Submit the notebook, and wait for it."""
+        from airflow_nbjobs.exceptions import NoCapacityError
         from airflow_nbjobs.operators.request import build_job, task_identity
         from airflow_nbjobs.settle import result
 
         task = task_identity(context)
+        # Ids are counted over the whole generation, also by a try that adopts nothing.
+        job_ids = task.job_ids() if self.deterministic_job_id else (self.job_id,)
         if anew:
             task = replace(task, first_try=task.try_number)
         templates = (self.runtime_template, *self.fallback_runtime_templates)
         built = build_job(self, task, context, templates[attempt % len(templates)])
-        job_ids = task.job_ids() if self.deterministic_job_id else (self.job_id,)
-        job = self._submit_or_stage(built, task, job_ids, context, attempt)
+        try:
+            job = self._submit_or_stage(built, task, job_ids, context, attempt)
+        except NoCapacityError as error:
+            if not self.allows_attempt(attempt + 1):
+                raise
+            self.log.warning("There is no machine for it (%s). Attempt %d follows.", error, attempt + 2)
+            return self.start(context, anew=True, attempt=attempt + 1)
         return self.wait(job, context) if self.wait_for_completion else result(job)
 
     def _submit_or_stage(

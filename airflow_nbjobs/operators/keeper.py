@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
     from airflow_nbjobs.deferral import Held
 
 __all__ = ["NotebookJobKeeper"]
+
+_KILL_SECONDS = 4.5
+"""What :meth:`NotebookJobKeeper.on_kill` may take: Airflow ends the process five seconds after it has called it."""
+
+_CANCEL_SECONDS = 3.0
+"""The part of it after which a job that a cancellation has not ended is deleted."""
 
 
 class NotebookJobKeeper(NotebookJobReader):
@@ -47,7 +54,7 @@ class NotebookJobKeeper(NotebookJobReader):
             self._held = self._kept(context)
             name = self._held.name if self._held else "its remote job"
             if (next_kwargs or {}).get("error") == "Trigger timeout":
-                self.log.error("The deferral timed out; %s %s.", name, self._end(patiently=True))
+                self.log.error("The deferral timed out; %s %s.", name, self._end())
             else:
                 self.log.error("The trigger failed; %s %s.", name, self._leave_or_end(context))
         return super().resume_execution(next_method, next_kwargs, context)
@@ -56,7 +63,12 @@ class NotebookJobKeeper(NotebookJobReader):
         from airflow_nbjobs.deferral import JOB_XCOM, Held
 
         ti = self._ti = context["ti"]
-        return Held.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
+        try:
+            note = ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index)
+        except Exception as error:  # noqa: BLE001 - whatever Airflow has against it, the job must be dealt with
+            self.log.warning("The task's own note of its job could not be read: %s", error)
+            return None
+        return Held.from_payload(note)
 
     @contextmanager
     def _answering_for(self, context: Context) -> Iterator[None]:
@@ -74,14 +86,15 @@ class NotebookJobKeeper(NotebookJobReader):
             raise  # the job is over, or was dealt with
         except Exception as error:
             name = self._held.name if self._held else ""
-            raise NotebookJobError(f"{error} The job {name} {self._leave_or_end(context)}.", job_name=name) from error
+            job = f"The job {name}" if name else "Its job"
+            raise NotebookJobError(f"{error} {job} {self._leave_or_end(context)}.", job_name=name) from error
 
     def _leave_or_end(self, context: Context) -> str:
         """While a retry is left the job goes on; afterwards nobody would wait for it."""
         ti = context["ti"]
         if ti.try_number <= ti.max_tries:
             return "goes on, and the retry re-attaches to it"
-        return f"{self._end(patiently=True)}, since no retry is left"
+        return f"{self._end()}, since no retry is left"
 
     def on_kill(self) -> None:
         """End the job by the kill policy; Airflow kills the process five seconds later.
@@ -96,7 +109,8 @@ class NotebookJobKeeper(NotebookJobReader):
 
     def _spare_or_end(self) -> str:
         """Do what a kill asks for, and return what became of the job, as the rest of a sentence."""
-        return "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end()
+        began = time.monotonic()
+        return "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end(since=began)
 
     def _is_only_this_process(self) -> bool:
         """Tell whether Airflow ends the process and not the task."""
@@ -107,25 +121,31 @@ class NotebookJobKeeper(NotebookJobReader):
         ti = self._ti
         return bool(ti and not is_timeout and ti.try_number <= ti.max_tries and is_wanted(ti))
 
-    def _end(self, *, patiently: bool = False) -> str:
-        """End the job that is held or was asked for, and return what became of it, as the rest of a sentence."""
-        from airflow_nbjobs.api.pacing import BRISK, PATIENT
-        from airflow_nbjobs.exceptions import NbjobsError
+    def _end(self, *, since: float | None = None) -> str:
+        """End the job that is held or was asked for, and return what became of it, as the rest of a sentence.
 
+        :param since: when Airflow called ``on_kill``, by :func:`time.monotonic`; without it there is time enough.
+        """
+        from airflow_nbjobs.api.pacing import BRISK, PATIENT
+
+        forever = float("inf")
+        patience, until, late = PATIENT, forever, forever
+        if since is not None:
+            patience, until, late = BRISK, since + _KILL_SECONDS, since + _CANCEL_SECONDS
         try:
             # Its own client: a signal can arrive in the middle of any request of the other one, which holds its locks.
             with self.hook.new_client(self.location or "") as client:
-                return client.follow(self._ending(), PATIENT if patiently else BRISK)
-        except NbjobsError as error:
+                return client.follow(self._ending(lambda: time.monotonic() >= late), patience, until=until)
+        except Exception as error:  # noqa: BLE001 - the connection, its credentials, the service: a person must hear of it
             return f"could not be ended and may still run ({error})"
 
-    def _ending(self) -> Conversation[str]:
-        from airflow_nbjobs.adoption import end_submitted
+    def _ending(self, is_late: Callable[[], bool]) -> Conversation[str]:
         from airflow_nbjobs.api.ending import check_kill_policy, end_job
+        from airflow_nbjobs.sending import end_submitted
 
         kill = check_kill_policy(self.kill)
         if self._held is not None:
-            return end_job(self._held.name, self._held.operation_name, kill)
+            return end_job(self._held.name, self._held.operation_name, kill, is_late=is_late)
         if self._asked is not None:
             return end_submitted(self._parent(), self._asked, kill)
         return _unknown()

@@ -94,12 +94,13 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.exceptions import NotebookJobError, NotFoundError
         from airflow_nbjobs.settle import describe
 
-        if self._is_killed:  # Airflow lets a killed task go on for five seconds: nothing new begins in them
-            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
+        self._check_not_killed()
         self._asked, self._held, self._ti = job, None, context["ti"]
         kill = check_kill_policy(self.kill)
-        submitting = submit(self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning)
-        with self._advising():
+        submitting = submit(
+            self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning, check=self._check_not_killed
+        )
+        with self._advising(context):
             submitted = self.hook.follow(self.location or "", submitting, ENDURING)
         name = submitted.job.name or ""
         self._held = Held(
@@ -120,10 +121,17 @@ class NotebookJobOwner(NotebookJobKeeper):
             except NotFoundError as error:
                 raise self._gone(error) from error
 
+    def _check_not_killed(self) -> None:
+        """Check that nobody has ended the task: Airflow lets it go on for five seconds, and nothing new begins then."""
+        from airflow_nbjobs.exceptions import NotebookJobError
+
+        if self._is_killed:
+            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
+
     @contextmanager
-    def _advising(self) -> Iterator[None]:
-        """Say what to do about a refusal that is known."""
-        from airflow_nbjobs.exceptions import ApiError
+    def _advising(self, context: Context) -> Iterator[None]:
+        """Say what to do about a refusal that is known, and what a lost answer means."""
+        from airflow_nbjobs.exceptions import ApiError, LostAnswerError, NotebookJobError
         from airflow_nbjobs.hints import hint_for
 
         try:
@@ -132,6 +140,9 @@ class NotebookJobOwner(NotebookJobKeeper):
             if not error.is_transient and (hint := hint_for(str(error))):
                 self.log.error("%s", hint)
             raise
+        except LostAnswerError as error:
+            became = self._leave_or_end(context)
+            raise NotebookJobError(f"{error} Its job, if there is one, {became}.", job_name="") from error
 
     def wait(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Wait for the job, here or in the triggerer, and settle it."""
@@ -233,12 +244,12 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.deferral import Event, Held, check_agreement
         from airflow_nbjobs.exceptions import NotFoundError
 
-        told = Event.from_payload(event, self.location)
-        told_of = Held(name=told.job_name, operation_name=told.operation_name, is_adopted=False)
-        kept = self._kept(context)
         # The task's own note is to be trusted more than an event that went through a database.
-        self._held = kept or told_of
+        self._held = self._kept(context)
         with self._answering_for(context):
+            told = Event.from_payload(event, self._parent())
+            if self._held is None:
+                self._held = Held(name=told.job_name, operation_name=told.operation_name, is_adopted=False)
             try:
                 job = self.hook.follow(self.location or "", first_look(self._held.name), ENDURING)
             except NotFoundError as error:
@@ -254,7 +265,7 @@ class NotebookJobOwner(NotebookJobKeeper):
 
         raise NotebookJobTimeoutError(
             f"{describe(job)} was still {job.job_state.word} when execution_timeout={self.execution_timeout} was over; "
-            f"it {self._end(patiently=True)}. The job: {job.name}",
+            f"it {self._end()}. The job: {job.name}",
             job_name=job.name or "",
             state=job.job_state.value,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -60,13 +60,15 @@ class Asking:
         *,
         kill: KillPolicy = "cancel",
         job_ids: Iterable[str | None] = (None,),
+        check: Callable[[], object] = lambda: None,
     ) -> Submitted:
         """Have one try ask for its job."""
         wanted = asked or request()
         job = identify(wanted, task, request_hash(wanted, {}))
         parent = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
         with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
-            return client.follow(submit(parent, job, task, kill, job_ids=job_ids, tell=self.told.append))
+            submitting = submit(parent, job, task, kill, job_ids=job_ids, tell=self.told.append, check=check)
+            return client.follow(submitting)
 
     def states(self) -> list[str]:
         """Return the state of each job that was ever made for the test, the oldest first."""

@@ -13,7 +13,7 @@ from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.client import Pause
 from airflow_nbjobs.api.job import JobState, Operation
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError, TransportError, UnavailableError
+from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError, LostAnswerError, TransportError
 from airflow_nbjobs.submission import identify, request_hash
 
 LOST = [
@@ -97,7 +97,7 @@ def test_a_refusal_is_final_and_keeps_the_service_s_words(asking: Asking) -> Non
 
 def test_three_lost_answers_are_enough(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "times": 3, "status": 503})
-    with pytest.raises(UnavailableError):
+    with pytest.raises(LostAnswerError, match="3 creates got no answer"):
         asking.ask()
     assert asking.made() == []
 

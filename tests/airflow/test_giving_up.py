@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -89,3 +92,141 @@ def test_a_job_that_cannot_be_ended_is_named_as_one_that_may_still_run(looks: Em
     ):
         task(0, "cancel").execute()
     assert state(looks, project) == "RUNNING"
+
+
+def deferred(retries: int, kill: str) -> TaskRun:
+    """Return a task whose trigger waits for its job."""
+    run = task(retries, kill, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    return run
+
+
+@CASES
+def test_an_event_that_is_refused_leaves_the_job_to_the_retry_and_to_nobody_without_one(
+    looks: Emulator, project: str, retries: int, kill: str, said: str, became: str
+) -> None:
+    run = deferred(retries, kill)
+    with pytest.raises(NotebookJobError, match=rf"is not understood.*notebookExecutionJobs/\d+ {said}"):
+        run.resume("execute_complete", {"event": {"v": 99}})
+    assert state(looks, project) == became
+
+
+def test_a_task_that_cannot_read_its_own_note_goes_by_the_event(
+    looks: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    """Airflow's API server answers the task that is resumed with an error."""
+    run = deferred(0, "cancel")
+    name = run.ti.xcoms["notebook_execution_job"]["name"]
+
+    def broken(**_: Any) -> Any:
+        raise RuntimeError("API_SERVER_ERROR")
+
+    monkeypatch.setattr(run.ti, "xcom_pull", broken)
+    event = {"v": 1, "job_name": name, "outcome": "error"}
+    with pytest.raises(NotebookJobError, match="was cancelled, since no retry is left"):
+        run.resume("execute_complete", {"event": event})
+    assert state(looks, project) == "CANCELLED"
+    assert [line for line in logged() if "could not be read: API_SERVER_ERROR" in line]
+
+
+def test_the_operation_of_another_job_is_not_cancelled(looks: Emulator, project: str) -> None:
+    """An event went through a database, and a task without a note of its own has nothing else."""
+    looks.fault({"job_state": "JOB_STATE_RUNNING"})
+    victim, run = deferred(0, "cancel"), deferred(0, "cancel")
+    others = victim.ti.xcoms["notebook_execution_job"]["operation"]
+    name = run.ti.xcoms.pop("notebook_execution_job")["name"]
+    event = {"v": 1, "job_name": name, "operation_name": others, "outcome": "error"}
+    with pytest.raises(NotebookJobError, match="was cancelled, since no retry is left"):
+        run.resume("execute_complete", {"event": event})
+    assert [job["state"] for job in looks.book(project)] == ["JOB_STATE_RUNNING", "JOB_STATE_CANCELLED"]
+
+
+def test_an_event_about_another_project_is_refused(looks: Emulator, project: str) -> None:
+    run = deferred(1, "cancel")
+    run.ti.xcoms.clear()
+    looks.reset_requests()
+    event = {"v": 1, "job_name": "projects/other/locations/us-central1/notebookExecutionJobs/1", "outcome": "done"}
+    with pytest.raises(NotebookJobError, match="the task's jobs are in"):
+        run.resume("execute_complete", {"event": event})
+    assert looks.requests() == {}
+
+
+@pytest.mark.parametrize("way", ["on_kill", "deferral timeout"])
+def test_a_connection_that_breaks_is_told_of_the_job_that_may_still_run(
+    looks: Emulator, way: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    run = deferred(0, "cancel")
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type": "google_cloud_platform", "extra": {"keyfile_dict": "{}"}}'
+    )
+    if way == "on_kill":
+        run.operator.__dict__.pop("hook")
+        run.operator.on_kill()
+    else:
+        with pytest.raises(Exception, match="Trigger"):
+            run.resume("__fail__", {"error": "Trigger timeout"})
+    assert [line for line in logged() if "could not be ended and may still run" in line]
+
+
+@pytest.mark.parametrize(
+    ("retries", "said"),
+    [
+        (1, "goes on, and the retry re-attaches"),
+        (0, r"could not be ended and may still run \(.*since no retry is left"),
+    ],
+)
+def test_a_lost_answer_that_nothing_can_be_found_out_about_is_told(
+    nbjobs_emulator: Emulator, project: str, retries: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.01,))
+    nbjobs_emulator.fault({"method": "create", "drop": True, "phase": "after"})
+    nbjobs_emulator.fault({"method": "list", "status": 403, "times": 2 - retries})
+    with pytest.raises(NotebookJobError, match=f"Its job, if there is one, {said}"):
+        task(retries, "cancel").execute()
+    assert len(nbjobs_emulator.book(project)) == 1
+
+
+def test_a_task_that_is_killed_while_it_looks_for_its_job_creates_no_other(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.5,))
+    nbjobs_emulator.fault({"method": "create", "drop": True})
+    run = task(0, "cancel")
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(run.execute)
+        deadline = time.monotonic() + 20
+        while not nbjobs_emulator.requests().get("create"):
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.01)
+        run.operator.on_kill()
+        with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
+            working.result(30)
+    assert nbjobs_emulator.book(project) == []
+
+
+def test_a_job_that_is_replaced_takes_the_next_id_of_its_generation(nbjobs_emulator: Emulator, project: str) -> None:
+    """The next retry begins with the first id again, and must meet both."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    first = task(2, "cancel", deterministic_job_id=True, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        first.execute()
+    (job,) = nbjobs_emulator.book(project)
+    arguments = {"retries": 2, **JOB, "deterministic_job_id": True}
+    second = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", **arguments),
+        max_tries=2,
+        try_number=2,
+        start_date=first.ti.start_date,
+    )
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(second.execute)
+        deadline = time.monotonic() + 20
+        while "notebook_execution_job" not in second.ti.xcoms:
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.01)
+        nbjobs_emulator.play(job["name"], "JOB_STATE_CANCELLED")
+        assert working.result(30)["state"] == "JOB_STATE_SUCCEEDED"
+    ids = [each["id"].rpartition("-")[0][-2:] + each["id"].rpartition("-")[2] for each in nbjobs_emulator.book(project)]
+    assert ids == ["-10", "-11"]

@@ -11,11 +11,18 @@ from papers import as_bytes, cell, jobs, notebook, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.storage import StorageError
-from airflow_nbjobs.exceptions import NotebookJobFailedError
+from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
 PAPER = notebook(cell("print(1)"))
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
+NO_MACHINES = [
+    NO_MACHINE,
+    "ZONE_RESOURCE_POOL_EXHAUSTED",
+    "RESOURCE_EXHAUSTED: try later",
+    "Quota 'CPUS' exceeded. Limit: 24.0 in region us-central1.",
+    "No available zone found for runtime",
+]
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 HINTS = {
     NO_MACHINE: "capacity_retries",
@@ -69,6 +76,37 @@ def test_the_fallback_templates_are_tried_in_turn(
     told = [line for line in logged() if "got no machine" in line]
     assert [NO_MACHINE in line for line in told] == [True, True]
     assert [line[-18:] for line in told] == ["Attempt 2 follows.", "Attempt 3 follows."]
+
+
+@pytest.mark.parametrize("message", NO_MACHINES)
+def test_whatever_the_service_calls_it_the_job_is_submitted_again(
+    nbjobs_emulator: Emulator, project: str, bucket: str, message: str
+) -> None:
+    fail(nbjobs_emulator, 1, message)
+    task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=1, do_xcom_push=False).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
+
+
+@pytest.mark.parametrize("message", [each for each in NO_MACHINES if "RESOURCE_EXHAUSTED: " not in each])
+def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_with_the_next_template_at_once(
+    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Callable[[], list[str]]
+) -> None:
+    """It is no matter of requests in a minute, for which a create would wait its turn."""
+    nbjobs_emulator.fault({"method": "create", "status": 429, "message": message})
+    run = task(notebook=PAPER, gcs_output_uri=bucket, fallback_runtime_templates=["42"], do_xcom_push=False)
+    assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    assert templates(nbjobs_emulator, project) == ["42"]
+    assert [line for line in logged() if "Attempt 2 follows" in line]
+
+
+def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_as_often_as_allowed(
+    nbjobs_emulator: Emulator, project: str, bucket: str, logged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
+    with pytest.raises(NoCapacityError, match="does not have enough resources"):
+        task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2).execute()
+    assert jobs(nbjobs_emulator, project) == []
+    assert [line for line in logged() if "fallback_runtime_templates" in line]
 
 
 @MODES

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Pause
+from airflow_nbjobs.api.client import Client, Pause
 from airflow_nbjobs.api.ending import check_kill_policy, end_job
+from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
-from airflow_nbjobs.api.pacing import Patience
+from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.api.waiting import first_look, wait_for_job, wait_for_operation
 from airflow_nbjobs.exceptions import (
     InvalidNotebookJobError,
@@ -20,6 +22,7 @@ from airflow_nbjobs.exceptions import (
     TransportError,
     UnavailableError,
 )
+from tests.api.raw_server import RawServer
 from tests.emulator.running import eventually
 
 ONCE = Patience(tries=1)
@@ -227,16 +230,25 @@ def test_a_cancel_that_takes_its_time_is_enough():
     assert steps == ["POST 7:cancel", "GET 5", 0.2, "GET 5", 0.4, "GET 5"]
 
 
+def test_a_cancel_that_does_nothing_is_followed_by_a_delete_at_once_when_it_is_late():
+    ending = end_job(JOB, OPERATION, "cancel", is_late=lambda: True)
+    said, steps = answered(ending, [None, RUNNING, Operation(name=OPERATION)])
+    assert (said, steps) == ("was deleted", ["POST 7:cancel", "GET 5", "DELETE 5"])
+
+
 @pytest.mark.parametrize("word", ["SUCCEEDED", "FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
-def test_a_job_that_is_over_already_keeps_its_outcome(word):
-    said, _ = answered(end_job(JOB, OPERATION, "cancel"), [None, in_state(word)])
+@pytest.mark.parametrize(("kill", "before"), [("cancel", [None]), ("delete", [])])
+def test_a_job_that_is_over_already_keeps_its_outcome(word, kill, before):
+    said, _ = answered(end_job(JOB, OPERATION, kill), [*before, in_state(word)])
     assert said == f"is over already ({word})"
 
 
-def test_a_finished_job_is_neither_cancelled_nor_deleted(talk, emulator, project, where, a_job):
+@pytest.mark.parametrize("kill", ["cancel", "delete"])
+def test_a_finished_job_is_neither_cancelled_nor_deleted(talk, emulator, project, where, a_job, kill):
+    """Its result may not have been read yet."""
     name, operation = created(talk, where, a_job)
     talk.follow(wait_for_job(NotebookExecutionJob(name=name), 30))
-    assert talk.follow(end_job(name, operation, "cancel")) == "is over already (SUCCEEDED)"
+    assert talk.follow(end_job(name, operation, kill)) == "is over already (SUCCEEDED)"
     assert becomes(emulator, project, "SUCCEEDED")
 
 
@@ -258,6 +270,17 @@ def test_a_service_that_is_down_is_told(talk, emulator, running):
     emulator.fault({"method": "get", "status": 503})
     with pytest.raises(UnavailableError):
         talk.follow(end_job(*running, "cancel"), ONCE)
+
+
+def test_a_conversation_ends_in_time_though_nobody_answers():
+    """A killed task has five seconds, however patient each of its calls would be."""
+    begun = time.monotonic()
+    with RawServer(lambda *_: None) as server, Client(Endpoint(server.url, is_trusted=False), None) as client:
+        with pytest.raises(TransportError):
+            client.follow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun + 0.5)
+        with pytest.raises(TransportError, match="no time left"):
+            client.follow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun)
+    assert time.monotonic() - begun < 3
 
 
 def test_nobody_who_answers_is_told_at_once():

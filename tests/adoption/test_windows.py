@@ -1,0 +1,117 @@
+"""Moments in which a second job could be made, or one be left: what is looked at then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from asking import TASK, Asking, clear, request, retry
+
+from airflow_nbjobs.adoption import decide
+from airflow_nbjobs.api.job import NotebookExecutionJob
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import LostAnswerError
+from airflow_nbjobs.submission import identify, request_hash
+
+NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
+
+
+@pytest.fixture
+def asking(nbjobs_emulator: Emulator) -> Asking:
+    """Return a task of the test's own."""
+    return Asking(nbjobs_emulator)
+
+
+@pytest.mark.parametrize("later", [timedelta(seconds=1), timedelta(hours=1)], ids=str)
+@pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
+def test_a_run_that_was_deleted_and_made_again_adopts_nothing_of_the_first(
+    asking: Asking, later: timedelta, state: str
+) -> None:
+    asking.next_job_is(state)
+    asking.ask()
+    again = replace(TASK, run_started=TASK.run_started + later)  # type: ignore[operator]
+    assert not asking.ask(retry(again)).is_adopted
+
+
+def test_two_airflows_of_one_name_neither_adopt_nor_end_each_others_jobs(asking: Asking) -> None:
+    """On two laptops the deployment is the same localhost; their runs began at different moments."""
+    asking.ask()
+    other = replace(TASK, is_certain=False, run_started=TASK.run_started + timedelta(microseconds=1))  # type: ignore[operator]
+    assert not asking.ask(retry(other)).is_adopted
+    asking.ask(replace(clear(other), try_number=3, first_try=3))
+    assert asking.states()[0] == "RUNNING"
+
+
+@pytest.mark.parametrize(("minutes", "is_adopted"), [(1, True), (3, False)])
+def test_a_job_of_a_version_that_did_not_label_its_run_is_judged_by_its_time(minutes: int, is_adopted: bool) -> None:
+    wanted = request()
+    asked = request_hash(wanted, {})
+    job = identify(wanted, TASK, asked)
+    labels = {key: value for key, value in job.labels.items() if key != "nbjobs-run"}
+    made = TASK.run_started - timedelta(minutes=minutes)  # type: ignore[operator]
+    old = NotebookExecutionJob.from_wire(
+        {
+            **replace(job, labels=labels).to_request(),
+            "name": "projects/1/locations/us-central1/notebookExecutionJobs/1",
+            "jobState": "JOB_STATE_RUNNING",
+            "createTime": made.isoformat(),
+        }
+    )
+    assert (decide([old], retry(), asked).adopt is not None) is is_adopted
+
+
+def test_after_a_job_that_got_no_machine_a_retry_looks_for_the_one_that_may_have_followed(asking: Asking) -> None:
+    asking.emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": NO_MACHINE})
+    asking.ask()
+    asking.ask(retry())
+    assert asking.emulator.requests()["list"] == {"200": 4}
+    assert asking.paused >= 15
+
+
+def test_with_ids_of_its_own_a_late_create_of_the_old_request_is_ended(asking: Asking) -> None:
+    """The list does not show it yet when the retry looks; its id is taken when the retry creates."""
+    asking.ask(job_ids=TASK.job_ids())
+    asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
+    asking.ask(retry(), request("gs://notebooks/other.ipynb"), job_ids=retry().job_ids())
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
+    assert asking.told[-1].endswith("is nobody's any more: it was cancelled.")
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_with_an_id_of_its_own_a_lost_answer_is_asked_for_by_the_id_alone(asking: Asking, phase: str) -> None:
+    """Nobody has to be allowed to list jobs for it."""
+    asking.emulator.fault({"method": "create", "drop": True, "phase": phase})
+    submitted = asking.ask(job_ids=TASK.job_ids())
+    assert asking.made() == [(submitted.job.name or "").rpartition("/")[2]] == [next(TASK.job_ids())]
+    assert not submitted.is_adopted
+    assert "list" not in asking.emulator.requests()
+
+
+def test_with_an_id_of_its_own_a_create_that_never_gets_an_answer_is_given_up(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "status": 503, "times": 4})
+    with pytest.raises(LostAnswerError, match="4 creates of nbjobs-"):
+        asking.ask(job_ids=TASK.job_ids())
+
+
+def test_a_lost_answer_that_nothing_can_be_found_out_about_is_no_refusal(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "drop": True, "phase": "after"})
+    asking.emulator.fault({"method": "list", "status": 403})
+    with pytest.raises(LostAnswerError, match="cannot be found out: 403"):
+        asking.ask()
+    assert len(asking.made()) == 1
+
+
+def test_nothing_is_created_by_whom_may_not_any_more(asking: Asking) -> None:
+    """A task that is killed while it looks for what became of its first create sends no second one."""
+    asking.emulator.fault({"method": "create", "status": 503})
+    asked: list[int] = []
+
+    def once() -> None:
+        asked.append(1)
+        if len(asked) > 1:
+            raise InterruptedError("killed")
+
+    with pytest.raises(InterruptedError):
+        asking.ask(check=once)
+    assert asking.emulator.requests()["create"] == {"503": 1}
