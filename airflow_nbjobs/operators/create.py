@@ -54,7 +54,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     :param fallback_runtime_templates: templates to use in turn, in the same try of the task, when there is no machine
         or quota for the job (templated).
     :param capacity_retries: how often such a job is submitted again in the same try; by default once for each fallback.
-        A job in which a cell ran never is.
+        A create that the service refuses for the same reason counts too. A job in which a cell ran is never submitted
+        again.
     :param custom_environment_spec: machine, disk and network instead of a template, as the REST API spells them
         (templated).
     :param service_account: e-mail of the account that the notebook runs as (templated). Without this and
