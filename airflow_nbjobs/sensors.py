@@ -109,7 +109,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         else:
             if job.job_state.is_terminal:
                 return self._judge(job, context)
-        return self._defer(context, job)
+        return self._defer(context, job, told)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
         from airflow_nbjobs.api.pacing import ENDURING
@@ -143,12 +143,13 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise AirflowFailException(str(error)) from error
 
-    def _defer(self, context: Context, job: NotebookExecutionJob | None) -> NoReturn:
+    def _defer(self, context: Context, job: NotebookExecutionJob | None, told: Event | None) -> NoReturn:
         from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
-        deadline = context["ti"].start_date + timedelta(seconds=self.timeout)
+        # A resumed task keeps the first deferral's deadline: on Airflow 3.1 its start_date is the moment of resuming.
+        deadline = (told and told.ends_at) or context["ti"].start_date + timedelta(seconds=self.timeout)
         remaining = deadline - datetime.now(UTC)
-        if remaining <= timedelta(0):
+        if remaining <= timedelta(0) or (told is not None and told.outcome == "timeout"):
             message = f"The notebook job {self._name()} was not over within timeout={self.timeout:g} seconds."
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(message)

@@ -51,6 +51,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         self.poll_interval = poll_interval
         self.retry_on_notebook_error = retry_on_notebook_error
         self.keep_staged = keep_staged
+        self._ends_at: datetime | None = None
 
     def check_waiting(self) -> None:
         """Check the arguments that nothing looks at until it is too late.
@@ -235,7 +236,8 @@ class NotebookJobOwner(NotebookJobKeeper):
         """Return when ``execution_timeout`` is over: Airflow itself does not bound a deferral by it."""
         if self.execution_timeout is None:
             return None
-        return context["ti"].start_date + self.execution_timeout
+        # On Airflow 3.1 a resumed task's start_date is the moment of resuming.
+        return self._ends_at or context["ti"].start_date + self.execution_timeout
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Resume: look at the job, whatever the event says of it, and settle or wait on."""
@@ -248,6 +250,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         self._held = self._kept(context)
         with self._answering_for(context):
             told = Event.from_payload(event, self._parent())
+            self._ends_at = told.ends_at
             if self._held is None:
                 self._held = Held(name=told.job_name, operation_name=told.operation_name, is_adopted=False)
             try:

@@ -80,14 +80,17 @@ class TaskRun:
 
     :param operator: made anew by each call, since Airflow parses the DAG file for each process.
     :param folder: where the DAG file lies.
+    :param begins_anew: whether ``start_date`` is the moment of resuming in a resumed task, as on Airflow 3.1.
     :param known: fields of the task instance.
     """
 
-    def __init__(self, operator: Any, folder: Path | None = None, **known: Any) -> None:
+    def __init__(self, operator: Any, folder: Path | None = None, *, begins_anew: bool = False, **known: Any) -> None:
         self._make = operator
         self._folder = folder or Path("/nowhere")
         self.operator = self._new()
         self.ti = TaskInstance(task_id=self.operator.task_id, **known)
+        self._begins_anew = begins_anew
+        self._run_began = self.ti.start_date
         self.deferrals: list[TaskDeferred] = []
         self.events: list[dict[str, Any]] = []
         canaries.watch(self)
@@ -101,7 +104,7 @@ class TaskRun:
     @property
     def context(self) -> Any:
         """What Airflow hands to a task."""
-        dag_run = SimpleNamespace(start_date=self.ti.start_date, run_id=self.ti.run_id)
+        dag_run = SimpleNamespace(start_date=self._run_began, run_id=self.ti.run_id)
         known = {"ti": self.ti, "task": self.operator, "dag": self.operator.dag, "dag_run": dag_run}
         return {**known, "run_id": self.ti.run_id, "ds": "2026-11-22", "params": {}}
 
@@ -129,6 +132,8 @@ class TaskRun:
     def resume(self, method: str, kwargs: dict[str, Any]) -> Any:
         """Resume in another process: nothing is left of the operator that deferred but its XComs."""
         self.operator = self._new()
+        if self._begins_anew:
+            self.ti.start_date = datetime.now(UTC)
         self.operator.render_template_fields(self.context)
         return self.operator.resume_execution(method, kwargs, self.context)
 

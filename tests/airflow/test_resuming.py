@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -69,6 +70,22 @@ def test_an_outcome_of_a_later_version_is_a_reason_to_look(deferred: TaskRun) ->
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(TaskDeferred):
         resume(deferred, {"v": 1, "job_name": name, "outcome": "paused", "more": [1]})
+
+
+@pytest.mark.parametrize("begins_anew", [False, True])
+def test_a_task_that_is_deferred_again_keeps_its_deadline(
+    nbjobs_emulator: Emulator, project: str, begins_anew: bool
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    bounded = {**JOB, "deferrable": True, "execution_timeout": timedelta(minutes=5)}
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **bounded), begins_anew=begins_anew)
+    with pytest.raises(TaskDeferred) as first:
+        run.execute()
+    deadline = first.value.trigger.deadline
+    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    with pytest.raises(TaskDeferred) as second:
+        resume(run, {"v": 1, "job_name": name, "outcome": "done", "deadline": deadline})
+    assert second.value.trigger.deadline == deadline
 
 
 @pytest.mark.parametrize(

@@ -26,6 +26,7 @@ except ImportError:  # Airflow 3.1
     from airflow.exceptions import AirflowRescheduleException
 
 MODES = ["poke", "reschedule", "deferrable"]
+ON_3_1 = "deferrable on Airflow 3.1"
 IN_EACH_MODE = pytest.mark.parametrize("mode", MODES)
 SKIPPING = pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
 
@@ -39,9 +40,9 @@ def submit() -> dict[str, Any]:
 
 def wait(job: Any, mode: str, **arguments: Any) -> Any:
     """Wait for a job in a mode, rescheduled as often as the sensor wants."""
-    how = {"deferrable": True} if mode == "deferrable" else {"deferrable": False, "mode": mode}
+    how = {"deferrable": False, "mode": mode} if mode in MODES[:2] else {"deferrable": True}
     wanted = {"task_id": "wait", "job_name": job, "poke_interval": 0.1, **how, **arguments}
-    run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted))
+    run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted), begins_anew=mode == ON_3_1)
     begun = run.ti.start_date
     run.ti.get_first_reschedule_date = lambda _: begun  # type: ignore[assignment,method-assign]  # as Airflow keeps it
     while True:
@@ -78,7 +79,7 @@ def test_a_failed_job_skips_a_sensor_that_may_not_fail(
         wait(submit(), mode, **{flag: True})
 
 
-@IN_EACH_MODE
+@pytest.mark.parametrize("mode", [*MODES, ON_3_1])
 @pytest.mark.parametrize(
     ("flags", "error"),
     [
@@ -94,8 +95,8 @@ def test_the_sensor_gives_up_after_its_timeout_and_the_job_goes_on(
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     made, begun = submit(), datetime.now(UTC)
     with pytest.raises(error):
-        wait(made, mode, timeout=1, **flags)
-    assert timedelta(seconds=1) <= datetime.now(UTC) - begun < timedelta(seconds=5)
+        wait(made, mode, timeout=0.5, **flags)
+    assert timedelta(seconds=0.5) <= datetime.now(UTC) - begun < timedelta(seconds=20)
     (job,) = nbjobs_emulator.book(project)
     assert job["state"] == "JOB_STATE_RUNNING"
     assert "cancel" not in nbjobs_emulator.requests()
@@ -161,3 +162,24 @@ def test_a_deferred_sensor_trusts_its_own_name_and_not_the_event_s(nbjobs_emulat
     with pytest.raises(TaskDeferred) as again:
         run.resume(deferral.value.method_name, {"event": event})
     assert again.value.trigger.job_name == mine["name"]
+
+
+@pytest.mark.parametrize("begins_anew", [False, True])
+def test_a_sensor_that_is_deferred_again_keeps_its_deadline(
+    nbjobs_emulator: Emulator, project: str, begins_anew: bool
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    made = submit()
+    run = TaskRun(
+        lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, deferrable=True, timeout=60),
+        begins_anew=begins_anew,
+    )
+    with pytest.raises(TaskDeferred) as first:
+        run.execute()
+    deadline = first.value.trigger.deadline
+    with pytest.raises(TaskDeferred) as second:
+        run.resume(
+            "execute_complete", {"event": {"v": 1, "job_name": made["name"], "outcome": "done", "deadline": deadline}}
+        )
+    assert second.value.trigger.deadline == deadline
+    assert timedelta(seconds=60) < second.value.timeout <= first.value.timeout
