@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from airflow_nbjobs import settings
 from airflow_nbjobs.api.capacity import is_about_machines
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import Status
 
-__all__ = ["hint_for", "is_capacity"]
+__all__ = ["hint_for", "hint_for_missing", "is_capacity"]
 
 _RESOURCE_EXHAUSTED = 8  # google.rpc.Code
 
@@ -52,3 +53,9 @@ def hint_for(message: str, *, is_exhausted: bool = False) -> str | None:
     if is_exhausted or is_about_machines(message):
         return _NO_MACHINE
     return next((hint for pattern, hint in _HINTS.items() if pattern.search(message)), None)
+
+
+def hint_for_missing() -> str:
+    """Return what to look at when a job is not found that somebody has made."""
+    here = settings.emulator_address() or "not set"
+    return f"Do all workers and the triggerer have the same NBJOBS_EMULATOR_HOST? It is {here} here."

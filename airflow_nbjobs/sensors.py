@@ -17,7 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.operator import closing_hook
+from airflow_nbjobs.operators.operator import closing_hook, telling_where
 from airflow_nbjobs.operators.reader import NotebookJobReader
 
 if TYPE_CHECKING:
@@ -112,14 +112,20 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         return self._defer(context, job, told)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
+        from airflow_nbjobs.api.names import JobName
         from airflow_nbjobs.api.pacing import ENDURING
+        from airflow_nbjobs.api.waiting import first_look
 
         # An outage is borne as long as by an operator, but not beyond the sensor's own time.
         patience = replace(ENDURING, seconds=min(ENDURING.seconds, self.timeout))
-        job = self.hook.get_job(self._name(), patience=patience)
-        if not self._has_links:
-            publish(context["ti"], job, self._project(job))
-            self._has_links = True
+        name = self._name()
+        with telling_where():
+            if self._has_links:
+                return self.hook.get_job(name, patience=patience)
+            # The job may have been created a moment ago, and a read may be behind that.
+            job = self.hook.follow(JobName.parse(name).location, first_look(name), patience)
+        publish(context["ti"], job, self._project(job))
+        self._has_links = True
         return job
 
     def _project(self, job: NotebookExecutionJob) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook, telling_where
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -53,7 +53,8 @@ class DeleteNotebookExecutionJobOperator(NotebookJobOperator):
         pause = positive_seconds("poll_interval", self.poll_interval)
         name = job_name(self.job_name, self._parent)
         try:
-            operation = self.hook.delete_job(name)
+            with telling_where():
+                operation = self.hook.delete_job(name)
         except NotFoundError as error:
             if not self.ignore_if_missing:
                 raise

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -13,7 +14,7 @@ from airflow_nbjobs.links import LINKS
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["NotebookJobOperator", "closing_hook"]
+__all__ = ["NotebookJobOperator", "closing_hook", "telling_where"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -61,6 +62,26 @@ class NotebookJobOperator(BaseOperator):
 
     def _parent(self) -> str:
         return self.hook.parent(self.location or "", self.project_id)
+
+
+@contextmanager
+def telling_where() -> Iterator[None]:
+    """Say of a job that is not found where it was looked for.
+
+    :raises NotFoundError: with the service's own words, and which variable decides who is asked.
+    """
+    from airflow_nbjobs.exceptions import NotFoundError
+    from airflow_nbjobs.hints import hint_for_missing
+
+    try:
+        yield
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"{error.message} {hint_for_missing()}",
+            http_status=error.http_status,
+            status=error.status,
+            details=error.details,
+        ) from error
 
 
 def closing_hook(method: Callable[Concatenate[Operator, P], R]) -> Callable[Concatenate[Operator, P], R]:

@@ -197,11 +197,11 @@ class NotebookJobOwner(NotebookJobKeeper):
 
     def _gone(self, error: Exception) -> NotebookJobGoneError:
         from airflow_nbjobs.exceptions import NotebookJobGoneError
+        from airflow_nbjobs.hints import hint_for_missing
 
         name = self._held.name if self._held else ""
         return NotebookJobGoneError(
-            f"The notebook job {name} was made and is not there any more: was it deleted? Do all workers and the "
-            f"triggerer have the same NBJOBS_EMULATOR_HOST? {error}",
+            f"The notebook job {name} was made and is not there any more: was it deleted? {hint_for_missing()} {error}",
             job_name=name,
         )
 

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook, telling_where
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -37,7 +37,8 @@ class GetNotebookExecutionJobOperator(NotebookJobOperator):
         """Get the job, and publish its links."""
         from airflow_nbjobs.api.names import JobName, job_name
 
-        job = self.hook.get_job(job_name(self.job_name, self._parent))
+        with telling_where():
+            job = self.hook.get_job(job_name(self.job_name, self._parent))
         publish(context["ti"], job, self.project_id or JobName.parse(job.name).project)
         return {key: value for key, value in job.to_wire().items() if key != "directNotebookSource"}
 
@@ -80,9 +81,9 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         from airflow_nbjobs.exceptions import InvalidNotebookJobError
         from airflow_nbjobs.settle import result
 
-        if self.limit is not None and self.limit < 1:
+        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise InvalidNotebookJobError(
-                f"limit={self.limit!r} is no number of jobs: give 1 or more, or None for all."
+                f"limit={self.limit!r} is no number of jobs: give 1 or more, as an int, or None for all."
             )
         where = self._parent()
         jobs = self.hook.list_jobs(

@@ -44,6 +44,12 @@ def project(nbjobs_emulator: Emulator) -> str:
 
 
 @pytest.fixture
+def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look for a job that was just created as often as ever, but not for 7.5 seconds."""
+    monkeypatch.setattr("airflow_nbjobs.api.waiting._GRACE", (0.01,) * 4)
+
+
+@pytest.fixture
 def logged() -> Iterator[Callable[[], list[str]]]:
     """Return what tells the lines that tasks and triggers have logged."""
     with capture_logs() as entries:

@@ -150,10 +150,10 @@ def test_a_job_name_that_is_none_is_refused(nbjobs_emulator: Emulator, project: 
     assert nbjobs_emulator.requests() == {}
 
 
-@pytest.mark.parametrize("limit", [0, -1])
-def test_a_limit_below_one_is_refused(nbjobs_emulator: Emulator, project: str, limit: int) -> None:
+@pytest.mark.parametrize("limit", [0, -1, "5", 1.5, True], ids=repr)
+def test_a_limit_that_is_no_number_of_jobs_is_refused(nbjobs_emulator: Emulator, project: str, limit: Any) -> None:
     run = TaskRun(lambda: ListNotebookExecutionJobsOperator(task_id="list", location="us-central1", limit=limit))
-    with pytest.raises(InvalidNotebookJobError, match=f"limit={limit} .*1 or more"):
+    with pytest.raises(InvalidNotebookJobError, match=f"limit={limit!r} .*1 or more"):
         run.execute()
     assert nbjobs_emulator.requests() == {}
 

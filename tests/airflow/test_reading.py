@@ -60,7 +60,7 @@ def test_the_delete_operation_is_waited_for(nbjobs_emulator: Emulator, project: 
 
 
 def test_a_missing_job_fails_the_delete(project: str) -> None:
-    with pytest.raises(NotFoundError, match="notebookExecutionJobs/99"):
+    with pytest.raises(NotFoundError, match=r"notebookExecutionJobs/99 .*the same NBJOBS_EMULATOR_HOST"):
         delete("99")
 
 
@@ -87,7 +87,7 @@ def test_get_never_returns_what_a_notebook_says(project: str) -> None:
 
 
 def test_get_of_a_missing_job_fails(project: str) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(NotFoundError, match="the same NBJOBS_EMULATOR_HOST"):
         run(GetNotebookExecutionJobOperator, job_name="99").execute()
 
 

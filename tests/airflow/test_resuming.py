@@ -12,6 +12,7 @@ from task_runs import JOB, TaskRun
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 
 NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
 
@@ -97,5 +98,16 @@ def test_a_job_that_only_the_triggerer_does_not_see_is_left_alone(
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(NotebookJobError, match=said):
         resume(deferred, {"v": 1, "job_name": name, "outcome": outcome})
+    (job,) = nbjobs_emulator.book(project)
+    assert job["state"] == "JOB_STATE_RUNNING"
+
+
+def test_a_sensor_leaves_a_job_alone_that_only_the_triggerer_does_not_see(
+    nbjobs_emulator: Emulator, project: str, deferred: TaskRun
+) -> None:
+    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
+    sensor = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=name, deferrable=True))
+    with pytest.raises(NotebookJobError, match="NBJOBS_EMULATOR_HOST"):
+        resume(sensor, {"v": 1, "job_name": name, "outcome": "gone"})
     (job,) = nbjobs_emulator.book(project)
     assert job["state"] == "JOB_STATE_RUNNING"

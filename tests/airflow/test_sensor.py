@@ -104,14 +104,27 @@ def test_the_sensor_gives_up_after_its_timeout_and_the_job_goes_on(
 
 
 @IN_EACH_MODE
-def test_a_job_that_is_not_there_fails_the_sensor(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
-    with pytest.raises(NotFoundError):
+def test_a_job_that_is_not_there_fails_the_sensor(
+    nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
+) -> None:
+    with pytest.raises(NotFoundError, match=r"99 does not exist.* the same NBJOBS_EMULATOR_HOST") as missing:
         wait("99", mode, location="us-central1")
+    assert nbjobs_emulator.env["NBJOBS_EMULATOR_HOST"] in str(missing.value)
+    assert nbjobs_emulator.requests()["get"] == {"404": 5}
+
+
+@IN_EACH_MODE
+def test_a_job_that_was_just_created_may_be_missing_for_a_moment(
+    nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
+) -> None:
+    made = submit()
+    nbjobs_emulator.fault({"method": "get", "status": 404, "times": 4})
+    assert wait(made, mode)["state"] == "JOB_STATE_SUCCEEDED"
 
 
 @IN_EACH_MODE
 def test_a_job_that_is_not_there_skips_a_sensor_that_never_fails(
-    nbjobs_emulator: Emulator, project: str, mode: str
+    nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
 ) -> None:
     with pytest.raises(AirflowSkipException):
         wait("99", mode, location="us-central1", never_fail=True)
