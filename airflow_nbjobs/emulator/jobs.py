@@ -235,11 +235,12 @@ class Jobs:
         """Cancel an active job in the background, and do the rest when its kernel has ended."""
         if self.book.job(seq).state != states.CANCELLING:
             self._move(seq, states.CANCELLING)
+        run = self._runs.get(seq)
+        if run:
+            run.cancel()  # at once: a run that is about to go on would move a job that is CANCELLING
 
         async def end() -> None:
-            run = self._runs.get(seq)
             if run:
-                run.cancel()
                 await asyncio.wait([run])
             if self.book.job(seq).is_active:
                 self._move(seq, states.CANCELLED)

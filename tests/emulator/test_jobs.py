@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -11,7 +12,9 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.book import Book
+from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.ids import Parent, new_id
+from airflow_nbjobs.emulator.jobs import Jobs
 from tests.contract.conftest import notebook
 from tests.emulator.conftest import Api
 from tests.emulator.running import eventually
@@ -164,3 +167,27 @@ def test_jobs_objects_and_the_book_survive_a_restart(tmp_path):
         assert api.operation(active)["response"]["jobState"] == "JOB_STATE_FAILED"
         assert [entry["name"] for entry in emulator.book()] == [ended, active]
         api.http.close()
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+def test_a_job_that_is_ended_just_when_it_goes_on_is_cancelled(tmp_path, how):
+    async def race():
+        source = asyncio.get_running_loop().create_future()
+
+        async def execute(job, running):
+            await source
+            running()
+
+        with contextlib.closing(Book(tmp_path / "jobs.sqlite")) as book:
+            jobs, parent = Jobs(book, execute, Faults(), concurrency=1, cleanup_seconds=0), Parent.parse("p", "l")
+            operation = jobs.create(parent, "a", {"displayName": "a"})["name"].rpartition("/")[2]
+            await asyncio.sleep(0)
+            assert book.find(parent, "a").state == "JOB_STATE_PENDING"
+            source.set_result(None)
+            jobs.cancel(parent, "a", operation) if how == "cancel" else jobs.delete(parent, "a")
+            for _ in range(5):  # as many turns as it takes to end
+                await asyncio.sleep(0)
+            return book.find(parent, "a", deleted=True)
+
+    job = asyncio.run(race())
+    assert (job.state, job.status) == ("JOB_STATE_CANCELLED", None)
