@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, TypeVar
 
+import tenacity
 from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_nbjobs.api.ending import check_kill_policy, end_job
-from airflow_nbjobs.api.job import JobState
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.client import Conversation
+from airflow_nbjobs.api.ending import KillPolicy, check_kill_policy, end_job
+from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.names import JobName, same_job
-from airflow_nbjobs.api.pacing import Patience
+from airflow_nbjobs.api.pacing import Patience, backoff
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
@@ -27,6 +31,14 @@ __all__ = ["NotebookExecutionJobTrigger"]
 # Airflow 3.3 calls a trigger's on_kill(). Before it, a trigger that a person ends is cancelled like any other, and has
 # to find out by itself. To go with the last supported version below 3.3.
 _AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
+
+T = TypeVar("T")
+
+_GOES_ON = frozenset({"deferred", "scheduled", "queued", "running", "up_for_retry"})
+"""States of a task that waits for its job, resumes or is retried; a clear leads through some of them as well."""
+
+_ANSWER_SECONDS = 20.0
+"""How long Airflow is asked, while its API server or database is in trouble, whether and how to end a job."""
 
 
 class NotebookExecutionJobTrigger(BaseTrigger):
@@ -153,35 +165,71 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         await asyncio.shield(ending)
 
     async def _end_if_unwanted(self) -> None:
-        policy = check_kill_policy(self.kill)
-        if policy == "leave" or self._has_ended:
-            return
-        if not await self._is_unwanted():
-            self.log.info("The task still waits for %s: it goes on.", self.job_name)
-            return
-        hook = self._hook()
         try:
-            ending = end_job(self.job_name, self.operation_name, policy)
-            said = await hook.follow(JobName.parse(self.job_name).location, ending, Patience(tries=4, seconds=20.0))
-            self.log.info("The task was ended: %s %s.", self.job_name, said)
-        except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
-            self.log.error("The task was ended, and %s could not be, and may still run: %s", self.job_name, error)
+            policy = check_kill_policy(self.kill)
+            if policy == "leave" or self._has_ended:
+                return
+            if not await _patiently(self._is_unwanted):
+                self.log.info("The task goes on, and so does %s.", self.job_name)
+                return
+            self.log.info("The task was ended: %s %s.", self.job_name, await self._end(policy))
+        except Exception as error:  # noqa: BLE001 - nobody waits for this: what is not said here is not said at all
+            said = f"{type(error).__name__}: {error}"
+            self.log.error("The task seems to be ended, and %s was not, and may still run: %s", self.job_name, said)
+
+    async def _end(self, policy: KillPolicy) -> str:
+        """End the job, and return what became of it, as the rest of a sentence."""
+        location, hook = JobName.parse(self.job_name).location, self._hook()
+        try:
+            await _patiently(partial(hook.client, location))
+            ending = _end_active(self.job_name, self.operation_name, policy)
+            return await hook.follow(location, ending, Patience(tries=4, seconds=20.0))
         finally:
             await hook.close()
 
     async def _is_unwanted(self) -> bool:
-        """Tell whether the task is really no longer this deferral's.
+        """Tell whether nobody waits for the job any more.
 
         A triggerer that was stalled and wakes up is told that all its triggers were ended by a person, though another
-        triggerer has taken them over (measured on Airflow 3.3.2): then the task is still deferred, with this job.
+        triggerer has taken them over (measured on Airflow 3.3.2): the task is still deferred, with this job; or that
+        triggerer has fired the event already, and the task is about to resume, resumes, or is about to be retried.
+
+        A clear leads through the same states. Until the new try runs, the old one's note of its job is still there, and
+        the job is left to the new try, which ends it (:func:`airflow_nbjobs.adoption.decide`). When that runs, the
+        note is gone, or names another job.
         """
         ti: Any = self.task_instance
-        if await sync_to_async(task_state)(ti) != "deferred":
+        state = await sync_to_async(task_state)(ti)
+        if state not in _GOES_ON:
             return True
+        if state == "up_for_retry":
+            return False
         submitted = await sync_to_async(XCom.get_one)(
             key=JOB_XCOM, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
         )
-        name = submitted.get("name") if isinstance(submitted, dict) else None
+        name = str(submitted.get("name")) if isinstance(submitted, dict) else ""
         with contextlib.suppress(InvalidNotebookJobError):
-            return name is not None and not same_job(name, self.job_name)
-        return False
+            return not same_job(name, self.job_name)
+        return state != "deferred"
+
+
+def _end_active(name: str, operation_name: str | None, policy: KillPolicy) -> Conversation[str]:
+    """End a job unless it is over: the record of one that is over may be all that is left of a task's result."""
+    if policy == "delete":
+        try:
+            job: NotebookExecutionJob = yield calls.get_job(name)
+        except NotFoundError:
+            return "is gone already"
+        if job.job_state.is_terminal:
+            return f"is over already ({job.job_state.word})"
+    return (yield from end_job(name, operation_name, policy))
+
+
+async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
+    """Ask Airflow for something, again and again for :data:`_ANSWER_SECONDS`."""
+    trying = tenacity.AsyncRetrying(
+        wait=lambda state: backoff(state.attempt_number),
+        stop=tenacity.stop_before_delay(_ANSWER_SECONDS),
+        reraise=True,
+    )
+    return await trying(look)

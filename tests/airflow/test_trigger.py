@@ -7,19 +7,22 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import XCom
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from task_runs import ACCOUNT, REGION, only_event
 
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation, template_name
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
 
-def submit(project: str) -> tuple[str, str]:
+def submit(project: str, hook: NotebookExecutionJobHook | None = None) -> tuple[str, str]:
     """Create a job, and return its name and its operation's."""
     job = NotebookExecutionJob(
         display_name="watched",
@@ -28,7 +31,7 @@ def submit(project: str) -> tuple[str, str]:
         gcs_output_uri="gs://results",
         service_account=ACCOUNT,
     )
-    operation = NotebookExecutionJobHook().create_job(job, location=REGION)
+    operation = (hook or NotebookExecutionJobHook()).create_job(job, location=REGION)
     return str(job_of_operation(operation.name)), operation.name
 
 
@@ -84,6 +87,7 @@ def test_the_event_says_what_was_seen(project: str) -> None:
         "operation_name": operation,
         "outcome": "done",
         "state": "JOB_STATE_SUCCEEDED",
+        "deadline": None,
     }
 
 
@@ -120,7 +124,8 @@ def test_a_deleted_job_is_gone(nbjobs_emulator: Emulator, running: tuple[str, st
     assert event(job_name=running[0])["outcome"] == "gone"
 
 
-def test_an_outage_is_outlived(nbjobs_emulator: Emulator, project: str) -> None:
+def test_an_outage_is_outlived(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.005)
     name, _ = submit(project)
     nbjobs_emulator.fault({"method": "get", "status": 503, "times": 2})
     nbjobs_emulator.fault({"method": "get", "drop": True})
@@ -166,3 +171,141 @@ def test_a_job_of_no_policy_is_left_alone(nbjobs_emulator: Emulator, running: tu
     nbjobs_emulator.reset_requests()
     asyncio.run(trigger.on_kill())
     assert nbjobs_emulator.requests() == {}
+
+
+class TaskInstances:
+    """What Airflow's database says of tasks: a triggerer's supervisor would ask it, and is not here.
+
+    ``tests/system/test_kills.py`` has one.
+
+    :ivar failures: how many questions get no answer before the first one does.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.failures = 0
+        self._states: dict[str, str | None] = {}
+        self._notes: dict[str, dict[str, Any] | None] = {}
+        monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", self._get_task_states)
+        monkeypatch.setattr(XCom, "get_one", lambda *, task_id, **_: self._notes[task_id])
+
+    def add(self, state: str | None, note: dict[str, Any] | None) -> SimpleNamespace:
+        """Add a task in this state, whose XCom names this job, and return its identity."""
+        task_id = str(len(self._states))
+        self._states[task_id], self._notes[task_id] = state, note
+        return SimpleNamespace(dag_id="d", run_id="r", task_id=task_id, map_index=-1)
+
+    def _get_task_states(self, *, task_ids: list[str], **_: Any) -> dict[str, Any]:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("API_SERVER_ERROR: 503")
+        return {"r": {task_id: self._states[task_id] for task_id in task_ids}}
+
+
+@pytest.fixture
+def task_instances(monkeypatch: pytest.MonkeyPatch) -> TaskInstances:
+    """Answer for Airflow, and let the pauses between two tries be a hundredth of what they are."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.005)
+    return TaskInstances(monkeypatch)
+
+
+def state_of(emulator: Emulator, project: str, name: str) -> str:
+    """Return the state of a job by the emulator's own book, or that it was deleted."""
+    (job,) = (each for each in emulator.book(project) if each["id"] == name.rpartition("/")[2])
+    return "deleted" if job["deleted"] else str(job["state"].removeprefix("JOB_STATE_"))
+
+
+ENDED = {"cancel": {"CANCELLING", "CANCELLED"}, "delete": {"deleted"}}
+AMBIGUOUS = ["scheduled", "queued", "running"]
+
+
+@pytest.mark.parametrize("kill", ["cancel", "delete"])
+def test_a_job_is_ended_when_its_task_no_longer_waits_for_it(
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, kill: str
+) -> None:
+    """A triggerer that was stalled is told of a kill that nobody wished, in whatever state the task is by then."""
+    other = {"name": "projects/p/locations/l/notebookExecutionJobs/other"}
+    cases = {
+        **{(state, "same"): False for state in ["deferred", *AMBIGUOUS, "up_for_retry"]},
+        **{(state, "other"): True for state in ["deferred", *AMBIGUOUS]},
+        **{(state, "none"): True for state in AMBIGUOUS},
+        **{(state, none): False for state in ["up_for_retry"] for none in ["other", "none"]},
+        ("deferred", "none"): False,
+        **{(state, "same"): True for state in ["failed", "success", "skipped", "removed", "restarting", None]},
+    }
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": len(cases)})
+    triggers, hook = {}, NotebookExecutionJobHook()
+    for state, noted in cases:
+        name, operation = submit(project, hook)
+        trigger = triggers[state, noted] = NotebookExecutionJobTrigger(name, operation, kill=kill)
+        note = {"same": {"name": name}, "other": other, "none": None}[noted]
+        trigger.task_instance = task_instances.add(state, note)
+
+    async def kill_all() -> None:
+        await asyncio.gather(*(trigger.on_kill() for trigger in triggers.values()))
+
+    asyncio.run(kill_all())
+    states = {case: state_of(nbjobs_emulator, project, trigger.job_name) for case, trigger in triggers.items()}
+    assert {case: state in ENDED[kill] for case, state in states.items()} == cases
+    assert {state for case, state in states.items() if not cases[case]} == {"RUNNING"}
+
+
+def test_the_record_of_a_job_that_is_over_is_kept(
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, logged: Callable[[], list[str]]
+) -> None:
+    """Another triggerer has fired the event, and the task has its result."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    trigger = NotebookExecutionJobTrigger(*submit(project), kill="delete")
+    trigger.task_instance = task_instances.add("success", {"name": trigger.job_name})
+    asyncio.run(trigger.on_kill())
+    assert state_of(nbjobs_emulator, project, trigger.job_name) == "SUCCEEDED"
+    assert f"The task was ended: {trigger.job_name} is over already (SUCCEEDED)." in logged()
+
+
+def test_airflow_is_asked_again_when_it_has_no_answer(
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
+) -> None:
+    trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
+    trigger.task_instance = task_instances.add("failed", None)
+    task_instances.failures = 3
+    asyncio.run(trigger.on_kill())
+    assert state_of(nbjobs_emulator, project, trigger.job_name) in ENDED["cancel"]
+
+
+class ForgetfulHook(NotebookExecutionJobAsyncHook):
+    """A connection that Airflow cannot look up at first: its API server is in trouble."""
+
+    looks = 0
+
+    async def get_sync_hook(self) -> NotebookExecutionJobHook:
+        self.looks += 1
+        if self.looks <= 2:
+            raise RuntimeError("API_SERVER_ERROR: 503")
+        return await super().get_sync_hook()
+
+
+def test_a_connection_is_looked_up_again_to_end_a_job(
+    nbjobs_emulator: Emulator,
+    project: str,
+    task_instances: TaskInstances,
+    running: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.triggers.NotebookExecutionJobAsyncHook", ForgetfulHook)
+    trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
+    trigger.task_instance = task_instances.add("failed", None)
+    asyncio.run(trigger.on_kill())
+    assert state_of(nbjobs_emulator, project, trigger.job_name) in ENDED["cancel"]
+
+
+def test_a_job_that_could_not_be_ended_is_named(
+    task_instances: TaskInstances,
+    running: tuple[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[str]],
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.triggers._ANSWER_SECONDS", 0.2)
+    trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
+    trigger.task_instance = task_instances.add("failed", None)
+    task_instances.failures = 1_000_000
+    asyncio.run(trigger.on_kill())
+    assert [line for line in logged() if f"{running[0]} was not, and may still run" in line and "503" in line]
