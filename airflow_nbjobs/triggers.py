@@ -25,6 +25,7 @@ from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNoteboo
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.wanted import task_state
 from airflow_nbjobs.watch import waiting
+from airflow_nbjobs.watch.horizon import aware_time
 
 __all__ = ["NotebookExecutionJobTrigger"]
 
@@ -121,12 +122,11 @@ class NotebookExecutionJobTrigger(BaseTrigger):
 
     async def _watch(self) -> None:
         """Wait until the job is over, and tell of each change in this task's own log."""
-        created_at = datetime.fromisoformat(self.created_at) if self.created_at else None
         with waiting(
             self.job_name,
             gcp_conn_id=self.gcp_conn_id,
             impersonation_chain=self.impersonation_chain,
-            created_at=created_at,
+            created_at=aware_time(self.created_at),
             poll_interval=self.poll_interval,
         ) as waiter:
             while not self._seen.is_terminal:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.calls import Call, Page
 
-__all__ = ["OVERLAP", "Glimpse", "Horizon", "get_glimpse", "is_past", "list_glimpses"]
+__all__ = ["OVERLAP", "Glimpse", "Horizon", "aware_time", "get_glimpse", "is_past", "list_glimpses"]
 
 OVERLAP = timedelta(seconds=10)
 """
@@ -37,11 +37,12 @@ class Glimpse(NamedTuple):
         return cls(
             name.rpartition("/")[2] if isinstance(name, str) else "",
             state if isinstance(state, str) else "",
-            _time(job.get("updateTime")),
+            aware_time(job.get("updateTime")),
         )
 
 
-def _time(value: object) -> datetime | None:
+def aware_time(value: object) -> datetime | None:
+    """Read an ISO 8601 time; one without a time zone, which no other can be compared with, is as good as absent."""
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:

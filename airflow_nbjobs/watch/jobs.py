@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
@@ -12,6 +12,12 @@ from airflow_nbjobs.exceptions import NbjobsError
 from airflow_nbjobs.watch.horizon import Glimpse
 
 __all__ = ["Waiter", "WatchedJob"]
+
+_GRACE_SECONDS = 7.5
+"""How long a new job may be unknown: a read may be behind the write, as in ``api.waiting.first_look``."""
+
+_NEW = timedelta(minutes=1)
+"""The age up to which a job counts as just made."""
 
 
 class Waiter:
@@ -79,6 +85,7 @@ class WatchedJob:
     :ivar seen_at: when it was seen last, in the loop's time.
     :ivar failures: how many requests for this job alone have failed, one after the other.
     :ivar failing_since: when the first of them did.
+    :ivar missing_since: when the service first said that there is no such job, in the loop's time.
     """
 
     __slots__ = (
@@ -88,6 +95,7 @@ class WatchedJob:
         "failures",
         "is_known",
         "is_swept",
+        "missing_since",
         "name",
         "seen_at",
         "waiters",
@@ -101,6 +109,7 @@ class WatchedJob:
         self.seen_at = now
         self.failures = 0
         self.failing_since: float | None = None
+        self.missing_since: float | None = None
         self.waiters: set[Waiter] = set()
         self._state = ""
 
@@ -113,7 +122,7 @@ class WatchedJob:
     def see(self, seen: Glimpse, now: float) -> bool:
         """Take note of a look at the job, and tell whether its state is another."""
         self.is_known, self.is_swept, self.seen_at = True, False, now
-        self.failures, self.failing_since = 0, None
+        self.failures, self.failing_since, self.missing_since = 0, None, None
         self.changed_at = seen.update_time or self.changed_at
         if not seen.state or seen.state == self._state:
             return False
@@ -121,6 +130,16 @@ class WatchedJob:
         for waiter in self.waiters:
             waiter.tell(JobState(seen.state))
         return True
+
+    def may_appear(self, now: float, today: datetime) -> bool:
+        """Take note that there is no such job, and tell whether it may only be too new to be known.
+
+        :param now: in the loop's time; ``today`` is the same in the service's.
+        """
+        if self._state or (self.changed_at is not None and today - self.changed_at > _NEW):
+            return False
+        self.missing_since = now if self.missing_since is None else self.missing_since
+        return now - self.missing_since < _GRACE_SECONDS
 
     def fail(self, error: BaseException, *, since: float | None = None) -> None:
         """End the waiting with an error, for all or for those that have waited since then."""

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import ENDURING, Budget, Patience, backoff
-from airflow_nbjobs.exceptions import ApiError, CredentialsError
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.errands import FEW, Errand
 from airflow_nbjobs.watch.horizon import Glimpse, Horizon, get_glimpse, list_glimpses
@@ -263,11 +263,16 @@ class Poller:
 
     def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
         """Bear an error that concerns one job, or tell those who wait for it."""
+        now = self._loop.time()
+        if isinstance(error, NotFoundError) and job.may_appear(now, datetime.now(UTC)):
+            job.failures += 1
+            self._pace.look_within(backoff(job.failures))
+            return
         if not error.is_transient:
             job.fail(error)
             return
         job.failures += 1
-        job.failing_since = self._loop.time() if job.failing_since is None else job.failing_since
+        job.failing_since = now if job.failing_since is None else job.failing_since
         self._lose_patience(error, job.failing_since, job)
         # When nothing else has succeeded either, it is not this job's trouble.
         self._lose_patience(error, self._line.failing_since, *self._jobs.values())

@@ -53,7 +53,8 @@ def waiting(
 
     :param name: whole name of the job.
     :param gcp_conn_id: the Google Cloud connection, looked up once for all that share it.
-    :param created_at: when the job was made. Jobs of which it is known are found by the hundred when a poller starts.
+    :param created_at: when the job was made, with a time zone: without one it counts as unknown. Jobs of which it is
+        known are found by the hundred when a poller starts.
     :param poll_interval: seconds between two looks at most, unless the budget of requests is spent.
     :raises InvalidNotebookJobError: when the name is none.
     """
@@ -68,7 +69,7 @@ def waiting(
     loop = asyncio.get_running_loop()
     poller = _poller(_REGISTRIES.setdefault(loop, _Registry()), place)
     waiter = Waiter(poll_interval, loop.time())
-    poller.join(job, created_at, waiter)
+    poller.join(job, created_at if created_at and created_at.tzinfo else None, waiter)
     try:
         yield waiter
     finally:

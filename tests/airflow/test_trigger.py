@@ -121,7 +121,7 @@ def test_a_deadline_that_has_passed_needs_no_look(nbjobs_emulator: Emulator, run
 
 def test_a_deleted_job_is_gone(nbjobs_emulator: Emulator, running: tuple[str, str]) -> None:
     NotebookExecutionJobHook().delete_job(running[0])
-    assert event(job_name=running[0])["outcome"] == "gone"
+    assert event(job_name=running[0], created_at="2026-01-01T00:00:00Z")["outcome"] == "gone"
 
 
 def test_an_outage_is_outlived(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> None:

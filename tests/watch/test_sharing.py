@@ -72,11 +72,15 @@ def test_those_who_restart_late_are_found_by_the_page(service: Service):
 def test_jobs_of_an_unknown_age_are_asked_for_once(service: Service):
     others = service.create(8)
     jobs = others[:6]
+    ages = [None, "yesterday", *["2026-11-22T10:00:00"] * 4]  # without a time zone
     newer = service.create(100)
 
     async def wait() -> None:
         service.asked()
-        waiting = [asyncio.create_task(event(trigger(job, created_at=None, poll_interval=4.0))) for job in jobs]
+        waiting = [
+            asyncio.create_task(event(trigger(job, created_at=age, poll_interval=4.0)))
+            for job, age in zip(jobs, ages, strict=True)
+        ]
         await until(lambda: service.emulator.requests().get("get", {}).get("200", 0) >= 6)
         await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
         assert service.asked()["get"] == 6

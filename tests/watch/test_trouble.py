@@ -18,6 +18,7 @@ from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
 from tests.watch.crowd import LOCATION, Service, event, trigger, until
 
+LONG_AGO = "2026-01-01T00:00:00Z"
 DONE = ("done", "JOB_STATE_CANCELLED")
 
 
@@ -71,11 +72,40 @@ def test_a_job_that_was_deleted_is_gone(service: Service):
 
     async def wait() -> None:
         await until(lambda: any(job["deleted"] for job in service.emulator.book(service.project)))
-        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
-        assert await asyncio.wait_for(waiting[0], 30) == ("gone", None)
+        waiting = [asyncio.create_task(event(trigger(job, created_at=LONG_AGO))) for job in jobs]
+        assert await asyncio.wait_for(waiting[0], 3) == ("gone", None)
         assert not any(one.done() for one in waiting[1:])
 
     asyncio.run(wait())
+
+
+@pytest.mark.parametrize("count", [1, 5])
+@pytest.mark.parametrize("is_age_known", [True, False])
+def test_a_job_that_was_just_made_may_be_unknown_for_a_moment(service: Service, count: int, is_age_known: bool):
+    jobs = service.create(count)
+    if count > 3:  # otherwise nothing is listed
+        service.emulator.fault({"method": "list", "status": 403})
+    service.emulator.fault({"method": "get", "status": 404, "times": count})
+    age = {} if is_age_known else {"created_at": None}
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job, **age))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("get", {}).get("404") == count)
+        await asyncio.to_thread(service.end, jobs)
+        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
+
+    assert asyncio.run(wait()) == [DONE] * count
+
+
+def test_a_job_that_stays_unknown_is_gone(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.5)
+    (job,) = service.create(1)
+    service.emulator.fault({"method": "get", "status": 404, "times": 1_000_000})
+    begun = time.monotonic()
+    told = asyncio.run(asyncio.wait_for(event(trigger(job)), 30))
+    service.emulator.clear_faults()
+    assert told == ("gone", None)
+    assert time.monotonic() - begun >= 0.5
 
 
 class Crowd:
@@ -139,7 +169,8 @@ def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int
     assert len({id(end) for end in ends}) == count
 
 
-def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service):
+def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.1)
     jobs = service.create(3)
     elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
 
