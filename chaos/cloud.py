@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ import httpx2
 
 START_SECONDS = 120
 LOOK_SECONDS = 0.1
-ENDED = {f"JOB_STATE_{state}" for state in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")}
+FAILURES = ("FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED")
+"""States to which a job comes though nobody ended it, and for which another one may follow."""
+
+ENDED = {f"JOB_STATE_{state}" for state in ("SUCCEEDED", "CANCELLED", *FAILURES)}
 
 Entry = dict[str, Any]
 """One job in the emulator's book."""
@@ -134,10 +138,22 @@ def duplicates(jobs: list[Entry]) -> int:
     )
 
 
+def is_run_again(jobs: list[Entry]) -> bool:
+    """Tell whether a job was made though the one before had not failed: it was ended in health, or went on."""
+    return any(
+        not _had_come_to(earlier, FAILURES, datetime.fromisoformat(later["createTime"]))
+        for earlier, later in pairwise(jobs)
+    )
+
+
 def _was_in_vain(job: Entry, when: datetime) -> bool:
     """Tell whether a job had failed or was being ended at that time."""
-    ended = time_of(job, "FAILED", "EXPIRED", "CANCELLING", "CANCELLED", "PARTIALLY_SUCCEEDED")
-    return ended is not None and ended <= when
+    return _had_come_to(job, (*FAILURES, "CANCELLING", "CANCELLED"), when)
+
+
+def _had_come_to(job: Entry, states: tuple[str, ...], when: datetime) -> bool:
+    first = time_of(job, *states)
+    return first is not None and first <= when
 
 
 def _free_ports(count: int) -> list[int]:

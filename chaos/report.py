@@ -24,7 +24,9 @@ _MEANING = """\
 A *duplicate* is a second job of a run that ran a cell though the first had neither failed nor been ended. An *orphan*
 is a job that still runs when its task is over. A *lost* result is a task that did not succeed, or whose XCom does not
 name a job that did. A trial in which the fault was not met counts as *not met*, and fails. Each cell is
-`duplicates / orphans / lost of trials`.
+`duplicates / orphans / lost of trials`. *Run again* are trials in which more than one job was made though none had
+failed: as a rule a healthy job was ended first, so the notebook was begun twice and came to its end once. They are
+counted under each table, by what happened, and fail nothing.
 
 The trials have eight retries, the first after 2 s, each next one after twice as long, up to a minute. A try that cannot
 begin counts as one for Airflow, and its API server is away in a part of them: with three retries a second apart, a task
@@ -73,6 +75,7 @@ def with_section(text: str, database: str, section: str) -> str:
 def section(part: Part) -> str:
     """Return what was seen on one database."""
     lines = [_circumstances(part), "", summary(part.trials), "", *table(part.trials), ""]
+    lines += [run_again(part.trials), ""]
     if part.deaths:
         counted = ", ".join(f"{name} {count}" for name, count in sorted(Counter(part.deaths).items()))
         lines += [f"Airflow's own processes died by themselves meanwhile, and were started again: {counted}.", ""]
@@ -99,6 +102,17 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         f"**{len(verdicts)} trials with retries: {counts['duplicates']} duplicates, {counts['orphans']} orphans, "
         f"{counts['lost']} lost results; {counts['missed']} not met.**"
     )
+
+
+def run_again(verdicts: Iterable[Verdict]) -> str:
+    """Return a sentence: in how many trials a job was made though none had failed, by what happened."""
+    of, again = Counter[str](), Counter[str]()
+    for each in verdicts:
+        what = each.row[-1]
+        of[what] += 1
+        again[what] += each.again
+    counted = [f"{what} {count} of {of[what]}" for what, count in sorted(again.items()) if count]
+    return f"Run again: {', '.join(counted) or 'none'}."
 
 
 def table(verdicts: Iterable[Verdict]) -> list[str]:

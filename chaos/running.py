@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx2
 
-from chaos.cloud import duplicates, is_active
+from chaos.cloud import duplicates, is_active, is_run_again
 from chaos.plan import HOLD_SECONDS, KILLS, LONG_HOLD_SECONDS, STEPS, TROUBLES, Plan, Trial
 from chaos.site import ENDED, Site
 from demo.airflow_rest import Run
@@ -29,6 +29,8 @@ class Verdict:
     :ivar duplicates: jobs that ran a cell though another one's run was good.
     :ivar orphans: jobs that still ran when nobody wanted them.
     :ivar lost: tasks that did not succeed with the result of a job that did.
+    :ivar again: whether more than one job was made though none had failed; one that was ended first costs twice and is
+        no duplicate.
     :ivar missed: trials in which the step was not met, so that they proved nothing.
     :ivar seconds: from the harm, or the start, to the task's end.
     """
@@ -39,6 +41,7 @@ class Verdict:
     duplicates: int = 0
     orphans: int = 0
     lost: int = 0
+    again: int = 0
     missed: int = 0
     seconds: float = 0.0
     note: str = ""
@@ -167,6 +170,7 @@ def _judge(site: Site, trial: Trial, run: Run, *, is_met: bool, since: float) ->
         duplicates=duplicates(jobs),
         orphans=sum(map(is_active, jobs)),
         lost=int(is_lost),
+        again=int(is_run_again(jobs)),
         missed=int(not is_met),
         seconds=round(seconds, 1),
         note=f"{trial.dag_id} {trial.project}: task {state}, {len(jobs)} jobs" + ("" if is_met else ", step not met"),

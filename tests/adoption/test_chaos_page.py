@@ -1,10 +1,14 @@
-"""The page of `make chaos` keeps what it says of the database that was not tried."""
+"""The page of `make chaos`: what it counts, and that it keeps what it says of the database that was not tried."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from chaos.report import Part, write
+import pytest
+
+from chaos.cloud import duplicates, is_run_again
+from chaos.report import Part, section, write
 from chaos.running import Verdict
 
 
@@ -26,3 +30,57 @@ def test_each_run_writes_the_section_of_its_own_database(tmp_path: Path) -> None
     assert text.count("`python -m chaos of SQLite`") == text.count("`python -m chaos of PostgreSQL`") == 1
     assert text.count("commit `abc1234`, seed 7") == 2
     assert "1 lost" not in text
+
+
+def job(created: int, **states: int) -> dict[str, Any]:
+    """Return a job as the emulator's book has it: the second of its creation, and of each state that it came to."""
+
+    def second(number: int) -> str:
+        return f"2026-11-22T10:00:{number:02d}+00:00"
+
+    history = [{"state": f"JOB_STATE_{state}", "time": second(number)} for state, number in states.items()]
+    return {"createTime": second(created), "state": history[-1]["state"], "history": history}
+
+
+GOOD = job(20, RUNNING=21, SUCCEEDED=30)
+
+
+@pytest.mark.parametrize(
+    ("jobs", "twice", "is_again"),
+    [
+        ([GOOD], 0, False),
+        ([job(1, RUNNING=2, FAILED=10), GOOD], 0, False),
+        ([job(1, RUNNING=2, EXPIRED=10), GOOD], 0, False),
+        ([job(1, RUNNING=2, CANCELLING=10, CANCELLED=11), GOOD], 0, True),
+        ([job(1, RUNNING=2, SUCCEEDED=10), GOOD], 1, True),
+        ([job(1, RUNNING=2, SUCCEEDED=22), GOOD], 1, True),
+        ([job(1, RUNNING=2, CANCELLING=22, CANCELLED=23), GOOD], 1, True),
+        ([job(1, RUNNING=2, FAILED=22), GOOD], 1, True),
+        ([job(1, QUEUED=1, CANCELLED=25), GOOD], 0, True),
+    ],
+    ids=[
+        "one",
+        "after one that failed",
+        "after one whose time was over",
+        "after one that was ended in health",
+        "after a success",
+        "beside a success",
+        "beside one that is ended later",
+        "beside one that fails later",
+        "beside one that never ran",
+    ],
+)
+def test_what_is_a_duplicate_and_what_is_run_again(jobs: list[dict[str, Any]], twice: int, is_again: bool) -> None:
+    assert (duplicates(jobs), is_run_again(jobs)) == (twice, is_again)
+
+
+def test_what_is_run_again_is_counted_by_what_happened_and_fails_nothing() -> None:
+    rows = [("polling", "API server", 1), ("before the create", "API server", 0), ("polling", "emulator", 0)]
+    trials = [
+        Verdict(number=number, row=(step, "sync", what), ids="service", again=again)
+        for number, (step, what, again) in enumerate(rows)
+    ]
+    assert all(trial.is_good for trial in trials)
+    told = section(Part("SQLite", "", 7, "abc1234", trials, [], []))
+    assert "\nRun again: API server 1 of 2.\n" in told
+    assert "\nRun again: none.\n" in section(Part("SQLite", "", 7, "abc1234", trials[1:], [], []))
