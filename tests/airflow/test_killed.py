@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from task_runs import JOB, TaskRun
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 
 
 def create() -> CreateNotebookExecutionJobOperator:
@@ -62,12 +64,11 @@ def killed(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Callab
     Who would say so is the supervisor of a worker, which is not there (tests/system/test_kills.py has one).
     """
 
-    def kill(state: Callable[[], str | None], try_number: int = 1) -> str:
+    def kill(state: Callable[[], str | None], retries: int = 1) -> str:
         nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
         run = TaskRun(
-            lambda: CreateNotebookExecutionJobOperator(task_id="report", retries=1, deferrable=True, **JOB),
-            max_tries=1,
-            try_number=try_number,
+            lambda: CreateNotebookExecutionJobOperator(task_id="report", retries=retries, deferrable=True, **JOB),
+            max_tries=retries,
         )
         monkeypatch.setattr(
             RuntimeTaskInstance, "get_task_states", lambda **_: {run.ti.run_id: {run.ti.task_id: state()}}
@@ -95,7 +96,7 @@ def test_a_worker_that_is_shut_down_leaves_the_job_to_the_retry(
 
 
 def test_without_a_retry_the_job_ends_with_its_process(killed: Callable[..., str]) -> None:
-    assert killed(lambda: "running", try_number=2) in {"CANCELLING", "CANCELLED"}
+    assert killed(lambda: "running", retries=0) in {"CANCELLING", "CANCELLED"}
 
 
 def test_when_the_time_is_over_the_job_ends_though_the_task_still_runs(killed: Callable[..., str]) -> None:
@@ -120,12 +121,13 @@ def test_without_an_answer_the_job_ends(killed: Callable[..., str]) -> None:
 def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_ended(
     nbjobs_emulator: Emulator, phase: str
 ) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     nbjobs_emulator.fault({"method": "create", "phase": phase, "delay_seconds": 1.5})
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = TaskRun(create, max_tries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
-        until(lambda: nbjobs_emulator.faults()[0]["met"] == 1)
+        until(lambda: nbjobs_emulator.faults()[1]["met"] == 1)
         run.operator.on_kill()
         with pytest.raises(NotebookJobError, match="The task was killed"):
             task.result(30)
@@ -139,3 +141,79 @@ def until(look: Callable[[], bool]) -> None:
     while not look():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def killed_by_its_worker(run: TaskRun) -> None:
+    """Have Airflow kill the task when it has its job."""
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    run.operator.on_kill()
+
+
+def timed_out_while_deferred(run: TaskRun) -> None:
+    """Have Airflow end the deferral, and resume the task only to fail it."""
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    with pytest.raises(Exception, match="Trigger timeout"):
+        run.resume("__fail__", {"error": "Trigger timeout"})
+
+
+def timed_out_in_the_worker(run: TaskRun) -> None:
+    """Have a signal interrupt the wait, as Airflow does when ``execution_timeout`` is over, and call on_kill."""
+
+    def interrupt(*_: object) -> None:
+        raise AirflowTaskTimeout
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    publish: Any = run.ti.xcom_push
+
+    def and_be_interrupted(key: str, value: Any) -> None:
+        publish(key, value)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+
+    run.ti.xcom_push = and_be_interrupted  # type: ignore[method-assign]  # the clock runs from the submission on
+    try:
+        run.execute()
+    except AirflowTaskTimeout:
+        run.operator.on_kill()
+    else:
+        pytest.fail("the job was over before its time")
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    ("kill", "state", "is_deleted"),
+    [("cancel", "CANCELLED", False), ("delete", "CANCELLED", True), ("leave", "RUNNING", False)],
+)
+@pytest.mark.parametrize("end", [killed_by_its_worker, timed_out_while_deferred, timed_out_in_the_worker])
+def test_whatever_ends_the_task_its_kill_policy_says_what_becomes_of_the_job(
+    nbjobs_emulator: Emulator, end: Callable[[TaskRun], None], kill: Any, state: str, is_deleted: bool
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    deferrable = end is not timed_out_in_the_worker
+    run = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, deferrable=deferrable, **JOB),
+    )
+    end(run)
+    (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    assert (job["state"], job["deleted"]) == (f"JOB_STATE_{state}", is_deleted)
+
+
+def test_a_sensor_that_is_killed_leaves_the_job_that_it_waits_for(nbjobs_emulator: Emulator) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    made = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="made", wait_for_completion=False, **JOB)
+    ).execute()
+    waits = TaskRun(
+        lambda: NotebookExecutionJobSensor(
+            task_id="wait", job_name=made["name"], location=JOB["location"], deferrable=True
+        )
+    )
+    with pytest.raises(TaskDeferred) as deferral:
+        waits.execute()
+    assert deferral.value.trigger.serialize()[1]["kill"] == "leave"
+    waits.operator.on_kill()
+    (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    assert job["state"] == "JOB_STATE_RUNNING"
