@@ -6,11 +6,15 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from task_runs import JOB, REGION, TaskRun
+from task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
 
+from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
+from airflow_nbjobs.api.names import job_of_operation, template_name
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
+from airflow_nbjobs.submission import deployment_label
 
 OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
 
@@ -84,3 +88,55 @@ def test_a_deployment_without_a_name_of_its_own_is_refused(
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", deployment)
     with pytest.raises(InvalidNotebookJobError, match=r"set \[nbjobs\] deployment"):
         prune()
+
+
+OURS = {"nbjobs-v": "1", "nbjobs-deployment": deployment_label(OWN)}
+
+
+def create(emulator: Emulator, project: str, count: int, **job: Any) -> set[str]:
+    """Make so many jobs that are over, with other means than the operator's, and return their names."""
+    emulator.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": count})
+    wanted = NotebookExecutionJob(
+        gcs_notebook_source=GcsNotebookSource(uri="gs://notebooks/report.ipynb"),
+        notebook_runtime_template_resource_name=template_name(TEMPLATE, project, REGION),
+        gcs_output_uri="gs://results/runs",
+        service_account=ACCOUNT,
+        **{"display_name": "report", **job},
+    )
+    hook = NotebookExecutionJobHook()
+    names = {str(job_of_operation(hook.create_job(wanted, location=REGION).name)) for _ in range(count)}
+    hook.close()
+    return names
+
+
+def test_more_jobs_than_a_page_holds_are_all_deleted(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
+    names = create(nbjobs_emulator, project, 103, labels=OURS)
+    nbjobs_emulator.reset_requests()
+    pruned = prune()
+    assert (pruned["count"], len(pruned["names"])) == (103, 100)
+    assert nbjobs_emulator.requests() == {"list": {"200": 2}, "delete": {"200": 103}}
+    assert {job["name"] for job in nbjobs_emulator.book(project) if job["deleted"]} == names
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {},
+        {"team": "reports", "nbjobs": "1"},
+        {"nbjobs-v": "1"},
+        {"nbjobs-deployment": deployment_label(OWN)},
+        {**OURS, "nbjobs-deployment": deployment_label(OTHER)},
+    ],
+    ids=["no label", "labels of others", "no deployment", "no version", "another deployment"],
+)
+def test_a_job_that_this_airflow_did_not_make_is_never_deleted(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str]
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
+    create(nbjobs_emulator, project, 1, labels=labels, display_name=f"report-{'0' * 16}")
+    assert prune(include_active=True)["count"] == 0
+    (job,) = nbjobs_emulator.book(project)
+    assert not job["deleted"]
