@@ -44,7 +44,7 @@ test-3.1: $(VENV_3_1)/.dev
 	$(VENV_3_1)/bin/python -m pytest -n 2 -W ignore $(ON_3_1)
 	$(VENV_3_1)/bin/python -m pytest -W ignore tests/system/test_kills.py
 
-# Half an hour on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --seed 7"`.
+# Some 35 minutes on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --number 7"`.
 chaos: $(VENV)/.dev
 	$(IN) uv pip install --quiet --python $(VENV)/bin/python asyncpg psycopg2-binary
 	$(IN) chaos --page docs/chaos.md $(CHAOS)

@@ -66,7 +66,7 @@ OUTAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "triggerer": ("triggerer", ("deferred", "deferred", "deferred", "resumed")),
     "api-server": ("API server", tuple(STEPS)),
     "scheduler": ("scheduler, all workers", ("begun", "answered", "polling", "deferred", "resumed", "settled")),
-    "cloud": ("emulator", ("sent", "made", "answered", "polling", "deferred", "resumed")),
+    "cloud": ("emulator", tuple(STEPS)),
 }
 """What is killed for all tasks at once, and the steps at which that is done."""
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from chaos.__main__ import PARTS, SEED, TRIALS, choose
 from chaos.cloud import duplicates, is_run_again
 from chaos.report import Part, section, write
 from chaos.running import Verdict
@@ -84,3 +87,25 @@ def test_what_is_run_again_is_counted_by_what_happened_and_fails_nothing() -> No
     told = section(Part("SQLite", "", 7, "abc1234", trials, [], []))
     assert "\nRun again: API server 1 of 2.\n" in told
     assert "\nRun again: none.\n" in section(Part("SQLite", "", 7, "abc1234", trials[1:], [], []))
+
+
+def chosen(*numbers: int, parts: list[str] = PARTS) -> list[int]:
+    """Return the numbers of what would be carried out."""
+    plan, deeds = choose(Namespace(part=parts, seed=SEED, trials=TRIALS, deeds=2, number=numbers))
+    return [*(trial.number for trial in chain(plan.alone, *plan.outages)), *deeds]
+
+
+def test_every_trial_and_every_deed_can_be_chosen_by_its_number() -> None:
+    every = chosen()
+    assert len(set(every)) == len(every)
+    assert [chosen(number) for number in chosen(parts=["deeds"])] == [[number] for number in chosen(parts=["deeds"])]
+    assert chosen(5003, 7) == [7, 5003]
+    batch = chosen(chosen(parts=["outages"])[0])
+    assert len(batch) == 8
+    assert chosen(batch[-1]) == batch
+
+
+@pytest.mark.parametrize("parts", [PARTS, ["alone"]])
+def test_a_number_that_nothing_has_is_an_error_that_says_which_there_are(parts: list[str]) -> None:
+    with pytest.raises(LookupError, match=r"--number 4999 is none of 1-\d+"):
+        chosen(1, 4999, parts=parts)
