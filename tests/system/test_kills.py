@@ -110,6 +110,9 @@ def test_a_task_that_a_person_ends_takes_its_job_with_it(
     run, job = start(busy, endless, dag_id)
     mark(busy, run, state)
     wait_for(busy, endless, job, "CANCELLED")
+    said = "The task was ended" if dag_id == "deferred" else "The task is killed"
+    line = f"{said}: {job['name']} was cancelled."
+    busy.wait(lambda: line in busy.rest.log(run, "report"), 20, f"the task's log to say {line!r}")
 
 
 def test_a_request_in_flight_does_not_keep_a_killed_task_from_ending_its_job(
