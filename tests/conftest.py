@@ -8,8 +8,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import httpcore2
 import pytest
 
 pytest_plugins = ["tests.canaries"]
@@ -31,6 +35,31 @@ os.environ |= {
     "AIRFLOW__CORE__PLUGINS_FOLDER": f"{_HOME}/plugins",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
 }
+
+_default_ssl_context = httpcore2.default_ssl_context
+
+
+@cache
+def _certificates(_file: str | None, _folder: str | None, trust_env: bool) -> Any:
+    return _default_ssl_context(_trust_env=trust_env)
+
+
+def _certificates_read_once(*, _trust_env: bool = True) -> Any:
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _trust_env)
+
+
+# Each HTTP client reads all of the machine's certificates, which takes 20 to 50 ms, also where it will speak plain
+# HTTP; the tests make thousands of clients.
+httpcore2.default_ssl_context = _certificates_read_once
+
+
+@pytest.fixture(autouse=True)
+def secrets_of_one_test() -> Iterator[None]:
+    """Have Airflow forget what it masks in logs: with each secret it compiles all that it ever saw into one pattern."""
+    yield
+    for name in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):  # not so in Airflow 3.1
+        if module := sys.modules.get(name):
+            module.reset_secrets_masker()
 
 
 @pytest.fixture(scope="session")
