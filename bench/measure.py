@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
+import resource
 import selectors
+import statistics
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +23,12 @@ PAGE = os.sysconf("SC_PAGE_SIZE")
 def rss() -> int:
     """Return this process's resident memory in bytes."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+def allow_open_files() -> None:
+    """Let this process open as many files as it may: each of the peer's triggers has a connection of its own."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -34,6 +44,22 @@ def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None
         stdout=subprocess.PIPE,
     )
     return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the medians of what several runs came to; ``range`` has the least and the most of each.
+
+    Ended and unnoticed jobs are added up. What is no number, and what the runs were asked for, is as in the first one.
+    """
+    found: dict[str, Any] = {**runs[0], "runs": len(runs), "range": {}}
+    for key, first in runs[0].items():
+        some = [run[key] for run in runs if run[key] is not None]
+        if key in {"ended", "unnoticed"}:
+            found[key] = sum(some)
+        elif isinstance(first, int | float) and key not in {"count", "interval", "changes"}:
+            found[key] = statistics.median(some)
+            found["range"][key] = [min(some), max(some)]
+    return found
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # it is one class or another by platform
@@ -55,16 +81,37 @@ class TimedLoop(asyncio.SelectorEventLoop):
     few milliseconds would be most of the CPU time that it shares the process with.
 
     :ivar busy: CPU seconds of the longest turn; what other processes took from this one is not in it.
+    :ivar busy_uncollected: the same, less what Python's garbage collector took of each turn.
+    :ivar collection: CPU seconds of its longest collection.
     :ivar blocked: seconds of the longest turn, with all that the machine adds.
     """
 
     def __init__(self) -> None:
         self._woken = _Selector()
         super().__init__(self._woken)
-        self.busy = self.blocked = 0.0
+        self._thread = threading.get_ident()
+        self._collected = self._collecting_since = 0.0
+        gc.callbacks.append(self._note_collection)
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self.busy = self.busy_uncollected = self.collection = self.blocked = 0.0
 
     def _run_once(self) -> None:
-        cpu = time.thread_time()
+        cpu, collected = time.thread_time(), self._collected
         super()._run_once()  # type: ignore[misc]  # as said above
-        self.busy = max(self.busy, time.thread_time() - cpu)
+        spent = time.thread_time() - cpu
+        self.busy = max(self.busy, spent)
+        self.busy_uncollected = max(self.busy_uncollected, spent - (self._collected - collected))
         self.blocked = max(self.blocked, time.monotonic() - self._woken.woken)
+
+    def _note_collection(self, phase: str, _: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        if phase == "start":
+            self._collecting_since = time.thread_time()
+        else:
+            spent = time.thread_time() - self._collecting_since
+            self._collected += spent
+            self.collection = max(self.collection, spent)

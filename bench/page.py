@@ -10,7 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from bench.goals import goals
+from bench import tables
+from bench.goals import cpu_over_the_peers, goals
 
 _PACKAGES = (
     "airflow-nbjobs",
@@ -25,8 +26,8 @@ _INTRODUCTION = """\
 Written by `make bench`: {command}, at {commit}, in {minutes:.0f} minutes. {machine}; load {load:.1f} at the end.
 {versions}.
 
-Ours and the peers' are measured in one run, in turns, each in processes of its own. Compare the columns, not the
-absolute times: those are the machine's.
+Ours and the peers' are measured in one run, in turns or at the same time, each in processes of its own.
+Compare the columns, not the absolute times: those are the machine's.
 """
 _GOALS = """
 ## Goals
@@ -53,67 +54,86 @@ So many triggers in one process. "Vertex AI" is `CreateBatchPredictionJobTrigger
 local gRPC server for its job in each interval, without TLS, a token or a connection; ours asks our emulator over HTTP.
 Log lines are off on both sides.
 
-Each is **one run**, not five: requests and CPU are medians over its windows, each one interval long and at least five
-of them, from the moment when the triggers come; "most" is the most in any minute, the first one included. Up to 100
-triggers the processes of both sides wait at the same time, which is a small part of the machine's time; the others
-run alone, in turns. Ten jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the
-last window). The latency is from the end of a job in the service's book to the trigger's event. The longest turn of
-the event loop, in which no other trigger gets its turn, is in CPU time, and in brackets by the clock, with all that
-the machine adds. What ours does every ten minutes is not in it: a page for each hundred jobs that nothing was heard of.
+Medians of {rounds} runs, and in brackets the least and the most of them; with 10,000 triggers it is one run. In each
+run, with new processes and a service for each of them, ours and the peer wait at the same time, and so do the rows of
+one interval with up to 1,000 triggers: each is a small part of the machine's time. "First minute" begins when the
+triggers come; the columns before it are of the minute that follows (with 1,000 at 5 s half a minute, and with 10,000 of
+the peer's after two). "Most in any" is the most
+in any minute, read every 5 s, the first one included. Ten jobs and a tenth end while they are waited for, spread evenly
+(of ten or fewer: all, in the last interval).
+
+The peer with 10,000 triggers at 5 s is left out: these would be 120,000 requests a minute, and one core, which is all
+that a process of Python's has, is enough for some {peers_most:,.0f}, by what a thousand take. What ours does every ten minutes is not in it: a page for each hundred
+jobs that nothing was heard of.
 
 """
-_WAITING_COLUMNS = (
-    *("triggers", "interval s", "whose", "requests/min", "most", "CPU s/min", "KB each", "longest turn ms"),
-    *("latency s: median", "p99", "not noticed"),
-)
+_DELAYS = """
+The latency is from the end of a job in the service's book to the trigger's event. During the longest turn of the event
+loop no other trigger gets its turn; it is in CPU time, and by the clock with all that the machine adds. It is told less
+what Python's garbage collector took in it, too: a full collection visits every object of the process, and so lasts
+longer with everything that waits in it, whoever has begun it.
+
+"""
+_CHANGES = """
+What waiting costs grows with the jobs that change, not with those that wait. Ours at 30 s, one run of one minute each,
+after the minute in which the triggers come:
+
+"""
 _PLOT = """
-![Requests a minute and CPU seconds a minute over the number of triggers](img/benchmarks.svg)
+![Requests and CPU seconds a minute over the triggers, and CPU over the jobs that end](img/benchmarks.svg)
 """
 _TRIGGERERS = """
 ## Real triggerers
 
 `airflow triggerer` with PostgreSQL, Airflow's default settings and logs, and {count:,} deferred tasks at
 {interval:g} s: their rows are written with Airflow's own models, as a thousand workers would have left them, and no
-scheduler runs. The latency is to the task's row in the database. Medians of five windows of one run, from
-{settled:g} s after the last trigger was taken up. A triggerer is two processes: one runs the triggers, and one speaks
-to the database and keeps their logs. What both do for triggers that ask nobody, and end as often as the others, is
-Airflow's own.
+scheduler runs. The latency is to the task's row in the database. Medians of {runs} runs, and in brackets the least and
+the most: in each, new triggerers of all three rows run at the same time, with a database each, and are measured for a
+minute from {settled:g} s after the last trigger was taken up.
 
 """
-_TRIGGERERS_COLUMNS = (
-    *("whose", "requests/min", "CPU s/min: triggers", "the rest", "MB: triggers", "the rest"),
-    *("latency s: median", "p99", "not noticed"),
-)
+_RECKONED = """
+A triggerer is two processes: one runs the triggers, and "the rest" speaks to the database and keeps their logs. What
+both do for triggers that ask nobody, and end as often as the others, is Airflow's own floor, which no provider gets
+under. Our CPU over the peer's is {in all:.3f} with it, {over the base:.3f} less it on both sides, and {triggers:.3f} in
+the process that runs the triggers, floor and all. The peer's trigger logs a line at level INFO each time that it asks,
+which "the rest" writes; ours logs what changes.
+"""
 _SHARED = """
-Two triggerers share {count:,} tasks ({shares}), whose jobs end one after the other. After a minute, when {left} wait
-there, one of the two is killed. {unnoticed} tasks are forgotten; the last one is told {last:.0f} s after the beginning.
-The latency is {latency_median:.0f} s in the median and {latency_p99:.0f} s for 99 of 100: Airflow gives a triggerer up
-after 30 s without a heartbeat. Both together sent at most {most_requests_in_a_minute} requests in a minute.
+Two triggerers with a budget of {budget} requests a minute each share {count:,} tasks ({shares}), whose jobs end one
+after the other. After a minute, when {left} wait there, one of the two is killed. {unnoticed} tasks are forgotten; the
+last one is told {last:.0f} s after the beginning. The latency is {latency_median:.0f} s in the median and
+{latency_p99:.0f} s for 99 of 100: Airflow gives a triggerer up after 30 s without a heartbeat. Both together sent at
+most {most_before_the_kill} requests in a minute, and the one that was left at most {most_after_the_kill}.
 """
 _WORKERS = """
 ## What a task costs the workers
 
 CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
-every 5 s, the mean of {tasks} tasks of `NotebookExecutionJobSensor` in a real Airflow with LocalExecutor and
-PostgreSQL:
+every 5 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, each of which succeeded in its
+first try. Nobody reads the executed notebook, which a simulated job does not leave. Requests are those beside a create.
+"Vertex AI" is the provider's `CreateBatchPredictionJobOperator`, deferrable, for a job that is there already: its
+module is imported, and its code runs up to the deferral and after it, but no create is sent and no client made for it.
 
-| | CPU s | requests |
-|---|---:|---:|
 """
 _MODES = {
-    "sync": "sync: one process, which holds its worker slot",
-    "reschedule": "reschedule: a process for each look",
-    "deferrable": "deferrable: two processes, and the triggerer",
+    "sensor_sync": "sensor, sync: one process, which holds its worker slot",
+    "sensor_reschedule": "sensor, reschedule: a process for each look",
+    "sensor_deferrable": "sensor, deferrable: two processes, and the triggerer",
+    "create_sync": "create, sync",
+    "create_deferrable": "create, deferrable",
+    "vertex": "Vertex AI, deferrable, without the create",
 }
 _SUBMISSION = """
 ## Submitting a wave
 
 {jobs} jobs by create tasks that begin at once, each with a client of its own, against a quota of 60 creates in any 60
-seconds: {seconds:.0f} s. The quota itself lets the last one through after {ideal_seconds:.0f} s at best; at one a
-second it is {even_seconds:.0f} s. {failed} tasks failed, {twice} jobs were made twice. {creates_refused} creates were
-refused and sent again, {refused_each:.1f} for each job, and at most {most_creates_in_a_minute} were sent in a minute,
-with those that were made; {other_requests} other requests were sent. What is refused comes back when the service
-says, or later, spread over a minute.
+seconds: {seconds:.0f} s. At one a second it is {even_seconds:.0f} s, the ideal: that is {over:.0f} s over it,
+{times:.2f} times as long. (The quota itself, all used at the beginning of each minute, would let the
+last one through after {ideal_seconds:.0f} s.) {failed} tasks failed, {twice} jobs were made twice. {creates_refused}
+creates were refused and sent again, {refused_each:.1f} for each job, and at most {most_creates_in_a_minute} were sent
+in a minute, with those that were made; {other_requests} other requests were sent. What is refused comes back when the
+service says, or later, spread over a minute.
 """
 
 
@@ -143,21 +163,15 @@ def write(results: dict[str, Any], folder: Path) -> None:
     versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
     text = _INTRODUCTION.format(**{**known, "versions": versions})
     text += _GOALS + "".join(goal.row() for goal in goals(results))
-    if found := results.get("imports"):
-        text += _import_part(found)
-    if rows := results.get("waiting"):
-        from bench.plot import plot
-
-        plot(rows, folder / "img" / "benchmarks.svg")
-        text += _WAITING + _head(_WAITING_COLUMNS) + "".join(map(_waiting_row, sorted(rows, key=_order))) + _PLOT
-    if found := results.get("triggerers"):
-        text += _triggerer_part(found)
-    if found := results.get("workers"):
-        text += _WORKERS.format(**found)
-        for mode, name in _MODES.items():
-            text += f"| {name} | {found[mode]['cpu_seconds']:.2f} | {found[mode]['looks']:.1f} |\n"
-    if found := results.get("submission"):
-        text += _SUBMISSION.format(**found, refused_each=found["creates_refused"] / found["jobs"])
+    parts = {
+        "imports": _import_part,
+        "waiting": lambda rows: _waiting_part(rows, folder),
+        "triggerers": _triggerer_part,
+        "shared": _shared_part,
+        "workers": _worker_part,
+        "submission": _submission_part,
+    }
+    text += "".join(part(results[name]) for name, part in parts.items() if results.get(name))
     (folder / "benchmarks.md").write_text("\n\n".join(map(_filled, text.rstrip().split("\n\n"))) + "\n")
 
 
@@ -178,49 +192,51 @@ def _import_part(found: dict[str, dict[str, float]]) -> str:
     return text + lighter
 
 
-def _head(columns: tuple[str, ...]) -> str:
-    rule = ["---" if column == "whose" else "---:" for column in columns]
-    return f"| {' | '.join(columns)} |\n| {' | '.join(rule)} |\n"
+def _waiting_part(rows: list[dict[str, Any]], folder: Path) -> str:
+    from bench.plot import plot
 
-
-def _order(row: dict[str, Any]) -> tuple[Any, ...]:
-    return row["count"], -row["interval"], row["side"]
-
-
-def _waiting_row(row: dict[str, Any]) -> str:
-    # One more of few is nothing against what the first one brings.
-    each = f"{row['kb_per_waiter']:.1f}" if row["count"] >= 100 else ""
-    return (
-        f"| {row['count']:,} | {row['interval']:g} | {_WHOSE[row['side']]} | {row['requests_per_minute']:,.0f} | "
-        f"{row['most_requests_in_a_minute']:,} | {row['cpu_per_minute']:.2f} | {each} | "
-        f"{row['busy_ms']:.1f} ({row['blocked_ms']:.0f}) | {_lateness(row)} |\n"
-    )
-
-
-_WHOSE = {"ours": "ours", "vertex": "Vertex AI", "nothing": "triggers that ask nobody"}
-
-
-def _lateness(row: dict[str, Any]) -> str:
-    if not row["ended"]:
-        return "| | "
-    late = [f"{row[key]:.1f}" if row[key] is not None else "" for key in ("latency_median", "latency_p99")]
-    return f"{late[0]} | {late[1]} | {row['unnoticed']} of {row['ended']}"
+    plot(rows, folder / "img" / "benchmarks.svg")
+    peer = max((row for row in rows if row["side"] == "vertex"), key=lambda row: row["count"] / row["interval"])
+    peers_most = round(60 * peer["requests_per_minute"] / peer["cpu_per_minute"], -4)
+    text = _WAITING.format(rounds=max(row["runs"] for row in rows), peers_most=peers_most)
+    text += tables.waiting_costs(rows) + _DELAYS + tables.waiting_delays(rows)
+    if any(row["changes"] is not None for row in rows):
+        text += _CHANGES + tables.changes(rows)
+    return text + _PLOT
 
 
 def _triggerer_part(found: dict[str, Any]) -> str:
-    text = ""
-    for side in ("ours", "vertex", "nothing"):
-        if row := found.get(side):
-            text = text or _TRIGGERERS.format(**row) + _head(_TRIGGERERS_COLUMNS)
-            text += (
-                f"| {_WHOSE[side]} | {row['requests_per_minute']:,.0f} | {row['cpu_per_minute']:.2f} | "
-                f"{row['supervisor_cpu_per_minute']:.2f} | {row['mb']:.0f} | {row['supervisor_mb']:.0f} | "
-                f"{_lateness(row)} |\n"
+    return (
+        _TRIGGERERS.format(**found["ours"]) + tables.triggerers(found) + _RECKONED.format(**cpu_over_the_peers(found))
+    )
+
+
+def _shared_part(found: dict[str, Any]) -> str:
+    shares = " and ".join(f"{share:,}" for share in found["shares"])
+    left = " and ".join(f"{count:,}" for count in found["left_at_the_kill"])
+    return _SHARED.format(**{**found, "shares": shares, "last": found["seconds_to_the_last"] or 0.0, "left": left})
+
+
+def _worker_part(found: dict[str, Any]) -> str:
+    ours = found["create_deferrable"]
+    return _WORKERS.format(**found) + tables.table(
+        ("", "CPU s", "create, deferrable = 1", "requests"),
+        (
+            (
+                name,
+                f"{found[mode]['cpu_seconds']:.2f}",
+                tables.ratio(found[mode], ours, "cpu_seconds"),
+                f"{found[mode]['looks']:.1f}",
             )
-    if shared := found.get("shared"):
-        shares = " and ".join(f"{share:,}" for share in shared["shares"])
-        left = " and ".join(f"{count:,}" for count in shared["left_at_the_kill"])
-        text += _SHARED.format(
-            **{**shared, "shares": shares, "last": shared["seconds_to_the_last"] or 0.0, "left": left}
-        )
-    return text
+            for mode, name in _MODES.items()
+        ),
+    )
+
+
+def _submission_part(found: dict[str, Any]) -> str:
+    return _SUBMISSION.format(
+        **found,
+        over=found["seconds"] - found["even_seconds"],
+        times=found["seconds"] / found["even_seconds"],
+        refused_each=found["creates_refused"] / found["jobs"],
+    )

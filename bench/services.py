@@ -50,6 +50,9 @@ class Service(Protocol):
     def ended(self) -> dict[str, float]:
         """Return when which jobs ended."""
 
+    def going(self) -> list[str]:
+        """Return the ids of those that go on."""
+
     def requests(self) -> int:
         """Return how many requests there were since the beginning."""
 
@@ -94,6 +97,10 @@ class Ours:
             if entry["state"] == "JOB_STATE_SUCCEEDED"
         }
 
+    def going(self) -> list[str]:
+        """Read them there."""
+        return [entry["id"] for entry in self._emulator.book() if entry["state"] != "JOB_STATE_SUCCEEDED"]
+
     def requests(self) -> int:
         """Count what was asked of jobs."""
         counts = self._emulator.requests()
@@ -118,12 +125,13 @@ class Vertex:
     def __init__(self, process: Child) -> None:
         self.env: Mapping[str, str] = {**_ENV, "BENCH_VERTEX": f"127.0.0.1:{process.hear('port')}"}
         self._process = process
+        self._named: list[str] = []
         self._ends: dict[str, float] = {}
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
         """Name some that were not named before."""
         known = {"conn_id": "google_cloud_default", "project_id": "bench", "location": "us-central1"}
-        names = [f"{time.time_ns()}{number}" for number in range(count)]
+        self._named = names = [f"{time.time_ns()}{number}" for number in range(count)]
         return [{"id": name, "classpath": self.classpath, "kwargs": known | {"job_id": name}} for name in names]
 
     def end(self, times: Mapping[str, float]) -> None:
@@ -135,6 +143,10 @@ class Vertex:
     def ended(self) -> dict[str, float]:
         """Return those whose time has come."""
         return {job: moment for job, moment in self._ends.items() if moment <= time.time()}
+
+    def going(self) -> list[str]:
+        """Return those that were named last; nobody makes others."""
+        return [job for job in self._named if job not in self.ended()]
 
     def requests(self) -> int:
         """Ask it."""
@@ -186,6 +198,10 @@ class Nothing:
     def ended(self) -> dict[str, float]:
         """Return those whose time has come."""
         return {job: moment for job, moment in self._ends.items() if moment <= time.time()}
+
+    def going(self) -> list[str]:
+        """Name nobody: no task makes a job here."""
+        return []
 
     def requests(self) -> int:
         """Count nothing."""

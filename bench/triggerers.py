@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
@@ -17,18 +17,24 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 import sqlalchemy
 
+from bench.measure import combined
 from bench.services import SERVICES, Service, ours
 from bench.waiting import Case, lateness, most_in_a_minute
 from chaos.postgres import postgres
 from demo.airflow_processes import COMPONENTS, START_SECONDS, LocalAirflow
 
 ROOT = Path(__file__).resolve().parent.parent
-COUNT, INTERVAL = 1_000, 30.0
+SIDES = ("ours", "vertex", "nothing")
+ROUNDS = 5
+COUNT, INTERVAL, WINDOWS = 1_000, 30.0, 2
 FIRST_SECONDS = 15.0
 """So long after the last trigger was taken up nothing is counted: it looks for the first time."""
 
 KILL_AFTER, ALL_OVER_AFTER, NOTICED_AFTER = 60.0, 110.0, 210.0
 """Seconds after which a triggerer is killed, the last job is over, and nothing more is waited for."""
+
+BUDGET = 12
+"""Requests a minute that each of two triggerers may send."""
 
 
 class Triggerers(LocalAirflow):
@@ -95,13 +101,30 @@ def _is_good(kwargs: str) -> bool:
 
 
 @contextmanager
-def database() -> Iterator[str]:
-    """Start a PostgreSQL: two triggerers at once are more than SQLite bears."""
+def databases(names: Sequence[str]) -> Iterator[list[str]]:
+    """Start a PostgreSQL, and give the addresses of new databases in it: two triggerers are more than SQLite bears."""
     with postgres() as address:
-        yield address
+        engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            for name in names:
+                connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        yield [f"{address.rpartition('/')[0]}/{name}" for name in names]
 
 
-def measure(side: str, address: str, *, windows: int = 5, count: int = COUNT) -> dict[str, Any]:
+def measure(rounds: int = ROUNDS, *, count: int = COUNT) -> Iterator[dict[str, Any]]:
+    """Let each side wait in a triggerer of its own, all at the same time, and give the medians after each round.
+
+    Each round starts new triggerers.
+    """
+    with databases(SIDES) as addresses, ThreadPoolExecutor(len(SIDES)) as pool:
+        runs: list[list[dict[str, Any]]] = []
+        for _ in range(rounds):
+            runs.append(list(pool.map(lambda side, address: _once(side, address, count), SIDES, addresses)))
+            yield {side: combined(list(some)) for side, some in zip(SIDES, zip(*runs, strict=True), strict=True)}
+
+
+def _once(side: str, address: str, count: int) -> dict[str, Any]:
     """Let one triggerer wait, and return what its processes cost."""
     with SERVICES[side]() as service, tempfile.TemporaryDirectory() as folder:
         jobs = service.jobs(count)
@@ -109,46 +132,33 @@ def measure(side: str, address: str, *, windows: int = 5, count: int = COUNT) ->
             run_id = f"{side}-{time.time_ns()}"
             airflow.defer(run_id, jobs)
             airflow.start_component("triggerer")
-            began = time.monotonic()
             airflow.wait_until_taken()
-            taken = time.monotonic() - began
             time.sleep(FIRST_SECONDS)
-            case = Case(side, count, INTERVAL)
+            case = Case(side, count, INTERVAL, first_seconds=0.0, seconds=WINDOWS * INTERVAL)
             begun = time.time()
-            service.end({jobs[index]["id"]: begun + seconds * windows / case.windows for index, seconds in case.ends()})
-            cost = _cost(airflow.pid("triggerer"), service, windows)
+            service.end({jobs[index]["id"]: begun + seconds for index, seconds in case.ends()})
+            cost = _cost(airflow.pid("triggerer"), service)
             time.sleep(1.2 * INTERVAL)
             events = {jobs[index]["id"]: moment for index, moment in airflow.told(run_id).items()}
         late = lateness(events, service.ended())
-    return {
-        "side": side,
-        "count": count,
-        "interval": INTERVAL,
-        "settled": FIRST_SECONDS,
-        "taken_seconds": taken,
-        **cost,
-        **late,
-    }
+    return {"side": side, "count": count, "interval": INTERVAL, "settled": FIRST_SECONDS, **cost, **late}
 
 
-def _cost(pid: int, service: Service, windows: int) -> dict[str, Any]:
-    """Measure the triggerer and the process that runs its triggers, for so many intervals."""
+def _cost(pid: int, service: Service) -> dict[str, Any]:
+    """Measure the triggerer and the process that runs its triggers, in a minute."""
     triggerer = psutil.Process(pid)
     (runner,) = triggerer.children()
-    counts, times = [service.requests()], [[_cpu(runner), _cpu(triggerer)]]
+    before = [service.requests(), _cpu(runner), _cpu(triggerer)]
     begun = time.monotonic()
-    for window in range(1, windows + 1):
-        time.sleep(max(0.0, begun + window * INTERVAL - time.monotonic()))
-        counts.append(service.requests())
-        times.append([_cpu(runner), _cpu(triggerer)])
-    requests = [after - before for before, after in pairwise(counts)]
-    spent = [[now - then for then, now in zip(*pair, strict=True)] for pair in pairwise(times)]
+    time.sleep(WINDOWS * INTERVAL)
+    after = [service.requests(), _cpu(runner), _cpu(triggerer)]
+    minutes = (time.monotonic() - begun) / 60
+    requests, triggers, rest = ((now - then) / minutes for then, now in zip(before, after, strict=True))
     return {
-        "requests_per_minute": statistics.median(requests) * 60 / INTERVAL,
-        "requests_windows": requests,
-        "cpu_per_minute": statistics.median(one[0] for one in spent) * 60 / INTERVAL,
-        "supervisor_cpu_per_minute": statistics.median(one[1] for one in spent) * 60 / INTERVAL,
-        "cpu_windows": spent,
+        "requests_per_minute": requests,
+        "cpu_per_minute": triggers,
+        "supervisor_cpu_per_minute": rest,
+        "total_cpu_per_minute": triggers + rest,
         "mb": runner.memory_info().rss / 1e6,
         "supervisor_mb": triggerer.memory_info().rss / 1e6,
     }
@@ -159,11 +169,15 @@ def _cpu(process: psutil.Process) -> float:
     return float(used.user + used.system)
 
 
-def fail_over(address: str, *, count: int = COUNT) -> dict[str, Any]:
-    """Let two triggerers share the tasks, kill one half-way, and return who was forgotten."""
-    with ours() as service, tempfile.TemporaryDirectory() as folder:
+def fail_over(*, count: int = COUNT) -> dict[str, Any]:
+    """Let two triggerers share the tasks, kill one half-way, and return who was forgotten.
+
+    Each may send so few requests that all its budget is used, before the kill and after it.
+    """
+    budget = {"AIRFLOW__NBJOBS__REQUESTS_PER_MINUTE": str(BUDGET)}
+    with databases(["shared"]) as (address,), ours() as service, tempfile.TemporaryDirectory() as folder:
         jobs = service.jobs(count)
-        with Triggerers(Path(folder), address, service.env) as airflow:
+        with Triggerers(Path(folder), address, {**service.env, **budget}) as airflow:
             run_id = f"shared-{time.time_ns()}"
             airflow.defer(run_id, jobs)
             airflow.start_component("triggerer")
@@ -185,24 +199,27 @@ def fail_over(address: str, *, count: int = COUNT) -> dict[str, Any]:
             events = {jobs[index]["id"]: moment for index, moment in airflow.told(run_id).items()}
         late = lateness(events, service.ended())
     requests = [after - before for before, after in pairwise(counts)]
+    kill = int(KILL_AFTER / 5)
     return {
         "count": count,
+        "budget": BUDGET,
         "shares": list(shares.values()),
         "left_at_the_kill": list(killed.values()),
         "most_requests_in_a_minute": most_in_a_minute(requests, 5.0),
+        "most_before_the_kill": most_in_a_minute(requests[:kill], 5.0),
+        "most_after_the_kill": most_in_a_minute(requests[kill:], 5.0),
         "seconds_to_the_last": max(events.values()) - begun if events else None,
         **late,
     }
 
 
-def main(what: str, count: str = "1000", windows: str = "5") -> None:
+def main(what: str, count: str = "1000", rounds: str = "1") -> None:
     """Run one of them, and print what it came to."""
-    with database() as address:
-        if what == "fail_over":
-            result = fail_over(address, count=int(count))
-        else:
-            result = measure(what, address, windows=int(windows), count=int(count))
-    print(json.dumps(result, indent=1))
+    if what == "fail_over":
+        found = fail_over(count=int(count))
+    else:
+        *_, found = measure(int(rounds), count=int(count))
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from typing import Any
 import grpc
 from google.cloud.aiplatform_v1.types import BatchPredictionJob, GetBatchPredictionJobRequest, JobState
 
+from bench.measure import allow_open_files
+
 
 async def serve() -> None:
     """Answer until stdin ends: the port first, then for each line the count of requests so far.
@@ -49,6 +51,7 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
+    allow_open_files()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(asyncio.CancelledError):
         asyncio.run(serve())

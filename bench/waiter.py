@@ -9,12 +9,13 @@ import json
 import logging
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import structlog
 
-from bench.measure import TimedLoop, rss
+from bench.measure import TimedLoop, allow_open_files, rss
 
 FIRST_SECONDS = 10.0
 """For so long, or two intervals, the first trigger waits alone: what it brings is not the price of one more."""
@@ -23,10 +24,10 @@ SETTLED_SECONDS = 30.0
 """By then every trigger has looked at least once."""
 
 
-async def wait(jobs: list[dict[str, Any]], interval: float, windows: int) -> dict[str, Any]:
-    """Let a trigger wait for each job, tell what each window cost, and return what it all cost, and the events.
+async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: float) -> dict[str, Any]:
+    """Let a trigger wait for each job, tell each tick, and return what each took and cost, and the events.
 
-    :param windows: each is an interval long; one more follows, in which late events may come.
+    :param ticks: so many, each `tick` seconds long, are measured; then late events may come for 1.2 intervals.
     """
     events: dict[str, float] = {}
 
@@ -42,41 +43,48 @@ async def wait(jobs: list[dict[str, Any]], interval: float, windows: int) -> dic
     await asyncio.sleep(0)  # that was a long turn, and is not to be measured
     memory, loop = rss(), cast(TimedLoop, asyncio.get_running_loop())
     grown: list[int] = []
-    loop.call_later(min(SETTLED_SECONDS, interval * windows), lambda: grown.append(rss() - memory))
-    loop.busy = loop.blocked = 0.0
+    loop.call_later(min(SETTLED_SECONDS, ticks * tick), lambda: grown.append(rss() - memory))
+    loop.forget()
     print("begin", flush=True)
-    begun, cpu, spent = time.monotonic(), time.process_time(), []
+    begun, cpu = time.monotonic(), time.process_time()
+    spent, ended = [], [begun]
     for job in jobs[1:]:
         waiting.append(asyncio.create_task(one(job)))
         await asyncio.sleep(0)  # so does the triggerer
-    for window in range(1, windows + 1):
-        await asyncio.sleep(max(0.0, begun + window * interval - time.monotonic()))
+    for number in range(1, ticks + 1):
+        await asyncio.sleep(max(0.0, begun + number * tick - time.monotonic()))
         spent.append(time.process_time() - cpu)
         cpu += spent[-1]
-        print("window", flush=True)
-    busy, blocked = loop.busy, loop.blocked
+        ended.append(time.monotonic())
+        print("tick", flush=True)
+    turns = _turns(loop)
     await asyncio.sleep(1.2 * interval)
-    until = time.time()
     for task in waiting:
         task.cancel()
     failed = [end for end in await asyncio.gather(*waiting, return_exceptions=True) if isinstance(end, Exception)]
     if failed:
         raise failed[0]
+    each = grown[0] / 1024 / max(1, len(jobs) - 1)
+    seconds = [now - then for then, now in pairwise(ended)]  # a loop that has too much to do is late
+    return {"seconds": seconds, "cpu": spent, "kb_per_waiter": each, **turns, "events": events}
+
+
+def _turns(loop: TimedLoop) -> dict[str, float]:
+    """Return the longest turns of the loop so far, in milliseconds."""
     return {
-        "cpu": [seconds * 60 / interval for seconds in spent],
-        "kb_per_waiter": grown[0] / 1024 / max(1, len(jobs) - 1),
-        "busy_ms": busy * 1e3,
-        "blocked_ms": blocked * 1e3,
-        "events": events,
-        "until": until,
+        "busy_ms": loop.busy * 1e3,
+        "busy_uncollected_ms": loop.busy_uncollected * 1e3,
+        "collection_ms": loop.collection * 1e3,
+        "blocked_ms": loop.blocked * 1e3,
     }
 
 
-def main(interval: str, windows: str, module: str) -> None:
+def main(interval: str, ticks: str, tick: str, module: str) -> None:
     """Wait for the jobs whose list is named on stdin, and print the result. Only warnings are logged, on both sides.
 
     :param module: imported before all else.
     """
+    allow_open_files()
     importlib.import_module(module)
     # After Airflow was imported, which configures this too.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
@@ -84,7 +92,7 @@ def main(interval: str, windows: str, module: str) -> None:
     print("ready", flush=True)
     jobs = json.loads(Path(sys.stdin.readline().strip()).read_text())
     with asyncio.Runner(loop_factory=TimedLoop) as runner:
-        print("result", json.dumps(runner.run(wait(jobs, float(interval), int(windows)))), flush=True)
+        print("result", json.dumps(runner.run(wait(jobs, float(interval), int(ticks), float(tick)))), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,89 +7,122 @@ import random
 import statistics
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
 
 from bench.child import Child
+from bench.measure import allow_open_files, combined, in_fresh_process
 from bench.services import SERVICES, Service
 
-WINDOWS = 5
+ROUNDS = 5
+TICK_SECONDS = 5.0
+"""Requests and CPU are read so often, or in each interval where that is shorter."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: so many triggers with this interval, for so many seconds or longer."""
+    """One measurement: so many triggers with this interval.
+
+    :ivar first_seconds: begin when the triggers come; what they cost is told apart.
+    :ivar seconds: follow, and are what is measured.
+    :ivar changes: how many jobs end in those; by default ten and a tenth end, in the first seconds too.
+    """
 
     side: str
     count: int
     interval: float
+    first_seconds: float = 60.0
     seconds: float = 60.0
+    changes: int | None = None
 
     @property
-    def windows(self) -> int:
-        """How many intervals are measured."""
-        return max(WINDOWS, round(self.seconds / self.interval))
+    def tick(self) -> float:
+        """How long a tick is, in seconds."""
+        return min(TICK_SECONDS, self.interval)
 
     @property
-    def ending(self) -> int:
-        """How many of the jobs end while they are waited for: ten and a tenth."""
-        return min(self.count, 10 + self.count // 10)
+    def first_ticks(self) -> int:
+        """How many ticks the first seconds are."""
+        return round(self.first_seconds / self.tick)
+
+    @property
+    def ticks(self) -> int:
+        """How many there are in all."""
+        return self.first_ticks + round(self.seconds / self.tick)
 
     def ends(self) -> Iterator[tuple[int, float]]:
         """Give which of them end, and how many seconds after the beginning."""
         dice = random.Random(self.count)  # noqa: S311 - the same for both sides
-        whole = self.windows * self.interval
-        # Few jobs end in the last interval only: before it all of them are waited for.
-        first = min(5.0, self.interval) if self.count > 10 else whole - self.interval
-        for job in dice.sample(range(self.count), self.ending):
+        whole = self.ticks * self.tick
+        first, ending = min(5.0, self.interval), min(self.count, 10 + self.count // 10)
+        if self.changes is not None:
+            first, ending = self.first_ticks * self.tick, self.changes
+        elif self.count <= 10:  # all of them end: before the last interval they are waited for
+            first = whole - self.interval
+        for job in dice.sample(range(self.count), ending):
             yield job, dice.uniform(first, whole)
 
 
-# Few triggers cost so little that they wait side by side, each crowd in a process of its own.
-SMALL = [
-    Case(side, count, interval) for count in (1, 10, 100) for interval in (30.0, 5.0) for side in ("ours", "vertex")
+def _both(count: int, interval: float, seconds: float) -> list[Case]:
+    return [Case(side, count, interval, seconds=seconds) for side in ("ours", "vertex")]
+
+
+SLOW = [
+    *(case for count in (1, 10, 100) for interval in (30.0, 5.0) for case in _both(count, interval, seconds=60.0)),
+    *_both(1_000, 30.0, seconds=60.0),
 ]
-# The peer with 10,000 triggers does not fit: each has a channel of its own, of a quarter of a megabyte.
-LARGE = [Case(side, 1_000, interval) for interval in (30.0, 5.0) for side in ("ours", "vertex")]
-LARGEST = [Case("ours", 10_000, interval) for interval in (30.0, 5.0)]
+FAST = _both(1_000, 5.0, seconds=30.0)
+# The peer takes more than a minute of CPU to make its 10,000 clients.
+LARGEST = [Case("ours", 10_000, 30.0), Case("vertex", 10_000, 30.0, first_seconds=120.0), Case("ours", 10_000, 5.0)]
+CHANGES = [Case("ours", count, 30.0, changes=changes) for count in (1_000, 10_000) for changes in (0, 110, 1_000)]
 
 
-def measure_small() -> list[dict[str, Any]]:
-    """Measure the small cases, all at once."""
-    ready = threading.Barrier(len(SMALL))
-    with ThreadPoolExecutor(len(SMALL)) as pool:
-        return list(pool.map(lambda case: measure_alone(case, lambda: ready.wait(300)), SMALL))
+def measure() -> Iterator[list[dict[str, Any]]]:
+    """Measure all cases, and give the rows of some whenever they are known.
+
+    The peer with 10,000 triggers at 5 s is left out: 120,000 requests a minute are more than one process sends.
+    """
+    yield in_rounds(SLOW, ROUNDS, every=50.0)
+    yield in_rounds(FAST, ROUNDS, every=40.0)
+    yield in_rounds([*LARGEST, *CHANGES], 1)
 
 
-def measure_large() -> Iterator[dict[str, Any]]:
-    """Measure the others, one after the other, and give each result."""
-    yield from map(measure_alone, LARGE)
-    with SERVICES["ours"]() as service:
-        for case in LARGEST:
-            yield measure(case, service)
+def in_rounds(cases: Sequence[Case], rounds: int, every: float = 0.0) -> list[dict[str, Any]]:
+    """Measure cases in so many rounds, each case and its service in fresh processes, and return the medians.
+
+    All cases of a round wait at the same time. A process alone takes a small part of a core, so a round begins before
+    the last one is over.
+
+    :param every: seconds from the beginning of one round to that of the next one.
+    """
+    begun = time.monotonic()
+
+    def one(case: Case, number: int) -> dict[str, Any]:
+        time.sleep(max(0.0, begun + number * every - time.monotonic()))
+        return in_fresh_process("bench.waiting", json.dumps(asdict(case)))
+
+    with ThreadPoolExecutor(len(cases) * rounds) as pool:
+        runs = [[pool.submit(one, case, number) for number in range(rounds)] for case in cases]
+    return [combined([run.result() for run in some]) for some in runs]
 
 
-def measure_alone(case: Case, ready: Callable[[], Any] = lambda: None) -> dict[str, Any]:
+def measure_alone(case: Case) -> dict[str, Any]:
     """Measure a case with a service of its own."""
     with SERVICES[case.side]() as service:
-        return measure(case, service, ready)
+        return _measure(case, service)
 
 
-def measure(case: Case, service: Service, ready: Callable[[], Any] = lambda: None) -> dict[str, Any]:
-    """Let a fresh process wait, and return what it cost.
-
-    :param ready: waits for the other processes that are to begin at the same time.
-    """
+def _measure(case: Case, service: Service) -> dict[str, Any]:
+    """Let a fresh process wait, and return what it cost."""
     module = service.classpath.rpartition(".")[0]
-    with Child("bench.waiter", str(case.interval), str(case.windows), module, env=service.env) as child:
+    wanted = (str(case.interval), str(case.ticks), str(case.tick), module)
+    with Child("bench.waiter", *wanted, env=service.env) as child:
         jobs = service.jobs(case.count)
         child.hear("ready")
-        ready()
         with tempfile.NamedTemporaryFile("w", suffix=".json") as plan:
             json.dump(jobs, plan)
             plan.flush()
@@ -97,29 +130,37 @@ def measure(case: Case, service: Service, ready: Callable[[], Any] = lambda: Non
             child.hear("begin")
         begun, counts = time.time(), [service.requests()]
         service.end({jobs[index]["id"]: begun + seconds for index, seconds in case.ends()})
-        for _ in range(case.windows):
-            child.hear("window")
+        for _ in range(case.ticks):
+            child.hear("tick")
             counts.append(service.requests())
         result = json.loads(child.hear("result"))
-    requests = [after - before for before, after in pairwise(counts)]
-    costs = {key: result[key] for key in ("kb_per_waiter", "busy_ms", "blocked_ms")}
+    requests, seconds = [after - before for before, after in pairwise(counts)], result.pop("seconds")
+    late = lateness(result.pop("events"), {job: end for job, end in service.ended().items() if end > begun})
     return {
-        "side": case.side,
-        "count": case.count,
-        "interval": case.interval,
-        "cpu_per_minute": statistics.median(result["cpu"]),
-        "cpu_windows": result["cpu"],
-        "requests_per_minute": statistics.median(requests) * 60 / case.interval,
-        "requests_windows": requests,
-        "most_requests_in_a_minute": most_in_a_minute(requests, case.interval),
-        **costs,
-        **lateness(result["events"], {job: end for job, end in service.ended().items() if end > begun}),
+        **{key: value for key, value in asdict(case).items() if key not in {"first_seconds", "seconds"}},
+        **_per_minute("requests", case, requests, seconds),
+        "most_requests_in_a_minute": most_in_a_minute(requests, case.tick),
+        **_per_minute("cpu", case, result.pop("cpu"), seconds),
+        **result,
+        **late,
     }
 
 
-def most_in_a_minute(requests: Sequence[int], window: float) -> int:
-    """Return how many requests fell at most into so many windows as a minute has."""
-    size = min(len(requests), round(60 / window))
+def _per_minute(what: str, case: Case, ticks: Sequence[float], seconds: Sequence[float]) -> dict[str, float]:
+    """Return what there was in a minute, once all of them wait, and in the first one.
+
+    :param seconds: that each tick took.
+    """
+    rest = slice(case.first_ticks, None)
+    return {
+        f"{what}_per_minute": sum(ticks[rest]) * 60 / sum(seconds[rest]),
+        f"{what}_first_minute": sum(ticks[: round(60 / case.tick)]),
+    }
+
+
+def most_in_a_minute(requests: Sequence[int], tick: float) -> int:
+    """Return how many requests fell at most into so many ticks as a minute has."""
+    size = min(len(requests), round(60 / tick))
     return max(sum(requests[first : first + size]) for first in range(len(requests) - size + 1))
 
 
@@ -135,5 +176,5 @@ def lateness(events: dict[str, float], ends: dict[str, float]) -> dict[str, Any]
 
 
 if __name__ == "__main__":
-    side, count, interval = sys.argv[1:]
-    print(json.dumps(measure_alone(Case(side, int(count), float(interval))), indent=2))
+    allow_open_files()
+    print(json.dumps(measure_alone(Case(**json.loads(sys.argv[1])))))

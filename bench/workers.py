@@ -3,56 +3,91 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
-from airflow_nbjobs.emulator import Emulator
-from bench.services import Ours
+from bench.services import SERVICES, Service
 from chaos.postgres import postgres
 from demo.airflow_processes import LocalAirflow
-from demo.airflow_rest import Run
 
-MODES = ("sync", "reschedule", "deferrable")
-TASKS = 5
+ROOT = Path(__file__).resolve().parent.parent
+SENSORS = ("sensor_sync", "sensor_reschedule", "sensor_deferrable")
+MODES = (*SENSORS, "create_sync", "create_deferrable", "vertex")
+TASKS, TRIES = 5, 4
 JOB_SECONDS = 25.0
-DAGS = Path(__file__).resolve().parent / "dags"
 
 
-def measure() -> dict[str, Any]:
-    """Run five tasks in each way, one way after the other, and return the CPU seconds and the requests of one task."""
-    with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator, postgres() as address:
-        service = Ours(emulator)
-        settings = {**service.env, "AIRFLOW__CORE__PARALLELISM": str(TASKS)}
-        with tempfile.TemporaryDirectory() as folder, LocalAirflow(Path(folder), DAGS, settings, address) as airflow:
-            airflow.wait(lambda: all(airflow.rest.knows(f"bench_{mode}") for mode in MODES), 90, "the DAGs")
+def measure(*modes: str) -> dict[str, Any]:
+    """Run five tasks in each way, all ways unless some are named, one after the other.
+
+    Returns the CPU seconds and the requests of one task.
+    """
+    with ExitStack() as stack:
+        sides = {side: stack.enter_context(SERVICES[side]()) for side in ("ours", "vertex")}
+        settings = {name: value for service in sides.values() for name, value in service.env.items()}
+        settings |= {"PYTHONPATH": str(ROOT), "AIRFLOW__CORE__PARALLELISM": str(TASKS)}
+        settings |= {"AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120"}  # the peer's DAG file may take long
+        address, folder = stack.enter_context(postgres()), stack.enter_context(tempfile.TemporaryDirectory())
+        airflow = stack.enter_context(LocalAirflow(Path(folder), ROOT / "bench" / "dags", settings, address))
+        airflow.wait(lambda: all(airflow.rest.knows(f"bench_{mode}") for mode in MODES), 180, "the DAGs")
+        found: dict[str, Any] = {"job_seconds": JOB_SECONDS, "tasks": TASKS}
+        for mode in ("sensor_sync", "create_sync", "vertex"):
             # The first task of all pays for what is compiled and cached.
-            _run(airflow, service, "sync", seconds=1.0)
-            return {"job_seconds": JOB_SECONDS, "tasks": TASKS} | {
-                mode: _run(airflow, service, mode, JOB_SECONDS) for mode in MODES
-            }
+            _run(airflow, _service(sides, mode), mode, seconds=1.0)
+        for mode in modes or MODES:
+            found[mode] = _undisturbed(airflow, _service(sides, mode), mode)
+    return found
 
 
-def _run(airflow: LocalAirflow, service: Ours, mode: str, seconds: float) -> dict[str, float]:
-    jobs = service.jobs(TASKS)
+def _service(sides: dict[str, Service], mode: str) -> Service:
+    return sides["vertex" if mode == "vertex" else "ours"]
+
+
+def _undisturbed(airflow: LocalAirflow, service: Service, mode: str) -> dict[str, float]:
+    """Run the tasks, again if Airflow itself has retried one: that costs what no mode is to blame for.
+
+    :raises RuntimeError: when it always does.
+    """
+    for _ in range(TRIES):
+        if cost := _run(airflow, service, mode, JOB_SECONDS):
+            return cost
+    raise RuntimeError(f"In mode {mode} no run of {TRIES} went without a retry.")
+
+
+def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> dict[str, float] | None:
+    """Run the tasks, whose jobs end so many seconds after all of them wait; ``None`` if one had a second try."""
+    names = _names(service, mode)
     before, asked = _cpu(airflow), service.requests()
-    run = airflow.rest.trigger(f"bench_{mode}", {"jobs": [job["kwargs"]["job_name"] for job in jobs]})
-    airflow.wait(lambda: _waits(airflow, run), 60, "the tasks to begin")
+    run = airflow.rest.trigger(f"bench_{mode}", {"jobs": names})
+    # Jobs go on until they are told to end, so all that go on are those of these tasks.
+    jobs = airflow.wait(lambda: _all_of(service.going()), 90, "the jobs")
+    waits = {"running", "deferred", "up_for_reschedule"}
+    airflow.wait(lambda: _all_of([task for task in airflow.rest.tasks(run) if task["state"] in waits]), 90, "the tasks")
     over = time.time() + seconds
-    service.end({job["id"]: over for job in jobs})
+    service.end(dict.fromkeys(jobs, over))
     airflow.wait(lambda: airflow.rest.run_state(run) in {"success", "failed"}, 180, f"the tasks in mode {mode}")
-    if (state := airflow.rest.run_state(run)) != "success":
-        raise RuntimeError(f"The run in mode {mode} is {state}.")
     time.sleep(6)  # Airflow may keep a process for five seconds after its task
-    return {"cpu_seconds": (_cpu(airflow) - before) / TASKS, "looks": (service.requests() - asked) / TASKS}
-
-
-def _waits(airflow: LocalAirflow, run: Run) -> bool:
+    cost = {"cpu_seconds": (_cpu(airflow) - before) / TASKS, "looks": (service.requests() - asked) / TASKS}
     tasks = airflow.rest.tasks(run)
-    return len(tasks) == TASKS and all(task["state"] not in {None, "scheduled", "queued"} for task in tasks)
+    return cost if all((task["state"], task["try_number"]) == ("success", 1) for task in tasks) else None
+
+
+def _names(service: Service, mode: str) -> list[str]:
+    """Return the jobs that the tasks are to wait for, as they call them; a create task makes its own."""
+    if mode.startswith("create"):
+        return []
+    key = "job_id" if mode == "vertex" else "job_name"
+    return [job["kwargs"][key] for job in service.jobs(TASKS)]
+
+
+def _all_of(found: list[Any]) -> list[Any]:
+    return found if len(found) == TASKS else []
 
 
 def _cpu(airflow: LocalAirflow) -> float:
@@ -67,4 +102,4 @@ def _cpu(airflow: LocalAirflow) -> float:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(), indent=1))
+    print(json.dumps(measure(*sys.argv[1:]), indent=1))

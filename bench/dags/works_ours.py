@@ -1,0 +1,47 @@
+"""Tasks that wait in each of the ways that a task can wait, for jobs of others (sensors) or of their own."""
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG
+
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+
+SENSORS: dict[str, dict[str, Any]] = {
+    "sensor_sync": {"mode": "poke"},
+    "sensor_reschedule": {"mode": "reschedule"},
+    "sensor_deferrable": {"deferrable": True},
+}
+BOTH: dict[str, Any] = {
+    "do_xcom_push": False,  # simulated jobs leave no notebook, and nobody looks for one then
+    # Airflow 3.3.2 may take a process that has just handed its task back for one that died with it.
+    "retries": 2,
+    "retry_delay": timedelta(seconds=1),
+}
+
+for name, arguments in SENSORS.items():
+    with DAG(f"bench_{name}", schedule=None):
+        for number in range(5):
+            NotebookExecutionJobSensor(
+                task_id=f"wait_{number}",
+                job_name=f"{{{{ dag_run.conf['jobs'][{number}] }}}}",
+                poke_interval=5,
+                **arguments,
+                **BOTH,
+            )
+
+for name, is_deferrable in (("create_sync", False), ("create_deferrable", True)):
+    with DAG(f"bench_{name}", schedule=None):
+        for number in range(5):
+            CreateNotebookExecutionJobOperator(
+                task_id=f"run_{number}",
+                location="us-central1",
+                notebook="gs://notebooks/report.ipynb",
+                runtime_template="1234",
+                service_account="runner@local.iam.gserviceaccount.com",
+                gcs_output_uri="gs://results/runs",
+                poll_interval=5,
+                deferrable=is_deferrable,
+                **BOTH,
+            )
