@@ -63,8 +63,8 @@ in any minute, read every 5 s, the first one included. Ten jobs and a tenth end 
 (of ten or fewer: all, in the last interval).
 
 The peer with 10,000 triggers at 5 s is left out: these would be 120,000 requests a minute, and one core, which is all
-that a process of Python's has, is enough for some {peers_most:,.0f}, by what a thousand take. What ours does every ten minutes is not in it: a page for each hundred
-jobs that nothing was heard of.
+that a process of Python's has, is enough for some {peers_most:,.0f}, by what a thousand take. What ours does every ten
+minutes is not in it: a page for each hundred jobs that nothing was heard of.
 
 """
 _DELAYS = """
