@@ -16,7 +16,7 @@ from airflow_nbjobs.hints import hint_for, is_capacity
 from airflow_nbjobs.links import NotebookExecutionJobListLink, NotebookLogsLink
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
-from airflow_nbjobs.notebooks.printing import LogOutput, log_lines, source_lines
+from airflow_nbjobs.notebooks.printing import LogOutput, log_lines, source_lines, traceback_lines
 from airflow_nbjobs.settle import describe, executed_notebook, settle
 from airflow_nbjobs.stores import storage_client
 
@@ -101,14 +101,20 @@ def conclude(
         for note in outcome.notes:
             log.warning("%s", note)
     if not job.job_state.is_success:
-        _log_failure(job, outcome, log, project)
+        _log_failure(job, outcome, log, project, is_shown=log_output != "none")
         return settle(job, outcome, executed.uri)
     return {**settle(job, outcome, executed.uri), "results": _results(job, executed, log, fail=fail_on_results)}
 
 
-def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any, project: str) -> None:
-    """Log what the error itself is too short for: the code around the line, what to do, where to look further."""
+def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any, project: str, *, is_shown: bool) -> None:
+    """Log what the error itself is too short for: the traceback, the code around the line, what to do, where to look.
+
+    :param is_shown: whether the outputs of cells that failed were logged; a traceback among them is not logged again.
+    """
     if outcome is not None and outcome.failure is not None:
+        if not (is_shown and outcome.shows_failure()):
+            for line in traceback_lines(outcome.failure):
+                log.error("%s", line)
         for line in source_lines(outcome.failure):
             log.error("%s", line)
     words = f"{job.status.message} {job.status.details}" if job.status else ""
@@ -130,7 +136,7 @@ def _results(job: NotebookExecutionJob, executed: Executed, log: Any, *, fail: b
     problem = f"The results of {describe(job)} cannot be had: {outcome.results_problem}. They are in {executed.uri}."
     if fail:
         raise NotebookJobError(
-            f"{problem} Report less, raise [nbjobs] result_bytes, or set unusable_results='omit'.",
+            f"{problem} Correct what it reports, raise [nbjobs] result_bytes, or set unusable_results='omit'.",
             job_name=job.name or "",
             state=job.job_state.value,
         )

@@ -63,6 +63,10 @@ class CellFailure:
         lines = plain_lines(self.source)
         return lines[self.line - 1].strip() if self.line and self.line <= len(lines) else None
 
+    def lines(self) -> tuple[str, ...]:
+        """Return the traceback, or the exception alone where there is none."""
+        return self.traceback or (f"{self.ename}: {self.evalue}",)
+
     def __str__(self) -> str:
         """Return one sentence without its full stop: the cell, the exception, the line of code."""
         error = f"{self.ename}: {self.evalue}" if self.evalue else self.ename

@@ -16,6 +16,7 @@ from airflow_nbjobs.notebooks.failures import CellFailure
 from airflow_nbjobs.notebooks.output_text import Allowance, CellText, Gap
 from airflow_nbjobs.notebooks.reading import Piece, pieces
 from airflow_nbjobs.notebooks.results import RESULT_TAGS, Results
+from airflow_nbjobs.notebooks.tagged import LastOutputs
 from airflow_nbjobs.notebooks.timing import Span, cell_span
 
 __all__ = ["RESULT_BYTES", "CellRun", "Outcome", "read_outcome"]
@@ -26,7 +27,6 @@ RESULT_BYTES = 48 * 1024
 _READING_SECONDS = 120.0
 _TEXT_CHARACTERS = 8 * 10**6
 _CELLS_KEPT = 10_000
-_LAST_OUTPUTS = 5
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,13 @@ class Outcome:
     runs: tuple[CellRun, ...] = field(repr=False)
     is_whole: bool
 
+    def shows_failure(self) -> bool:
+        """Return whether the lines of the cell that failed end with its traceback: there may have been no room."""
+        if self.failure is None or self.failure.number > len(self.runs):
+            return False
+        lines = self.failure.lines()
+        return self.runs[self.failure.number - 1].lines[-len(lines) :] == lines
+
 
 def read_outcome(
     content: bytes | Iterable[bytes], *, result_bytes: int = RESULT_BYTES, seconds: float = _READING_SECONDS
@@ -90,6 +97,8 @@ def read_outcome(
     limited = _Timed(chunks, seconds)
     for piece in pieces(limited):
         reader.take(piece)
+        if limited.is_over():  # a chunk holds many pieces, and each takes what its cell's author likes
+            break
     return reader.outcome(limited.has_run_out)
 
 
@@ -103,16 +112,21 @@ class _Timed:
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._chunks:
-            if time.monotonic() > self._deadline:
-                self.has_run_out = True
+            if self.is_over():
                 return
             yield chunk
+
+    def is_over(self) -> bool:
+        """Return whether the time is up."""
+        self.has_run_out = time.monotonic() > self._deadline
+        return self.has_run_out
 
 
 class _Reader:
     """Puts the pieces together, in the order in which they come: a cell after its outputs."""
 
     def __init__(self, result_bytes: int) -> None:
+        self._result_bytes = result_bytes
         self._results = Results(result_bytes)
         self._allowance = Allowance(_TEXT_CHARACTERS)
         self._runs: list[CellRun] = []
@@ -135,19 +149,21 @@ class _Reader:
 
     def _next_cell(self) -> None:
         self._text = CellText(self._allowance)
-        self._last_outputs: list[Mapping[str, Any]] = []
+        self._last_outputs = LastOutputs(self._result_bytes)
         self._error: Mapping[str, Any] | None = None
         self._has_outputs = False
 
     def _take_output(self, piece: Piece) -> None:
         self._has_outputs = True
-        if piece.value.get("output_type") == "error":
+        # Of an error whose message is too large to be read whole the kind may come after it, and be cut off.
+        if piece.value.get("output_type") == "error" or (not piece.is_whole and "ename" in piece.value):
             self._error = piece.value
             return
-        self._results.add_output(piece.value, self._cells + 1, is_whole=piece.is_whole)
+        if self._results.add_output(piece.value, self._cells + 1, is_whole=piece.is_whole):
+            self._last_outputs.has_reported = True
+        else:
+            self._last_outputs.add(piece.value, piece.size, is_whole=piece.is_whole)
         self._text.add(piece.value, piece.size, is_whole=piece.is_whole)
-        if piece.is_whole:
-            self._last_outputs = [*self._last_outputs[1 - _LAST_OUTPUTS :], piece.value]
 
     def _take_cell(self, cell: Mapping[str, Any]) -> None:
         self._cells += 1

@@ -47,7 +47,7 @@ class Allowance:
 class CellText:
     """The lines that one cell's outputs make, collected output by output.
 
-    Of many lines the first 60 and the last 20 are kept, and the others counted.
+    Of many lines the first 60 and the last 20 are kept, and the others counted; those of an error are kept beside them.
     """
 
     def __init__(self, allowance: Allowance) -> None:
@@ -55,6 +55,7 @@ class CellText:
         self._head: list[str] = []
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._count = 0
+        self._error: list[str | Gap] = []
 
     def add(self, output: Mapping[str, Any], size: int, *, is_whole: bool) -> None:
         """Take an output that is no error.
@@ -68,12 +69,13 @@ class CellText:
 
     def add_failure(self, failure: CellFailure) -> None:
         """Take an error."""
-        self._extend(failure.traceback or [f"{failure.ename}: {failure.evalue}"])
+        lines = failure.lines()
+        self._error = [*lines] if all(map(self._allowance.takes, lines)) else [Gap(len(lines))]
 
     def lines(self) -> tuple[str | Gap, ...]:
         """Return the lines, a :class:`Gap` where some are left out."""
         gap = self._count - len(self._head) - len(self._tail)
-        return (*self._head, *([Gap(gap)] if gap else []), *self._tail)
+        return (*self._head, *([Gap(gap)] if gap else []), *self._tail, *self._error)
 
     def _extend(self, lines: Iterable[str]) -> None:
         for line in lines:

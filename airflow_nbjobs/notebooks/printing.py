@@ -10,7 +10,7 @@ from airflow_nbjobs.notebooks.outcome import CellRun, Outcome
 from airflow_nbjobs.notebooks.output_text import Gap
 from airflow_nbjobs.notebooks.plain_text import plain_lines
 
-__all__ = ["LogOutput", "duration", "log_lines", "source_lines"]
+__all__ = ["LogOutput", "duration", "log_lines", "source_lines", "traceback_lines"]
 
 LogOutput = Literal["errors", "all", "none"]
 
@@ -33,6 +33,11 @@ def log_lines(outcome: Outcome, log_output: LogOutput, pointer: str | None = Non
     left_out = outcome.cells - len(outcome.runs)
     if left_out:
         yield f"… {left_out:,} more cells left out …" + _see(pointer)
+
+
+def traceback_lines(failure: CellFailure) -> Iterator[str]:
+    """Return the traceback of a failure."""
+    return (f"[cell {failure.number}] | {line}" for line in failure.lines())
 
 
 def source_lines(failure: CellFailure) -> Iterator[str]:

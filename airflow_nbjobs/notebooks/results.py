@@ -2,29 +2,28 @@
 
 - scrapbook's scraps, and papermill's records before them, under their names;
 - the JSON output of a cell tagged ``xcom`` or ``result``: an object's keys are names, anything else is called
-  ``result``.
+  ``result``; an output of it that cannot be read is a problem.
 
 What is reported last under a name holds.
 """
 
 from __future__ import annotations
 
-import ast
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from airflow_nbjobs.notebooks.failures import text_of
+from airflow_nbjobs.notebooks.carried import check_carried
 from airflow_nbjobs.notebooks.plain_text import plain
+from airflow_nbjobs.notebooks.tagged import LastOutputs
 
 __all__ = ["RESULT_TAGS", "Results"]
 
 RESULT_TAGS = ("xcom", "result")
 
-_SCRAP, _RECORD, _JSON = "application/scrapbook.scrap.", "application/papermill.record", "application/json"
+_SCRAP, _RECORD = "application/scrapbook.scrap.", "application/papermill.record"
 _HELD = 16  # times the limit: values that are replaced later do no harm until then
 _MESSAGES = 5
-_NOTHING = object()
 
 
 class Results:
@@ -40,35 +39,42 @@ class Results:
         self._problems: dict[str, None] = {}
         self._notes: dict[str, None] = {}
 
-    def add_output(self, output: Mapping[str, Any], number: int, *, is_whole: bool) -> None:
-        """Take the scraps and records of an output.
+    def add_output(self, output: Mapping[str, Any], number: int, *, is_whole: bool) -> bool:
+        """Take the scraps and records of an output, and return whether it has any.
 
         :param number: of the cell, for messages.
         :param is_whole: whether the output could be read whole.
         """
+        reports = False
         for kind, payload in _data(output).items():
             if not kind.startswith((_SCRAP, _RECORD)):
                 continue
+            reports = True
             if not is_whole:
                 self._problem(f"cell {number} reports a value that is too large, or no JSON that can be read")
             elif kind.startswith(_RECORD):
                 self._add_record(payload, number)
             else:
                 self._add_scrap(payload, number)
+        return reports
 
-    def add_cell(self, outputs: Sequence[Mapping[str, Any]], number: int) -> None:
+    def add_cell(self, outputs: LastOutputs, number: int) -> None:
         """Take the JSON output of a cell tagged for it: of the last output that has one.
 
-        :param outputs: the cell's last ones.
+        Output that cannot be read is a problem: somebody waits for it.
         """
-        value = next((value for value in map(_json_value, reversed(outputs)) if value is not _NOTHING), _NOTHING)
-        if value is _NOTHING:
-            self._note(f"cell {number} is tagged as a result, and none of its last outputs is JSON")
-        elif isinstance(value, dict):
-            for name, item in value.items():
-                self._add(str(name), item)
-        else:
-            self._add("result", value)
+        if outputs.has_reported:
+            return
+        if outputs.is_empty:
+            self._note(f"cell {number} is tagged as a result, and has no output")
+            return
+        try:
+            values = outputs.values()
+        except ValueError as error:
+            self._problem(f"cell {number} is tagged as a result, and {error}")
+            return
+        for name, item in values.items():
+            self._add(name, item)
 
     def values(self) -> dict[str, Any]:
         """Return the values by their names; none at all when :meth:`problem` says something."""
@@ -114,6 +120,11 @@ class Results:
         except (TypeError, ValueError, RecursionError) as error:
             self._problem(f"{plain(name)[:100]!r} is no JSON: {plain(str(error))[:200]}")
             return
+        try:
+            check_carried(name, value)
+        except ValueError as error:
+            self._problem(f"{plain(name)[:100]!r} cannot be carried by Airflow: {error}")
+            return
         self._held -= self._size(name)
         keeps = self._held + len(text) <= self._limit * _HELD and len(self._texts) <= self._limit
         self._texts.pop(name, None)
@@ -147,27 +158,3 @@ def _unwrapped(value: Any) -> Any:
         return json.loads(value)
     except (ValueError, RecursionError):
         return value
-
-
-def _json_value(output: Mapping[str, Any]) -> Any:
-    """Return the value of one output: JSON as such, a value's text, or JSON that was printed."""
-    data = _data(output)
-    if _JSON in data:
-        return data[_JSON]
-    if "text/plain" in data:
-        return _first_read(text_of(data["text/plain"]), [json.loads, ast.literal_eval])
-    if output.get("output_type") == "stream" and output.get("name") == "stdout":
-        return _first_read(text_of(output.get("text")), [json.loads])
-    return _NOTHING
-
-
-def _first_read(text: str, readers: list[Any]) -> Any:
-    return next(_readings(text.strip(), readers), _NOTHING)
-
-
-def _readings(text: str, readers: list[Any]) -> Iterator[Any]:
-    for read in readers:
-        try:
-            yield read(text)
-        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-            continue

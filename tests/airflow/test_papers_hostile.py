@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from papers import cell, notebook, task
+from papers import as_bytes, cell, notebook, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
@@ -49,7 +49,7 @@ def ended(emulator: Emulator, folder: str, executed: bytes, state: str, **argume
     """Let a task settle a job that left such a notebook, and return its result."""
     emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     sent = notebook(cell("1"))
-    run = task(notebook=sent, gcs_output_uri=folder, wait_for_completion=False, log_output="all", **arguments)
+    run = task(notebook=sent, gcs_output_uri=folder, wait_for_completion=False, **{"log_output": "all", **arguments})
     name = run.execute()["name"]
     emulator.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
     emulator.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")
@@ -93,3 +93,22 @@ def test_of_what_is_no_notebook_the_task_says_so(nbjobs_emulator: Emulator, fold
     assert without["results"] is None
     with pytest.raises(NotebookJobFailedError, match=r"FAILED .*Cell 3 failed\."):
         ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "FAILED")
+
+
+@pytest.mark.parametrize("log_output", ["errors", "none"])
+def test_the_traceback_is_logged_once_whatever_was_printed_before_it(
+    nbjobs_emulator: Emulator, folder: str, log_output: str, logged: Callable[[], list[str]]
+) -> None:
+    frames = [f"frame {number}" for number in range(30)]
+    error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["Traceback", *frames, "E: v"]}
+    printed = {"output_type": "stream", "name": "stdout", "text": "".join(f"line {n}\n" for n in range(1_000))}
+    executed = as_bytes(notebook({**cell("bad()"), "outputs": [printed, error], "execution_count": 1}))
+    with pytest.raises(NotebookJobFailedError, match="cell 1: E: v"):
+        ended(nbjobs_emulator, folder, executed, "FAILED", log_output=log_output)
+    log = logged()
+    for line in ("Traceback", *frames, "E: v"):
+        assert log.count(f"[cell 1] | {line}") == 1
+    pointers = [line for line in log if "lines left out" in line]
+    uri = next(line for line in pointers or [""]).partition("all of it: ")[2]
+    assert len(pointers) == (log_output == "errors")
+    assert uri.startswith(f"{folder}/") is (log_output == "errors")

@@ -5,19 +5,29 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import subprocess
+import sys
 import unicodedata
 import warnings
 from typing import Any
 
+import msgspec
 import nbclient
 import nbformat
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from IPython.lib.pretty import pretty
+from pydantic import JsonValue, TypeAdapter
 
 from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
 from airflow_nbjobs.notebooks.printing import log_lines
-from tests.notebooks.building import code, notebook
+from tests.notebooks.building import PEAK, code, notebook
+
+try:
+    from airflow.sdk.serde import deserialize, serialize
+except ImportError:  # Airflow 3.1
+    from airflow.serialization.serde import deserialize, serialize
 
 SCRAP = "application/scrapbook.scrap.{}+json"
 
@@ -204,10 +214,137 @@ def test_the_output_of_a_tagged_cell_is_a_result(source: str, tag: str) -> None:
     assert read(code("{'other': 1}"), tagged).results == RESULTS[source]
 
 
-def test_a_tagged_cell_without_json_is_noted() -> None:
-    outcome = read(shows({"text/plain": "<Figure>"}, "result"), code("x", "result"))
+UNREADABLE = {
+    "<Figure>": "none of its last outputs is JSON: print json.dumps(...) of what it reports",
+    "{'rows': 3, 'mean': nan}": "none of its last outputs is JSON: print json.dumps(...) of what it reports",
+    pretty({f"k{number}": number for number in range(1_001)}): "IPython has shortened its output",
+    pretty(list(range(1_500))): "IPython has shortened its output: print json.dumps(...) of it",
+    pretty({"rows": list(range(1_500))}): "IPython has shortened its output: print json.dumps(...) of it",
+}
+
+
+@pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:20])
+def test_output_of_a_tagged_cell_that_cannot_be_read_is_a_problem(text: str) -> None:
+    outcome = read(shows({"text/plain": text}, "result"))
+    assert outcome.results == {}
+    assert str(outcome.results_problem).startswith(f"cell 1 is tagged as a result, and {UNREADABLE[text]}")
+
+
+def test_what_a_value_says_of_dots_is_no_shortening() -> None:
+    assert read(shows({"text/plain": "{'said': 'and so on ...'}"}, "result")).results == {"said": "and so on ..."}
+
+
+def test_a_tagged_cell_without_output_is_noted() -> None:
+    warned = nbformat.v4.new_output("stream", name="stderr", text="careful")
+    outcome = read(code("x", "result", outputs=[warned], execution_count=1), code("x", "result"))
     assert (outcome.results, outcome.results_problem) == ({}, None)
-    assert outcome.notes == ("cell 1 is tagged as a result, and none of its last outputs is JSON",)
+    assert outcome.notes == ("cell 1 is tagged as a result, and has no output",)
+
+
+def test_a_tagged_cell_that_glues_is_neither_a_problem_nor_noted() -> None:
+    glued = scrap("rows", 3)
+    glued.metadata["tags"] = ["result"]
+    outcome = read(glued)
+    assert (outcome.results, outcome.results_problem, outcome.notes) == ({"rows": 3}, None, ())
+
+
+LARGE = {
+    "JSON": {"application/json": ["x" * 100_000]},
+    "a literal": {"text/plain": f"({'0,' * 50_000})"},
+    "JSON over 4 MiB": {"application/json": ["x" * 5_000_000]},
+    "a literal over 4 MiB": {"text/plain": f"['{'x' * 5_000_000}']"},
+}
+
+
+@pytest.mark.parametrize("kind", LARGE)
+def test_a_value_that_is_too_large_is_not_read_nor_an_earlier_one_taken_for_it(kind: str) -> None:
+    small, large = shows({"text/plain": "{'rows': 3}"}, "result"), shows(LARGE[kind])
+    small.outputs += large.outputs
+    outcome = read(small, result_bytes=10_000)
+    assert outcome.results == {}
+    assert outcome.results_problem == "cell 1 is tagged as a result, and its output is too large to be one"
+
+
+@pytest.mark.parametrize("size", [100_000, 5_000_000])
+def test_what_is_printed_after_a_value_does_not_hide_it(size: int) -> None:
+    cell = shows({"text/plain": "{'rows': 3}"}, "result")
+    cell.outputs.append(nbformat.v4.new_output("stream", text="noise " * (size // 6)))
+    assert read(cell, result_bytes=10_000).results == {"rows": 3}
+
+
+HUGE_VALUES = """
+import sys, time
+from airflow_nbjobs.notebooks.outcome import read_outcome
+%s
+def chunks():
+    yield b'{"cells":['
+    for tags in (b'"tags":["result"]', b''):
+        yield b'{"cell_type":"code","execution_count":1,"metadata":{%%b},"outputs":[' %% tags
+        for number in range(3):
+            yield b"," * bool(number) + b'{"data":{"text/plain":"(' + b"0," * 500_000 + b')"},"metadata":{}}'
+            yield b',{"data":{"application/json":[' + b"[]," * 200_000 + b'[]]},"metadata":{}}'
+        yield b'],"source":"1"},'
+    yield b'{"cell_type":"raw"}],"metadata":{},"nbformat":4}'
+before = peak()
+print(read_outcome(chunks()).results_problem, peak() - before, sep="|")
+"""
+
+
+def test_huge_values_take_bounded_memory_whether_they_are_results_or_not() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HUGE_VALUES % PEAK], capture_output=True, text=True, check=True, timeout=60
+    )
+    problem, megabytes = done.stdout.split("|")
+    assert problem == "cell 1 is tagged as a result, and its output is too large to be one"
+    assert int(megabytes) < 120
+
+
+UNCARRIED = {
+    "a number of 70 bits": 2**70,
+    "a negative number of 65 bits": -(2**64),
+    "half a surrogate pair": "\ud800",
+    "NUL": "a\0b",
+    "a reserved key": [{"__classname__": "builtins.set"}],
+    "a reserved key of before": {"deep": {"__type": "dict", "__var": {}}},
+    "100 levels": functools.reduce(lambda inner, _: [inner], range(100), []),
+}
+
+
+@pytest.mark.parametrize("kind", UNCARRIED)
+def test_a_value_that_airflow_cannot_carry_is_a_problem(kind: str) -> None:
+    outcome = read(scrap("value", UNCARRIED[kind]))
+    assert outcome.results == {}
+    assert str(outcome.results_problem).startswith("'value' cannot be carried by Airflow: ")
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(), max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.sampled_from(["__classname__", "__id__"]), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@given(value=values)
+@settings(max_examples=200, deadline=None)
+def test_results_are_carried_by_airflow_as_they_are(value: Any) -> None:
+    results = dict(read(scrap("value", value)).results)
+    carried = msgspec.msgpack.decode(msgspec.msgpack.encode(serialize({"results": results})))
+    assert deserialize(TypeAdapter(JsonValue).validate_json(json.dumps(carried))) == {"results": results}
+
+
+def test_an_error_with_a_huge_message_is_an_error() -> None:
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="x" * 5_000_000, traceback=["x" * 5_000_000])
+    failed = notebook(code("raise ValueError(x)", outputs=[error], execution_count=1))
+    outcome = read_outcome(json.dumps(failed, sort_keys=True).encode())
+    assert (outcome.errors, outcome.runs[0].has_failed) == (1, True)
+    assert str(outcome.failure).startswith("cell 1: ValueError: xxx")
 
 
 def test_results_over_the_limit_are_a_problem_and_no_value_is_cut() -> None:

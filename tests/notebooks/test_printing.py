@@ -63,6 +63,26 @@ def test_of_long_output_the_beginning_and_the_end_are_told() -> None:
     assert (lines[-1], len(lines)) == ("[cell 1] | line 999", 82)
 
 
+FRAMES = [f"frame {number}" for number in range(30)]
+DEEP = nbformat.v4.new_output("error", ename="E", evalue="v", traceback=["Traceback", *FRAMES, "E: v"])
+
+
+def test_what_a_cell_printed_takes_no_line_of_its_traceback() -> None:
+    printed = says("".join(f"line {number}\n" for number in range(1_000)))
+    printed.outputs.append(DEEP)
+    lines = logged(printed, log_output="errors")
+    assert lines[-33:] == [f"[cell 1] | {line}" for line in ("line 999", "Traceback", *FRAMES, "E: v")]
+    assert lines[60] == "[cell 1] | line 59"
+
+
+def test_where_there_is_no_room_for_a_traceback_it_is_known_not_to_be_shown() -> None:
+    noisy = json.dumps(says(("y" * 2_000 + "\n") * 80))
+    for count, is_shown in ((0, True), (60, False)):
+        cells = f"{noisy}," * count + json.dumps(code("boom()", outputs=[DEEP]))
+        content = f'{{"cells": [{cells}], "metadata": {{}}, "nbformat": 4, "nbformat_minor": 5}}'.encode()
+        assert read_outcome(content).shows_failure() is is_shown
+
+
 def test_many_outputs_are_shortened_as_one() -> None:
     outputs = [nbformat.v4.new_output("stream", text=f"line {number}\n") for number in range(1_000)]
     assert logged(code("x", outputs=outputs)) == logged(says("".join(f"line {number}\n" for number in range(1_000))))
