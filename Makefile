@@ -53,7 +53,7 @@ soak: $(VENV)/.dev
 	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
 
 languages: $(VENV)/.dev
-	dpkg --status r-cran-irkernel >/dev/null || { apt-get -qq update && apt-get -qq install --yes r-cran-irkernel; }
+	dpkg --status r-cran-irkernel >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends r-cran-irkernel; }
 	{ printf '%s\n' '# Notebooks in R' '' "\`make languages\`, $$(date +%F), commit \`$$(git rev-parse --short HEAD)\`," \
 		"$$(dpkg-query --show --showformat='$${Package} $${Version}' r-base-core r-cran-irkernel | sed 's/r-cran/, r-cran/')." \
 		'' '```'; \
