@@ -15,14 +15,14 @@ from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNoteboo
 from airflow_nbjobs.hints import hint_for, is_capacity
 from airflow_nbjobs.links import NotebookExecutionJobListLink, NotebookLogsLink
 from airflow_nbjobs.notebooks import storage
-from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
-from airflow_nbjobs.notebooks.printing import LogOutput, log_lines, source_lines, traceback_lines
 from airflow_nbjobs.settle import describe, executed_notebook, settle
 from airflow_nbjobs.stores import storage_client
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.notebooks.outcome import Outcome
+    from airflow_nbjobs.notebooks.printing import LogOutput
 
 __all__ = ["Executed", "conclude", "look_for_executed"]
 
@@ -59,6 +59,8 @@ def look_for_executed(
     :raises ApiError: when they do, the job SUCCEEDED and Cloud Storage does not answer: a retry takes the same job's
         result.
     """
+    from airflow_nbjobs.notebooks.outcome import read_outcome
+
     job_id = (job.name or "").rpartition("/")[2]
     try:
         with storage_client(hook) as client:
@@ -96,6 +98,8 @@ def conclude(
     """
     outcome = executed.outcome
     if outcome is not None:
+        from airflow_nbjobs.notebooks.printing import log_lines
+
         for line in log_lines(outcome, log_output, executed.uri):
             log.info("%s", line)
         for note in outcome.notes:
@@ -112,6 +116,8 @@ def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any, p
     :param is_shown: whether the outputs of cells that failed were logged; a traceback among them is not logged again.
     """
     if outcome is not None and outcome.failure is not None:
+        from airflow_nbjobs.notebooks.printing import source_lines, traceback_lines
+
         if not (is_shown and outcome.shows_failure()):
             for line in traceback_lines(outcome.failure):
                 log.error("%s", line)

@@ -24,7 +24,7 @@ from airflow_nbjobs.exceptions import (
     NotFoundError,
     PermissionDeniedError,
 )
-from airflow_nbjobs.notebooks import cells, dataform, document, storage
+from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.notebooks.values import plain_parameters
 from airflow_nbjobs.sources import Notebook, SourceFields
 from airflow_nbjobs.stores import dataform_client, storage_client
@@ -147,7 +147,12 @@ def prepare(request: Request, hook: NotebookExecutionJobHook, warn: Callable[[st
     return _from_content(request.source["direct_notebook_source"], request, warn)
 
 
+# Where notebooks are read, what reads them is imported: a reference that gets no parameters is sent without.
+
+
 def _from_content(source: DirectNotebookSource, request: Request, warn: Callable[[str], None]) -> Prepared:
+    from airflow_nbjobs.notebooks import cells, document
+
     content = source.content or b""
     notebook = document.load(content, _named(request))
     bare = cells.without_outputs(notebook)
@@ -188,6 +193,8 @@ def _from_storage(
 def _from_dataform(
     source: DataformRepositorySource, request: Request, hook: NotebookExecutionJobHook, warn: Callable[[str], None]
 ) -> Prepared:
+    from airflow_nbjobs.notebooks import dataform
+
     repository = source.dataform_repository_resource_name or ""
     with dataform_client(hook) as client:
         version = source.commit_sha or _if_allowed(lambda: dataform.head_commit(client, repository))
@@ -218,6 +225,8 @@ def _if_allowed(look: Callable[[], str | None]) -> str | None:
 def _injected(content: bytes, request: Request, warn: Callable[[str], None]) -> bytes:
     if not request.parameters:
         return content
+    from airflow_nbjobs.notebooks import cells, document
+
     notebook = document.load(content, _named(request))
     if not request.with_outputs:
         notebook = cells.without_outputs(notebook)
@@ -227,6 +236,8 @@ def _injected(content: bytes, request: Request, warn: Callable[[str], None]) -> 
 
 
 def _check_known(notebook: Any, request: Request, warn: Callable[[str], None]) -> None:
+    from airflow_nbjobs.notebooks import cells, document
+
     if cells.first_tagged(notebook.cells, "parameters") is None:
         problem = "it has no cell tagged 'parameters', so they are set in a cell of their own, before all others"
     else:

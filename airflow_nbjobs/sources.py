@@ -65,9 +65,10 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
     :raises InvalidNotebookJobError: when there is no notebook there, or something else.
     """
     from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
-    from airflow_nbjobs.notebooks.document import encode, read_file
 
     if isinstance(notebook, InlineNotebook):
+        from airflow_nbjobs.notebooks.document import encode
+
         content = encode(notebook.content, "The notebook given as a dict")
         return {"direct_notebook_source": DirectNotebookSource(content=content)}
     if not isinstance(notebook, str) or not notebook.strip():
@@ -89,6 +90,8 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
         raise InvalidNotebookJobError(
             f"notebook={notebook!r} is at {scheme}://, where the service does not read: give a gs:// URI or a path."
         )
+    from airflow_nbjobs.notebooks.document import read_file
+
     return {"direct_notebook_source": DirectNotebookSource(content=read_file(_find(notebook, folders)))}
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.client import Client
-from airflow_nbjobs.notebooks.dataform import dataform_endpoint
 from airflow_nbjobs.notebooks.storage import storage_endpoint
 
 if TYPE_CHECKING:
@@ -23,6 +22,8 @@ def storage_client(hook: NotebookExecutionJobHook) -> Client:
 
 def dataform_client(hook: NotebookExecutionJobHook) -> Client:
     """Return a client for Dataform, to be closed; an emulator serves it beside the jobs."""
+    from airflow_nbjobs.notebooks.dataform import dataform_endpoint
+
     return _client(hook, dataform_endpoint(settings.emulator_address()))
 
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import httpx2
 import pytest
+
+from airflow_nbjobs.emulator import Emulator
 
 # What is there anyway: in a DAG file, and pytest where its plugin is loaded.
 BEFORE = ["airflow.sdk", "airflow.providers.common.compat.sdk", "pytest"]
@@ -63,3 +70,92 @@ def test_nothing_is_loaded_but_ours_airflows_and_pythons_own(loaded):
 def test_the_eyes_of_this_test_are_open():
     loaded = {name.split(".")[0] for name in loaded_by("airflow_nbjobs.hooks")}
     assert {"google", "httpx2"} <= loaded
+
+
+# A worker's process, as far as a task has it to itself: what of ours is loaded after each step.
+TASK = """
+import json, sys
+from airflow.providers.common.compat.sdk import TaskDeferred
+from tests.airflow.task_runs import JOB, NOTEBOOK, TaskRun
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+loaded, before = {}, set(sys.modules)
+for number, step in enumerate(json.loads(sys.argv[1])):
+    given = {**JOB, "task_id": f"step_{number}", "deferrable": True, "kill": "leave", **step["given"]}
+    if given["notebook"] is None:
+        given["notebook"] = NOTEBOOK
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(**given))
+    try:
+        run.resume("execute_complete", {"event": step["event"]}) if "event" in step else run.execute()
+    except TaskDeferred:
+        assert given["deferrable"]
+    loaded[step["name"]] = sorted(set(sys.modules) - before)
+print(json.dumps(loaded))
+"""
+PAPERS = {f"airflow_nbjobs.notebooks.{name}" for name in ("document", "languages", "outcome", "printing", "results")}
+DOCUMENTS = {"nbformat", "traitlets", "fastjsonschema", *PAPERS}
+WAITING = {"airflow_nbjobs.triggers", "airflow_nbjobs.watch"}
+SUBMITTING = {"airflow_nbjobs.operators.request", "airflow_nbjobs.submission"}
+DATAFORM, TRANSLATORS = "airflow_nbjobs.notebooks.dataform", "papermill"
+
+
+@pytest.fixture(scope="module")
+def task_loads() -> Iterator[dict[str, set[str]]]:
+    """Let two workers' processes take steps, each of which needs more than those before it."""
+    with Emulator(runner="simulated", seconds=0.2, cleanup_seconds=0.0) as emulator:
+        connection = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "project": "imports"}}'
+        env = {**os.environ, **emulator.env, "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": connection}
+        event = {"v": 1, "job_name": _job(emulator), "operation_name": None, "outcome": "done", "state": None}
+        first = [
+            {"name": "defer", "given": {}},
+            {"name": "inline", "given": {"notebook": None}},
+        ]
+        second = [
+            {"name": "resume", "given": {}, "event": {**event, "deadline": None}},
+            {"name": "sync", "given": {"deferrable": False}},
+            {"name": "parameters", "given": {"notebook": None, "parameters": {"day": 1}, "deferrable": False}},
+        ]
+        with ThreadPoolExecutor() as pool:
+            found = pool.map(lambda steps: _steps(steps, env), (first, second))
+            yield {name: set(modules) for one in found for name, modules in one.items()}
+
+
+def _job(emulator: Emulator) -> str:
+    """Have a job made that is over soon, and return its name."""
+    body = {
+        "displayName": "a job",
+        "gcsNotebookSource": {"uri": "gs://notebooks/report.ipynb"},
+        "customEnvironmentSpec": {},
+        "serviceAccount": "runner@local.iam.gserviceaccount.com",
+        "gcsOutputUri": "gs://results/runs",
+    }
+    url = f"{emulator.url}/v1/projects/imports/locations/us-central1/notebookExecutionJobs"
+    answer = httpx2.post(url, json=body, trust_env=False).raise_for_status()
+    return str(answer.json()["name"].partition("/operations/")[0])
+
+
+def _steps(steps: list[dict[str, object]], env: dict[str, str]) -> dict[str, list[str]]:
+    root = Path(__file__).resolve().parent.parent
+    arguments = [sys.executable, "-c", TASK, json.dumps(steps)]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=env, cwd=root)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("step", "forbidden"),
+    [
+        ("defer", {*DOCUMENTS, DATAFORM, TRANSLATORS}),
+        ("inline", {DATAFORM, TRANSLATORS}),
+        ("resume", {*DOCUMENTS, *WAITING, *SUBMITTING, DATAFORM, TRANSLATORS}),
+        ("sync", {*DOCUMENTS, *WAITING, DATAFORM, TRANSLATORS}),
+        ("parameters", {*WAITING, DATAFORM}),
+    ],
+)
+def test_a_task_loads_what_it_needs_only(task_loads: dict[str, set[str]], step: str, forbidden: set[str]):
+    assert task_loads[step] & forbidden == set()
+
+
+def test_the_eyes_of_that_test_are_open_too(task_loads: dict[str, set[str]]):
+    assert task_loads["defer"] >= {*WAITING, *SUBMITTING}
+    assert task_loads["inline"] >= {"nbformat", "airflow_nbjobs.notebooks.document"}
