@@ -56,7 +56,7 @@ def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         some = [run[key] for run in runs if run[key] is not None]
         if key in {"ended", "unnoticed"}:
             found[key] = sum(some)
-        elif isinstance(first, int | float) and key not in {"count", "interval", "changes"}:
+        elif isinstance(first, int | float) and key not in {"count", "interval", "changes", "settled"}:
             found[key] = statistics.median(some)
             found["range"][key] = [min(some), max(some)]
     return found
