@@ -13,6 +13,7 @@ from chaos.__main__ import PARTS, SEED, TRIALS, choose
 from chaos.cloud import duplicates, is_run_again
 from chaos.report import Part, section, write
 from chaos.running import Verdict
+from chaos.soak import is_flat
 
 
 def _part(database: str, lost: int) -> Part:
@@ -109,3 +110,20 @@ def test_every_trial_and_every_deed_can_be_chosen_by_its_number() -> None:
 def test_a_number_that_nothing_has_is_an_error_that_says_which_there_are(parts: list[str]) -> None:
     with pytest.raises(LookupError, match=r"--number 4999 is none of 1-\d+"):
         chosen(1, 4999, parts=parts)
+
+
+@pytest.mark.parametrize(
+    ("memory", "threads", "sockets", "flat"),
+    [
+        ((200, 209), 2, 1, True),
+        ((200, 180), 1, 0, True),
+        ((200, 211), 1, 1, False),
+        ((200, 200), 3, 1, False),
+        ((200, 200), 1, 2, False),
+    ],
+    ids=["little more", "less", "memory", "threads", "sockets"],
+)
+def test_a_soak_that_leaves_something_is_not_good(
+    memory: tuple[float, float], threads: int, sockets: int, flat: bool
+) -> None:
+    assert is_flat(memory, before=(1, 1), after=(threads, sockets)) is flat
