@@ -20,10 +20,11 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
-from airflow_nbjobs.adoption import Submitted, submit
+from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.exceptions import ApiError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.submission import TaskIdentity, identify
 from chaos.cloud import Cloud, duplicates, is_active
 from chaos.report import commit

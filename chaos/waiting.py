@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_nbjobs.adoption import Submitted
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.api.waiting import first_look, wait_for_job
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
