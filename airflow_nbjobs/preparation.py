@@ -7,12 +7,10 @@ Cloud Storage or Dataform with Airflow's own connection, and sent as content. Th
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from airflow.providers.common.compat.sdk import mask_secret, redact
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
@@ -25,7 +23,6 @@ from airflow_nbjobs.exceptions import (
     PermissionDeniedError,
 )
 from airflow_nbjobs.notebooks import storage
-from airflow_nbjobs.notebooks.values import plain_parameters
 from airflow_nbjobs.sources import Notebook, SourceFields
 from airflow_nbjobs.stores import dataform_client, storage_client
 
@@ -33,7 +30,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["Prepared", "Request", "check_no_secret", "check_parameters", "prepare", "stage", "staged_uri", "tidy"]
+__all__ = ["Prepared", "Request", "prepare", "stage", "staged_uri", "tidy"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +38,7 @@ class Request:
     """What a user asks to be run.
 
     :ivar source: the one source field that the notebook is, as it was given.
-    :ivar parameters: checked by :func:`check_parameters`.
+    :ivar parameters: checked by :func:`~airflow_nbjobs.secrecy.check_parameters`.
     :ivar is_strict: fail for parameters that the notebook does not know, rather than warn.
     :ivar with_outputs: send the outputs that a notebook holds already.
     """
@@ -72,67 +69,13 @@ class Prepared:
     file: str
 
 
-def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
-    """Return the parameters as plain JSON.
-
-    Notebooks are kept and shown around, so a value that Airflow knows to be a secret is refused. A name that only looks
-    like a secret's (``max_tokens``) gets a warning, and its value is masked in logs from here on.
-
-    :raises InvalidNotebookJobError: for a secret, and for what JSON cannot hold; with the parameter's name.
-    """
-    plain = plain_parameters(parameters)
-    for name, value in plain.items():
-        if any(map(_is_secret, _texts(value))):
-            raise InvalidNotebookJobError(
-                f"parameters[{name!r}] holds a secret that Airflow masks, and the executed notebook would show it: let "
-                "the notebook read it from Secret Manager, and pass the secret's name."
-            )
-    for name, value in plain.items():  # after all were looked at: another parameter may have the same value
-        if redact("value", name) != "value":
-            warn(f"parameters[{name!r}] looks like a secret by its name; the executed notebook will show its value.")
-            _masked_by_name.update(_texts(value))
-            mask_secret(value)
-    return plain
-
-
-def check_no_secret(argument: str, value: Any) -> None:
-    """Check that a text, or a dict of them, which everybody sees who sees the job, holds nothing that Airflow masks.
-
-    :raises InvalidNotebookJobError: with the argument's name.
-    """
-    if any(map(_is_secret, _texts(value))):
-        raise InvalidNotebookJobError(
-            f"{argument} holds a secret that Airflow masks, and everybody who sees the job would see it: leave it out."
-        )
-
-
-_masked_by_name: set[str] = set()
-"""What this process masks for its name's sake alone: a second submission, or another task of it, is no offence."""
-
-
-def _is_secret(text: str) -> bool:
-    return text not in _masked_by_name and bool(redact(text) != text)
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Return every text in a value; Airflow's masker itself goes five levels deep."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield key
-            yield from _texts(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _texts(item)
-
-
 def prepare(request: Request, hook: NotebookExecutionJobHook, warn: Callable[[str], None]) -> Prepared:
     """Return what is sent for a request.
 
     :raises InvalidNotebookJobError: when the parameters do not fit the notebook, it is none, it is not there, or it may
         not be read.
-    :raises ApiError: when a notebook that needs parameters cannot be read for another reason.
+    :raises ApiError: when a notebook that needs parameters cannot be read for another reason, or the service that has
+        any notebook does not answer.
     """
     try:
         if gcs := request.source.get("gcs_notebook_source"):
@@ -218,7 +161,9 @@ def _if_allowed(look: Callable[[], str | None]) -> str | None:
     """Return what a look finds, or nothing: the job reads with its own account, and says itself what is missing."""
     try:
         return look()
-    except (ApiError, CredentialsError, InvalidNotebookJobError):
+    except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
+        if getattr(error, "is_transient", False):  # what it is asked later may be another version
+            raise
         return None
 
 

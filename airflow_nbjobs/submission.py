@@ -139,5 +139,5 @@ def _labels(task: TaskIdentity, request: str, notebook_version: str | None) -> d
         "nbjobs-try": str(task.try_number),
         "nbjobs-request": request,
         "nbjobs-submit": uuid.uuid4().hex,
-        **({"nbjobs-notebook": notebook_version} if notebook_version else {}),
+        **({"nbjobs-notebook": notebook_version.lower()} if notebook_version else {}),
     }

@@ -7,6 +7,8 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import redact
 
+from airflow_nbjobs.secrecy import looks_secret
+
 __all__ = ["masked"]
 
 
@@ -17,7 +19,7 @@ def masked(value: Any, name: str | None = None) -> Any:
 
     :param name: the key that the value is under.
     """
-    if name is not None and value is not None and redact("value", name) != "value":
+    if name is not None and value is not None and looks_secret(name):
         return "***"
     if isinstance(value, Mapping):
         return {key: masked(item, key) for key, item in value.items()}

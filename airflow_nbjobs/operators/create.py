@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
 # The limit on a request is not documented; these are words that Google's front ends have for it.
-_SIZE = re.compile(r"\b413\b|too large|exceeds the (?:limit|maximum)|payload size|request size", re.IGNORECASE)
+_SIZE = re.compile(
+    r"(?:body|content|entity|message|notebook|payload|request)(?: size)? (?:is )?"
+    r"(?:too large|exceeds the (?:limit|maximum)|larger than max)|(?:payload|request) size",
+    re.IGNORECASE,
+)
 
 
 class CreateNotebookExecutionJobOperator(NotebookJobOwner):
@@ -166,6 +170,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         self.job_id = job_id
         self.deterministic_job_id = deterministic_job_id
         self.wait_for_completion = wait_for_completion
+        self.warned_of: set[str] = set()
 
     @property
     def notebook(self) -> Notebook | None:
@@ -220,7 +225,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     ) -> NotebookExecutionJob:
         """Submit the job; a notebook that is too large to be sent with it is put into Cloud Storage first."""
         from airflow_nbjobs import settings
-        from airflow_nbjobs.exceptions import ApiError, InvalidArgumentError
+        from airflow_nbjobs.exceptions import InvalidArgumentError, NbjobsError
         from airflow_nbjobs.preparation import stage
 
         direct = built.job.direct_notebook_source
@@ -228,16 +233,23 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
             try:
                 return self.submit(built.job, task, job_ids, context, attempt=attempt)
             except InvalidArgumentError as error:
-                if direct is None or not _SIZE.search(str(error)):
+                if direct is None or not (error.http_status == 413 or _SIZE.search(error.message)):
                     raise
                 self.log.warning("The service does not take a notebook of this size: %s", error)
         staged = stage(built.job, built.file, self.hook)
         try:
             job = self.submit(staged, task, job_ids, context, attempt=attempt)
-        except ApiError as error:
-            if not error.is_transient:  # it was refused: no job will read the copy
+        except NbjobsError as error:
+            if not self._may_have_made(staged, error):
                 self.tidy(staged)
             raise
         if job.labels.get("nbjobs-submit") != staged.labels["nbjobs-submit"]:
             self.tidy(staged)  # an adopted job has one of its own
         return job
+
+    def _may_have_made(self, job: NotebookExecutionJob, error: Exception) -> bool:
+        """Tell whether a job that could not be submitted may be there all the same, and read its notebook."""
+        from airflow_nbjobs.exceptions import LostAnswerError
+
+        is_known = self._asked is job and self._held is not None
+        return is_known or getattr(error, "is_transient", False) or isinstance(error.__cause__, LostAnswerError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,7 +14,8 @@ from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
 from airflow_nbjobs.api.names import template_name
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.preparation import Request, check_no_secret, check_parameters, prepare
+from airflow_nbjobs.preparation import Request, prepare
+from airflow_nbjobs.secrecy import check_no_secret, check_parameters
 from airflow_nbjobs.sources import SourceFields, source_fields
 from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 
@@ -53,7 +54,7 @@ def build_job(
     given = source_fields(operator.notebook, _folders(context))
     owned = asked if asked.service_account or asked.execution_user else _as_connection(asked, operator)
     check(identify(replace(owned, **given), task, request=""))  # before anything is read or sent
-    prepared = prepare(_request(operator, given), operator.hook, operator.log.warning)
+    prepared = prepare(_request(operator, given), operator.hook, _warning_once(operator))
     named = template and template_name(template, *_place(operator))
     job = replace(owned, notebook_runtime_template_resource_name=named, **prepared.source)
     job = identify(job, task, request_hash(asked, prepared.identity), prepared.version)
@@ -85,6 +86,17 @@ def check_attempts(operator: CreateNotebookExecutionJobOperator) -> None:
         )
 
 
+def _warning_once(operator: CreateNotebookExecutionJobOperator) -> Callable[[str], None]:
+    """Return what warns of each thing once in a try, which may submit its notebook several times."""
+
+    def warn(sentence: str) -> None:
+        if sentence not in operator.warned_of:
+            operator.warned_of.add(sentence)
+            operator.log.warning("%s", sentence)
+
+    return warn
+
+
 def _request(operator: CreateNotebookExecutionJobOperator, given: SourceFields) -> Request:
     if operator.unknown_parameters not in {"warn", "fail"}:
         raise InvalidNotebookJobError(
@@ -93,7 +105,7 @@ def _request(operator: CreateNotebookExecutionJobOperator, given: SourceFields) 
     return Request(
         notebook=operator.notebook,
         source=given,
-        parameters=check_parameters(_dict("parameters", operator.parameters), operator.log.warning),
+        parameters=check_parameters(_dict("parameters", operator.parameters), _warning_once(operator)),
         kernel_name=operator.kernel_name,
         is_strict=operator.unknown_parameters == "fail",
         with_outputs=operator.send_outputs,

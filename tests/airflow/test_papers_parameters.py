@@ -10,11 +10,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import mask_secret
+from airflow.providers.common.compat.sdk import mask_secret, redact
 from papers import cell, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.secrecy import check_parameters
 from tests.canaries import MARK
 
 DECLARED = notebook(cell('day = "unset"\nrows = 10', "parameters"), cell(f"print(day)  # {MARK}"))
@@ -118,6 +119,45 @@ def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again
     assert "parameters['api_token']" in warnings[0]
     assert value in _content(run)
     assert value not in str(logged())
+
+
+def test_a_value_masked_for_its_name_may_be_part_of_another_text_and_is_warned_of_once_in_a_try(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    value = f"{MARK}-{secrets.token_hex(12)}"
+    exhausted = {"job_state": "JOB_STATE_FAILED", "status_message": "RESOURCE_EXHAUSTED"}
+    nbjobs_emulator.fault(exhausted)
+    wanted = {"api_token": value, "rows": f"daily {value} and {value}", "day": value}
+    nbjobs_emulator.upload("gs://results/made", b"")
+    run = task(notebook=DECLARED, parameters=wanted, capacity_retries=1, unusable_results="omit")
+    assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(nbjobs_emulator.book(project)) == 2
+    assert len([line for line in logged() if "looks like a secret by its name" in line]) == 1
+    assert len([line for line in logged() if "does not know 'api_token'" in line]) == 1
+
+
+def test_a_secret_beside_a_value_that_is_masked_for_its_name_is_refused() -> None:
+    value, secret = secrets.token_hex(12), secrets.token_hex(12)
+    check_parameters({"api_token": value}, lambda _: None)
+    mask_secret(f"x{value}y")
+    mask_secret(secret)
+    for text in (f"{value} {secret}", f"x{value}y", f"{secret}{value}"):
+        with pytest.raises(InvalidNotebookJobError, match=r"parameters\['title'\] holds a secret"):
+            check_parameters({"title": text}, lambda _: None)
+    assert check_parameters({"title": f"*** {value}{value}"}, lambda _: None) == {"title": f"*** {value}{value}"}
+
+
+def test_what_is_masked_for_its_name_is_so_at_any_depth_and_as_a_number() -> None:
+    number, text = secrets.randbelow(10**12) + 10**12, secrets.token_hex(12)
+    warnings: list[str] = []
+    given = {"max_tokens": number, "cfg": [{"api_key": {"name": "a-plain-key", "value": [text]}, "day": "2026-11-22"}]}
+    for _ in range(2):
+        assert check_parameters(given, warnings.append) == given
+    assert [warning.partition(" looks")[0] for warning in warnings[:2]] == [
+        "parameters['max_tokens']",
+        "parameters['cfg'][0]['api_key']",
+    ]
+    assert redact(f"{number} {text} 2026-11-22 value") == "*** *** 2026-11-22 value"
 
 
 def test_a_secret_is_refused_under_any_name(project: str) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from papers import as_bytes, cell, notebook, task
 
+from airflow_nbjobs.api.pacing import PATIENT
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import NotebookJobFailedError
+from airflow_nbjobs.exceptions import ApiError, NotebookJobFailedError
 
 PAPER = notebook(cell("print(1)"))
 
@@ -71,3 +72,19 @@ def test_a_notebook_under_another_name_than_expected_is_found_read_and_linked(
     result = run.resume("execute_complete", {"event": told})
     assert (result["executed_notebook"], result["results"]) == (f"{folder}/report-executed.ipynb", {"result": 7})
     assert run.ti.xcoms["_link_ExecutedNotebookLink"].partition(";")[0].endswith("/report-executed.ipynb")
+
+
+def test_a_repository_that_does_not_answer_is_not_run_without_its_commit(
+    nbjobs_emulator: Emulator, project: str
+) -> None:
+    down = {"method": "fetch_history", "status": 503, "retry_after": 0, "times": PATIENT.tries}
+    nbjobs_emulator.fault(down)
+    with pytest.raises(ApiError, match="503"):
+        task(notebook="projects/p/locations/us-central1/repositories/r").execute()
+    assert nbjobs_emulator.book(project) == []
+
+
+def test_a_commit_in_capitals_is_a_label_all_the_same(nbjobs_emulator: Emulator, project: str) -> None:
+    repository = "projects/p/locations/us-central1/repositories/r"
+    result = task(notebook=f"{repository}@ABCDEF12", wait_for_completion=False).execute()
+    assert result["notebook_version"] == "abcdef12"

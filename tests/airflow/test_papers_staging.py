@@ -11,7 +11,11 @@ from task_runs import REGION, TaskRun
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import InvalidArgumentError, NotebookJobFailedError
+from airflow_nbjobs.exceptions import (
+    InvalidArgumentError,
+    NotebookJobError,
+    NotebookJobFailedError,
+)
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.stores import storage_client
@@ -85,16 +89,60 @@ def test_the_copy_of_a_job_that_failed_is_deleted_too(
     assert staged() == []
 
 
+REFUSALS: dict[str, dict[str, Any]] = {
+    "by the service": {"status": 400, "message": "Request payload size exceeds the limit: 10485760 bytes."},
+    "by a proxy": {"status": 413, "body": "<html>413 Request Entity Too Large</html>"},
+}
+
+
+@pytest.mark.parametrize("kind", REFUSALS)
 def test_a_refusal_for_its_size_leads_to_a_copy(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+    nbjobs_emulator: Emulator,
+    project: str,
+    staged: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
 ) -> None:
     monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
-    said = "Request payload size exceeds the limit: 10485760 bytes."
-    nbjobs_emulator.fault({"method": "create", "status": 400, "message": said})
+    nbjobs_emulator.fault({"method": "create", **REFUSALS[kind]})
     run = large(project, keep_staged=True)
     run.to_its_end()
     assert "/nbjobs-staged/" in sent(run)["gcsNotebookSource"]["uri"]
     assert (staged(), jobs(nbjobs_emulator, project)) == (["notebook.ipynb"], ["SUCCEEDED"])
+
+
+@pytest.mark.parametrize("said", ["The display name exceeds the maximum of 128.", "The disk is too large.", "Cell 413"])
+def test_a_refusal_of_another_size_leads_to_none(
+    nbjobs_emulator: Emulator,
+    project: str,
+    staged: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    said: str,
+) -> None:
+    monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
+    nbjobs_emulator.fault({"method": "create", "status": 400, "message": said})
+    with pytest.raises(InvalidArgumentError, match=said):
+        large(project, keep_staged=True).execute()
+    assert (staged(), nbjobs_emulator.requests()["create"]) == ([], {"400": 1})
+
+
+def test_a_task_that_is_killed_before_it_has_a_job_leaves_no_copy(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]]
+) -> None:
+    run = large(project)
+    run.operator.on_kill()
+    with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
+        run.execute()
+    assert (staged(), jobs(nbjobs_emulator, project)) == ([], [])
+
+
+def test_the_copy_of_a_job_that_cannot_be_looked_at_is_left_to_it(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.fault({"method": "get", "status": 403, "message": "No."})
+    with pytest.raises(NotebookJobError, match="the retry re-attaches to it"):
+        large(project, kill="leave").execute()
+    assert (staged(), len(jobs(nbjobs_emulator, project))) == (["notebook.ipynb"], 1)
 
 
 @pytest.mark.parametrize("size", ["100", "1000000"], ids=["large", "small"])

@@ -1,0 +1,104 @@
+"""What must not get into a job, which is kept and shown around: secrets, by Airflow's masker or by their names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from airflow.providers.common.compat.sdk import mask_secret, redact
+
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.notebooks.values import plain_parameters
+
+__all__ = ["check_no_secret", "check_parameters", "looks_secret"]
+
+_masked_by_name: set[str] = set()
+"""What this process masks for its name's sake alone: a second submission, or another task of it, is no offence."""
+
+
+def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
+    """Return the parameters as plain JSON.
+
+    Notebooks are kept and shown around, so a value that Airflow knows to be a secret is refused. A name that only looks
+    like a secret's (``max_tokens``), at any depth, gets a warning, and its value is masked in logs from here on: text
+    and numbers, if they are as long as Airflow masks at all.
+
+    :raises InvalidNotebookJobError: for a secret, and for what JSON cannot hold; with the parameter's name.
+    """
+    plain = plain_parameters(parameters)
+    for name, value in plain.items():
+        if any(map(_is_secret, _texts(value))):
+            raise InvalidNotebookJobError(
+                f"parameters[{name!r}] holds a secret that Airflow masks, and the executed notebook would show it: let "
+                "the notebook read it from Secret Manager, and pass the secret's name."
+            )
+    for place, value in _named_secrets(plain, "parameters"):  # when all were looked at: two may have the same value
+        warn(f"{place} looks like a secret by its name; the executed notebook will show its value.")
+        for text in _leaves(value):
+            mask_secret(text)
+            if redact(text) != text:
+                _masked_by_name.add(text)
+    return plain
+
+
+def check_no_secret(argument: str, value: Any) -> None:
+    """Check that a text, or a dict of them, which everybody sees who sees the job, holds nothing that Airflow masks.
+
+    :raises InvalidNotebookJobError: with the argument's name.
+    """
+    if any(map(_is_secret, _texts(value))):
+        raise InvalidNotebookJobError(
+            f"{argument} holds a secret that Airflow masks, and everybody who sees the job would see it: leave it out."
+        )
+
+
+def looks_secret(name: str) -> bool:
+    """Tell whether Airflow masks what is called so, whatever it is."""
+    return bool(redact("value", name) != "value")
+
+
+def _is_secret(text: str) -> bool:
+    """Tell whether Airflow masks something in a text for more than its name's sake."""
+    shown = str(redact(text))
+    if shown == text:
+        return False
+    known = "|".join(map(re.escape, sorted({"***", *_masked_by_name}, key=len, reverse=True)))
+    # What is not masked in it, and between these parts nothing but what is masked for its name's sake.
+    explained = f"(?:{known})".join(map(re.escape, shown.split("***")))
+    return re.fullmatch(explained, text) is None
+
+
+def _named_secrets(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    """Return what has a secret's name, with its place: ``parameters['cfg']['api_key']``."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            if item is not None and looks_secret(key):
+                yield f"{place}[{key!r}]", item
+            else:
+                yield from _named_secrets(item, f"{place}[{key!r}]")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _named_secrets(item, f"{place}[{index}]")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Return every text in a value; Airflow's masker itself goes five levels deep."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield key
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """Return the texts and numbers in a value, as text, without the keys that they are under."""
+    if isinstance(value, Mapping | list):
+        for item in value.values() if isinstance(value, Mapping) else value:
+            yield from _leaves(item)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
