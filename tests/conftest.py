@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpcore2
+import hypothesis
 import pytest
 
 pytest_plugins = ["tests.canaries"]
@@ -35,6 +36,11 @@ os.environ |= {
     "AIRFLOW__CORE__PLUGINS_FOLDER": f"{_HOME}/plugins",
     "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{_HOME}/airflow.db",
 }
+# Examples take as long as a busy machine lets them. There are many properties, so each has few; `pytest
+# --hypothesis-profile thorough` looks for what a few do not find.
+hypothesis.settings.register_profile("few", max_examples=20, deadline=None, database=None)
+hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
+hypothesis.settings.load_profile("few")
 
 _default_ssl_context = httpcore2.default_ssl_context
 

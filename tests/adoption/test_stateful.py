@@ -242,9 +242,7 @@ def test_the_rules_hold_in_any_order_of_events(nbjobs_emulator: Emulator, monkey
     run_state_machine_as_test(
         Tries,
         settings=settings(
-            max_examples=30,
             stateful_step_count=40,
-            deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )

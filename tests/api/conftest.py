@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any
 
-import hypothesis
 import pytest
 
 from airflow_nbjobs.api.endpoint import Endpoint
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_nbjobs.emulator import Emulator
     from tests.api.talking import Talk
-
-# Examples take as long as a busy machine lets them; there are many properties, so each has few.
-hypothesis.settings.register_profile("api", max_examples=30, deadline=None, database=None)
-hypothesis.settings.load_profile("api")
 
 
 @pytest.fixture(params=[SyncTalk, AsyncTalk], ids=["sync", "async"])

@@ -7,7 +7,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import httpx2
-import hypothesis
 import pytest
 
 from tests.contract import discovery
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from airflow_nbjobs.emulator import Emulator
-
-# A busy machine makes no rule false.
-hypothesis.settings.register_profile("unhurried", deadline=None)
-hypothesis.settings.load_profile("unhurried")
 
 ENDED = {f"JOB_STATE_{state}" for state in ("SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED")}
 

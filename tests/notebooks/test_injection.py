@@ -42,7 +42,6 @@ def injected_source(parameters: dict[str, Any], kernel: tuple[str, str] | None =
 
 @pytest.mark.parametrize("source", [TAGGED, AGAIN, UNTAGGED], ids=["tagged", "again", "untagged"])
 @given(parameters=parameter_sets)
-@settings(max_examples=60, deadline=None)
 def test_the_cells_are_papermills(source: nbformat.NotebookNode, parameters: dict[str, Any]) -> None:
     ours = inject(source, parameters)
     assert shown(ours.cells) == shown(by_papermill(source, parameters).cells)
@@ -50,7 +49,7 @@ def test_the_cells_are_papermills(source: nbformat.NotebookNode, parameters: dic
 
 
 @given(parameters=parameter_sets)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_the_cell_assigns_values_that_equal_those_given(parameters: dict[str, Any]) -> None:
     namespace: dict[str, Any] = {}
     exec(injected_source(parameters), {"__builtins__": {}}, namespace)  # noqa: S102 - that is what a kernel does
@@ -67,7 +66,6 @@ def unicode_name(name: str) -> str:
 
 
 @given(parameters=parameter_sets)
-@settings(max_examples=50, deadline=None)
 def test_the_same_notebook_and_parameters_are_the_same_bytes(parameters: dict[str, Any]) -> None:
     assert dump(inject(TAGGED, parameters)) == dump(inject(TAGGED, parameters))
 

@@ -414,7 +414,7 @@ cells = st.fixed_dictionaries(
 
 
 @given(content=st.fixed_dictionaries({"cells": st.lists(cells, max_size=3) | hostile, "metadata": hostile}))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=5 * settings.default.max_examples)
 def test_no_notebook_raises_anything(content: dict[str, Any]) -> None:
     outcome = read_outcome(json.dumps(content).encode())
     json.dumps(dict(outcome.results), allow_nan=False)

@@ -67,7 +67,7 @@ def test_the_pieces_are_the_notebook(style: dict[str, Any], size: int) -> None:
     metadata=st.dictionaries(st.text(), json_values, max_size=4),
     size=st.integers(1, 200),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_any_json_comes_out_as_it_went_in(outputs: list[Any], metadata: dict[str, Any], size: int) -> None:
     cell = {"cell_type": "code", "metadata": metadata, "outputs": outputs, "source": "x"}
     notebook = {"cells": [cell], "metadata": metadata, "nbformat": 4}
@@ -88,7 +88,7 @@ def test_a_notebook_that_is_cut_short_says_so_and_what_came_before() -> None:
 
 
 @given(content=st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=10 * settings.default.max_examples)
 def test_no_bytes_raise_anything(content: bytes) -> None:
     list(pieces(chunked(content, 7)))
     list(pieces([json.dumps(NOTEBOOK).encode()[:150], content, b'"]}}]}']))

@@ -95,7 +95,7 @@ def _place(row: tuple[datetime, str]) -> str:
     return f"{row[0].timestamp():020.3f} {row[1]:>3}"
 
 
-List.TestCase.settings = hypothesis.settings(max_examples=40, stateful_step_count=30, deadline=None)
+List.TestCase.settings = hypothesis.settings(stateful_step_count=30)
 TestList = List.TestCase
 
 

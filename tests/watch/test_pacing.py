@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 
 from airflow_nbjobs.api.pacing import Budget, longer_pause, quick_pause
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     per_minute=some.integers(1, 600),
     pauses=some.lists(some.floats(0, 30), max_size=300),
