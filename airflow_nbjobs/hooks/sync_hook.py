@@ -1,16 +1,13 @@
-"""The connection becomes a client: credentials, project and endpoint, for tasks and for the triggerer."""
+"""The connection becomes a client: credentials, project and endpoint."""
 
 from __future__ import annotations
 
-import asyncio
 import weakref
-from collections.abc import AsyncIterator, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
-from airflow.providers.google.common.hooks.base_google import GoogleBaseAsyncHook, GoogleBaseHook
+from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 from google.auth.credentials import AnonymousCredentials
 
 from airflow_nbjobs import settings
@@ -22,7 +19,7 @@ from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent, parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
 
-__all__ = ["NotebookExecutionJobAsyncHook", "NotebookExecutionJobHook"]
+__all__ = ["NotebookExecutionJobHook"]
 
 T = TypeVar("T")
 
@@ -201,100 +198,3 @@ class NotebookExecutionJobHook(GoogleBaseHook):
 def _close(clients: dict[str, Client]) -> None:
     while clients:
         clients.popitem()[1].close()
-
-
-class _ConnectedHook(NotebookExecutionJobHook):
-    """The hook over a connection that was already looked up, so that building it asks Airflow for nothing."""
-
-    def __init__(self, extras: dict[str, Any], **kwargs: Any) -> None:
-        self._found = SimpleNamespace(extra_dejson=extras)
-        super().__init__(**kwargs)
-
-    def get_connection(self, conn_id: str) -> Any:  # type: ignore[override]  # noqa: ARG002 - asked through `self`
-        return self._found
-
-
-class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
-    """:class:`NotebookExecutionJobHook` for an event loop, which it never blocks.
-
-    The connection is looked up asynchronously, and credentials are made and refreshed in threads that ask Airflow for
-    nothing. Close it when done.
-
-    :param gcp_conn_id: the Google Cloud connection.
-    :param impersonation_chain: as of the sync hook; so is ``endpoint``.
-    """
-
-    sync_hook_class = NotebookExecutionJobHook
-
-    def __init__(
-        self,
-        gcp_conn_id: str = "google_cloud_default",
-        impersonation_chain: str | Sequence[str] | None = None,
-        *,
-        endpoint: str | None = None,
-    ) -> None:
-        super().__init__(gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, endpoint=endpoint)
-        self._connected: NotebookExecutionJobHook | None = None
-        self._clients: dict[str, AsyncClient] = {}
-        self._connecting = asyncio.Lock()
-
-    async def get_sync_hook(self) -> NotebookExecutionJobHook:
-        """Return the sync hook, its connection looked up once."""
-        async with self._connecting:
-            if self._connected is None:
-                self._connected = _ConnectedHook(await self._extras(), **self._hook_kwargs)
-        return self._connected
-
-    async def _extras(self) -> dict[str, Any]:
-        try:
-            connection = await get_async_connection(self._hook_kwargs["gcp_conn_id"])
-        except AirflowNotFoundException:
-            if settings.emulator_address() is None:
-                raise
-            return {}
-        return await get_async_extra_dejson(connection)
-
-    async def client(self, location: str) -> AsyncClient:
-        """Return the client for a location, made once."""
-        hook = await self.get_sync_hook()
-        async with self._connecting:
-            if location not in self._clients:
-                # In a thread: credentials may be asked of a server, and a TLS context reads a large file.
-                self._clients[location] = await asyncio.to_thread(hook.new_async_client, location)
-        return self._clients[location]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        while self._clients:
-            await self._clients.popitem()[1].close()
-
-    async def get_job(
-        self, name: str, view: str | None = None, *, patience: Patience = PATIENT
-    ) -> NotebookExecutionJob:
-        """Get a job by its whole name.
-
-        :param patience: how long it is tried.
-        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
-        """
-        client = await self.client(JobName.parse(name).location)
-        return await client.send(calls.get_job(name, view), patience)
-
-    async def list_jobs(
-        self,
-        *,
-        location: str,
-        project_id: str | None = None,
-        filter: str | None = None,  # noqa: A002 - the API's own word
-        order_by: str | None = None,
-        page_size: int | None = None,
-        view: str | None = None,
-    ) -> AsyncIterator[NotebookExecutionJob]:
-        """Return the jobs of a location; arguments and errors as of the sync hook."""
-        where = await asyncio.to_thread((await self.get_sync_hook()).parent, location, project_id)
-        call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
-        async for job in (await self.client(location)).pages(call):
-            yield job
-
-    async def follow(self, location: str, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
-        """Hold a conversation of several calls with a location, and return what it returns."""
-        return await (await self.client(location)).follow(conversation, patience)

@@ -1,0 +1,6 @@
+"""The connection becomes a client: credentials, project and endpoint, for tasks and for the triggerer."""
+
+from airflow_nbjobs.hooks.async_hook import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.hooks.sync_hook import NotebookExecutionJobHook
+
+__all__ = ["NotebookExecutionJobAsyncHook", "NotebookExecutionJobHook"]
