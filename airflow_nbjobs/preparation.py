@@ -117,20 +117,25 @@ def _from_storage(
 ) -> Prepared:
     uri, version = source.uri or "", source.generation
     sent: SourceFields
-    with storage_client(hook) as client:
-        if request.parameters:
+    if request.parameters:
+        with storage_client(hook) as client:
             content, found = storage.read(client, uri, version, limit=settings.notebook_bytes())
-            version = found.generation
-            sent = {"direct_notebook_source": DirectNotebookSource(content=_injected(content, request, warn))}
-        else:
-            version = version or _if_allowed(lambda: storage.look(client, uri).generation)
-            sent = {"gcs_notebook_source": replace(source, generation=version)}
+        version = found.generation
+        sent = {"direct_notebook_source": DirectNotebookSource(content=_injected(content, request, warn))}
+    else:
+        version = version or _if_allowed(lambda: _newest_generation(uri, hook))
+        sent = {"gcs_notebook_source": replace(source, generation=version)}
     return Prepared(
         source=sent,
         identity={"gcs": source.to_wire(), "parameters": dict(request.parameters)},
         version=version,
         file=uri.rpartition("/")[2],
     )
+
+
+def _newest_generation(uri: str, hook: NotebookExecutionJobHook) -> str:
+    with storage_client(hook) as client:
+        return storage.look(client, uri).generation
 
 
 def _from_dataform(

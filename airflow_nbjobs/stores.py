@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.storage import storage_endpoint
 
 if TYPE_CHECKING:
@@ -16,8 +17,17 @@ __all__ = ["dataform_client", "storage_client"]
 
 
 def storage_client(hook: NotebookExecutionJobHook) -> Client:
-    """Return a client for Cloud Storage, to be closed; ``STORAGE_EMULATOR_HOST`` is honoured."""
-    return _client(hook, storage_endpoint(settings.storage_emulator_address()))
+    """Return a client for Cloud Storage, to be closed; ``STORAGE_EMULATOR_HOST`` is honoured.
+
+    :raises InvalidNotebookJobError: when there is an emulator, and it is not said where its storage is.
+    """
+    storage, emulator = settings.storage_emulator_address(), settings.emulator_address()
+    if emulator and not storage:
+        raise InvalidNotebookJobError(
+            f"NBJOBS_EMULATOR_HOST is {emulator}, and STORAGE_EMULATOR_HOST is not set: the notebooks of an emulator "
+            "are not in Google's Cloud Storage. Set it to the second address that `nbjobs emulator` prints."
+        )
+    return _client(hook, storage_endpoint(storage))
 
 
 def dataform_client(hook: NotebookExecutionJobHook) -> Client:
