@@ -125,8 +125,11 @@ def _regex(column: str, pattern: str, text: str) -> Condition:
         _compiled(pattern)
     except re.error as error:
         raise _bad_filter(text, f"{pattern!r} is no regular expression: {error}") from None
-    columns = ["schedule", "schedule_id"] if column == "schedule" else [column]
-    return f"({' OR '.join(f'{name} REGEXP ?' for name in columns)})", [pattern] * len(columns)
+    if column != "schedule":
+        return f"{column} REGEXP ?", [pattern]
+    # A schedule goes by its short id too, and by its project's id as by its number.
+    either = "(schedule REGEXP ? OR schedule REGEXP ? OR schedule_id REGEXP ?)"
+    return either, [pattern, with_project_number(pattern), pattern]
 
 
 def _bad_filter(text: str, why: str) -> ApiError:

@@ -138,6 +138,29 @@ def test_a_method_that_the_resource_has_not_is_refused_in_googles_shape(api, ver
     error(api.http.request(verb, api.jobs), 405, "UNIMPLEMENTED")
 
 
+@pytest.mark.parametrize("field", ["schedule", "scheduleResourceName", "schedule_resource_name"])
+def test_a_schedule_is_filtered_by_its_id_or_its_project_s_id_or_number(api, field):
+    place = f"projects/{api.project}/locations/us-central1"
+    name = api.create(scheduleResourceName=f"{place}/schedules/77")
+    other = api.create(scheduleResourceName=f"{place}/schedules/88")
+    plain = api.create()
+    of_number = f"{name.partition('/notebookExecutionJobs/')[0]}/schedules"
+    for spelled in ("77", f"{place}/schedules/77", f"{of_number}/77"):
+        assert listed(api, f'{field}="{spelled}"') == {name}
+        assert listed(api, f'{field}!="{spelled}"') == {other, plain}
+    for pattern in ("7+", f"{place}/schedules/7.", f"{of_number}/7.", "projects/.*/schedules/77"):
+        assert listed(api, f'{field}=~"{pattern}"') == {name}
+    assert listed(api, f'{field}=~"{place}/schedules/.*"') == {name, other}
+    assert listed(api, f'{field}=~"{place}/schedules/7"') == set()
+
+
+def listed(api, text):
+    """Return the names of the jobs that a filter finds."""
+    return {
+        job["name"] for job in api.http.get(api.jobs, params={"filter": text}).json().get("notebookExecutionJobs", [])
+    }
+
+
 @pytest.mark.parametrize("path", ["", "/", "/v1", "projects/p/locations/l/schedules", "_emulator/nothing"])
 def test_an_unknown_path_is_not_found_in_googles_shape(api, path):
     error(api.http.get(path), 404, "NOT_FOUND")
