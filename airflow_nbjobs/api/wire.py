@@ -87,7 +87,7 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
-_DURATION = re.compile(r"(-?)(\d{1,12})(?:\.(\d{1,9}))?s")
+_DURATION = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?s")
 
 
 def _duration(value: Any) -> timedelta | None:
@@ -106,14 +106,14 @@ def _duration_text(value: timedelta) -> str:
     return f"{'-' if total < 0 else ''}{seconds}{fraction}s"
 
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)")
+_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def _timestamp(value: Any) -> datetime | None:
     if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
         return None
     try:
-        parsed = pendulum.parse(value)
+        parsed = pendulum.parse(value.upper())  # RFC 3339 allows t and z, and pendulum does not
     except ValueError:
         return None
     return parsed if isinstance(parsed, datetime) else None

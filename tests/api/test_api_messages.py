@@ -117,6 +117,7 @@ def test_fields_are_read_as_what_they_mean():
         "2026-11-22T10:00:00",
         "2026-11-22T25:00:00Z",
         "0000-00-00T00:00:00Z",
+        "२०२६-11-22T10:00:00Z",
         "",
         5,
     ],
@@ -125,6 +126,20 @@ def test_what_is_no_timestamp_is_as_good_as_absent(text):
     job = NotebookExecutionJob.from_wire({"createTime": text})
     assert job.create_time is None
     assert job.to_wire() == {"createTime": text}
+
+
+@pytest.mark.parametrize("text", ["2026-11-22t10:00:00z", "2026-11-22t11:00:00+01:00", "2026-11-22T10:00:00z"])
+def test_a_timestamp_in_small_letters_is_read_and_goes_back_as_it_came(text):
+    job = NotebookExecutionJob.from_wire({"createTime": text})
+    assert job.create_time == datetime(2026, 11, 22, 10, tzinfo=UTC)
+    assert job.to_wire() == {"createTime": text}
+
+
+@pytest.mark.parametrize("text", ["१s", "5.१s", "5S", "s"])
+def test_what_is_no_duration_is_as_good_as_absent(text):
+    job = NotebookExecutionJob.from_wire({"executionTimeout": text})
+    assert job.execution_timeout is None
+    assert job.to_wire() == {"executionTimeout": text}
 
 
 @pytest.mark.parametrize("code", [True, "5", 1.0, None])
