@@ -177,7 +177,10 @@ def _timeout(operator: CreateNotebookExecutionJobOperator) -> timedelta | None:
     """Return the remote bound: ``job_timeout``, else Airflow's own ``execution_timeout``."""
     given = operator.job_timeout
     if given is None:
-        return operator.execution_timeout
+        bound = operator.execution_timeout
+        if bound is not None and bound <= timedelta(0):
+            raise InvalidNotebookJobError(f"execution_timeout={bound!r} is no time at all: give more than 0.")
+        return bound
     if isinstance(given, timedelta):
         return given
     return timedelta(seconds=positive_seconds("job_timeout", given))

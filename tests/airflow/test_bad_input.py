@@ -71,6 +71,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an empty display name": ({"display_name": ""}, ["display_name=''", "1 to 128"]),
     "a negative timeout": ({"job_timeout": -5}, ["job_timeout=-5", "more than 0"]),
     "a negative timedelta": ({"job_timeout": timedelta(seconds=-5)}, ["job_timeout=-5", "more than 0"]),
+    "a negative execution_timeout": (
+        {"execution_timeout": timedelta(seconds=-5)},
+        ["execution_timeout=datetime.timedelta(days=-1, seconds=86395)", "more than 0"],
+    ),
     "a timeout that is none": ({"job_timeout": "soon"}, ["job_timeout='soon'", "seconds"]),
     "a poll interval of nothing": ({"poll_interval": 0}, ["poll_interval=0", "more than 0"]),
     "a policy that is none": ({"kill": "pause"}, ["kill='pause'", "'cancel', 'delete' or 'leave'"]),
