@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 _DANGER = """\
 WARNING: the emulator listens on {host}, not on the loopback address. It has no log-in and executes the code of the
 WARNING: notebooks it is sent as user {user}: everybody who can reach this address can run programs as you, and read and
-WARNING: change the stored notebooks. Do this in a container or a network of its own only."""
+WARNING: change the stored notebooks. Do this in a container or a network of its own only.
+WARNING: requests are refused whose Host is none of {hosts}; --allow-host accepts another."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,6 +88,7 @@ def _emulator(options: argparse.Namespace) -> int:
     try:
         from airflow_nbjobs.emulator import Emulator, EmulatorError
         from airflow_nbjobs.emulator.addresses import is_loopback, is_own
+        from airflow_nbjobs.emulator.guard import LOOPBACK_HOSTS
     except ImportError as error:
         return _fail(str(error))
     # A shell that has run our `export` lines names our own port: that storage is the one to start.
@@ -112,7 +114,8 @@ def _emulator(options: argparse.Namespace) -> int:
         return _fail(str(error))
     try:
         if not is_loopback(options.host):
-            print(_DANGER.format(host=options.host, user=getpass.getuser()), file=sys.stderr)
+            hosts = ", ".join((*LOOPBACK_HOSTS, *options.allow_host))
+            print(_DANGER.format(host=options.host, user=getpass.getuser(), hosts=hosts), file=sys.stderr)
         for name, value in emulator.env.items():
             print(f"export {name}={value}", flush=True)
         end.wait()

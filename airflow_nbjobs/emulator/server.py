@@ -57,7 +57,8 @@ class Emulator:
     :param cleanup_seconds: from the end of a job to the end of its create operation (some five minutes on the real
         service).
     :param host: the address to listen on. Anybody who reaches it can execute code here.
-    :param allowed_hosts: what a ``Host`` header may name beside the loopback address.
+    :param allowed_hosts: what a ``Host`` header may name beside the loopback address; who listens on another address
+        gives that too, or its clients are refused.
     """
 
     url: str
@@ -187,10 +188,12 @@ class Emulator:
         :param uri: ``gs://bucket/object``.
         :raises StorageError: when it cannot be written.
         """
-        bucket = uri.removeprefix("gs://").partition("/")[0]
-        with httpx2.Client(trust_env=False) as client:
-            client.post(f"{self.storage_url}/storage/v1/b", params={"project": "local"}, json={"name": bucket})
-        asyncio.run_coroutine_threadsafe(self._storage.write(uri, content), self._loop).result()
+
+        async def write() -> None:
+            await self._storage.make_bucket(uri)
+            await self._storage.write(uri, content)
+
+        asyncio.run_coroutine_threadsafe(write(), self._loop).result()
 
     def download(self, uri: str) -> bytes:
         """Read an object of the storage.
@@ -273,7 +276,7 @@ class Emulator:
 
     def _config(self, connections: Connections) -> uvicorn.Config:
         return uvicorn.Config(
-            Guard(self._app.asgi, allowed_hosts=[*self._allowed_hosts, shown(self._host)]),
+            Guard(self._app.asgi, allowed_hosts=self._allowed_hosts),
             http=connections.protocol(),
             ws="none",
             lifespan="off",

@@ -108,6 +108,18 @@ def test_a_program_on_this_machine_is_let_in(emulator: Emulator, port: str, host
     assert talk(url, f"{target} HTTP/1.1", line, "Sec-Fetch-Site: none")[0] == 200
 
 
+@pytest.mark.parametrize(("allowed", "status"), [([], 403), (["127.0.0.2"], 200)], ids=["", "--allow-host"])
+def test_the_address_that_it_listens_on_must_be_allowed_like_any_other_name(allowed: list[str], status: int) -> None:
+    with Emulator(runner="simulated", host="127.0.0.2", allowed_hosts=allowed) as running:
+        for port, name in (("service", "list jobs"), ("storage", "list buckets")):
+            url = _url(running, port)
+            request = f"{TARGETS[name][1]} HTTP/1.1"
+            assert talk(url, request, f"Host: {url.removeprefix('http://')}")[0] == status
+            assert talk(url, request, "Host: localhost")[0] == 200
+        running.upload("gs://bucket/x.ipynb", b"its own way is open")
+        assert running.download("gs://bucket/x.ipynb") == b"its own way is open"
+
+
 def test_what_a_bucket_holds_is_not_taken_for_a_page_of_ours(emulator: Emulator) -> None:
     _, headers, body = talk(emulator.storage_url, "GET /bucket/x.ipynb HTTP/1.1", "Host: localhost")
     assert body == b"good"

@@ -164,6 +164,7 @@ def test_listening_to_others_is_said_loudly_and_a_host_must_be_allowed():
     assert codes == [200, 200, 403]
     assert "WARNING" in warning
     assert "executes the code" in warning
+    assert "none of 127.0.0.1, localhost, [::1], build-box; --allow-host accepts another" in warning
 
 
 @pytest.mark.parametrize(
