@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Generator, MutableMapping
 from typing import Any, Protocol
 
@@ -90,9 +91,37 @@ def _ask(work: Callable[[], None]) -> None:
     try:
         work()
     except google.auth.exceptions.GoogleAuthError as error:
-        is_transient = isinstance(error, google.auth.exceptions.TransportError) or bool(
-            getattr(error, "retryable", False)
-        )
         raise CredentialsError(
-            f"No access token could be had with the connection's credentials: {error}", is_transient=is_transient
+            f"No access token could be had with the connection's credentials: {error}",
+            is_transient=_is_transient(error),
         ) from error
+
+
+def _is_transient(error: BaseException) -> bool:
+    """Tell whether a token may be had later; google-auth wraps what has happened, and says of most that it is final.
+
+    Seen in google-auth 2.62: a metadata server that is down, and each refusal of an impersonation.
+    """
+    if getattr(error, "retryable", False):
+        return True
+    status = next((status for status in map(_status, error.args) if status is not None), None)
+    if status is not None:
+        return status in {408, 429} or status >= 500
+    wrapped = (error.__cause__, error.__context__, *error.args)
+    return isinstance(error, google.auth.exceptions.TransportError) or any(
+        _is_transient(each) for each in wrapped if isinstance(each, Exception)
+    )
+
+
+def _status(told: object) -> int | None:
+    """Return the HTTP status that a part of google-auth's error has: an answer, or the body of one."""
+    if isinstance(told, str):
+        if told.lstrip().startswith("<"):
+            return 502  # a page: not the token service, but something before it has answered
+        try:
+            told = json.loads(told)
+        except ValueError:
+            return None
+    error = told.get("error") if isinstance(told, dict) else None
+    status = error.get("code") if isinstance(error, dict) else getattr(told, "status", None)
+    return status if isinstance(status, int) else None

@@ -6,6 +6,7 @@ import asyncio
 from typing import TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
+from google.auth.exceptions import GoogleAuthError
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient
@@ -19,6 +20,9 @@ T = TypeVar("T")
 
 # Tries are counted outside, so that each of them is within the budget.
 _ONCE = Patience(tries=1, timeout=30.0)
+
+_LONGEST_REST = 300.0
+"""Seconds that the service may ask to be left alone at once: after them a look tells whether it still wants that."""
 
 
 class Line:
@@ -68,7 +72,12 @@ class Line:
             except Exception as error:  # Airflow's API server or database is in trouble, and may be back soon
                 problem = f"The connection could not be looked up: {type(error).__name__}: {error}"
                 raise CredentialsError(problem, is_transient=True) from error
-            self._client = await self._hook.client(self._location)
+            try:
+                self._client = await self._hook.client(self._location)
+            except (GoogleAuthError, OSError) as error:
+                # A metadata server may be later than a triggerer that has just started; google-auth then finds none.
+                problem = f"The connection's credentials could not be made: {type(error).__name__}: {error}"
+                raise CredentialsError(problem, is_transient=True) from error
         return self._client
 
     def _rest(self, error: ApiError | CredentialsError) -> None:
@@ -80,7 +89,7 @@ class Line:
         self.failing_since = now if self.failing_since is None else self.failing_since
         self.not_before = now + backoff(self._failures)
         if retry_after := getattr(error, "retry_after", None):
-            self.budget.close(now + backoff(1, retry_after))
+            self.budget.close(now + backoff(1, min(retry_after, _LONGEST_REST)))
 
 
 def is_about_all(error: ApiError | CredentialsError) -> bool:

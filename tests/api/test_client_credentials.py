@@ -6,9 +6,11 @@ import asyncio
 import json
 import threading
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import google.auth.exceptions
 import pytest
+from google.auth import compute_engine, impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
 
 from airflow_nbjobs.api import calls
@@ -148,6 +150,70 @@ def test_a_refresh_that_failed_in_passing_is_tried_again(open_talk, failure):
         assert talk.send(calls.get_job(JOB)).name == JOB
         assert len(server.requests) == 1
     assert len(talk.slept) == 2
+
+
+def impersonation(answers: RawServer) -> Credentials:
+    """Return google-auth's own credentials of an impersonated account, whose tokens come from here."""
+    email = "runner@p.iam.gserviceaccount.com"
+    return impersonated_credentials.Credentials(
+        CountedCredentials(), email, ["scope"], iam_endpoint_override=f"{answers.url}/v1/{email}:generateAccessToken"
+    )
+
+
+TOKENS = http_answer(200, json.dumps({"accessToken": TOKEN, "expireTime": "2099-01-01T00:00:00Z"}).encode())
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        http_answer(503, refusal(503, "UNAVAILABLE")),
+        http_answer(500, refusal(500, "INTERNAL")),
+        http_answer(429, refusal(429, "RESOURCE_EXHAUSTED")),
+        http_answer(502, b"<html>Bad gateway</html>"),
+    ],
+)
+def test_an_impersonation_that_failed_in_passing_is_tried_again(open_talk, failed):
+    """What google-auth makes of it is final by its own account."""
+    with RawServer(lambda *_: GOOD) as server, RawServer(lambda _, n: TOKENS if n > 1 else failed) as iam:
+        talk = open_talk(server.url, impersonation(iam), is_trusted=True)
+        assert talk.send(calls.get_job(JOB)).name == JOB
+        assert (len(iam.requests), len(server.requests)) == (3, 1)
+
+
+def test_an_impersonation_that_is_not_permitted_is_told_at_once(open_talk):
+    denied = http_answer(403, refusal(403, "PERMISSION_DENIED"))
+    with RawServer(lambda *_: GOOD) as server, RawServer(lambda *_: denied) as iam:
+        talk = open_talk(server.url, impersonation(iam), is_trusted=True)
+        with pytest.raises(CredentialsError, match="said so") as refused:
+            talk.send(calls.get_job(JOB))
+        assert (len(iam.requests), len(server.requests)) == (1, 0)
+    assert not refused.value.is_transient
+
+
+@pytest.mark.parametrize(
+    ("answered", "is_transient"),
+    [
+        (google.auth.exceptions.TransportError("no route"), True),
+        (google.auth.exceptions.TransportError("Status: 503", SimpleNamespace(status=503)), True),
+        (google.auth.exceptions.TransportError("Status: 404", SimpleNamespace(status=404)), False),
+        ({}, False),
+    ],
+)
+def test_a_metadata_server_that_is_down_is_asked_again(open_talk, monkeypatch, answered, is_transient):
+    """Its own tries, which take some seconds, are left out."""
+
+    def answer(*_, **__):
+        if isinstance(answered, Exception):
+            raise answered
+        return answered
+
+    monkeypatch.setattr(compute_engine._metadata, "get", answer)
+    with RawServer(lambda *_: GOOD) as server:
+        talk = open_talk(server.url, compute_engine.Credentials(), is_trusted=True)
+        with pytest.raises(CredentialsError) as refused:
+            talk.send(calls.get_job(JOB), Patience(tries=3))
+    assert refused.value.is_transient == is_transient
+    assert len(talk.slept) == (2 if is_transient else 0)
 
 
 def test_a_create_waits_for_its_token_too(open_talk, a_job):

@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from google.auth.exceptions import DefaultCredentialsError, TransportError
 
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
@@ -54,6 +55,14 @@ def test_all_of_them_wait_as_long_as_the_service_asks(service: Service):
         return time.monotonic() - begun
 
     assert asyncio.run(wait()) >= 2.9
+
+
+def test_a_service_that_asks_for_too_long_a_rest_is_looked_at_again(service: Service, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("airflow_nbjobs.watch.line._LONGEST_REST", 0.5)
+    jobs = service.create(5)
+    service.emulator.reset_requests()
+    service.emulator.fault({"method": "list", "status": 429, "retry_after": 3600})
+    assert asyncio.run(waited_for(service, jobs, first="list")) == [DONE] * 5
 
 
 def test_who_may_not_list_asks_for_each_and_says_so_once(service: Service, caplog: pytest.LogCaptureFixture):
@@ -236,6 +245,34 @@ def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(servi
     async def wait() -> list[JobState]:
         crowd = Crowd(service)
         crowd.poller._hook = crowd.poller._line._hook = ForgetfulHook()
+        waiters = crowd.join(jobs)
+        states = await asyncio.wait_for(asyncio.gather(*(waiter.change() for waiter in waiters)), 30)
+        await crowd.leave()
+        return states
+
+    assert {state.is_terminal for state in asyncio.run(wait())} == {False}
+
+
+class EarlyHook(NotebookExecutionJobAsyncHook):
+    """A connection whose credentials cannot be made at first: the metadata server is not there yet."""
+
+    def __init__(self, *failures: Exception) -> None:
+        super().__init__()
+        self.failures = list(failures)
+
+    async def client(self, location: str) -> Any:
+        if self.failures:
+            raise self.failures.pop()
+        return await super().client(location)
+
+
+@pytest.mark.parametrize("failure", [TransportError("no route"), DefaultCredentialsError("none"), OSError("reset")])
+def test_credentials_that_cannot_be_made_at_first_are_made_later(service: Service, failure: Exception):
+    jobs = service.create(3)
+
+    async def wait() -> list[JobState]:
+        crowd = Crowd(service)
+        crowd.poller._hook = crowd.poller._line._hook = EarlyHook(failure, failure)
         waiters = crowd.join(jobs)
         states = await asyncio.wait_for(asyncio.gather(*(waiter.change() for waiter in waiters)), 30)
         await crowd.leave()
