@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from google.auth.credentials import Credentials
 
+    from airflow_nbjobs.emulator import Emulator
     from tests.contract.contract_client import ContractClient
 
 # Asserts in helpers explain themselves only when pytest rewrites them.
@@ -77,6 +78,15 @@ class World:
 def notebook(code: str) -> bytes:
     cell = {"cell_type": "code", "id": "only", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
     return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}).encode()
+
+
+@pytest.fixture(scope="session")
+def simulation() -> Iterator[Emulator]:
+    """Run an emulator that starts no kernels."""
+    from airflow_nbjobs.emulator import Emulator
+
+    with Emulator(runner="simulated", seconds=0.2, cleanup_seconds=0.0) as emulator:
+        yield emulator
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.contract.contract_client import ContractClient, ServiceError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_nbjobs.emulator import Emulator
     from tests.contract.conftest import World
 
 ENDED = {
@@ -322,5 +323,14 @@ class RefusalScenarios:
         refused("INVALID_ARGUMENT", lambda: client.create(world.parent, job))
 
 
-class Scenarios(LifeScenarios, OwnIdScenarios, ListScenarios, RefusalScenarios):
-    """All scenarios. A subclass gives a fixture ``client``, a ``ContractClient`` for the ``world``."""
+class RunningScenarios(LifeScenarios, OwnIdScenarios):
+    """Those in which notebooks run. A subclass gives a fixture ``client``, a ``ContractClient`` for the ``world``."""
+
+
+class AskingScenarios(ListScenarios, RefusalScenarios):
+    """The others, for which the emulator need not start hundreds of kernels."""
+
+    @pytest.fixture
+    def nbjobs_emulator_session(self, simulation: Emulator) -> Emulator:
+        """Give the ``world`` an emulator whose jobs run in name only."""
+        return simulation

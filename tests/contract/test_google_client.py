@@ -10,7 +10,7 @@ from google.api_core import exceptions
 from google.cloud import aiplatform_v1
 
 from tests.contract.google_client import GoogleClient
-from tests.contract.scenarios import ENDLESS, Scenarios, running
+from tests.contract.scenarios import ENDLESS, AskingScenarios, RunningScenarios, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +25,12 @@ def client(world: World) -> Iterator[GoogleClient]:
     client.close()
 
 
-class TestGoogleClient(Scenarios):
+class TestGoogleClientRuns(RunningScenarios):
     """The scenarios that every client runs."""
+
+
+class TestGoogleClientAsks(AskingScenarios):
+    """And those without a kernel."""
 
 
 def test_its_pager_turns_all_pages(client, world, make):

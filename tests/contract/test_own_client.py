@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.contract.own_client import OwnAsyncClient, OwnClient
-from tests.contract.scenarios import Scenarios
+from tests.contract.scenarios import AskingScenarios, RunningScenarios
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,5 +22,9 @@ def client(request: pytest.FixtureRequest, world: World) -> Iterator[OwnClient]:
     client.close()
 
 
-class TestOwnClient(Scenarios):
+class TestOwnClientRuns(RunningScenarios):
     """The scenarios that every client runs."""
+
+
+class TestOwnClientAsks(AskingScenarios):
+    """And those without a kernel."""
