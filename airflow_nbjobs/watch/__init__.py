@@ -6,6 +6,7 @@ that is :func:`waiting`.
 
 * :mod:`.poller`: what is asked next, and when;
 * :mod:`.horizon`: how far back a list has to be read;
+* :mod:`.lists`: whether lists are to be had;
 * :mod:`.errands`: what a list did not show, asked for by the page or one by one;
 * :mod:`.pace` and :mod:`.line`: when it looks, and how it bears a service that does not answer;
 * :mod:`.jobs`: the jobs, and who waits for them.

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.calls import Call, Page
 
-__all__ = ["OVERLAP", "Glimpse", "Horizon", "aware_time", "get_glimpse", "is_past", "list_glimpses"]
+__all__ = ["OVERLAP", "Glimpse", "Horizon", "aware_time", "get_glimpse", "is_descending", "is_past", "list_glimpses"]
 
 OVERLAP = timedelta(seconds=10)
 """
@@ -65,6 +66,12 @@ def get_glimpse(name: str) -> Call[Glimpse]:
 def is_past(page: Sequence[Glimpse], moment: datetime) -> bool:
     """Tell whether a page reaches back beyond a moment: no later page has a change that is not older."""
     return any(seen.update_time is not None and seen.update_time < moment for seen in page)
+
+
+def is_descending(page: Sequence[Glimpse]) -> bool:
+    """Tell whether a page is in the order that was asked for, but for what changes while it is made."""
+    times = [seen.update_time for seen in page if seen.update_time is not None]
+    return all(later - earlier <= OVERLAP for earlier, later in pairwise(times))
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ class Line:
     :param hook: the connection.
     :param budget: of requests, shared with the other lines to the same project and location.
     :ivar not_before: when it may be used again, in the loop's time.
+    :ivar failures: how many tries have failed, one after the other, since one succeeded.
     :ivar failing_since: when the first of the tries failed that have all failed since; ``None`` when the last did not.
     """
 
@@ -40,7 +41,7 @@ class Line:
         self._hook = hook
         self._loop = asyncio.get_running_loop()
         self._client: AsyncClient | None = None
-        self._failures = 0
+        self.failures = 0
         self.budget = budget
         self.not_before = 0.0
         self.failing_since: float | None = None
@@ -59,7 +60,7 @@ class Line:
         except (ApiError, CredentialsError) as error:
             self._rest(error)
             raise
-        self._failures, self.failing_since = 0, None
+        self.failures, self.failing_since = 0, None
         return answer
 
     async def _connected(self) -> AsyncClient:
@@ -85,9 +86,9 @@ class Line:
         if not error.is_transient:
             return  # it did answer
         now = self._loop.time()
-        self._failures += 1
+        self.failures += 1
         self.failing_since = now if self.failing_since is None else self.failing_since
-        self.not_before = now + backoff(self._failures)
+        self.not_before = now + backoff(self.failures)
         if retry_after := getattr(error, "retry_after", None):
             self.budget.close(now + backoff(1, min(retry_after, _LONGEST_REST)))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import ENDURING, Budget, Patience, backoff
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, NotImplementedByServiceError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.errands import FEW, Errand
-from airflow_nbjobs.watch.horizon import Glimpse, Horizon, get_glimpse, list_glimpses
+from airflow_nbjobs.watch.horizon import Glimpse, Horizon, get_glimpse, is_descending, list_glimpses
 from airflow_nbjobs.watch.jobs import Waiter, WatchedJob
 from airflow_nbjobs.watch.line import Line, is_about_all
+from airflow_nbjobs.watch.lists import Lists
 from airflow_nbjobs.watch.pace import Pace
 
 __all__ = ["RECHECK_SECONDS", "Poller"]
@@ -24,12 +25,6 @@ log = logging.getLogger(__name__)
 
 RECHECK_SECONDS = 600.0
 """After so long without being shown, a job is looked for: it was deleted, or a list has missed it."""
-
-_REFUSED_SECONDS = 600.0
-"""After so long a list that was refused is tried again: somebody may have granted the permission."""
-
-_FAILED_SECONDS = 60.0
-"""After so long a list that has failed for minutes is tried again."""
 
 _AT_ONCE = 20
 """So many jobs are told of before other tasks have their turn: those that wait wake up meanwhile, and log."""
@@ -43,7 +38,7 @@ class Poller:
     :param hook: the connection; closed at the end.
     :param stopped: called when the poller takes no more waiters.
     :param recheck: see :data:`RECHECK_SECONDS`.
-    :param patience: its ``seconds`` are how long requests may fail before waiters are told.
+    :param patience: how often, and for how long, requests may fail one after the other before waiters are told.
     """
 
     def __init__(
@@ -69,9 +64,8 @@ class Poller:
         self._slow = Errand(self._jobs)
         self._next_slow = 0.0
         self._horizon = Horizon()
-        self._lists_from = 0.0
-        self._lists_failing_since: float | None = None
-        self._is_refusal_told = False
+        self._lists = Lists(parent, patience)
+        self._is_urgent_next = False
         # An empty context: this task is nobody's, and what it logs must not land in the log of the first that came.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
 
@@ -107,18 +101,19 @@ class Poller:
             error = failure
         finally:
             self._stopped()
-            for job in self._jobs.values():
-                job.fail(error)
+            jobs = list(self._jobs.values())
             self._jobs.clear()  # who leaves now must not stop what is being closed
+            await _tell(jobs, error)
             await self._hook.close()
 
     async def _step(self) -> None:
         """Do what is due first, or wait for it: a round, or one request for a job that has to be looked for."""
         now, budget = self._loop.time(), self._line.budget
         times = {self._round: self._pace.next_round}
-        # Rounds tell of all jobs: the others leave them something of the budget.
+        # Rounds tell of all jobs: the others leave them something of the budget. But where rounds take all that there
+        # is, each lets one urgent request follow: who has come with a triggerer that was restarted waits for it.
         if self._urgent:
-            times[self._urge] = now + budget.wait(now, share=0.9)
+            times[self._urge] = 0.0 if self._is_urgent_next else now + budget.wait(now, share=0.9)
         if self._slow:
             times[self._check] = max(self._next_slow, now + budget.wait(now, share=0.5))
         act, due = min(times.items(), key=lambda item: item[1])
@@ -129,18 +124,19 @@ class Poller:
         try:
             await act()
         except (ApiError, CredentialsError) as error:
-            self._bear(error)
+            await self._bear(error)
 
     async def _round(self) -> None:
         """Find out what has changed, by a list or, for few jobs, by asking for each."""
         self._pace.begin_round(min(waiter.poll_interval for job in self._jobs.values() for waiter in job.waiters))
         try:
-            if len(self._jobs) > FEW and self._loop.time() >= self._lists_from:
+            if len(self._jobs) > FEW and self._lists.are_to_be_had(self._loop.time()):
                 await self._catch_up()
             else:
                 self._ask_for_each()
         finally:
             self._pace.end_round()
+            self._is_urgent_next = True
 
     def _ask_for_each(self) -> None:
         self._horizon = Horizon()
@@ -157,6 +153,8 @@ class Poller:
         try:
             while True:
                 page = await self._line.send(call)
+                if not is_descending(page.items):
+                    raise NotImplementedByServiceError("They are not in the order of update_time that was asked for.")
                 first = page.items if first is None else first
                 await self._see(page.items)
                 unseen.difference_update(seen.job_id for seen in page.items)
@@ -168,10 +166,11 @@ class Poller:
                     break
                 call = call.with_page_token(page.next_page_token)
         except (ApiError, CredentialsError) as error:
-            self._do_without_lists(error)
+            self._lists.give_up(error, self._loop.time(), len(self._jobs))  # it raises what may pass
+            self._ask_for_each()
             return
         self._horizon = self._horizon.after(first, began)
-        self._lists_failing_since = None
+        self._lists.worked()
         self._look_for_missing()
 
     def _lose_sight(self, ids: set[str]) -> None:
@@ -185,26 +184,8 @@ class Poller:
         for errand in (self._urgent, self._slow):
             errand.begin_sweep(list_glimpses(self._parent))
 
-    def _do_without_lists(self, error: ApiError | CredentialsError) -> None:
-        """Ask for each job when a list is refused, or has failed for minutes; other errors are raised again."""
-        now = self._loop.time()
-        if is_about_all(error):
-            raise error
-        if error.is_transient:
-            self._lists_failing_since = self._lists_failing_since or now
-            if now - self._lists_failing_since < self._patience.seconds / 3:
-                raise error
-        self._lists_from = now + (_FAILED_SECONDS if error.is_transient else _REFUSED_SECONDS)
-        if not self._is_refusal_told:
-            self._is_refusal_told = True
-            log.warning(
-                "The notebook jobs in %s cannot be listed (%s): %d are asked for one by one. Listing them takes one "
-                "request for all; it needs the permission aiplatform.notebookExecutionJobs.list.",
-                *(self._parent, error, len(self._jobs)),
-            )
-        self._ask_for_each()
-
     async def _urge(self) -> None:
+        self._is_urgent_next = False
         await self._look_for(self._urgent)
 
     async def _check(self) -> None:
@@ -235,7 +216,7 @@ class Poller:
             if is_about_all(error):
                 raise
             errand.drop(job.name.job_id)  # a round takes it up again
-            self._bear_for(job, error)
+            await self._bear_for(job, error)
         else:
             await self._see([seen._replace(job_id=job.name.job_id)])
 
@@ -252,37 +233,43 @@ class Poller:
             if job.see(seen, now):
                 self._pace.hasten(min(waiter.poll_interval for waiter in job.waiters))
 
-    def _bear(self, error: ApiError | CredentialsError) -> None:
+    async def _bear(self, error: ApiError | CredentialsError) -> None:
         """Bear an error that concerns all jobs, or tell everybody who waits."""
         if not error.is_transient:
-            for job in self._jobs.values():
-                job.fail(error)
+            await _tell(list(self._jobs.values()), error)
             return
-        self._lose_patience(error, self._line.failing_since, *self._jobs.values())
+        await self._lose_patience(error, self._line, *self._jobs.values())
         self._pace.look_within(max(0.0, self._line.not_before - self._loop.time()))
 
-    def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
+    async def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
         """Bear an error that concerns one job, or tell those who wait for it."""
         now = self._loop.time()
-        if isinstance(error, NotFoundError) and job.may_appear(now, datetime.now(UTC)):
-            job.failures += 1
-            self._pace.look_within(backoff(job.failures))
-            return
-        if not error.is_transient:
-            job.fail(error)
+        may_appear = isinstance(error, NotFoundError) and job.may_appear(now, datetime.now(UTC))
+        if not error.is_transient and not may_appear:
+            await _tell([job], error)
             return
         job.failures += 1
-        job.failing_since = now if job.failing_since is None else job.failing_since
-        self._lose_patience(error, job.failing_since, job)
-        # When nothing else has succeeded either, it is not this job's trouble.
-        self._lose_patience(error, self._line.failing_since, *self._jobs.values())
         self._pace.look_within(backoff(job.failures))
+        if may_appear:
+            return
+        job.failing_since = now if job.failing_since is None else job.failing_since
+        await self._lose_patience(error, job, job)
+        # When nothing else has succeeded either, it is not this job's trouble.
+        await self._lose_patience(error, self._line, *self._jobs.values())
 
-    def _lose_patience(
-        self, error: ApiError | CredentialsError, failing_since: float | None, *jobs: WatchedJob
+    async def _lose_patience(
+        self, error: ApiError | CredentialsError, failing: Line | WatchedJob, *jobs: WatchedJob
     ) -> None:
-        """Tell those who have waited for so long that nothing but failures came."""
+        """Tell those who have waited all the time, or for so long, that nothing but failures came."""
         long_ago = self._loop.time() - self._patience.seconds
-        if failing_since is not None and failing_since < long_ago:
-            for job in jobs:
-                job.fail(error, since=long_ago)
+        since = failing.failing_since
+        if since is not None and (since < long_ago or failing.failures >= self._patience.tries):
+            await _tell(jobs, error, since=max(since, long_ago))
+
+
+async def _tell(jobs: Sequence[WatchedJob], error: BaseException, *, since: float | None = None) -> None:
+    """End the waiting for jobs with an error; other tasks have their turn meanwhile."""
+    for index, job in enumerate(jobs, 1):
+        job.fail(error, since=since)
+        if index % _AT_ONCE == 0:
+            await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A fast emulator, jobs of which a test says how they go, and a loop that shows who blocks it."""
+"""A fast emulator, and jobs of which a test says how they go."""
 
 from __future__ import annotations
 

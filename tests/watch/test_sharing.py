@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ import psutil
 import pytest
 import structlog
 
+from airflow_nbjobs.watch import waiting
 from tests.watch.crowd import Service, event, trigger, until
 
 DONE = ("done", "JOB_STATE_CANCELLED")
@@ -181,6 +183,38 @@ def test_projects_are_watched_side_by_side(service: Service):
         return await asyncio.wait_for(asyncio.gather(*waiting), 30)
 
     assert asyncio.run(wait()) == [DONE] * 10
+
+
+def test_who_waits_in_one_place_shares_a_poller_and_who_does_not_has_another(monkeypatch: pytest.MonkeyPatch):
+    where = {
+        "project": "p",
+        "location": "us-central1",
+        "gcp_conn_id": "mine",
+        "impersonation_chain": ("a@x.y",),
+        "endpoint": "http://localhost:1",
+    }
+    others = [
+        {},
+        {"project": "q"},
+        {"location": "us-east1"},
+        {"gcp_conn_id": "yours"},
+        {"impersonation_chain": ("a@x.y", "b@x.y")},
+        {"impersonation_chain": None},
+        {"endpoint": "http://localhost:2"},
+    ]
+
+    def wait_in(stack: ExitStack, project: str, location: str, endpoint: str, **known: Any) -> None:
+        monkeypatch.setenv("NBJOBS_EMULATOR_HOST", endpoint)
+        name = f"projects/{project}/locations/{location}/notebookExecutionJobs/1"
+        stack.enter_context(waiting(name, poll_interval=60.0, **known))
+
+    async def tasks(*places: dict[str, Any]) -> int:
+        with ExitStack() as stack:
+            for place in places:
+                wait_in(stack, **place)
+            return len(asyncio.all_tasks()) - 1
+
+    assert [asyncio.run(tasks(where, {**where, **other})) for other in others] == [1, *[2] * 6]
 
 
 def test_a_job_is_known_by_its_id_whatever_its_project_is_called(service: Service):

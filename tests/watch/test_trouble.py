@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from google.auth.exceptions import DefaultCredentialsError, TransportError
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import Budget, Patience
-from airflow_nbjobs.exceptions import ApiError, NbjobsError, NotFoundError, UnavailableError
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, NbjobsError, NotFoundError, UnavailableError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
@@ -65,14 +67,79 @@ def test_a_service_that_asks_for_too_long_a_rest_is_looked_at_again(service: Ser
     assert asyncio.run(waited_for(service, jobs, first="list")) == [DONE] * 5
 
 
-def test_who_may_not_list_asks_for_each_and_says_so_once(service: Service, caplog: pytest.LogCaptureFixture):
+def test_two_connections_wait_as_long_as_the_service_asks_one_of_them(service: Service):
+    """They share what the quota allows: both are of one project."""
+    jobs = service.create(8)
+
+    async def wait() -> float:
+        waiting = [
+            asyncio.create_task(event(trigger(job, gcp_conn_id=f"number_{index % 2}")))
+            for index, job in enumerate(jobs)
+        ]
+        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 4)
+        service.emulator.fault({"method": "list", "status": 429, "retry_after": 1})
+        await until(lambda: service.emulator.requests()["list"].get("429"))
+        begun = time.monotonic()
+        await asyncio.sleep(0.3)  # what the other one had sent by then is answered
+        service.emulator.reset_requests()
+        await until(service.emulator.requests)
+        for one in waiting:
+            one.cancel()
+        return time.monotonic() - begun
+
+    assert asyncio.run(wait()) >= 0.9
+
+
+def test_who_may_not_list_asks_for_each_and_says_so_once(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("airflow_nbjobs.watch.lists._REFUSED_SECONDS", 0.1)
     jobs = service.create(6)
-    service.emulator.fault({"method": "list", "status": 403})
-    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.poller"):
-        assert asyncio.run(waited_for(service, jobs, first="get")) == [DONE] * 6
-    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.poller"]
+    service.emulator.fault({"method": "list", "status": 403, "times": 3})
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list", {}).get("403") == 3)
+        assert set(service.emulator.requests()["get"]) == {"200"}
+        await asyncio.to_thread(service.end, jobs)
+        return await asyncio.wait_for(asyncio.gather(*waiting), 60)
+
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.lists"):
+        assert asyncio.run(wait()) == [DONE] * 6
+    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.lists"]
     assert "aiplatform.notebookExecutionJobs.list" in told.getMessage()
-    assert set(service.emulator.requests()["list"]) == {"403"}
+
+
+def test_a_list_that_is_refused_after_it_failed_is_told_of_too(
+    service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("airflow_nbjobs.watch.lists._FAILED_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_nbjobs.watch.lists._REFUSED_SECONDS", 0.1)
+    jobs = service.create(6)
+    for status in (503, 403):
+        service.emulator.fault({"method": "list", "status": status, "times": 2})
+
+    async def wait() -> None:
+        crowd = Crowd(service, patience=Patience(seconds=0.0))
+        crowd.join(jobs)
+        await until(lambda: service.emulator.requests().get("list", {}).get("200"))
+        await crowd.leave()
+
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.lists"):
+        asyncio.run(wait())
+    told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.watch.lists"]
+    assert ["503" in told[0], "403" in told[1], len(told)] == [True, True, 2]
+
+
+def test_a_list_in_another_order_than_asked_for_is_done_without(service: Service, caplog: pytest.LogCaptureFixture):
+    jobs = service.create(5)
+    oldest_first = [{**job, "updateTime": f"2026-01-0{day}T00:00:00Z"} for day, job in enumerate(jobs, 1)]
+    page = json.dumps({"notebookExecutionJobs": oldest_first})
+    service.emulator.fault({"method": "list", "body": page})
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.lists"):
+        assert asyncio.run(waited_for(service, jobs, first="get")) == [DONE] * 5
+    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.lists"]
+    assert "not in the order of update_time" in told.getMessage()
 
 
 def test_a_job_that_was_deleted_is_gone(service: Service):
@@ -120,9 +187,9 @@ def test_a_job_that_stays_unknown_is_gone(service: Service, monkeypatch: pytest.
 class Crowd:
     """Waiters at a poller of their own, whose times a test can shorten."""
 
-    def __init__(self, service: Service, **known: Any) -> None:
+    def __init__(self, service: Service, budget: Budget | None = None, **known: Any) -> None:
         parent = f"projects/{service.project}/locations/{LOCATION}"
-        self.poller = Poller(parent, Budget(6000), NotebookExecutionJobAsyncHook(), **known)
+        self.poller = Poller(parent, budget or Budget(6000), NotebookExecutionJobAsyncHook(), **known)
         self.waiters: dict[str, Waiter] = {}
 
     def join(self, jobs: list[dict[str, Any]]) -> list[Waiter]:
@@ -178,6 +245,55 @@ def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int
     assert len({id(end) for end in ends}) == count
 
 
+def test_trouble_that_comes_often_ends_the_waiting_of_those_who_saw_all_of_it(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.1)
+    (job,) = service.create(1)
+    service.emulator.reset_requests()
+    service.emulator.fault({"method": "get", "status": 503, "times": 1_000_000})
+
+    async def wait() -> int:
+        crowd = Crowd(service, patience=Patience(tries=3, seconds=600.0))
+        (first,) = crowd.join([job])
+        await until(lambda: crowd.poller._line.failures)
+        late = Waiter(0.2, asyncio.get_running_loop().time())
+        crowd.poller.join(JobName.parse(job["name"]), None, late)
+        waiting = asyncio.create_task(late.change())
+        with pytest.raises(UnavailableError):
+            await asyncio.wait_for(first.change(), 30)
+        asked = service.asked()["get"]
+        await until(lambda: service.emulator.requests().get("get"))
+        assert not waiting.done()
+        waiting.cancel()
+        crowd.poller.leave(JobName.parse(job["name"]), late)
+        await crowd.leave()
+        return asked
+
+    asked = asyncio.run(wait())
+    service.emulator.clear_faults()
+    assert asked == 3
+
+
+def test_a_job_that_has_to_be_looked_for_is_not_starved_by_rounds(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """Three requests a second are fewer than the rounds alone would take."""
+    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.0)
+    jobs = service.create(4)
+    elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
+
+    async def wait() -> None:
+        budget, now = Budget(240), asyncio.get_running_loop().time()
+        while not budget.wait(now):
+            budget.spend(now)
+        crowd = Crowd(service, budget)
+        *_, lost = crowd.join([*jobs, elsewhere])
+        with pytest.raises(NotFoundError):
+            await asyncio.wait_for(_last(lost), 4)
+        await crowd.leave()
+
+    asyncio.run(wait())
+
+
 def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.1)
     jobs = service.create(3)
@@ -200,8 +316,37 @@ def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monk
 class BrokenHook(NotebookExecutionJobAsyncHook):
     """A connection that does not exist."""
 
+    failure: Exception = LookupError("no connection")
+
     async def client(self, location: str) -> Any:
-        raise LookupError(f"no connection for {location}")
+        raise self.failure
+
+
+@pytest.mark.parametrize("failure", [CredentialsError("no token"), LookupError("no connection")])
+def test_many_are_told_of_an_error_in_turns(service: Service, failure: Exception):
+    jobs = [{"name": f"projects/p/locations/{LOCATION}/notebookExecutionJobs/{number}"} for number in range(100)]
+
+    async def wait() -> list[int]:
+        turn, woken = 0, []
+
+        async def one(waiter: Waiter) -> None:
+            with pytest.raises(NbjobsError):
+                await waiter.change()
+            woken.append(turn)
+
+        crowd = Crowd(service)
+        crowd.poller._line._hook = hook = BrokenHook()
+        hook.failure = failure
+        waiting = asyncio.gather(*(one(waiter) for waiter in crowd.join(jobs)))
+        while not waiting.done():
+            turn += 1
+            await asyncio.sleep(0)
+        await crowd.leave()
+        return woken
+
+    woken = asyncio.run(wait())
+    assert len(woken) == 100
+    assert max(Counter(woken).values()) <= 20
 
 
 def test_a_poller_that_breaks_tells_everybody(service: Service):
