@@ -14,11 +14,12 @@ from bench.measure import in_fresh_process, rss
 SDK = "airflow.sdk airflow.providers.common.compat.sdk"
 BASE_HOOK = "airflow.providers.google.common.hooks.base_google"
 GOOGLE = "airflow.providers.google.cloud"
+PEER = "Vertex AI: operators"
 
 # What is measured, over what, and the modules.
 CASES = {
     "ours: operators, sensors, links": (SDK, "airflow_nbjobs.operators airflow_nbjobs.sensors airflow_nbjobs.links"),
-    "Vertex AI: operators": (SDK, f"{GOOGLE}.operators.vertex_ai.custom_job"),
+    PEER: (SDK, f"{GOOGLE}.operators.vertex_ai.custom_job"),
     "Dataproc: operators": (SDK, f"{GOOGLE}.operators.dataproc"),
     "Databricks: operators": (SDK, "airflow.providers.databricks.operators.databricks"),
     "ours: trigger": (f"{SDK} {BASE_HOOK}", "airflow_nbjobs.triggers"),

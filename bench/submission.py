@@ -9,7 +9,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import pairwise
@@ -19,18 +19,21 @@ from airflow_nbjobs.emulator import Emulator
 from bench.waiting import most_in_a_minute
 
 COUNT, QUOTA = 300, 60
+_QUOTA_OF_CREATES = {"quota": {"create": QUOTA}}
 _SAMPLE_SECONDS = 5.0
 
 
-def measure(count: int = COUNT, quota: int = QUOTA) -> dict[str, Any]:
+def measure(count: int = COUNT, fault: Mapping[str, Any] = _QUOTA_OF_CREATES) -> dict[str, Any]:
     """Submit them from as many threads, and return how long it took and what the service has in its book.
+
+    :param fault: what keeps the emulator from taking them all at once.
 
     Threads stand for workers: each has a connection and a client of its own, as a task process does.
     """
     logging.disable(logging.WARNING)
     with Emulator(runner="simulated", seconds=5.0, cleanup_seconds=0.0) as emulator:
         os.environ.update(emulator.env)
-        emulator.fault({"quota": {"create": quota}})
+        emulator.fault(fault)
         with ThreadPoolExecutor(count) as workers, _sampled(emulator) as creates:
             begun = time.monotonic()
             ended = list(workers.map(_submit, range(count)))
@@ -40,8 +43,8 @@ def measure(count: int = COUNT, quota: int = QUOTA) -> dict[str, Any]:
     return {
         "seconds": seconds,
         # What fits into the first minute goes at once, and the last of the rest when the last minute begins.
-        "ideal_seconds": 60.0 * ((count - 1) // quota),
-        "even_seconds": 60.0 * count / quota,
+        "ideal_seconds": 60.0 * ((count - 1) // QUOTA),
+        "even_seconds": 60.0 * count / QUOTA,
         "failed": sum(1 for error in ended if error is not None),
         "errors": sorted({error for error in ended if error is not None})[:3],
         "jobs": sum(names.values()),
@@ -90,4 +93,4 @@ def _submit(number: int) -> str | None:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(*map(int, sys.argv[1:]))))
+    print(json.dumps(measure(*map(json.loads, sys.argv[1:]))))
