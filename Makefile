@@ -61,7 +61,7 @@ languages: $(VENV)/.dev
 
 # A peer that nobody else needs is added to the environment that everything else is measured in, and PostgreSQL's clients
 # for the triggerers. BENCH holds the parts to measure again: `make bench BENCH="imports submission"`. On two cores:
-# imports 2 minutes, waiting 16 (and the submission aside), triggerers 12, workers 6 (and the shared ones aside).
+# imports 2 minutes, waiting 17 (and the submission aside), triggerers 13 (and the workers aside), shared 3.
 bench: $(VENV)/.dev
 	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt \
 		apache-airflow-providers-databricks asyncpg psycopg2-binary

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import textwrap
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,13 @@ So many triggers in one process. "Vertex AI" is `CreateBatchPredictionJobTrigger
 local gRPC server for its job in each interval, without TLS, a token or a connection; ours asks our emulator over HTTP.
 Log lines are off on both sides.
 
-Medians of {rounds} runs, and in brackets the least and the most of them; with 10,000 triggers it is one run. In each
-run, with new processes and a service for each of them, ours and the peer wait at the same time, and so do the rows of
-one interval with up to 1,000 triggers: each is a small part of the machine's time. "First minute" begins when the
-triggers come; the columns before it are of the minute that follows (with 1,000 at 5 s half a minute, and with 10,000 of
-the peer's after two). "Most in any" is the most
-in any minute, read every 5 s, the first one included. Ten jobs and a tenth end while they are waited for, spread evenly
-(of ten or fewer: all, in the last interval).
+Medians of {rounds} runs with 1,000 triggers and of three with fewer, and in brackets the least and the most of them;
+with 10,000 triggers it is one run. In each run, with new processes and a service for each of them, ours and the peer
+wait at the same time, and so do all rows but those of a thousand at 5 s and of 10,000, which have a time of their
+own; a run begins before the last one is over. Each is a small part of the machine's time. "First minute" begins when
+the triggers come; the columns before it are of the minute that follows (with 1,000 at 5 s half a minute, and with
+10,000 of the peer's after two). "Most in any" is the most in any minute, read every 5 s, the first one included. Ten
+jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the last interval).
 
 The peer with 10,000 triggers at 5 s is left out: these would be 120,000 requests a minute, and one core, which is all
 that a process of Python's has, is enough for some {peers_most:,.0f}, by what a thousand take. What ours does every ten
@@ -163,7 +164,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
     text = _INTRODUCTION.format(**{**known, "versions": versions})
     text += _GOALS + "".join(goal.row() for goal in goals(results))
-    parts = {
+    parts: dict[str, Callable[[Any], str]] = {
         "imports": _import_part,
         "waiting": lambda rows: _waiting_part(rows, folder),
         "triggerers": _triggerer_part,

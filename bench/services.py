@@ -10,12 +10,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import httpx2
 
-from airflow_nbjobs.emulator import Emulator
 from bench.child import Child
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.emulator import Emulator
 
 PARENT = "projects/bench/locations/us-central1/notebookExecutionJobs"
 _BODY = {
@@ -157,6 +159,8 @@ class Vertex:
 @contextmanager
 def ours() -> Iterator[Service]:
     """Start the emulator."""
+    from airflow_nbjobs.emulator import Emulator  # a process that measures the peer has no use for it
+
     with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator:
         yield Ours(emulator)
 

@@ -23,11 +23,14 @@ FIRST_SECONDS = 10.0
 SETTLED_SECONDS = 30.0
 """By then every trigger has looked at least once."""
 
+LATE_SECONDS = 6.0
+"""So long late events may come at least: the machine may be busy."""
+
 
 async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: float) -> dict[str, Any]:
     """Let a trigger wait for each job, tell each tick, and return what each took and cost, and the events.
 
-    :param ticks: so many, each `tick` seconds long, are measured; then late events may come for 1.2 intervals.
+    :param ticks: so many, each `tick` seconds long, are measured; late events may come a while longer.
     """
     events: dict[str, float] = {}
 
@@ -58,7 +61,7 @@ async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: fl
         ended.append(time.monotonic())
         print("tick", flush=True)
     turns = _turns(loop)
-    await asyncio.sleep(1.2 * interval)
+    await asyncio.sleep(max(LATE_SECONDS, 1.2 * interval))
     for task in waiting:
         task.cancel()
     failed = [end for end in await asyncio.gather(*waiting, return_exceptions=True) if isinstance(end, Exception)]

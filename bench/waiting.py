@@ -18,7 +18,6 @@ from bench.child import Child
 from bench.measure import allow_open_files, combined, in_fresh_process
 from bench.services import SERVICES, Service
 
-ROUNDS = 5
 TICK_SECONDS = 5.0
 """Requests and CPU are read so often, or in each interval where that is shorter."""
 
@@ -30,6 +29,7 @@ class Case:
     :ivar first_seconds: begin when the triggers come; what they cost is told apart.
     :ivar seconds: follow, and are what is measured.
     :ivar changes: how many jobs end in those; by default ten and a tenth end, in the first seconds too.
+    :ivar rounds: how often it is measured.
     """
 
     side: str
@@ -38,6 +38,7 @@ class Case:
     first_seconds: float = 60.0
     seconds: float = 60.0
     changes: int | None = None
+    rounds: int = 1
 
     @property
     def tick(self) -> float:
@@ -67,13 +68,13 @@ class Case:
             yield job, dice.uniform(first, whole)
 
 
-def _both(count: int, interval: float, seconds: float) -> list[Case]:
-    return [Case(side, count, interval, seconds=seconds) for side in ("ours", "vertex")]
+def _both(count: int, interval: float, seconds: float = 60.0, rounds: int = 5) -> list[Case]:
+    return [Case(side, count, interval, seconds=seconds, rounds=rounds) for side in ("ours", "vertex")]
 
 
 SLOW = [
-    *(case for count in (1, 10, 100) for interval in (30.0, 5.0) for case in _both(count, interval, seconds=60.0)),
-    *_both(1_000, 30.0, seconds=60.0),
+    *(case for count in (1, 10, 100) for interval in (30.0, 5.0) for case in _both(count, interval, rounds=3)),
+    *_both(1_000, 30.0),
 ]
 FAST = _both(1_000, 5.0, seconds=30.0)
 # The peer takes more than a minute of CPU to make its 10,000 clients.
@@ -86,13 +87,13 @@ def measure() -> Iterator[list[dict[str, Any]]]:
 
     The peer with 10,000 triggers at 5 s is left out: 120,000 requests a minute are more than one process sends.
     """
-    yield in_rounds(SLOW, ROUNDS, every=50.0)
-    yield in_rounds(FAST, ROUNDS, every=40.0)
-    yield in_rounds([*LARGEST, *CHANGES], 1)
+    yield in_rounds(SLOW, every=60.0)
+    yield in_rounds(FAST, every=30.0)
+    yield in_rounds([*LARGEST, *CHANGES])
 
 
-def in_rounds(cases: Sequence[Case], rounds: int, every: float = 0.0) -> list[dict[str, Any]]:
-    """Measure cases in so many rounds, each case and its service in fresh processes, and return the medians.
+def in_rounds(cases: Sequence[Case], every: float = 0.0) -> list[dict[str, Any]]:
+    """Measure cases in rounds, each case and its service in fresh processes, and return the medians.
 
     All cases of a round wait at the same time. A process alone takes a small part of a core, so a round begins before
     the last one is over.
@@ -105,8 +106,8 @@ def in_rounds(cases: Sequence[Case], rounds: int, every: float = 0.0) -> list[di
         time.sleep(max(0.0, begun + number * every - time.monotonic()))
         return in_fresh_process("bench.waiting", json.dumps(asdict(case)))
 
-    with ThreadPoolExecutor(len(cases) * rounds) as pool:
-        runs = [[pool.submit(one, case, number) for number in range(rounds)] for case in cases]
+    with ThreadPoolExecutor(sum(case.rounds for case in cases)) as pool:
+        runs = [[pool.submit(one, case, number) for number in range(case.rounds)] for case in cases]
     return [combined([run.result() for run in some]) for some in runs]
 
 
@@ -137,7 +138,7 @@ def _measure(case: Case, service: Service) -> dict[str, Any]:
     requests, seconds = [after - before for before, after in pairwise(counts)], result.pop("seconds")
     late = lateness(result.pop("events"), {job: end for job, end in service.ended().items() if end > begun})
     return {
-        **{key: value for key, value in asdict(case).items() if key not in {"first_seconds", "seconds"}},
+        **{key: value for key, value in asdict(case).items() if key in {"side", "count", "interval", "changes"}},
         **_per_minute("requests", case, requests, seconds),
         "most_requests_in_a_minute": most_in_a_minute(requests, case.tick),
         **_per_minute("cpu", case, result.pop("cpu"), seconds),
