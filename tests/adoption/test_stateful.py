@@ -1,29 +1,37 @@
 """Tries of tasks in any order, killed at any point, with jobs that end in any way: the rules hold throughout.
 
-Airflow's side is a model (tries, retries, clears, workers that die, runs that are made again, requests that change);
-the service is the emulator. Hypothesis looks for an order of events that breaks a rule.
+Airflow's side is a model (tries, retries, clears of what is over and of what runs, workers that die, runs that are made
+again at once, requests that change, machines that are not to be had); the service is the emulator, and the jobs have
+its ids or the task's own. Hypothesis looks for an order of events that breaks a rule.
 """
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
 from asking import TASK, request
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
-from airflow_nbjobs import adoption
-from airflow_nbjobs.adoption import Submitted, submit
+from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import Client, Conversation
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError
+from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.submission import TaskIdentity, identify
 
 ENDS = ["SUCCEEDED", "SUCCEEDED", "FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
@@ -39,12 +47,21 @@ TASKS = [
 WHICH = st.integers(0, 5)
 DIES = st.sampled_from([None, None, "before", "after", "recorded"])
 MAYBE_LOST = st.sampled_from([None, None, *LOST])
-KILLS = st.sampled_from(["cancel", "delete"])
+KILLS = st.sampled_from(["cancel", "delete", "leave"])
+NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
+
+Key = tuple[str, str]
+"""A job's id and the moment of its creation: an id of the task's own is free again when its job was deleted."""
 
 
 def has(*phases: str) -> Any:
     """Return a precondition: that a task is in one of these phases."""
     return lambda self: any(model.phase in phases for model in self.models)
+
+
+def key_of(job: dict[str, Any]) -> Key:
+    """Return what tells a job from all others in the book."""
+    return job["id"], job["createTime"]
 
 
 class WorkerDiedError(Exception):
@@ -75,15 +92,17 @@ class Model:
     """One task instance, as Airflow knows it.
 
     :ivar phase: ``new``, ``waiting``, ``failed`` (a retry follows, or a clear) or ``done``.
-    :ivar held: id of the job that the try waits for.
-    :ivar made: ids of the jobs of this DAG run: the generation and the request that each was made for.
+    :ivar held: the job that the try waits for.
+    :ivar made: the jobs of this DAG run: the generation and the request that each was made for.
+    :ivar has_own_ids: as ``deterministic_job_id=True`` makes them.
     """
 
     identity: TaskIdentity
     version: int = 0
     phase: str = "new"
-    held: str | None = None
-    made: dict[str, tuple[int, int]] = field(default_factory=dict)
+    held: Key | None = None
+    made: dict[Key, tuple[int, int]] = field(default_factory=dict)
+    has_own_ids: bool = False
 
 
 class Tries(RuleBasedStateMachine):
@@ -97,8 +116,16 @@ class Tries(RuleBasedStateMachine):
         type(self).runs += 1
         self.project = f"{os.environ['GOOGLE_CLOUD_PROJECT']}-{self.runs}"
         self.client = Client(Endpoint.of_emulator(self.emulator.url), None, sleep=lambda _: None)
-        self.models = [Model(replace(task, run_started=datetime.now(UTC))) for task in TASKS]
+        # The emulator is told by the id alone which job is to end, so no two examples may have the same ids.
+        run_id = f"{TASK.run_id}/{self.runs}"
+        self.models = [Model(replace(task, run_id=run_id, run_started=datetime.now(UTC))) for task in TASKS]
         self.seen: list[dict[str, Any]] = []
+
+    @initialize(own=st.lists(st.booleans(), min_size=len(TASKS), max_size=len(TASKS)))
+    def ids_are_chosen(self, own: list[bool]) -> None:
+        """Let some tasks give their jobs ids of their own."""
+        for model, has_own_ids in zip(self.models, own, strict=True):
+            model.has_own_ids = has_own_ids
 
     def teardown(self) -> None:
         for job in self.active():
@@ -112,50 +139,61 @@ class Tries(RuleBasedStateMachine):
         """Return the jobs that cost money and are not being ended, as they were after the last event."""
         return [job for job in self.seen if job["state"] not in {*ENDED, "JOB_STATE_CANCELLING"}]
 
-    def carry_out(self, model: Model, dies: str | None, lost: dict[str, Any] | None, kill: Any) -> None:
-        """Carry a try out to its wait, and hold what it does against the rules."""
-        before = {job["id"]: job for job in self.book()}
-        expected = self.adoptable(model, before)
+    def carry_out(
+        self, model: Model, dies: str | None, lost: dict[str, Any] | None, kill: Any, *, anew: bool = False
+    ) -> None:
+        """Carry a try out to its wait, and hold what it does against the rules.
+
+        :param anew: whether it adopts nothing, as a try does that submits once more.
+        """
+        generation = model.identity.first_try, model.version
+        task = replace(model.identity, first_try=model.identity.try_number) if anew else model.identity
+        before = {key_of(job): job for job in self.book()}
+        expected = None if task.is_first_try else self.adoptable(model, before)
         if lost and dies != "before" and not expected:
             self.emulator.fault({"method": "create", "project": self.project, **lost})
-        job = identify(request(f"gs://notebooks/{model.version}.ipynb"), model.identity, f"{model.version:032x}")
-        submitting = submit(f"projects/{self.project}/locations/us-central1", job, model.identity, kill)
-        submitted: Submitted | None = None
-        try:
-            submitted = self.client.follow(dying(submitting, dies))
-        except WorkerDiedError:
-            model.phase, model.held = "failed", None
+        submitted = self.submit(model, task, dies, kill)
         self.seen = self.book()
-        after = {job["id"]: job for job in self.seen}
+        after = {key_of(job): job for job in self.seen}
         self.check_nothing_foreign(model, before, after)
         assert len(after) <= len(before) + 1
-        for new in after.keys() - before.keys():
-            model.made[new] = model.identity.first_try, model.version
+        model.made |= dict.fromkeys(after.keys() - before.keys(), generation)
         if submitted is None:
+            model.phase, model.held = "failed", None
             return
-        model.phase, model.held = "waiting", (submitted.job.name or "").rpartition("/")[2]
-        if dies == "recorded":
-            model.phase = "failed"
-        assert model.made[model.held] == (model.identity.first_try, model.version)
-        assert after[model.held]["labels"]["nbjobs-request"] == f"{model.version:032x}"
+        name = (submitted.job.name or "").rpartition("/")[2]
+        held = model.held = next(key for key in reversed(after) if key[0] == name)
+        model.phase = "failed" if dies == "recorded" else "waiting"
+        assert model.made[held] == generation
+        assert after[held]["labels"]["nbjobs-request"] == f"{model.version:032x}"
+        assert after[held]["labels"]["nbjobs-run"] == task.run_label
         if expected:
-            assert (model.held, submitted.is_adopted) == (expected, True)
-        if model.identity.is_first_try:
-            assert model.held not in before
-        wanted = [job["id"] for job in self.active() if job["id"] in model.made]
-        assert set(wanted) <= {model.held}
+            assert (held, submitted.is_adopted) == (expected, True)
+        if task.is_first_try:
+            assert held not in before
+        assert kill == "leave" or {key_of(job) for job in self.active()} & model.made.keys() <= {held}
 
-    def adoptable(self, model: Model, jobs: dict[str, dict[str, Any]]) -> str | None:
-        """Return the id of the job that a retry has to take: the newest of its kind, unless it ended in vain."""
+    def submit(self, model: Model, task: TaskIdentity, dies: str | None, kill: Any) -> Submitted | None:
+        """Submit as the operator does; return nothing when the worker dies meanwhile."""
+        job = identify(request(f"gs://notebooks/{model.version}.ipynb"), task, f"{model.version:032x}")
+        job_ids = task.job_ids() if model.has_own_ids else (None,)
+        where = f"projects/{self.project}/locations/us-central1"
+        try:
+            return self.client.follow(dying(submit(where, job, task, kill, job_ids=job_ids), dies))
+        except WorkerDiedError:
+            return None
+
+    def adoptable(self, model: Model, jobs: dict[Key, dict[str, Any]]) -> Key | None:
+        """Return the job that a retry has to take: the newest of its kind, unless it ended in vain."""
         mine = (model.identity.first_try, model.version)
-        states = {name: job["state"] for name, job in jobs.items() if not job["deleted"]}
-        newest = next((job for job in reversed(states) if model.made.get(job) == mine), None)
-        if model.identity.is_first_try or newest is None:
+        states = {key: job["state"] for key, job in jobs.items() if not job["deleted"]}
+        newest = next((key for key in reversed(states) if model.made.get(key) == mine), None)
+        if newest is None:
             return None
         ended_in_vain = {*ENDED, "JOB_STATE_CANCELLING"} - {"JOB_STATE_SUCCEEDED"}
         return None if states[newest] in ended_in_vain else newest
 
-    def check_nothing_foreign(self, model: Model, before: dict[str, Any], after: dict[str, Any]) -> None:
+    def check_nothing_foreign(self, model: Model, before: dict[Key, Any], after: dict[Key, Any]) -> None:
         """Check that a try ended no job of another task, and made none for one."""
         key = f"-{model.identity.key}"
         ended = [
@@ -163,7 +201,7 @@ class Tries(RuleBasedStateMachine):
             for job in after.values()
             if job["deleted"] or job["state"] in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
         ]
-        touched = [job for job in ended if job["id"] in before and job["history"] != before[job["id"]]["history"]]
+        touched = [job for job in ended if key_of(job) in before and job["history"] != before[key_of(job)]["history"]]
         assert all(job["displayName"].endswith(key) for job in touched)
         assert all(after[new]["displayName"].endswith(key) for new in after.keys() - before.keys())
 
@@ -201,7 +239,7 @@ class Tries(RuleBasedStateMachine):
         job = active[which % len(active)]
         self.emulator.play(job["name"], f"JOB_STATE_{state}")
         for model in self.models:
-            if is_seen and model.phase == "waiting" and model.held == job["id"]:
+            if is_seen and model.phase == "waiting" and model.held == key_of(job):
                 model.phase = "done" if state == "SUCCEEDED" else "failed"
 
     @rule(which=WHICH, changed=st.booleans())
@@ -212,37 +250,66 @@ class Tries(RuleBasedStateMachine):
         model.phase = "failed"
         model.version += changed
 
+    def held_job(self, model: Model) -> dict[str, Any] | None:
+        """Return the job that a task waits for, while it is active."""
+        return next((job for job in self.active() if key_of(job) == model.held), None)
+
+    @rule(which=WHICH, dies=DIES, lost=MAYBE_LOST, kill=KILLS, is_fast=st.booleans())
+    @precondition(has("waiting"))
+    def is_cleared_while_it_runs(
+        self, which: int, dies: str | None, lost: dict[str, Any] | None, kill: str, is_fast: bool
+    ) -> None:
+        """Clear a task that waits: to the next try it looks like a retry, which may re-attach before the old one ends.
+
+        A job that was re-attached to and is cancelled then is replaced, once.
+        """
+        model = self.pick(which, "waiting")
+        model.identity = replace(model.identity, try_number=model.identity.try_number + 1)
+        job = self.held_job(model)
+        if is_fast:
+            self.carry_out(model, None, None, kill)
+        if job is not None:
+            self.emulator.play(job["name"], "JOB_STATE_CANCELLED")
+        if job is not None or not is_fast:
+            self.carry_out(model, dies, lost, kill, anew=is_fast)
+
+    @rule(which=WHICH, dies=DIES, lost=MAYBE_LOST, kill=KILLS)
+    @precondition(has("waiting"))
+    def gets_no_machine(self, which: int, dies: str | None, lost: dict[str, Any] | None, kill: str) -> None:
+        """Let a job fail for lack of a machine: the same try submits another one."""
+        model = self.pick(which, "waiting")
+        if (job := self.held_job(model)) is not None:
+            self.emulator.play(job["name"], "JOB_STATE_FAILED", NO_MACHINE)
+            self.carry_out(model, dies, lost, kill, anew=True)
+
     @rule(which=WHICH, dies=st.sampled_from(["before", "after"]))
     @precondition(has("done", "failed"))
     def run_is_made_again(self, which: int, dies: str) -> None:
-        """Delete the DAG run and make it again under its id, when nothing of it is active; its worker dies."""
+        """Delete the DAG run and make it again under its id at once, whatever became of its jobs; its worker dies."""
         model = self.pick(which, "done", "failed")
-        if not any(job["id"] in model.made for job in self.active()):
-            again = replace(model.identity, try_number=1, first_try=1, run_started=datetime.now(UTC))
-            made_again = Model(again, version=model.version)
-            self.models[self.models.index(model)] = made_again
-            self.carry_out(made_again, dies, None, "cancel")
-            made_again.identity = replace(again, try_number=2)
-            self.carry_out(made_again, None, None, "cancel")
+        again = replace(model.identity, try_number=1, first_try=1, run_started=datetime.now(UTC))
+        made_again = Model(again, version=model.version, has_own_ids=model.has_own_ids)
+        self.models[self.models.index(model)] = made_again
+        self.carry_out(made_again, dies, None, "cancel")
+        made_again.identity = replace(again, try_number=2)
+        self.carry_out(made_again, None, None, "cancel")
 
     @invariant()
     def no_success_is_paid_for_twice(self) -> None:
         """Of one generation and one request at most one job succeeds."""
         self.seen = self.book()
-        good = {job["id"] for job in self.seen if job["state"] == "JOB_STATE_SUCCEEDED"}
+        good = {key_of(job) for job in self.seen if job["state"] == "JOB_STATE_SUCCEEDED"}
         for model in self.models:
             paid = [made for job, made in model.made.items() if job in good]
             assert len(paid) == len(set(paid))
 
 
 def test_the_rules_hold_in_any_order_of_events(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Both clocks are one here, and a run that is made again is made at once, not minutes later.
-    monkeypatch.setattr(adoption, "_CLOCKS_DIFFER", timedelta(0))
     monkeypatch.setattr(Tries, "emulator", nbjobs_emulator, raising=False)
     run_state_machine_as_test(
         Tries,
         settings=settings(
-            stateful_step_count=40,
+            stateful_step_count=30,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
