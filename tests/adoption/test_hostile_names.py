@@ -1,0 +1,60 @@
+"""Whatever a user calls a job: where its requests go, and what they filter by, is ours to say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import httpx2
+from asking import TASK, request
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from airflow_nbjobs.adoption import submit
+from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.sending import find_submitted
+from airflow_nbjobs.submission import RESERVED_LABELS, identify
+
+PARENT = "projects/p/locations/us-central1"
+PATH = f"/v1/{PARENT}/notebookExecutionJobs"
+HOST = "us-central1-aiplatform.googleapis.com"
+CLIENT = httpx2.Client(base_url=f"https://{HOST}", verify=False)  # it builds requests, and sends none
+NASTY = [
+    '" OR displayName=~"', '"', "\\", "-", "/../../..", "?filter=", "&filter=", "#", "@evil.example", "//evil.example",
+    "\r\nHost: evil.example", ".*", "%22", "%2F..%2F", "{location}", "\ud800", "\0", "\u202e",
+]  # fmt: skip
+texts = st.text(min_size=1, max_size=128) | st.sampled_from(NASTY)
+labels = st.dictionaries(texts.filter(lambda key: key not in RESERVED_LABELS), texts, max_size=3)
+
+
+def asked_for(conversation: Any) -> Iterator[tuple[str, httpx2.URL]]:
+    """Return verb and address of each request that a conversation makes, when each list shows nothing."""
+    step = next(conversation)
+    while True:
+        if isinstance(step, Call):
+            yield step.verb, CLIENT.build_request(step.verb, step.path, params=dict(step.query)).url
+            if step.verb != "GET":
+                return
+        try:
+            step = conversation.send(Page([], "") if isinstance(step, Call) else None)
+        except StopIteration:
+            return
+
+
+@given(display_name=texts, own_labels=labels, dag_id=texts, run_id=texts)
+@example(display_name='x" OR displayName=~".*', own_labels={"nbjobs-run ": '"'}, dag_id="/..", run_id="?filter=")
+def test_no_name_or_label_changes_the_host_the_path_or_the_filter_of_a_request(
+    display_name: str, own_labels: dict[str, str], dag_id: str, run_id: str
+) -> None:
+    retry = replace(TASK, dag_id=dag_id, run_id=run_id, try_number=2)
+    job = identify(replace(request(), display_name=display_name, labels=own_labels), retry, "0" * 32)
+    listed = {"filter": f'displayName=~".*-{retry.key}"', "orderBy": "create_time desc", "pageSize": "100"}
+    requests = [*asked_for(submit(PARENT, job, retry, "cancel")), *asked_for(find_submitted(PARENT, job))]
+    assert [verb for verb, _ in requests] == [*["GET"] * 4, "POST", "GET"]
+    for verb, url in requests:
+        assert (url.scheme, url.host, url.port, url.path, url.fragment) == ("https", HOST, None, PATH, "")
+        assert dict(url.params) == (listed if verb == "GET" else {})
+    assert set(retry.key) <= set("0123456789abcdef")
+    assert json.loads(json.dumps(job.to_request()))["labels"].items() >= own_labels.items()
