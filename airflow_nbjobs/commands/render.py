@@ -44,7 +44,7 @@ def add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--xcom", action="append", default=[], metavar="TASK_ID=JSON", help="what a task before it returned; repeatable"
     )
     add("--dags-folder", type=Path, metavar="PATH", help="a folder or a DAG file; [core] dags_folder by default")
-    add("--notebook", type=Path, metavar="FILE", help="write the notebook there, rather than print what is in it")
+    add("--notebook", type=Path, metavar="FILE", help="write the notebook there, rather than print it")
     parser.set_defaults(run=_render)
 
 
@@ -54,7 +54,7 @@ def _render(options: argparse.Namespace) -> int:
 
         context = rehearse(_asked(options))
         request, notebook = _request(context)
-        lines = list(_summary(notebook)) if notebook is not None and options.notebook is None else []
+        lines = list(_printed(notebook)) if notebook is not None and options.notebook is None else []
         if options.notebook is not None:
             _write(options.notebook, notebook)
     print(json.dumps(request, indent=2, ensure_ascii=False))
@@ -178,21 +178,15 @@ def _notebook(content: bytes, job: NotebookExecutionJob, operator: CreateNoteboo
     return document.inject(notebook, masked(plain_parameters(operator.parameters)), kernel_name=job.kernel_name)
 
 
-def _summary(notebook: Any) -> Iterator[str]:
-    """Return each cell as a line, and the one that holds the parameters whole."""
+def _printed(notebook: Any) -> Iterator[str]:
+    """Return the cells, whole, as lines."""
     from airflow_nbjobs.commands.masking import masked
 
     yield f"\nThe notebook has {len(notebook.cells)} cells:"
     for number, cell in enumerate(notebook.cells, 1):
-        tags = cell.metadata.get("tags", [])
-        lines = masked(cell.source).splitlines() or [""]
-        tagged = f" ({', '.join(tags)})" if tags else ""
-        if "injected-parameters" in tags:
-            yield f"{number:>4} {cell.cell_type}{tagged}:"
-            yield from (f"     | {line}" for line in lines)
-        else:
-            rest = f"  … {len(lines) - 1} more" if len(lines) > 1 else ""
-            yield f"{number:>4} {cell.cell_type}{tagged}: {lines[0][:80]}{rest}"
+        tags = ", ".join(cell.metadata.get("tags", []))
+        yield f"{number:>4} {cell.cell_type}{f' ({tags})' if tags else ''}:"
+        yield from (f"     | {line}" for line in masked(cell.source).splitlines())
 
 
 def _write(file: Path, notebook: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -131,7 +130,7 @@ def encode(notebook: Mapping[str, Any], what: str) -> bytes:
         content = json.dumps(notebook, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidNotebookJobError(f"{what} is not JSON: {error}.") from error
-    _validate(content, what)
+    load(content, what)
     return content
 
 
@@ -148,7 +147,7 @@ def read_file(path: Path) -> bytes:
         raise InvalidNotebookJobError(f"{what} cannot be read: {error.strerror}.") from error
     if path.suffix in _TEXT_FORMATS:
         return dump(_from_text(content, path.suffix, what))
-    _validate(content, what)
+    load(content, what)
     return content
 
 
@@ -177,18 +176,6 @@ def _as_version_4(notebook: NotebookNode) -> NotebookNode:
         if "metadata" not in cell:
             cell["metadata"] = {}  # becomes a NotebookNode
     return with_ids(copied, anew=is_older)
-
-
-def _validate(content: bytes, what: str) -> None:
-    _, data = _parsed(content, what)
-    try:
-        with warnings.catch_warnings():
-            # A missing cell id is repaired by whoever runs the notebook; it is no reason to refuse it.
-            warnings.simplefilter("ignore")
-            nbformat.validate(nbformat.from_dict(data))  # type: ignore[no-untyped-call]  # nbformat has no types
-    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
-        problem = str(error).strip().splitlines()[0]
-        raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
 
 
 def _parsed(content: bytes, what: str) -> tuple[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from pathlib import Path
@@ -55,7 +56,7 @@ def dags(tmp_path: Path) -> Path:
     folder = tmp_path / "dags"
     folder.mkdir()
     (folder / "squares.py").write_text(DAG_FILE)
-    written(folder / "square.ipynb")
+    written(folder / "square.ipynb", "def f():\n    return '98765'\n\nf()")
     return folder
 
 
@@ -73,9 +74,11 @@ def render(nbjobs: Command, dags: Path, nbjobs_emulator: Emulator) -> Any:
     return run
 
 
-def cell(printed: str) -> list[str]:
-    """Return the lines of the cell that holds the parameters."""
-    return [line.strip().removeprefix("| ") for line in printed.splitlines() if line.startswith("     |")]
+def cell(printed: str, header: str = "   2 code (injected-parameters):") -> list[str]:
+    """Return the lines of a cell, by default of the one that holds the parameters."""
+    lines = printed.splitlines()
+    after = lines[lines.index(header) + 1 :]
+    return [line.removeprefix("     | ") for line in itertools.takewhile(lambda line: line.startswith("     |"), after)]
 
 
 def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: Any, nbjobs_alone: Command) -> None:
@@ -87,6 +90,8 @@ def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: An
     assert request["body"]["displayName"].startswith("squares.plain-")
     assert request["body"]["futureField"] == {"api_key": "***"}
     assert cell(done.stdout) == ["# Parameters", 'side = "7"', 'day = "2026-11-01"', 'max_tokens = "***"']
+    assert cell(done.stdout, "   1 code (parameters):") == ["side = 1", "day = None"]
+    assert cell(done.stdout, "   5 code:") == ["def f():", "    return '***'", "", "f()"]
     assert "max_tokens" in done.stderr
     for secret in ("98765", "canary-of-the-body"):
         assert secret not in done.stdout + done.stderr

@@ -14,7 +14,7 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.document import dump, inject, load, without_outputs
+from airflow_nbjobs.notebooks.document import dump, inject, load, read_file, without_outputs
 from airflow_nbjobs.notebooks.languages import kernel_and_language
 from tests.foreign.test_notebooks import (
     SOURCES,
@@ -53,7 +53,7 @@ def _compared(path: Path) -> tuple[str, str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the oldest, that their cells have no ids
         theirs = load_notebook_node(str(path))
-    source = load(path.read_bytes(), path.name)
+    source = load(read_file(path), path.name)
     kernel, language = kernel_and_language(source)
     parameters = PARAMETERS
     if language in WITHOUT_DICTS:

@@ -100,9 +100,12 @@ def test_what_is_no_notebook_is_refused(content: bytes, words: str, tmp_path: Pa
         load(content, "It")
 
 
-def test_a_notebook_with_small_faults_can_be_given_parameters() -> None:
+def test_a_notebook_with_small_faults_can_be_given_parameters(tmp_path: Path) -> None:
     cell = b'{"cell_type": "code", "metadata": {}, "source": ["a\\n", "b"], "unknown": 1}'
     content = b'{"nbformat": 4, "metadata": {}, "cells": [%s]}' % cell
+    (tmp_path / "faulty.ipynb").write_bytes(content)
+    assert read_file(tmp_path / "faulty.ipynb") == content
+    assert json.loads(encode(json.loads(content), "It")) == json.loads(content)
     injected = inject(load(content, "It"), {"x": 1})
     assert [cell.source for cell in injected.cells] == ["# Parameters\nx = 1\n", "a\nb"]
 

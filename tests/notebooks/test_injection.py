@@ -48,6 +48,12 @@ def test_the_cells_are_papermills(source: nbformat.NotebookNode, parameters: dic
     nbformat.validate(load(dump(ours), "what was injected"))
 
 
+@given(parameters=st.dictionaries(st.text() | st.sampled_from(keyword.kwlist), json_values, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_the_notebook_stays_valid_whatever_the_names_are(parameters: dict[str, Any]) -> None:
+    nbformat.validate(load(dump(inject(TAGGED, parameters)), "what was injected"))
+
+
 @given(parameters=parameter_sets)
 @settings(max_examples=3 * settings.default.max_examples)
 def test_the_cell_assigns_values_that_equal_those_given(parameters: dict[str, Any]) -> None:
@@ -199,7 +205,7 @@ def test_the_deepest_value_that_is_taken_can_be_run() -> None:
     assert namespace["a"] == value
 
 
-@pytest.mark.parametrize("name", ["x; import os", "a b", "", "1x", "a.b", "x\ny", "x=1#", "class", "None"])
+@pytest.mark.parametrize("name", ["x; import os", "a b", "", "1x", "a.b", "x\ny", "x=1#", *keyword.kwlist])
 def test_what_is_no_name_in_python_is_refused(name: str) -> None:
     with pytest.raises(InvalidNotebookJobError, match="in python, and nothing can be assigned to it"):
         check_parameter_names(TAGGED, [name])
@@ -270,6 +276,7 @@ def test_ten_thousand_parameters_and_huge_text_are_injected() -> None:
     namespace: dict[str, Any] = {}
     exec(injected_source(parameters), {"__builtins__": {}}, namespace)  # noqa: S102 - that is what a kernel does
     assert namespace == parameters
+    nbformat.validate(load(dump(inject(TAGGED, parameters)), "what was injected"))
 
 
 def test_half_a_surrogate_pair_survives() -> None:
