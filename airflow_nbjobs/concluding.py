@@ -92,7 +92,8 @@ def conclude(
     """Log what the notebook printed, and return the task's result.
 
     :param project: whose console to point at after a failure.
-    :param fail_on_results: raise when the results are too large or no JSON, rather than leave them out.
+    :param fail_on_results: raise when the results are too large or no JSON, or the executed notebook is there and may
+        not be read, rather than leave them out.
     :raises NotebookJobFailedError: for a job that did not SUCCEED.
     :raises NotebookJobError: for results that cannot be had.
     """
@@ -132,9 +133,17 @@ def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any, p
 
 def _results(job: NotebookExecutionJob, executed: Executed, log: Any, *, fail: bool) -> dict[str, Any] | None:
     outcome = executed.outcome
-    if outcome is None:
+    if outcome is None and (executed.is_missing or not fail):
         log.warning("The executed notebook could not be read, so there are no results: %s", executed.problem)
         return None
+    if outcome is None:
+        raise NotebookJobError(
+            f"The results of {describe(job)} cannot be had, since its executed notebook cannot be read: "
+            f"{executed.problem}. Let the connection's account read it, or set unusable_results='omit' or "
+            "do_xcom_push=False.",
+            job_name=job.name or "",
+            state=job.job_state.value,
+        )
     if outcome.errors:
         log.warning("The job SUCCEEDED, and %d of its cells hold an error that it allowed.", outcome.errors)
     if outcome.results_problem is None:

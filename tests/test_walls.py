@@ -22,7 +22,7 @@ ORDER = [
     ["__init__", "exceptions"],
     ["api", "settings"],
     ["notebooks"],
-    ["hints", "pruning", "settle", "sources", "submission", "wanted"],
+    ["hints", "pruning", "secrecy", "settle", "sources", "submission", "wanted"],
     ["deferral", "links", "sending"],
     ["adoption"],
     ["hooks"],

@@ -23,8 +23,9 @@ class NotebookJobReader(NotebookJobOperator):
 
     :param log_output: which cells' outputs are written to the task's log when the job is over: ``"errors"``, those of
         cells that raised (the default), ``"all"``, or ``"none"``.
-    :param unusable_results: what to do about results that are too large (``[nbjobs] result_bytes``, 48 KiB) or no JSON:
-        ``"fail"`` (the default), or ``"omit"`` them; ``results`` is then ``None``. A value is never cut.
+    :param unusable_results: what to do about results that are too large (``[nbjobs] result_bytes``, 48 KiB) or no JSON,
+        or that the connection's account may not read: ``"fail"`` (the default), or ``"omit"`` them; ``results`` is then
+        ``None``. A value is never cut. A job that left no executed notebook has no results: a warning, and ``None``.
     """
 
     def __init__(

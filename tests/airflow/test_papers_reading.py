@@ -6,11 +6,15 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from google_lookalike import Server
 from papers import as_bytes, cell, notebook, task
 
+from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.pacing import PATIENT
+from airflow_nbjobs.concluding import look_for_executed
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import ApiError, NotebookJobFailedError
+from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFailedError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
 PAPER = notebook(cell("print(1)"))
 
@@ -43,6 +47,41 @@ def test_a_missing_notebook_of_a_job_that_succeeded_is_a_warning(
     result = task(notebook=PAPER).to_its_end()  # a simulated job leaves none
     assert (result["state"], result["results"]) == ("JOB_STATE_SUCCEEDED", None)
     assert any("so there are no results: there is none" in line for line in logged())
+
+
+def test_a_notebook_that_may_not_be_read_is_no_empty_result(
+    nbjobs_emulator: Emulator,
+    project: str,
+    monkeypatch: pytest.MonkeyPatch,
+    serve: Callable[..., Server],
+    logged: Callable[[], list[str]],
+) -> None:
+    denied = serve((403, {}, {"error": {"code": 403, "message": "No storage.objects.get.", "errors": []}}))
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", denied.url)
+    with pytest.raises(NotebookJobError, match=r"cannot be read: 403.*storage\.objects\.get.*unusable_results='omit'"):
+        task(notebook=PAPER).to_its_end()
+    assert task(notebook=PAPER, unusable_results="omit").to_its_end()["results"] is None
+    assert any("so there are no results: 403" in line for line in logged())
+
+
+@pytest.mark.parametrize(("state", "looks"), [("SUCCEEDED", 2), ("FAILED", 1)])
+def test_a_notebook_that_comes_late_is_waited_for_if_the_job_succeeded(
+    nbjobs_emulator: Emulator, project: str, state: str, looks: int
+) -> None:
+    uri = f"gs://results/{project}/7/content.ipynb"
+    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")
+    wire = {"name": "projects/p/locations/l/notebookExecutionJobs/7", "gcsOutputUri": f"gs://results/{project}"}
+    job = NotebookExecutionJob.from_wire({**wire, "jobState": f"JOB_STATE_{state}"})
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 2:
+            nbjobs_emulator.upload(uri, as_bytes(PAPER))
+
+    executed = look_for_executed(job, NotebookExecutionJobHook(), has_results=True, sleep=sleep)
+    assert (executed.uri, executed.is_missing) == ((uri, False) if state == "SUCCEEDED" else (None, True))
+    assert len(pauses) == looks
 
 
 def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
