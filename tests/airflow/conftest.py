@@ -112,11 +112,18 @@ def connect(
         "key file": {"key_path": str(tmp_path / "key.json")},
         "key": {"keyfile_dict": json.dumps(key)},
         "anonymous": {"is_anonymous": True, "project": "p"},
+        "application default": {"project": "p"},
+        "person": {"project": "p"},
     }
+    person = {"type": "authorized_user", "client_id": "1", "client_secret": "s", "refresh_token": "r"}
+    (tmp_path / "person.json").write_text(json.dumps(person))
 
     def define(kind: str = "key", **more: Any) -> dict[str, str]:
         connection = {"conn_type": "google_cloud_platform", "extra": {**kinds[kind], **more}}
         monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", json.dumps(connection))
+        if kind in {"application default", "person"}:
+            default = "key.json" if kind == "application default" else "person.json"
+            monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / default))
         return key
 
     return define

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from google_lookalike import Server
 from task_runs import JOB, NOTEBOOK, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
@@ -160,6 +162,15 @@ def test_a_limit_that_is_no_number_of_jobs_is_refused(nbjobs_emulator: Emulator,
     with pytest.raises(InvalidNotebookJobError, match=f"limit={limit!r} .*1 or more"):
         run.execute()
     assert nbjobs_emulator.requests() == {}
+
+
+def test_a_connection_that_is_a_person_s_says_to_give_an_identity(connect: Callable[..., Any], tokens: Server) -> None:
+    connect("person")
+    anyone = {**JOB, "service_account": None}
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **anyone))
+    with pytest.raises(InvalidNotebookJobError, match=r"no identity.*service_account or execution_user"):
+        run.execute()
+    assert tokens.seen == []
 
 
 def test_a_connection_without_a_project_says_where_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -45,7 +45,7 @@ BOTH = pytest.mark.parametrize("get", [lambda: look(NotebookExecutionJobHook()),
 
 
 @BOTH
-@pytest.mark.parametrize("kind", ["key file", "key"])
+@pytest.mark.parametrize("kind", ["key file", "key", "application default"])
 def test_a_key_is_turned_into_a_token(
     connect: Callable[..., Any], google: Callable[..., Server], tokens: Server, get: Callable[[], str], kind: str
 ) -> None:
@@ -201,6 +201,19 @@ def test_an_impersonation_chain_ends_in_its_last_account(connect: Callable[..., 
     assert isinstance(credentials._source_credentials, service_account.Credentials)
     assert credentials._source_credentials.service_account_email == EMAIL
     assert credentials._delegates == chain[:1]
+
+
+def test_the_impersonated_account_s_token_is_the_one_that_is_sent(
+    connect: Callable[..., Any], google: Callable[..., Server], serve: Callable[..., Server], tokens: Server
+) -> None:
+    connect()
+    ends = f"{datetime.now(UTC) + timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    iam = serve((200, {}, {"accessToken": f"{TOKEN}-impersonated", "expireTime": ends}))
+    service, hook = google(), NotebookExecutionJobHook(impersonation_chain="last@p.iam.gserviceaccount.com")
+    hook.get_credentials_and_project_id()[0]._iam_endpoint_override = iam.url  # no connection can name another one
+    assert look(hook) == "RUNNING"
+    assert iam.tokens == [f"Bearer {TOKEN}-1"]
+    assert service.tokens == [f"Bearer {TOKEN}-impersonated"]
 
 
 def test_the_account_of_a_key_is_known_without_a_request(connect: Callable[..., Any], tokens: Server) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from google_lookalike import NAME, Server
 from task_runs import JOB, NOTEBOOK, REGION, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import NotFoundError
+from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import (
     CreateNotebookExecutionJobOperator,
@@ -57,6 +59,16 @@ def test_the_delete_operation_is_waited_for(nbjobs_emulator: Emulator, project: 
     delete(made)
     assert nbjobs_emulator.requests()["delete"] == {"200": 1}
     assert set(nbjobs_emulator.requests()["get_operation"]) <= {"200", "404"}
+
+
+def test_a_delete_that_the_service_gives_up_fails_with_its_words(
+    connect: Callable[..., Any], google: Callable[..., Server]
+) -> None:
+    connect()
+    error = {"code": 9, "message": "A policy keeps it."}
+    google((200, {}, {"name": f"{NAME}/operations/1", "done": True, "error": error}))
+    with pytest.raises(NbjobsError, match=rf"{NAME} could not be deleted: A policy keeps it\."):
+        delete(NAME)
 
 
 def test_a_missing_job_fails_the_delete(project: str) -> None:

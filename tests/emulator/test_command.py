@@ -17,7 +17,7 @@ import httpx2
 import psutil
 import pytest
 
-from airflow_nbjobs import __version__
+from airflow_nbjobs import __version__, cli, emulator
 from tests.emulator.conftest import Api
 from tests.emulator.running import eventually
 
@@ -174,6 +174,40 @@ def test_a_bad_option_is_refused_and_named(options):
     ended = nbjobs("emulator", *options)
     assert ended.returncode == 2
     assert options[0] in ended.stderr
+
+
+DEFAULTS = {
+    "host": "127.0.0.1", "port": 9099, "storage_port": 9023, "data": ".nbjobs", "runner": "kernel", "seconds": 2.0,
+    "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "changed"),
+    [
+        ([], {}),
+        (["--seconds", "0.5", "--runner", "simulated"], {"seconds": 0.5, "runner": "simulated"}),
+        (["--concurrency", "3"], {"concurrency": 3}),
+        (["--port", "0", "--storage-port", "1"], {"port": 0, "storage_port": 1}),
+        (["--data", "here", "--cleanup-seconds", "0"], {"data": "here", "cleanup_seconds": 0.0}),
+        (["--host", "::1", "--allow-host", "a", "--allow-host", "b"], {"host": "::1", "allowed_hosts": ["a", "b"]}),
+    ],
+)
+def test_the_options_are_what_the_emulator_is_made_with(monkeypatch, capsys, options, changed):
+    made = []
+
+    class NotStarted:  # in the emulator's place, since it would take the default ports of this machine
+        def __init__(self, **arguments):
+            made.append(arguments)
+
+        def start(self):
+            raise emulator.EmulatorError("not here")
+
+    monkeypatch.setattr(emulator, "Emulator", NotStarted)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert cli.main(["emulator", *options]) == 2
+    assert made == [{**DEFAULTS, **changed}]
+    assert capsys.readouterr().err == "nbjobs: not here\n"
 
 
 def test_a_notebook_on_the_command_lines_emulator_writes_to_its_storage(tmp_path):

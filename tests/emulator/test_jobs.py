@@ -121,6 +121,21 @@ def test_no_more_jobs_run_at_once_than_asked():
     assert most == 2
 
 
+def test_as_many_jobs_run_at_once_as_there_are_cores_unless_asked_otherwise(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    with Emulator() as emulator:
+        api = Api(emulator, "cores")
+        first = api.create("import time; time.sleep(300)")
+        api.reaches(first, "RUNNING")
+        second = api.create(directNotebookSource=None, gcsNotebookSource={"uri": "gs://nowhere/x.ipynb"})
+        api.http.delete(first)
+        api.reaches(second, "FAILED")
+        times = {(entry["id"], step["state"]): step["time"] for entry in emulator.book() for step in entry["history"]}
+        api.http.close()
+    first, second = (name.rpartition("/")[2] for name in (first, second))
+    assert times[first, "JOB_STATE_CANCELLING"] <= times[second, "JOB_STATE_PENDING"]
+
+
 def test_the_create_operation_is_done_some_time_after_its_job():
     with Emulator(runner="simulated", seconds=0, cleanup_seconds=1) as emulator:
         api = Api(emulator, "cleanup")
