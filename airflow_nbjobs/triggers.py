@@ -14,10 +14,8 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Conversation
 from airflow_nbjobs.api.ending import KillPolicy, check_kill_policy, end_job
-from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
+from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import Patience, backoff
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
@@ -182,7 +180,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         location, hook = JobName.parse(self.job_name).location, self._hook()
         try:
             await _patiently(partial(hook.client, location))
-            ending = _end_active(self.job_name, self.operation_name, policy)
+            ending = end_job(self.job_name, self.operation_name, policy)
             return await hook.follow(location, ending, Patience(tries=4, seconds=20.0))
         finally:
             await hook.close()
@@ -211,18 +209,6 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         with contextlib.suppress(InvalidNotebookJobError):
             return not same_job(name, self.job_name)
         return state != "deferred"
-
-
-def _end_active(name: str, operation_name: str | None, policy: KillPolicy) -> Conversation[str]:
-    """End a job unless it is over: the record of one that is over may be all that is left of a task's result."""
-    if policy == "delete":
-        try:
-            job: NotebookExecutionJob = yield calls.get_job(name)
-        except NotFoundError:
-            return "is gone already"
-        if job.job_state.is_terminal:
-            return f"is over already ({job.job_state.word})"
-    return (yield from end_job(name, operation_name, policy))
 
 
 async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
