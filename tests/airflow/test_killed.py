@@ -123,7 +123,6 @@ def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_e
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     nbjobs_emulator.fault({"method": "create", "phase": phase, "delay_seconds": 1.5})
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = TaskRun(create, max_tries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
