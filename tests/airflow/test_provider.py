@@ -6,12 +6,15 @@ import json
 import subprocess
 import sys
 from importlib import import_module, resources
+from types import SimpleNamespace
 
 import airflow
 import jsonschema
+import pytest
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.notebooks.outcome import RESULT_BYTES
 from airflow_nbjobs.provider_info import get_provider_info
 
 
@@ -37,6 +40,15 @@ def test_every_setting_that_is_described_is_read() -> None:
     described = set(get_provider_info()["config"]["nbjobs"]["options"])
     assert described >= {"deployment", "endpoint", "allowed_endpoints"}
     assert described <= set(settings.__all__)
+
+
+def test_every_default_that_is_described_is_the_one_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    options = get_provider_info()["config"]["nbjobs"]["options"]
+    # Where the provider is installed, Airflow takes the described ones: these hold where it is not.
+    monkeypatch.setattr(settings, "conf", SimpleNamespace(getint=lambda *_, fallback: fallback))
+    described = {name: int(option["default"]) for name, option in options.items() if option["type"] == "integer"}
+    assert described == {name: getattr(settings, name)() for name in described}
+    assert described["result_bytes"] == RESULT_BYTES == 49_152
 
 
 def test_importing_it_all_uses_nothing_that_is_deprecated() -> None:

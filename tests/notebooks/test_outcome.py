@@ -354,6 +354,12 @@ def test_results_over_the_limit_are_a_problem_and_no_value_is_cut() -> None:
     assert read(scrap("text", "x" * 900, "text"), scrap("more", 1), result_bytes=911).results_problem is None
 
 
+@pytest.mark.parametrize(("size", "fits"), [(49_152, True), (49_153, False)])
+def test_by_default_48_kib_are_the_limit(size: int, fits: bool) -> None:
+    text = "x" * (size - len('t""'))
+    assert read(scrap("t", text, "text")).results == ({"t": text} if fits else {})
+
+
 def test_a_value_that_is_replaced_later_does_not_count() -> None:
     outcome = read(*[scrap("text", "x" * 800, "text") for _ in range(50)], scrap("text", "y", "text"), result_bytes=900)
     assert outcome.results == {"text": "y"}
