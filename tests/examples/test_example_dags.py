@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
+from airflow.triggers.base import TriggerEvent
 
 from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAGS = {"daily_report": 1, "hello_notebook": 1, "mapped_notebooks": 3, "start_now_wait_later": 1}
@@ -36,9 +39,25 @@ def test_every_example_is_known_here() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {*DAGS, *OTHERS}
 
 
+@pytest.fixture
+def deferred(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Keep the names of the jobs that triggers waited for."""
+    names: list[str] = []
+    run = NotebookExecutionJobTrigger.run
+
+    def noting(trigger: NotebookExecutionJobTrigger) -> AsyncIterator[TriggerEvent]:
+        names.append(trigger.job_name)
+        return run(trigger)
+
+    monkeypatch.setattr(NotebookExecutionJobTrigger, "run", noting)
+    return names
+
+
 @pytest.mark.parametrize("deferrable", [True, False], ids=["deferrable", "not deferrable"])
 @pytest.mark.parametrize("dag_id", DAGS)
-def test_an_example_succeeds(dag_id: str, deferrable: bool, cloud: Emulator, airflow_database: None) -> None:
+def test_an_example_succeeds(
+    dag_id: str, deferrable: bool, cloud: Emulator, deferred: list[str], airflow_database: None
+) -> None:
     dag = parse(dag_id)
     for task in dag.tasks:
         if task.is_mapped:
@@ -49,9 +68,9 @@ def test_an_example_succeeds(dag_id: str, deferrable: bool, cloud: Emulator, air
     run = dag.test()
 
     assert run.state == "success"
-    assert [job["state"] for job in cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])] == ["JOB_STATE_SUCCEEDED"] * DAGS[
-        dag_id
-    ]
+    jobs = cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    assert [job["state"] for job in jobs] == ["JOB_STATE_SUCCEEDED"] * DAGS[dag_id]
+    assert {name.rpartition("/")[2] for name in deferred} == ({job["id"] for job in jobs} if deferrable else set())
 
 
 def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_database: None) -> None:
