@@ -17,12 +17,12 @@ from asgiref.sync import sync_to_async
 from airflow_nbjobs.api.ending import KillPolicy, check_kill_policy, end_job
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
-from airflow_nbjobs.api.pacing import Patience, backoff
+from airflow_nbjobs.api.pacing import ENDURING, backoff
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
-from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.wanted import task_state
 from airflow_nbjobs.watch import waiting
+from airflow_nbjobs.watch.endings import ending_hook
 from airflow_nbjobs.watch.horizon import aware_time
 
 __all__ = ["NotebookExecutionJobTrigger"]
@@ -148,9 +148,6 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             deadline=self.deadline,
         )
 
-    def _hook(self) -> NotebookExecutionJobAsyncHook:
-        return NotebookExecutionJobAsyncHook(self.gcp_conn_id, self.impersonation_chain)
-
     async def on_kill(self) -> None:
         """End the job by the kill policy: Airflow 3.3 and later call this when a person ends the deferred task."""
         await self._end_shielded()
@@ -177,13 +174,11 @@ class NotebookExecutionJobTrigger(BaseTrigger):
 
     async def _end(self, policy: KillPolicy) -> str:
         """End the job, and return what became of it, as the rest of a sentence."""
-        location, hook = JobName.parse(self.job_name).location, self._hook()
-        try:
+        location = JobName.parse(self.job_name).location
+        async with ending_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
             await _patiently(partial(hook.client, location))
             ending = end_job(self.job_name, self.operation_name, policy)
-            return await hook.follow(location, ending, Patience(tries=4, seconds=20.0))
-        finally:
-            await hook.close()
+            return await hook.follow(location, ending, ENDURING)
 
     async def _is_unwanted(self) -> bool:
         """Tell whether nobody waits for the job any more.

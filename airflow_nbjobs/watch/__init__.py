@@ -9,6 +9,7 @@ that is :func:`waiting`.
 * :mod:`.lists`: whether lists are to be had;
 * :mod:`.errands`: what a list did not show, asked for by the page or one by one;
 * :mod:`.pace` and :mod:`.line`: when it looks, and how it bears a service that does not answer;
+* :mod:`.endings`: one connection for all jobs that are ended at the same time;
 * :mod:`.jobs`: the jobs, and who waits for them.
 """
 

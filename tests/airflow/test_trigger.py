@@ -290,7 +290,7 @@ def test_a_connection_is_looked_up_again_to_end_a_job(
     running: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.triggers.NotebookExecutionJobAsyncHook", ForgetfulHook)
+    monkeypatch.setattr("airflow_nbjobs.watch.endings.NotebookExecutionJobAsyncHook", ForgetfulHook)
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
     trigger.task_instance = task_instances.add("failed", None)
     asyncio.run(trigger.on_kill())
@@ -309,3 +309,36 @@ def test_a_job_that_could_not_be_ended_is_named(
     task_instances.failures = 1_000_000
     asyncio.run(trigger.on_kill())
     assert [line for line in logged() if f"{running[0]} was not, and may still run" in line and "503" in line]
+
+
+class CountedHook(NotebookExecutionJobAsyncHook):
+    """A connection that counts how often it was looked up, and how often it was closed."""
+
+    looks = 0
+    closings = 0
+
+    async def _extras(self) -> dict[str, Any]:
+        type(self).looks += 1
+        return await super()._extras()
+
+    async def close(self) -> None:
+        type(self).closings += 1
+        await super().close()
+
+
+def test_many_tasks_that_are_ended_at_once_look_their_connection_up_once(
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.watch.endings.NotebookExecutionJobAsyncHook", CountedHook)
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 25})
+    hook = NotebookExecutionJobHook()
+    triggers = [NotebookExecutionJobTrigger(*submit(project, hook), kill="cancel") for _ in range(25)]
+    for trigger in triggers:
+        trigger.task_instance = task_instances.add("failed", None)
+
+    async def kill_all() -> None:
+        await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
+
+    asyncio.run(kill_all())
+    assert {state_of(nbjobs_emulator, project, trigger.job_name) for trigger in triggers} <= ENDED["cancel"]
+    assert (CountedHook.looks, CountedHook.closings) == (1, 1)
