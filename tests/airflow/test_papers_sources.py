@@ -15,10 +15,13 @@ from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.notebooks.dataform import head_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from airflow_nbjobs.stores import dataform_client
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/reports"
-PLACES = ["gs", "gs, a generation", "dataform", "dataform, a commit", "file", "text file", "dict"]
+PLACES = ["gs", "gs, a generation", "dataform", "dataform, a commit", "file", "percent file", "Markdown file", "dict"]
 PERCENT = """\
 # %% tags=["parameters"]
 day = "unset"
@@ -26,6 +29,16 @@ factor = 1
 
 # %% tags=["result"]
 {"day": day, "product": 21 * factor, "edition": "old"}
+"""
+MARKDOWN = """\
+```python tags=["parameters"]
+day = "unset"
+factor = 1
+```
+
+```python tags=["result"]
+{"day": day, "product": 21 * factor, "edition": "old"}
+```
 """
 
 
@@ -52,6 +65,13 @@ def generation(emulator: Emulator, uri: str) -> str:
     return str(known["generation"])
 
 
+def newest(repository: str) -> bytes:
+    """Return the newest commit of a repository, and the notebook in it."""
+    with dataform_client(NotebookExecutionJobHook()) as client:
+        commit = head_commit(client, repository)
+        return f"{commit} ".encode() + read_repository(client, repository, commit)
+
+
 def in_storage(emulator: Emulator, _: Path) -> tuple[Any, str, Callable[[], bytes]]:
     emulator.upload("gs://papers/report.ipynb", as_bytes(report("old")))
     read = lambda: emulator.download("gs://papers/report.ipynb")  # noqa: E731 - returned beside what it is about
@@ -65,7 +85,7 @@ def in_a_generation(emulator: Emulator, folder: Path) -> tuple[Any, str, Callabl
 
 def in_dataform(emulator: Emulator, _: Path) -> tuple[Any, str, Callable[[], bytes]]:
     commit = emulator.commit(REPOSITORY, as_bytes(report("old")))
-    return REPOSITORY, commit, lambda: b""
+    return REPOSITORY, commit, lambda: newest(REPOSITORY)
 
 
 def in_a_commit(emulator: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
@@ -80,10 +100,17 @@ def in_a_file(_: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]
     return file.name, "", file.read_bytes
 
 
-def in_a_text_file(_: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
-    file = folder / "report.py"
-    file.write_text(PERCENT)
-    return file.name, "", file.read_bytes
+def in_a_text_file(name: str, text: str) -> Callable[..., tuple[Any, str, Callable[[], bytes]]]:
+    def put(_: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
+        file = folder / name
+        file.write_text(text)
+        return name, "", file.read_bytes
+
+    return put
+
+
+in_a_percent_file = in_a_text_file("report.py", PERCENT)
+in_a_markdown_file = in_a_text_file("report.md", MARKDOWN)
 
 
 def in_a_dict(_: Emulator, __: Path) -> tuple[Any, str, Callable[[], bytes]]:
@@ -94,10 +121,13 @@ def in_a_dict(_: Emulator, __: Path) -> tuple[Any, str, Callable[[], bytes]]:
 PUT = dict(
     zip(
         PLACES,
-        [in_storage, in_a_generation, in_dataform, in_a_commit, in_a_file, in_a_text_file, in_a_dict],
+        [
+            in_storage, in_a_generation, in_dataform, in_a_commit, in_a_file, in_a_percent_file, in_a_markdown_file,
+            in_a_dict,
+        ],
         strict=True,
     )
-)
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -117,7 +147,7 @@ def test_a_notebook_is_given_its_parameters_and_gives_its_results(
     assert result["notebook_version"] == version if version else len(result["notebook_version"]) == 40
     executed = nbjobs_emulator.download(result["executed_notebook"]).decode()
     assert "injected-parameters" in executed
-    assert read() == before
+    assert read() == before != b""
 
 
 @pytest.mark.parametrize(
