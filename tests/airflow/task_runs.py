@@ -25,6 +25,9 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.serialization.serde import deserialize, serialize
 
+RUN_STARTED = datetime.now(UTC)
+"""When the one run of the DAG started that all tries of all tasks here are of."""
+
 REGION = "us-central1"
 TEMPLATE = "1234"
 ACCOUNT = "runner@project.iam.gserviceaccount.com"
@@ -90,7 +93,6 @@ class TaskRun:
         self.operator = self._new()
         self.ti = TaskInstance(task_id=self.operator.task_id, **known)
         self._begins_anew = begins_anew
-        self._run_began = self.ti.start_date
         self.deferrals: list[TaskDeferred] = []
         self.events: list[dict[str, Any]] = []
         canaries.watch(self)
@@ -104,7 +106,7 @@ class TaskRun:
     @property
     def context(self) -> Any:
         """What Airflow hands to a task."""
-        dag_run = SimpleNamespace(start_date=self._run_began, run_id=self.ti.run_id)
+        dag_run = SimpleNamespace(start_date=RUN_STARTED, run_id=self.ti.run_id)
         known = {"ti": self.ti, "task": self.operator, "dag": self.operator.dag, "dag_run": dag_run}
         return {**known, "run_id": self.ti.run_id, "ds": "2026-11-22", "params": {}}
 

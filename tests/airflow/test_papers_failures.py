@@ -144,8 +144,10 @@ def test_a_notebook_that_does_not_end_as_it_should_is_told(
     nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]], kind: str
 ) -> None:
     source, words = ENDS[kind]
+    seconds = 6 if kind == "no end" else 60
     with pytest.raises(NotebookJobFailedError, match=words):
-        task(notebook=notebook(cell("print('begun')"), cell(source)), job_timeout=6, log_output="all").to_its_end()
+        paper = notebook(cell("print('begun')"), cell(source))
+        task(notebook=paper, job_timeout=seconds, log_output="all").to_its_end()
     assert "[cell 1] | begun" in logged()
     assert "SUCCEEDED" not in jobs(nbjobs_emulator, project)
 
