@@ -145,8 +145,8 @@ def test_a_notebook_that_does_not_end_as_it_should_is_told(
 ) -> None:
     source, words = ENDS[kind]
     seconds = 6 if kind == "no end" else 60
+    paper = notebook(cell("print('begun')"), cell(source))
     with pytest.raises(NotebookJobFailedError, match=words):
-        paper = notebook(cell("print('begun')"), cell(source))
         task(notebook=paper, job_timeout=seconds, log_output="all").to_its_end()
     assert "[cell 1] | begun" in logged()
     assert "SUCCEEDED" not in jobs(nbjobs_emulator, project)
