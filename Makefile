@@ -35,7 +35,7 @@ test: $(VENV)/.dev
 	$(IN) ruff check
 	$(IN) ruff format --check
 	$(IN) mypy
-	$(IN) pytest -n 2 --dist worksteal --ignore tests/system
+	$(IN) pytest -n 4 --dist worksteal --ignore tests/system
 	$(IN) pytest -n 2 --dist loadfile tests/system
 
 # The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow

@@ -24,7 +24,7 @@ from bench.page import describe_machine, write
 ROUNDS = 5
 PAGE_FOLDER = Path("docs")
 RESULTS = PAGE_FOLDER / "benchmarks.json"
-PARTS = ("imports", "submission", "waiting", "triggerers", "workers", "shared")
+PARTS = ("imports", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
 
 Keep = Callable[[str, Any], None]
 
@@ -55,6 +55,8 @@ def run(parts: set[str], keep: Keep) -> None:
     with ThreadPoolExecutor(1) as aside:
         if "imports" in parts:
             keep("imports", imports.measure(ROUNDS))
+        if "emulator" in parts:
+            keep("emulator", in_fresh_process("bench.emulator"))
         wave = aside.submit(in_fresh_process, "bench.submission") if "submission" in parts else None
         if "waiting" in parts:
             rows: list[dict[str, Any]] = []

@@ -33,6 +33,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
         "shared": _shared,
         "workers": _workers,
         "submission": _submission,
+        "emulator": _emulator,
     }
     for part, goals_of in parts.items():
         if results.get(part):
@@ -98,3 +99,8 @@ def _workers(found: dict[str, Any]) -> Iterator[Goal]:
 def _submission(found: dict[str, Any]) -> Iterator[Goal]:
     yield Goal("a wave of 300 creates: tasks that failed", 0, found["failed"])
     yield Goal("the same: jobs that were made twice", 0, found["twice"])
+
+
+def _emulator(found: dict[str, Any]) -> Iterator[Goal]:
+    yield Goal("the emulator with 10,000 jobs: a page of 100, median", 10, found["page_ms"], " ms")
+    yield Goal("the same: 100 creates", 1, 100 / found["creates_a_second_at_last"], " s")

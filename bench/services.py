@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.emulator import Emulator
 
 PARENT = "projects/bench/locations/us-central1/notebookExecutionJobs"
-_BODY = {
+BODY = {
     "displayName": "a job of a wave",
     "gcsNotebookSource": {"uri": "gs://notebooks/report.ipynb"},
     "customEnvironmentSpec": {},
@@ -76,7 +76,7 @@ class Ours:
         self._going = [job for job in self._going if job["id"] not in over]
         with httpx2.Client(base_url=f"{self._emulator.url}/v1/", trust_env=False, timeout=60) as http:
             while len(self._going) < count:
-                self._going.append(_created(http.post(PARENT, json=_BODY).raise_for_status().json()))
+                self._going.append(_created(http.post(PARENT, json=BODY).raise_for_status().json()))
         return self._going[:count]
 
     def end(self, times: Mapping[str, float]) -> None:

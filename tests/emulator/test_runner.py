@@ -181,9 +181,9 @@ def test_an_error_is_readable_in_a_status(run: Callable[..., Ended]) -> None:
 
 def test_a_job_that_takes_too_long_is_ended_and_keeps_what_it_printed(run: Callable[..., Ended]) -> None:
     started = time.monotonic()
-    ended = run(["print(1)", "print('before', flush=True)\nimport time; time.sleep(600)"], timeout=4)
-    assert time.monotonic() - started < 12
-    assert ended.message == "The notebook did not finish within 4 s; it was ended while cell 2 was running."
+    ended = run(["print(1)", "print('before', flush=True)\nimport time; time.sleep(600)"], timeout=8)
+    assert time.monotonic() - started < 20
+    assert ended.message == "The notebook did not finish within 8 s; it was ended while cell 2 was running."
     assert texts(ended) == ["1\n", "before\n"]
 
 

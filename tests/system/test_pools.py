@@ -1,9 +1,11 @@
-"""Airflow's own limits bound how many jobs of a mapped task run at once, though its tasks are deferred."""
+"""Mapped tasks in a real Airflow: how many of their jobs run at once, and whose links and logs are whose."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
+
+import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
@@ -13,8 +15,13 @@ DAGS = """
 from airflow.sdk import DAG
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
-for dag_id, limit in {"pool": {"pool": "notebooks"}, "task": {"max_active_tis_per_dagrun": 2}}.items():
-    with DAG(f"limited_by_{dag_id}", schedule=None):
+KINDS = {
+    "limited_by_pool": {"pool": "notebooks"},
+    "limited_by_task": {"max_active_tis_per_dagrun": 2},
+    "failing": {"project_id": "failing", "retries": 0},
+}
+for dag_id, arguments in KINDS.items():
+    with DAG(dag_id, schedule=None):
         CreateNotebookExecutionJobOperator.partial(
             task_id="report",
             location="us-central1",
@@ -25,29 +32,64 @@ for dag_id, limit in {"pool": {"pool": "notebooks"}, "task": {"max_active_tis_pe
             deferrable=True,
             poll_interval=1,
             do_xcom_push=False,
-            **limit,
+            **arguments,
         ).expand(labels=[{"part": str(number)} for number in range(4)])
 """
 LIMITED = ["limited_by_pool", "limited_by_task"]
+LINKS = {"Notebook executions", "Executed notebook", "Notebook logs"}
 
 
-def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_at_once(tmp_path: Path) -> None:
-    dags = tmp_path / "dags"
-    dags.mkdir()
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Emulator]:
+    """Start an emulator whose jobs take six seconds; those of one project fail."""
+    with Emulator(runner="simulated", seconds=6.0, cleanup_seconds=0.0) as emulator:
+        states = ["JOB_STATE_RUNNING", "JOB_STATE_FAILED"]
+        emulator.fault({"job_state": states, "seconds": 4, "project": "failing", "times": 4})
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+    """Start an Airflow with these DAGs."""
+    dags = tmp_path_factory.mktemp("dags")
     (dags / "waves.py").write_text(DAGS)
-    with (
-        Emulator(runner="simulated", seconds=6.0, cleanup_seconds=0.0) as emulator,
-        LocalAirflow(tmp_path / "airflow", dags, {**emulator.env, **RETRIES}) as airflow,
-    ):
-        airflow.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
-        airflow.wait(lambda: all(map(airflow.rest.knows, LIMITED)), 60, "the DAGs to be parsed")
-        runs = [airflow.rest.trigger(dag_id) for dag_id in LIMITED]
-        airflow.wait(lambda: {airflow.rest.run_state(run) for run in runs} == {"success"}, 180, "the waves to be over")
-        book = emulator.book()
+    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, {**cloud.env, **RETRIES}) as running:
+        running.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
+        running.wait(lambda: all(map(running.rest.knows, [*LIMITED, "failing"])), 60, "the DAGs to be parsed")
+        yield running
+
+
+def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_at_once(
+    airflow: LocalAirflow, cloud: Emulator
+) -> None:
+    runs = [airflow.rest.trigger(dag_id) for dag_id in LIMITED]
+    airflow.wait(lambda: {airflow.rest.run_state(run) for run in runs} == {"success"}, 180, "the waves to be over")
+    book = cloud.book()
     for dag_id in LIMITED:
         jobs = [job["history"] for job in book if job["displayName"].startswith(dag_id)]
         assert len(jobs) == 4
         assert most_at_once([(history[0]["time"], history[-1]["time"]) for history in jobs]) == 2
+
+
+def test_each_mapped_task_that_failed_has_the_links_and_the_log_of_its_own_job(
+    airflow: LocalAirflow, cloud: Emulator
+) -> None:
+    run = airflow.rest.trigger("failing")
+    airflow.wait(lambda: airflow.rest.run_state(run) == "failed", 120, "the tasks to fail")
+    jobs = [job["id"] for job in cloud.book("failing")]
+    seen = []
+    for index in range(4):
+        (own,) = [
+            job for job in jobs if job in airflow.rest.xcom(run, "report", "notebook_execution_job", index)["name"]
+        ]
+        found = {name: url for name, url in airflow.rest.links(run, "report", index).items() if url}
+        assert set(found) == LINKS
+        assert all(own in found[name] for name in ("Executed notebook", "Notebook logs"))
+        log = airflow.rest.log(run, "report", map_index=index)
+        assert f"notebookExecutionJobs/{own} is RUNNING." in log  # the triggerer's line
+        assert [job for job in jobs if job in log] == [own]
+        seen.append(own)
+    assert sorted(seen) == sorted(jobs)
 
 
 def most_at_once(lives: list[tuple[str, str]]) -> int:
