@@ -48,4 +48,4 @@ def test_a_notebook_runs_on_the_service_that_the_connection_leads_to(
     assert set(service.tokens) == {f"Bearer {TOKEN}-1"}
     (job,) = nbjobs_emulator.book("on-the-cloud")
     assert job["state"] == "JOB_STATE_SUCCEEDED"
-    assert re.search(r"^\d+:\d\d .* is RUNNING\.$", done.stderr, re.MULTILINE)
+    assert re.search(r"^\d+:\d\d .* is SUCCEEDED\.$", done.stderr, re.MULTILINE)
