@@ -96,7 +96,7 @@ def _triggerer(site: Site, run: Run) -> int | None:
 def _was_told(site: Site, run: Run) -> bool:
     """Tell whether the trigger was told, wrongly, that a person ended the task."""
     logs = site.airflow.home.glob(f"logs/dag_id={run.dag_id}/run_id={run.run_id}/**/*trigger*")
-    return any("still waits for" in log.read_text() for log in logs if log.is_file())
+    return any("The task goes on, and so does" in log.read_text() for log in logs if log.is_file())
 
 
 def _guarded(site: Site, deed: Deed, number: int) -> Verdict:
