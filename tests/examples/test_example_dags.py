@@ -70,7 +70,11 @@ def test_an_example_succeeds(
     assert run.state == "success"
     jobs = cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     assert [job["state"] for job in jobs] == ["JOB_STATE_SUCCEEDED"] * DAGS[dag_id]
-    assert {name.rpartition("/")[2] for name in deferred} == ({job["id"] for job in jobs} if deferrable else set())
+    waited_for, made = {name.rpartition("/")[2] for name in deferred}, {job["id"] for job in jobs}
+    if deferrable and dag_id != "start_now_wait_later":  # its sensor may come when the job is over
+        assert waited_for == made
+    else:
+        assert waited_for <= (made if deferrable else set())
 
 
 def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_database: None) -> None:
