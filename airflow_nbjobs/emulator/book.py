@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     state TEXT NOT NULL, status TEXT, created INTEGER NOT NULL, updated INTEGER NOT NULL,
     deleted INTEGER NOT NULL DEFAULT 0);
 CREATE UNIQUE INDEX IF NOT EXISTS by_id ON jobs (number, location, id) WHERE NOT deleted;
+CREATE INDEX IF NOT EXISTS by_any_id ON jobs (id, seq);
 CREATE INDEX IF NOT EXISTS by_created ON jobs (number, location, created, seq) WHERE NOT deleted;
 CREATE INDEX IF NOT EXISTS by_updated ON jobs (number, location, updated, seq) WHERE NOT deleted;
 CREATE INDEX IF NOT EXISTS by_display_name ON jobs (number, location, display_name, seq) WHERE NOT deleted;
