@@ -36,7 +36,7 @@ test: $(VENV)/.dev
 	$(IN) ruff format --check
 	$(IN) mypy
 	$(IN) pytest -n 4 --dist worksteal --ignore tests/system
-	$(IN) pytest -n 2 --dist loadfile tests/system
+	$(IN) pytest -n 3 --dist loadfile tests/system
 
 # The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow
 # run, and people end tasks of a running one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).

@@ -19,6 +19,7 @@ from xml.etree import ElementTree as ET
 
 import nbformat
 import pytest
+from filelock import FileLock
 
 from airflow_nbjobs.emulator.runner import Ended, KernelRunner
 
@@ -63,9 +64,10 @@ def downloads(request: pytest.FixtureRequest) -> Path:
     """Return a folder with the unpacked source distributions."""
     assert request.config.cache is not None
     cache = request.config.cache.mkdir("nbjobs-foreign")
-    missing = {name: version for name, version in SOURCES.items() if not (cache / f"{name}-{version}").exists()}
-    if missing:
-        _download(cache, missing)
+    with FileLock(cache / "lock"):  # one process of the test run downloads, the others wait
+        missing = {name: version for name, version in SOURCES.items() if not (cache / f"{name}-{version}").exists()}
+        if missing:
+            _download(cache, missing)
     return cache
 
 
@@ -79,8 +81,7 @@ def _download(cache: Path, packages: Mapping[str, str]) -> None:
             with tarfile.open(archive) as opened:
                 opened.extractall(folder, filter="data")
             unpacked = archive.name.removesuffix(".tar.gz")
-            if not (cache / unpacked).exists():  # another process of the test run may have been faster
-                (Path(folder) / unpacked).rename(cache / unpacked)
+            (Path(folder) / unpacked).rename(cache / unpacked)
 
 
 @pytest.mark.parametrize("package", RUN)
