@@ -6,7 +6,7 @@ new number, after a crash as after a failure as after a clear; what tells them a
 the try that a person, a schedule or a clear asked for, and the later ones are automatic retries.
 
 - The first try of a generation adopts nothing. A job of an earlier one that is still active is nobody's any more.
-- A retry adopts the newest job of this task, this request and this generation if it is active or has SUCCEEDED: had its
+- A retry adopts the newest job of this task, this request and this generation that is active or has SUCCEEDED: had its
   result been consumed, there would be no retry. An active job that it does not adopt is ended first.
 - A create whose answer was lost is looked for before it is sent again (:mod:`airflow_nbjobs.sending`).
 
@@ -67,9 +67,9 @@ def decide(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: st
     adopt = None
     if not task.is_first_try:
         same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
-        newest = next((job for job in same if task.first_try <= _try(job) < task.try_number), None)
-        if newest is not None and (_is_active(newest) or newest.job_state.is_success):
-            adopt = newest
+        of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number]
+        # Not the newest alone: of two jobs of one create the younger was ended.
+        adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
     unwanted = [job for job in ours if _is_active(job) and job is not adopt and _try(job) < task.try_number]
     return Decision(
         adopt=adopt,

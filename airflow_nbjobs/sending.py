@@ -101,7 +101,7 @@ def create(sending: Sending) -> Conversation[Submitted]:
         if isinstance(answer, Operation):
             made = replace(sending.job, name=str(job_of_operation(answer.name)))
             if lost is not None:
-                made = (yield from _uncertain(_end_younger(sending), lost)) or made
+                made = yield from _uncertain(_look_for_older(sending, made), lost)
             return Submitted(job=made, operation_name=_operation_of(made, answer), is_adopted=False)
         lost = answer
         if (found := (yield from _uncertain(_look_for_lost(sending), lost))) is not None:
@@ -144,8 +144,24 @@ def _look_for_lost(sending: Sending) -> Conversation[NotebookExecutionJob | None
     for pause in LOOKS:
         yield Pause(pause)
         if twins := (yield from find_submitted(sending.parent, sending.job)):
-            return twins[0]
+            return (yield from _keep_oldest(sending, twins))
     return None
+
+
+def _look_for_older(sending: Sending, made: NotebookExecutionJob) -> Conversation[NotebookExecutionJob]:
+    """After a create that was sent twice: return the oldest job that it made; a list may not show the last one yet."""
+    twins = yield from find_submitted(sending.parent, sending.job)
+    is_shown = any(same_job(each.name or "", made.name or "") for each in twins)
+    return (yield from _keep_oldest(sending, twins if is_shown else [*twins, made]))
+
+
+def _keep_oldest(sending: Sending, twins: list[NotebookExecutionJob]) -> Conversation[NotebookExecutionJob]:
+    """Return the first of several jobs of one create, and end the others."""
+    for younger in twins[1:]:
+        # Even a policy that leaves jobs to run does not pay twice for one.
+        became = yield from end_job(younger.name or "", None, "cancel" if sending.kill == "leave" else sending.kill)
+        sending.tell(f"The create was carried out twice: the younger job {younger.name} {became}.")
+    return twins[0]
 
 
 def find_submitted(parent: str, job: NotebookExecutionJob) -> Conversation[list[NotebookExecutionJob]]:
@@ -166,16 +182,6 @@ def end_submitted(parent: str, job: NotebookExecutionJob, kill: KillPolicy) -> C
                 became = yield from end_job(each.name or "", None, kill)
             return became
     return "was not found; should it be made after all, its own timeout ends it"
-
-
-def _end_younger(sending: Sending) -> Conversation[NotebookExecutionJob | None]:
-    """After a create that was sent twice: keep the oldest job that it made, and end the others."""
-    twins = yield from find_submitted(sending.parent, sending.job)
-    for younger in twins[1:]:
-        # Even a policy that leaves jobs to run does not pay twice for one.
-        became = yield from end_job(younger.name or "", None, "cancel" if sending.kill == "leave" else sending.kill)
-        sending.tell(f"The create was carried out twice: the younger job {younger.name} {became}.")
-    return twins[0] if twins else None
 
 
 def _operation_of(job: NotebookExecutionJob, operation: Operation) -> str | None:

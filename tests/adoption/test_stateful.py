@@ -184,14 +184,11 @@ class Tries(RuleBasedStateMachine):
             return None
 
     def adoptable(self, model: Model, jobs: dict[Key, dict[str, Any]]) -> Key | None:
-        """Return the job that a retry has to take: the newest of its kind, unless it ended in vain."""
+        """Return the job that a retry has to take: the newest of its kind that has not ended in vain."""
         mine = (model.identity.first_try, model.version)
-        states = {key: job["state"] for key, job in jobs.items() if not job["deleted"]}
-        newest = next((key for key in reversed(states) if model.made.get(key) == mine), None)
-        if newest is None:
-            return None
-        ended_in_vain = {*ENDED, "JOB_STATE_CANCELLING"} - {"JOB_STATE_SUCCEEDED"}
-        return None if states[newest] in ended_in_vain else newest
+        in_vain = {*ENDED, "JOB_STATE_CANCELLING"} - {"JOB_STATE_SUCCEEDED"}
+        good = [key for key, job in jobs.items() if not job["deleted"] and job["state"] not in in_vain]
+        return next((key for key in reversed(good) if model.made.get(key) == mine), None)
 
     def check_nothing_foreign(self, model: Model, before: dict[Key, Any], after: dict[Key, Any]) -> None:
         """Check that a try ended no job of another task, and made none for one."""

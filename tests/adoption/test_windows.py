@@ -61,6 +61,19 @@ def test_a_job_of_a_version_that_did_not_label_its_run_is_judged_by_its_time(min
     assert (decide([old], retry(), asked).adopt is not None) is is_adopted
 
 
+@pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
+def test_a_retry_takes_the_job_that_was_kept_of_two_and_not_the_younger_that_was_ended(
+    asking: Asking, state: str
+) -> None:
+    asking.next_job_is(state)
+    kept = asking.ask()
+    asking.next_job_is("CANCELLED")
+    asking.ask()  # as when its create was carried out twice
+    second = asking.ask(retry())
+    assert (second.is_adopted, second.job.name) == (True, kept.job.name)
+    assert asking.states() == [state, "CANCELLED"]
+
+
 def test_after_a_job_that_got_no_machine_a_retry_looks_for_the_one_that_may_have_followed(asking: Asking) -> None:
     asking.emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": NO_MACHINE})
     asking.ask()
