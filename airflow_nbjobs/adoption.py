@@ -102,7 +102,7 @@ def submit(
     :param kill: how a job that nobody waits for is ended.
     :param job_ids: ids to create it with, the next one when one is taken; ``None`` leaves it to the service.
     :param tell: told what a person should know, in sentences.
-    :param check: called before each create; what it raises ends the submission.
+    :param check: called each time before a create is sent; what it raises ends the submission.
     :raises ApiError: when the service refuses, or cannot be reached for long enough.
     :raises LostAnswerError: when it cannot be found out whether a create was carried out.
     """

@@ -67,7 +67,7 @@ class Sending:
     :ivar parent: ``projects/p/locations/l``.
     :ivar kill: how a second job of one create is ended.
     :ivar tell: told what a person should know, in sentences.
-    :ivar check: called before each create; what it raises ends the submission.
+    :ivar check: called each time before the create is sent; what it raises ends the submission.
     """
 
     parent: str
@@ -78,9 +78,8 @@ class Sending:
 
     def once(self, job_id: str | None = None) -> Conversation[Operation | _Lost]:
         """Send it once; return the error when its answer was lost."""
-        self.check()
         try:
-            operation: Operation = yield calls.create_job(self.parent, self.job, job_id)
+            operation: Operation = yield replace(calls.create_job(self.parent, self.job, job_id), check=self.check)
         except (TransportError, UnavailableError, UnexpectedAnswerError) as error:
             if isinstance(error, TransportError) and not error.was_sent:
                 raise

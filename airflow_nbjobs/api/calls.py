@@ -44,6 +44,7 @@ class Call(Generic[T]):
     :ivar when_gone: the answer when a repeated call is told that there is no such resource (any more).
     :ivar headers: sent besides the client's own.
     :ivar is_raw: whether ``parse`` takes the answer's bytes.
+    :ivar check: called each time before it is sent; what it raises ends the trying.
     """
 
     verb: str
@@ -55,6 +56,7 @@ class Call(Generic[T]):
     when_gone: T | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     is_raw: bool = False
+    check: Callable[[], None] = lambda: None
 
     def with_page_token(self, token: str) -> Call[T]:
         """Return the same call for a later page."""

@@ -174,6 +174,7 @@ class Client:
         return answer
 
     def _send_once(self, call: Call[T], patience: Patience) -> T:
+        call.check()
         try:
             with quietly():
                 response = self._http.request(**_request(call, patience))
@@ -251,6 +252,7 @@ class AsyncClient:
             return _gone(call, retrying, error)
 
     async def _send_once(self, call: Call[T], patience: Patience) -> T:
+        call.check()
         try:
             with quietly():
                 response = await self._http.request(**_request(call, patience))

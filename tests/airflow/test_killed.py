@@ -134,6 +134,21 @@ def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_e
     assert job["state"] in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
 
 
+def test_a_task_that_is_killed_while_its_create_waits_for_the_quota_creates_nothing(
+    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.api.client.turn", lambda *_: 1.0)
+    nbjobs_emulator.fault({"method": "create", "status": 429})
+    run = TaskRun(create, max_tries=1)
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(run.execute)
+        until(lambda: nbjobs_emulator.faults()[0]["met"] == 1)
+        run.operator.on_kill()
+        with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
+            task.result(30)
+    assert nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]) == []
+
+
 def until(look: Callable[[], bool]) -> None:
     """Look until it is so, for ten seconds at most."""
     deadline = time.monotonic() + 10
