@@ -16,7 +16,7 @@ Why it is so, and which window remains: ``docs/decisions/exactly-once.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from airflow_nbjobs.api.client import Conversation, Pause
@@ -37,7 +37,7 @@ from airflow_nbjobs.sending import (
 )
 from airflow_nbjobs.submission import TaskIdentity
 
-__all__ = ["Decision", "decide", "submit"]
+__all__ = ["Decision", "abandon", "decide", "submit"]
 
 _CLOCKS_DIFFER = timedelta(minutes=2)
 """How far Airflow's clock and the service's may be apart."""
@@ -127,6 +127,37 @@ def submit(
             if decision.adopt is not None:
                 return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
     raise taken or AssertionError("there is no id to create the job with")
+
+
+def abandon(
+    parent: str,
+    task: TaskIdentity,
+    job: NotebookExecutionJob | None,
+    kill: KillPolicy,
+    *,
+    is_late: Callable[[], bool] = lambda: False,
+) -> Conversation[str]:
+    """End what this try and earlier ones have left, and return what became of it, as the rest of a sentence.
+
+    :param parent: ``projects/p/locations/l``.
+    :param job: what is being submitted: its create may be on its way, so that it is looked for during some three
+        seconds, which is what a killed task has. ``None`` when nothing was.
+    :param kill: how jobs are ended.
+    :param is_late: tells when a cancellation was given long enough to work.
+    :raises ApiError: when the service cannot be asked or told.
+    """
+    # To a task that is over, all of its tries are earlier ones.
+    over = replace(task, try_number=task.try_number + 1, first_try=task.try_number + 1)
+    became = "was not found"
+    for pause in (0.0, 1.0, 1.0) if job is not None else (0.0,):
+        yield Pause(pause)
+        jobs = yield from list_by_key(parent, task.key)
+        made = [each for each in jobs if job is not None and is_submitted_as(each, job)]
+        for each in {each.name: each for each in [*decide(jobs, over, "").end, *made]}.values():
+            became = yield from end_job(each.name or "", None, kill, is_late=is_late)
+        if made:
+            return became
+    return became if job is None else f"{became}; what is still on its way ends by its own timeout"
 
 
 def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], None]) -> Conversation[None]:

@@ -29,7 +29,6 @@ __all__ = [
     "create",
     "create_named",
     "created",
-    "end_submitted",
     "find_submitted",
     "is_submitted_as",
     "list_by_key",
@@ -167,20 +166,6 @@ def find_submitted(parent: str, job: NotebookExecutionJob) -> Conversation[list[
     """Return the jobs that one submission made, the oldest first: none, one, or by a lost answer more."""
     listed = yield from list_by_key(parent, (job.display_name or "").rpartition("-")[2])
     return sorted((each for each in listed if is_submitted_as(each, job)), key=created)
-
-
-def end_submitted(parent: str, job: NotebookExecutionJob, kill: KillPolicy) -> Conversation[str]:
-    """End what a create that is still on its way makes, and return what became of it, as the rest of a sentence.
-
-    It is looked for during some three seconds, which is what a killed task has.
-    """
-    for pause in (0.0, 1.0, 1.0):
-        yield Pause(pause)
-        if found := (yield from find_submitted(parent, job)):
-            for each in found:
-                became = yield from end_job(each.name or "", None, kill)
-            return became
-    return "was not found; should it be made after all, its own timeout ends it"
 
 
 def _operation_of(job: NotebookExecutionJob, operation: Operation) -> str | None:

@@ -184,8 +184,9 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     @closing_hook
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the job or re-attach to it, publish its name and links, and wait for it or defer."""
-        self.check_waiting()
-        return self.start(context)
+        with self._succeeding(context):
+            self.check_waiting()
+            return self.start(context)
 
     def check_waiting(self) -> None:
         """Check the arguments that nothing looks at until it is too late."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
 from airflow_nbjobs.operators.operator import closing_hook
 from airflow_nbjobs.operators.reader import NotebookJobReader
@@ -44,7 +44,7 @@ class NotebookJobKeeper(NotebookJobReader):
         self._asked: NotebookExecutionJob | None = None
         self._held: Held | None = None
         self._is_killed = False
-        self._ti: Any = None
+        self._context: Context | None = None
 
     @closing_hook
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
@@ -62,13 +62,30 @@ class NotebookJobKeeper(NotebookJobReader):
     def _kept(self, context: Context) -> Held | None:
         from airflow_nbjobs.deferral import JOB_XCOM, Held
 
-        ti = self._ti = context["ti"]
+        self._context, ti = context, context["ti"]
         try:
             note = ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index)
         except Exception as error:  # noqa: BLE001 - whatever Airflow has against it, the job must be dealt with
             self.log.warning("The task's own note of its job could not be read: %s", error)
             return None
         return Held.from_payload(note)
+
+    @contextmanager
+    def _succeeding(self, context: Context) -> Iterator[None]:
+        """Until a try has its job, answer for that of the tries before it, which it would take over or end."""
+        from airflow_nbjobs.exceptions import NotebookJobError
+
+        is_first = context["ti"].try_number == 1
+        self._context = None if is_first else context
+        try:
+            yield
+        except NotebookJobError:
+            raise  # it says what becomes of the job
+        except Exception as error:
+            goes_on = _has_retry(context) and not isinstance(error, AirflowFailException | AirflowSkipException)
+            if self._held is None and not is_first and not goes_on:
+                self.log.error("The task ends before it has its job; what earlier tries left %s.", self._end())
+            raise
 
     @contextmanager
     def _answering_for(self, context: Context) -> Iterator[None]:
@@ -91,8 +108,7 @@ class NotebookJobKeeper(NotebookJobReader):
 
     def _leave_or_end(self, context: Context) -> str:
         """While a retry is left the job goes on; afterwards nobody would wait for it."""
-        ti = context["ti"]
-        if ti.try_number <= ti.max_tries:
+        if _has_retry(context):
             return "goes on, and the retry re-attaches to it"
         return f"{self._end()}, since no retry is left"
 
@@ -102,9 +118,9 @@ class NotebookJobKeeper(NotebookJobReader):
         While a retry is left, the job goes on when it is only this process that ends.
         """
         self._is_killed = True
-        if self._held is None and self._asked is None:
+        if self._held is None and self._context is None:
             return
-        name = self._held.name if self._held else "the job that was being submitted"
+        name = self._held.name if self._held else "its job"
         self.log.info("The task is killed: %s %s.", name, self._spare_or_end())
 
     def _spare_or_end(self) -> str:
@@ -118,8 +134,8 @@ class NotebookJobKeeper(NotebookJobReader):
 
         # Airflow calls on_kill for execution_timeout too, and handles that error meanwhile.
         is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
-        ti = self._ti
-        return bool(ti and not is_timeout and ti.try_number <= ti.max_tries and is_wanted(ti))
+        context = self._context
+        return bool(context and not is_timeout and _has_retry(context) and is_wanted(context["ti"]))
 
     def _end(self, *, since: float | None = None) -> str:
         """End the job that is held or was asked for, and return what became of it, as the rest of a sentence.
@@ -140,17 +156,17 @@ class NotebookJobKeeper(NotebookJobReader):
             return f"could not be ended and may still run ({error})"
 
     def _ending(self, is_late: Callable[[], bool]) -> Conversation[str]:
+        from airflow_nbjobs.adoption import abandon
         from airflow_nbjobs.api.ending import check_kill_policy, end_job
-        from airflow_nbjobs.sending import end_submitted
+        from airflow_nbjobs.operators.request import task_identity
 
         kill = check_kill_policy(self.kill)
         if self._held is not None:
             return end_job(self._held.name, self._held.operation_name, kill, is_late=is_late)
-        if self._asked is not None:
-            return end_submitted(self._parent(), self._asked, kill)
-        return _unknown()
+        if self._context is None:
+            raise RuntimeError("it is not known which job that is")
+        return abandon(self._parent(), task_identity(self._context), self._asked, kill, is_late=is_late)
 
 
-def _unknown() -> Conversation[str]:
-    return "is not known, and may still run"
-    yield  # a conversation without a word
+def _has_retry(context: Context) -> bool:
+    return bool(context["ti"].try_number <= context["ti"].max_tries)

@@ -96,7 +96,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.settle import describe
 
         self._check_not_killed()
-        self._asked, self._held, self._ti = job, None, context["ti"]
+        self._asked, self._held, self._context = job, None, context
         kill = check_kill_policy(self.kill)
         submitting = submit(
             self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning, check=self._check_not_killed

@@ -1,0 +1,143 @@
+"""A job that an earlier try has left is nobody's when the task ends for good before it has taken it over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from task_runs import JOB, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotebookJobError, PermissionDeniedError
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+
+def attempt(number: int, retries: int = 1, **arguments: Any) -> TaskRun:
+    """Return a try of the task."""
+    wanted = {"retries": retries, **JOB, **arguments}
+    return TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), max_tries=retries, try_number=number
+    )
+
+
+@pytest.fixture
+def left(nbjobs_emulator: Emulator) -> Emulator:
+    """Leave the job of a first try whose worker has died: it runs on."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    attempt(1, wait_for_completion=False).execute()
+    nbjobs_emulator.reset_requests()
+    return nbjobs_emulator
+
+
+def state(emulator: Emulator, project: str) -> str:
+    """Return the state of the one job."""
+    (job,) = emulator.book(project)
+    return str(job["state"].removeprefix("JOB_STATE_"))
+
+
+def wrong() -> dict[str, Any]:
+    """Return arguments that somebody has got wrong between two tries."""
+    return {"notebook": "gs://notebooks/"}
+
+
+@pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
+def test_a_task_that_fails_before_it_has_its_job_ends_that_of_an_earlier_try_when_no_retry_is_left(
+    left: Emulator, project: str, retries: int, became: str, logged: Callable[[], list[str]]
+) -> None:
+    with pytest.raises(InvalidNotebookJobError):
+        attempt(2, retries, **wrong()).execute()
+    assert state(left, project) == became
+    assert bool([line for line in logged() if line.endswith("earlier tries left was cancelled.")]) == (retries == 1)
+
+
+def test_a_job_that_cannot_be_looked_for_is_told_of(
+    left: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    left.fault({"method": "list", "status": 403, "times": 2})
+    with pytest.raises(PermissionDeniedError):
+        attempt(2).execute()
+    assert [line for line in logged() if "earlier tries left could not be ended and may still run (403" in line]
+
+
+def test_a_first_try_that_fails_before_it_has_its_job_asks_for_nothing(nbjobs_emulator: Emulator) -> None:
+    with pytest.raises(InvalidNotebookJobError):
+        attempt(1, 0, **wrong()).execute()
+    assert nbjobs_emulator.requests() == {}
+
+
+def test_a_task_that_is_killed_before_it_has_its_job_ends_that_of_an_earlier_try(
+    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    """The service is away when the retry looks for its job, and is back when a person has lost patience."""
+    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 1.0)
+    left.fault({"method": "list", "status": 503})
+    run = attempt(2)
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(run.execute)
+        deadline = time.monotonic() + 10
+        while not left.requests().get("list"):
+            assert time.monotonic() < deadline
+            threading.Event().wait(0.01)
+        run.operator.on_kill()
+        ended = state(left, project)
+        with pytest.raises(NotebookJobError, match="The task was killed"):
+            task.result(30)
+    assert ended == "CANCELLED"
+    assert [line for line in logged() if line.startswith("The task is killed: its job was cancelled")]
+
+
+def killed_at_its_notebook(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a person end the task while it reads its notebook."""
+
+    def killed(*_: Any) -> Any:
+        run.operator.on_kill()
+        raise InterruptedError("killed")
+
+    monkeypatch.setattr("airflow_nbjobs.operators.request.prepare", killed)
+    with pytest.raises(InterruptedError):
+        run.execute()
+
+
+def test_a_task_that_is_killed_while_it_reads_its_notebook_ends_the_job_of_an_earlier_try(
+    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    killed_at_its_notebook(attempt(2), monkeypatch)
+    assert state(left, project) == "CANCELLED"
+
+
+def test_a_try_that_was_cleared_ends_no_job_of_the_new_one(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new try begins before the old one is told of its end."""
+    monkeypatch.setattr("airflow_nbjobs.adoption.LOOKS", (0.01,))
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    attempt(3, 2, wait_for_completion=False).execute()
+    killed_at_its_notebook(attempt(2), monkeypatch)
+    assert state(nbjobs_emulator, project) == "RUNNING"
+
+
+@pytest.mark.parametrize("error", [AirflowSkipException, AirflowFailException])
+def test_an_end_that_no_retry_follows_is_one_though_retries_are_left(
+    left: Emulator, project: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def over(*_: Any) -> Any:
+        raise error
+
+    monkeypatch.setattr("airflow_nbjobs.operators.request.prepare", over)
+    with pytest.raises(error):
+        attempt(2, 5).execute()
+    assert state(left, project) == "CANCELLED"
+
+
+def test_a_deferral_that_times_out_ends_its_job_though_the_note_of_it_cannot_be_read(
+    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = attempt(1, deferrable=True)
+    with pytest.raises(Exception, match="Trigger timeout"):
+        run.resume("__fail__", {"error": "Trigger timeout"})
+    assert state(left, project) == "CANCELLED"
