@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import subprocess
 import sys
+import time
 import unicodedata
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -389,6 +392,25 @@ def test_reading_ends_when_its_time_is_up() -> None:
     outcome = read_outcome(json.dumps(notebook(code("x", execution_count=1))).encode(), seconds=-1)
     assert (outcome.cells, outcome.is_whole) == (0, False)
     assert outcome.notes == ("The executed notebook could not be read to its end: reading it took too long.",)
+
+
+def test_of_a_million_outputs_no_more_are_read_than_there_is_time_for() -> None:
+    outputs = b'{"output_type":"stream","name":"stdout","text":["x"]},' * 10**6
+    content = b'{"cells":[{"cell_type":"code","source":"1","outputs":[%s{}]}],"nbformat":4}' % outputs
+    began = time.monotonic()
+    outcome = read_outcome([content], seconds=0.1)  # in one chunk, which alone takes ten seconds
+    assert time.monotonic() - began < 5
+    assert outcome.notes == ("The executed notebook could not be read to its end: reading it took too long.",)
+    assert outcome.results_problem == "the executed notebook could not be read to its end"
+
+
+def test_by_default_two_minutes_are_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = itertools.count()
+    clock = SimpleNamespace(monotonic=lambda: float(next(looks)))  # each look takes a second
+    monkeypatch.setattr("airflow_nbjobs.notebooks.outcome.time", clock)
+    cell = json.dumps(code("x", execution_count=1)).encode()
+    outcome = read_outcome([b'{"cells":[', *[cell + b","] * 200, cell, b'],"nbformat":4}'])
+    assert (outcome.is_whole, 50 <= outcome.cells <= 120) == (False, True)
 
 
 def test_what_is_no_notebook_has_an_outcome_all_the_same() -> None:
