@@ -153,7 +153,8 @@ class NotebookJobOwner(NotebookJobKeeper):
 
         if self.deferrable and not job.job_state.is_terminal:
             self._defer(job, context)
-        waiting = wait_for_job(job, float(self.poll_interval), changed=self._log_change)
+        self._log_state(job)
+        waiting = wait_for_job(job, float(self.poll_interval), changed=self._log_state)
         with self._answering_for(context):
             try:
                 ended = self.hook.follow(self.location or "", waiting, ENDURING)
@@ -210,7 +211,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         self.log.warning("The job that the task re-attached to, %s: it is replaced, once.", what)
         return self.start(context, anew=True)
 
-    def _log_change(self, job: NotebookExecutionJob) -> None:
+    def _log_state(self, job: NotebookExecutionJob) -> None:
         from airflow_nbjobs.settle import describe
 
         self.log.info("%s is %s.", describe(job), job.job_state.word)

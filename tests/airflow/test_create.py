@@ -122,10 +122,13 @@ def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator
     assert len(nbjobs_emulator.book(project)) == 1
 
 
-def test_a_job_that_is_over_at_the_first_look_is_not_deferred_for(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_job_that_is_over_at_the_first_look_is_told_to_be_and_not_deferred_for(
+    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
     nbjobs_emulator.fault({"method": "get", "delay_seconds": 0.2})
     assert create(deferrable=True).execute()["state"] == "JOB_STATE_SUCCEEDED"
+    assert [line.rpartition(" is ")[2] for line in logged() if " is " in line] == ["SUCCEEDED."]
 
 
 def test_the_name_and_the_links_are_there_while_the_job_runs(project: str) -> None:

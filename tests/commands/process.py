@@ -28,6 +28,10 @@ class Running:
         self._process = _LOADED.Process(target=_work, args=(arguments, folder, variables, self._files))
         self._process.start()
 
+    def told(self) -> str:
+        """Return what it has told so far: its standard error."""
+        return self._files[1].read_text() if self._files[1].exists() else ""
+
     def send(self, number: signal.Signals) -> None:
         """Send it a signal."""
         assert self._process.pid is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -82,7 +83,8 @@ def test_a_signal_ends_the_job_as_asked(
 
     running = start("run", written(tmp_path / "long.ipynb", "import time; time.sleep(300)"), "--kill", kill)
     try:
-        eventually(lambda: states() == ["JOB_STATE_RUNNING"], within_seconds=60)
+        eventually(lambda: re.search(r"^\d+:\d\d .* is RUNNING\.$", running.told(), re.MULTILINE), within_seconds=60)
+        assert states() == ["JOB_STATE_RUNNING"]
         running.send(number)
     finally:
         done = running.end()
