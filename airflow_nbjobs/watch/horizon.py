@@ -79,24 +79,29 @@ class Horizon:
     """All changes up to here are known, but for those that show late.
 
     :ivar moment: in the service's time; ``None`` before the first round, which has nothing to catch up with.
+    :ivar as_of: in the loop's time: when it was that late in the service's.
     """
 
     moment: datetime | None = None
+    as_of: float = 0.0
 
     def is_reached(self, page: Sequence[Glimpse]) -> bool:
         """Tell whether a round that has read this page has seen everything that is new."""
         return self.moment is None or is_past(page, self.moment - OVERLAP)
 
-    def after(self, first_page: Sequence[Glimpse], began: datetime) -> Horizon:
+    def after(self, first_page: Sequence[Glimpse], began: datetime, now: float) -> Horizon:
         """Return the horizon after a round.
+
+        It moves on also when nothing changes, as time does: else a thousand jobs that changed at once, the last ones to
+        do so, would be read again in each round.
 
         :param first_page: what it read first. Later pages are older, and what changed meanwhile is in none of them.
         :param began: when it began, by this machine's clock. A job from the future, whose time some machine's clock
             got wrong, must not hide all those that change until then. Where this machine's clock is the one that is
             behind, the rounds read more than they need to.
+        :param now: the same in the loop's time.
         """
-        newest = max((seen.update_time for seen in first_page if seen.update_time is not None), default=None)
-        if newest is None:
-            return self
-        newest = min(newest, began)
-        return Horizon(newest if self.moment is None else max(newest, self.moment))
+        times = [min(seen.update_time, began) for seen in first_page if seen.update_time is not None]
+        if self.moment is not None:
+            times.append(self.moment + timedelta(seconds=now - self.as_of))
+        return Horizon(max(times), now) if times else self

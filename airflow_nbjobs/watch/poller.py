@@ -148,7 +148,7 @@ class Poller:
 
     async def _catch_up(self) -> None:
         """Read the list back to the horizon, and find out for whom it has to be read further."""
-        began, first = datetime.now(UTC), None
+        began, now, first = datetime.now(UTC), self._loop.time(), None
         call, pages, unseen = list_glimpses(self._parent), 0, set(self._jobs)
         try:
             while True:
@@ -169,7 +169,7 @@ class Poller:
             self._lists.give_up(error, self._loop.time(), len(self._jobs))  # it raises what may pass
             self._ask_for_each()
             return
-        self._horizon = self._horizon.after(first, began)
+        self._horizon = self._horizon.after(first, began, now)
         self._lists.worked()
         self._look_for_missing()
 

@@ -81,7 +81,7 @@ class List(RuleBasedStateMachine):
         if self.horizon.moment is None:  # what was before the first round is for the sweep to find
             self.shown = {job: count for job, (_, count) in self.jobs.items()}
             self.due = {}
-        self.horizon = self.horizon.after(first, began)
+        self.horizon = self.horizon.after(first, began, (began - START).total_seconds())
         self.reading = None
 
     @invariant()
@@ -111,15 +111,26 @@ def test_jobs_of_the_same_instant_are_all_read():
 
 
 def test_a_job_from_the_future_does_not_hide_those_that_change_until_then():
-    assert Horizon().after([glimpse(300), glimpse(-1)], began=START).moment == START
+    assert Horizon().after([glimpse(300), glimpse(-1)], began=START, now=0.0).moment == START
 
 
 def test_a_deletion_does_not_move_the_horizon_back():
-    assert Horizon(START).after([glimpse(-50)], began=START).moment == START
+    assert Horizon(START).after([glimpse(-50)], began=START, now=0.0).moment == START
 
 
-def test_a_list_without_times_leaves_the_horizon_where_it_was():
-    assert Horizon(START).after([Glimpse("1", "", None)], began=START) == Horizon(START)
+def test_a_list_without_times_leaves_the_horizon_to_the_time_that_goes_by():
+    page = [Glimpse("1", "", None)]
+    assert Horizon().after(page, began=START, now=5.0) == Horizon()
+    assert Horizon(START, 5.0).after(page, began=START, now=7.0) == Horizon(START + timedelta(seconds=2), 7.0)
+
+
+def test_jobs_that_changed_all_at_once_are_read_again_until_no_change_can_show_late_and_no_longer():
+    page = [glimpse(0)]
+    horizon = Horizon().after(page, began=START, now=100.0)
+    for now in (107.0, 110.0):
+        horizon = horizon.after(page, began=START, now=now)
+        assert not horizon.is_reached(page)
+    assert horizon.after(page, began=START, now=111.0).is_reached(page)
 
 
 def test_a_job_is_read_from_what_the_service_says_of_it():
