@@ -78,7 +78,7 @@ def cpu_over_the_peers(found: dict[str, Any]) -> dict[str, float]:
     alone = {side: row["cpu_per_minute"] for side, row in found.items()}
     return {
         "in all": total["ours"] / total["vertex"],
-        "over the base": (total["ours"] - total["nothing"]) / (total["vertex"] - total["nothing"]),
+        "over the base": (total["ours"] - total["nothing in rounds"]) / (total["vertex"] - total["nothing"]),
         "triggers": alone["ours"] / alone["vertex"],
     }
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import tables
 from bench.goals import cpu_over_the_peers, goals
+from bench.services import LATER
 
 _PACKAGES = (
     "airflow-nbjobs",
@@ -61,7 +62,8 @@ wait at the same time, and so do all rows but those of a thousand at 5 s and of 
 own; a run begins before the last one is over. Each is a small part of the machine's time. "First minute" begins when
 the triggers come; the columns before it are of the minute that follows (with 1,000 at 5 s half a minute, and with
 10,000 of the peer's after two). "Most in any" is the most in any minute, read every 5 s, the first one included. Ten
-jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the last interval).
+jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the last interval). The last
+ten jobs of ours are made {later:g} s after the others, which are there within seconds.
 
 The peer with 10,000 triggers at 5 s is left out: these would be 120,000 requests a minute, and one core, which is all
 that a process of Python's has, is enough for some {peers_most:,.0f}, by what a thousand take. What ours does every ten
@@ -89,16 +91,18 @@ _TRIGGERERS = """
 `airflow triggerer` with PostgreSQL, Airflow's default settings and logs, and {count:,} deferred tasks at
 {interval:g} s: their rows are written with Airflow's own models, as a thousand workers would have left them, and no
 scheduler runs. The latency is to the task's row in the database. Medians of {runs} runs, and in brackets the least and
-the most: in each, new triggerers of all three rows run at the same time, with a database each, and are measured for a
+the most: in each, new triggerers of all rows run at the same time, with a database each, and are measured for a
 minute from {settled:g} s after the last trigger was taken up.
 
 """
 _RECKONED = """
 A triggerer is two processes: one runs the triggers, and "the rest" speaks to the database and keeps their logs. What
 both do for triggers that ask nobody, and end as often as the others, is Airflow's own floor, which no provider gets
-under. Our CPU over the peer's is {in all:.3f} with it, {over the base:.3f} less it on both sides, and {triggers:.3f} in
-the process that runs the triggers, floor and all. The peer's trigger logs a line at level INFO each time that it asks,
-which "the rest" writes; ours logs what changes.
+under. It is lower where many are told at the same time, as ours are in each round, than where one is told after the
+other, as the peer's are: the last row ends every 7.5 s what is over by then, which is how often ours asks while jobs
+end. Our CPU over the peer's is {in all:.3f} with the floor, {over the base:.3f} less each side's own, and
+{triggers:.3f} in the process that runs the triggers, floor and all. The peer's trigger logs a line at level INFO each
+time that it asks, which "the rest" writes; ours logs what changes.
 """
 _SHARED = """
 Two triggerers with a budget of {budget} requests a minute each share {count:,} tasks ({shares}), whose jobs end one
@@ -209,7 +213,7 @@ def _waiting_part(rows: list[dict[str, Any]], folder: Path) -> str:
     plot(rows, folder / "img" / "benchmarks.svg")
     peer = next(row for row in reversed(rows) if (row["side"], row["count"]) == ("vertex", 1_000))
     peers_most = round(60 * peer["requests_per_minute"] / peer["cpu_per_minute"], -4)
-    text = _WAITING.format(rounds=max(row["runs"] for row in rows), peers_most=peers_most)
+    text = _WAITING.format(rounds=max(row["runs"] for row in rows), peers_most=peers_most, later=LATER)
     text += tables.waiting_costs(rows) + _DELAYS + tables.waiting_delays(rows)
     if any(row["changes"] is not None for row in rows):
         text += _CHANGES + tables.changes(rows)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-WHOSE = {"ours": "ours", "vertex": "Vertex AI", "nothing": "triggers that ask nobody"}
+WHOSE = {
+    "ours": "ours",
+    "vertex": "Vertex AI",
+    "nothing": "triggers that ask nobody",
+    "nothing in rounds": "the same, told in rounds",
+}
 _CASE = ("triggers", "interval s", "whose")
 
 

@@ -24,7 +24,7 @@ from chaos.postgres import postgres
 from demo.airflow_processes import COMPONENTS, START_SECONDS, LocalAirflow
 
 ROOT = Path(__file__).resolve().parent.parent
-SIDES = ("ours", "vertex", "nothing")
+SIDES = ("ours", "vertex", "nothing", "nothing in rounds")
 ROUNDS = 5
 COUNT, INTERVAL, WINDOWS = 1_000, 30.0, 2
 FIRST_SECONDS = 15.0
@@ -117,7 +117,8 @@ def measure(rounds: int = ROUNDS, *, count: int = COUNT) -> Iterator[dict[str, A
 
     Each round starts new triggerers.
     """
-    with databases(SIDES) as addresses, ThreadPoolExecutor(len(SIDES)) as pool:
+    names = [side.replace(" ", "_") for side in SIDES]
+    with databases(names) as addresses, ThreadPoolExecutor(len(SIDES)) as pool:
         runs: list[list[dict[str, Any]]] = []
         for _ in range(rounds):
             runs.append(list(pool.map(lambda side, address: _once(side, address, count), SIDES, addresses)))
@@ -129,7 +130,7 @@ def _once(side: str, address: str, count: int) -> dict[str, Any]:
     with SERVICES[side]() as service, tempfile.TemporaryDirectory() as folder:
         jobs = service.jobs(count)
         with Triggerers(Path(folder), address, service.env) as airflow:
-            run_id = f"{side}-{time.time_ns()}"
+            run_id = f"{time.time_ns()}"
             airflow.defer(run_id, jobs)
             airflow.start_component("triggerer")
             airflow.wait_until_taken()
