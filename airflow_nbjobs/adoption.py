@@ -23,7 +23,7 @@ from airflow_nbjobs.api.client import Conversation, Pause
 from airflow_nbjobs.api.ending import KillPolicy, end_job
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.waiting import first_look
-from airflow_nbjobs.exceptions import AlreadyExistsError
+from airflow_nbjobs.exceptions import AlreadyExistsError, NbjobsError
 from airflow_nbjobs.hints import is_capacity
 from airflow_nbjobs.sending import (
     LOOKS,
@@ -105,6 +105,7 @@ def submit(
     :param check: called each time before a create is sent; what it raises ends the submission.
     :raises ApiError: when the service refuses, or cannot be reached for long enough.
     :raises LostAnswerError: when it cannot be found out whether a create was carried out.
+    :raises NbjobsError: when a later try of the task has made a job already.
     """
     request = job.labels["nbjobs-request"]
     if task.try_number > 1:
@@ -122,7 +123,7 @@ def submit(
             existing = yield from first_look(f"{parent}/notebookExecutionJobs/{job_id}")
             if is_submitted_as(existing, job):
                 return Submitted(job=existing, operation_name=None, is_adopted=False)
-            decision = decide([existing], task, request)
+            decision = _decide([existing], task, request)
             yield from _end_unwanted(decision, kill, tell)
             if decision.adopt is not None:
                 return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
@@ -168,13 +169,24 @@ def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], No
 
 def _look(parent: str, task: TaskIdentity, request: str) -> Conversation[Decision]:
     """Look at the task's jobs; again for a while if the try before this one may have made one that is yet to show."""
-    decision = decide((yield from list_by_key(parent, task.key)), task, request)
+    decision = _decide((yield from list_by_key(parent, task.key)), task, request)
     for pause in LOOKS:
         if decision.is_complete:
             break
         yield Pause(pause)
-        decision = decide((yield from list_by_key(parent, task.key)), task, request)
+        decision = _decide((yield from list_by_key(parent, task.key)), task, request)
     return decision
+
+
+def _decide(jobs: list[NotebookExecutionJob], task: TaskIdentity, request: str) -> Decision:
+    """Decide about jobs, unless a later try has: one that stood still may wake up when Airflow has given it up."""
+    for job in jobs:
+        if _bears(job, task.key) and _is_of_run(job, task) and _try(job) > task.try_number:
+            raise NbjobsError(
+                f"Try {_try(job)} of the task has made {job.name}, and this process is of try {task.try_number}, which "
+                "Airflow has given up: nothing is submitted."
+            )
+    return decide(jobs, task, request)
 
 
 def _bears(job: NotebookExecutionJob, key: str) -> bool:

@@ -13,7 +13,7 @@ from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.client import Pause
 from airflow_nbjobs.api.job import JobState, Operation
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError, LostAnswerError, TransportError
+from airflow_nbjobs.exceptions import InvalidArgumentError, LostAnswerError, NbjobsError, TransportError
 from airflow_nbjobs.submission import identify, request_hash
 
 LOST = [
@@ -119,11 +119,11 @@ def test_a_rate_limit_is_waited_for_without_a_look(asking: Asking) -> None:
     assert "list" not in asking.emulator.requests()
 
 
-def test_with_ids_of_its_own_a_create_on_its_way_cannot_make_a_second_job(asking: Asking) -> None:
-    """A worker died with its create under way; the retry came first, and the late create finds the id taken."""
+def test_with_ids_of_its_own_a_try_that_a_retry_has_overtaken_cannot_make_a_second_job(asking: Asking) -> None:
+    """A worker stood still with its create under way; the retry came first, and the late create finds the id taken."""
     retried = asking.ask(retry(), job_ids=retry().job_ids())
-    with pytest.raises(AlreadyExistsError):
-        asking.ask(job_ids=[next(TASK.job_ids())], asked=request("gs://notebooks/late.ipynb"))
+    with pytest.raises(NbjobsError, match=r"Try 2 of the task has made .* is of try 1"):
+        asking.ask(job_ids=TASK.job_ids(), asked=request("gs://notebooks/late.ipynb"))
     assert asking.made() == [(retried.job.name or "").rpartition("/")[2]]
 
 

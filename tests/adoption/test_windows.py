@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -11,8 +12,8 @@ from asking import TASK, Asking, clear, request, retry
 from airflow_nbjobs.adoption import decide
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import LostAnswerError
-from airflow_nbjobs.submission import identify, request_hash
+from airflow_nbjobs.exceptions import LostAnswerError, NbjobsError
+from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
 
@@ -113,6 +114,16 @@ def test_a_lost_answer_that_nothing_can_be_found_out_about_is_no_refusal(asking:
     with pytest.raises(LostAnswerError, match="cannot be found out: 403"):
         asking.ask()
     assert len(asking.made()) == 1
+
+
+@pytest.mark.parametrize("next_try", [retry, clear])
+def test_a_retry_that_another_try_has_overtaken_submits_nothing(
+    asking: Asking, next_try: Callable[[TaskIdentity], TaskIdentity]
+) -> None:
+    asking.ask(next_try(retry()))
+    with pytest.raises(NbjobsError, match=r"Try 3 of the task has made .* is of try 2"):
+        asking.ask(retry())
+    assert asking.states() == ["RUNNING"]
 
 
 def test_nothing_is_created_by_whom_may_not_any_more(asking: Asking) -> None:
