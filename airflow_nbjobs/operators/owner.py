@@ -117,6 +117,8 @@ class NotebookJobOwner(NotebookJobKeeper):
             publish(context["ti"], submitted.job, self.project_id or self.hook.project_id)
             made = "was re-attached to" if submitted.is_adopted else "was submitted"
             self.log.info("%s %s: %s", describe(submitted.job), made, name)
+            if submitted.is_adopted:
+                return submitted.job  # it was just seen; should it disappear, it is replaced
             try:
                 return self.hook.follow(self.location or "", first_look(name), ENDURING)
             except NotFoundError as error:

@@ -17,6 +17,7 @@ from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 
@@ -55,6 +56,28 @@ def test_a_killed_task_does_not_replace_the_job_that_its_own_kill_ended(
     (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     assert job["state"] in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
     assert job["labels"]["nbjobs-try"] == "1"
+
+
+def test_a_job_that_disappears_when_the_task_has_just_re_attached_to_it_is_replaced(
+    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task was cleared while it ran, and the old worker ends its job with ``kill="delete"``."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    first = TaskRun(create, max_tries=1)
+    monkeypatch.setattr(first.operator, "wait", lambda *_: None)
+    first.execute()
+    second = TaskRun(create, max_tries=1, try_number=2)
+    publish: Any = second.ti.xcom_push
+
+    def and_delete(key: str, value: Any) -> None:
+        monkeypatch.setattr(second.ti, "xcom_push", publish)
+        publish(key, value)
+        NotebookExecutionJobHook().delete_job(value["name"])
+
+    monkeypatch.setattr(second.ti, "xcom_push", and_delete)
+    assert second.execute()["state"] == "JOB_STATE_SUCCEEDED"
+    deleted, made = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    assert (deleted["deleted"], made["state"]) == (True, "JOB_STATE_SUCCEEDED")
 
 
 @pytest.fixture
