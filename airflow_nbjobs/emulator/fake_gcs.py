@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
+from .addresses import trust
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
@@ -88,7 +90,7 @@ def _command(root: Path, host: str, port: int, public_url: str) -> list[str]:
 async def _answers(keeper: asyncio.subprocess.Process, backend: str) -> bool:
     """Wait until fake-gcs-server answers; False when it ends or takes too long."""
     check = httpx2.Request("GET", f"{backend}/_internal/healthcheck")
-    async with httpx2.AsyncHTTPTransport(trust_env=False) as transport:
+    async with httpx2.AsyncHTTPTransport(verify=trust(backend), trust_env=False) as transport:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
                 while keeper.returncode is None:

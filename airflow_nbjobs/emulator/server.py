@@ -15,7 +15,7 @@ import httpx2
 import uvicorn
 
 from airflow_nbjobs.emulator import execution
-from airflow_nbjobs.emulator.addresses import listen, no_port, shown
+from airflow_nbjobs.emulator.addresses import listen, no_port, shown, trust
 from airflow_nbjobs.emulator.app import App
 from airflow_nbjobs.emulator.book import Book
 from airflow_nbjobs.emulator.connections import Connections
@@ -290,7 +290,7 @@ class Emulator:
 
 async def _check_answers(storage_url: str) -> None:
     """Check that a storage answers: ``STORAGE_EMULATOR_HOST`` may name one that is long gone."""
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(verify=trust(storage_url), trust_env=False) as client:
         try:
             await client.get(f"{storage_url}/storage/v1/b", params={"project": "local"})
         except httpx2.TransportError as error:

@@ -32,6 +32,7 @@ import httpx2
 import uvicorn
 
 from . import fake_gcs
+from .addresses import trust
 from .gate import Gate
 from .guard import Guard
 
@@ -79,10 +80,11 @@ class Storage:
         :raises StorageError: if fake-gcs-server does not start.
         """
         async with contextlib.AsyncExitStack() as stack:
-            # No proxy of the environment: all this is on one machine. A large object may take its time to be stored.
-            client = httpx2.AsyncClient(timeout=httpx2.Timeout(60.0, read=300.0), trust_env=False, limits=_LIMITS)
-            self._client = await stack.enter_async_context(client)
             named = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
+            # No proxy of the environment: all this is on one machine. A large object may take its time to be stored.
+            timeout = httpx2.Timeout(60.0, read=300.0)
+            client = httpx2.AsyncClient(timeout=timeout, verify=trust(named), trust_env=False, limits=_LIMITS)
+            self._client = await stack.enter_async_context(client)
             if named:
                 self.url = named if "://" in named else f"http://{named}"
             else:
@@ -105,8 +107,8 @@ class Storage:
         self.url = f"http://{shown}:{self._port}"
         backend = await stack.enter_async_context(fake_gcs.running(self._root, self.url))
         # Not a client: that logs each request, and with it the port that is told to nobody.
-        transport = await stack.enter_async_context(httpx2.AsyncHTTPTransport(trust_env=False, limits=_LIMITS))
-        app = Guard(Gate(backend, transport), allowed_hosts=self._allowed_hosts)
+        transport = httpx2.AsyncHTTPTransport(verify=trust(backend), trust_env=False, limits=_LIMITS)
+        app = Guard(Gate(backend, await stack.enter_async_context(transport)), allowed_hosts=self._allowed_hosts)
         self._client.headers["Host"] = "localhost"  # it is we who ask: a name that is let in wherever we listen
         config = uvicorn.Config(
             app,

@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import httpx2
+import psutil
 import pytest
 
 from airflow_nbjobs.emulator import Emulator, EmulatorError
+from airflow_nbjobs.emulator.addresses import trust
 
 
 def health(emulator):
@@ -54,6 +58,14 @@ def test_a_host_that_is_none_is_named_with_its_option():
         Emulator(runner="simulated", host="nowhere.invalid").start()
 
 
+def test_it_listens_on_the_loopback_address_unless_told_otherwise():
+    """The addresses that it tells are no proof: who listens everywhere is reached there too."""
+    with Emulator(runner="simulated") as emulator:
+        ports = {urlsplit(url).port for url in emulator.env.values()}
+        found = [each.laddr for each in psutil.Process().net_connections("tcp") if each.status == psutil.CONN_LISTEN]
+    assert {(at.ip, at.port) for at in found if at.port in ports} == {("127.0.0.1", port) for port in ports}
+
+
 def test_it_listens_on_ipv6_too():
     with Emulator(runner="simulated", host="::1") as emulator:
         assert emulator.url.startswith("http://[::1]:")
@@ -65,6 +77,19 @@ def test_data_belong_to_one_emulator_at_a_time(tmp_path):
         Emulator(runner="simulated", data=tmp_path).start()
     with Emulator(runner="simulated", data=tmp_path) as emulator:
         assert emulator.book() == []
+
+
+def test_its_plain_http_needs_none_of_the_machines_certificates(monkeypatch):
+    monkeypatch.setattr("httpcore2.default_ssl_context", lambda **_: pytest.fail("they were read"))
+    with Emulator(runner="simulated") as emulator:
+        emulator.upload("gs://bucket/x", b"x")
+        assert emulator.download("gs://bucket/x") == b"x"
+
+
+def test_a_storage_that_is_named_with_tls_has_to_prove_who_it_is():
+    assert trust("https://storage.example") is True
+    nobody = trust("http://127.0.0.1:9023")
+    assert (nobody.verify_mode, nobody.get_ca_certs()) == (ssl.CERT_REQUIRED, [])
 
 
 def test_a_malformed_fault_is_a_value_error():
