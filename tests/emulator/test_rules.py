@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing
 from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.emulator import pages, states
+from airflow_nbjobs.emulator.book import Book
 from airflow_nbjobs.emulator.clock import Clock, timestamp
 from airflow_nbjobs.emulator.errors import ApiError
+from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.filters import parse_filter, parse_order, regexp
-from airflow_nbjobs.emulator.ids import new_id, project_number, with_project_number
+from airflow_nbjobs.emulator.ids import Parent, new_id, project_number, with_project_number
 
 known = st.sampled_from(states.BY_NUMBER)
 
@@ -100,6 +105,53 @@ def test_pages_put_together_are_the_whole_list_in_its_order(rows, fields, downs,
         assert found == whole
     finally:
         database.close()
+
+
+@pytest.mark.parametrize(("asked", "size"), [(None, 100), ("", 100), ("0", 100), ("1", 1), ("100", 100)])
+def test_a_page_has_100_jobs_where_no_other_size_is_asked_for(asked, size):
+    assert pages.page_size(asked) == size
+
+
+def test_the_book_finds_changes_and_lists_jobs_by_an_index():
+    """Or each of ten thousand jobs would cost the time of all."""
+    asked = []
+    with closing(Book(Path(":memory:"))) as book:
+        parent = Parent.parse("p", "us-central1")
+        book._db.set_trace_callback(asked.append)
+        job = book.add_job(parent, "mine", {"displayName": "report"}, new_id())
+        book.find(parent, "mine")
+        book.find(parent, "mine", deleted=True)
+        book.find_id("mine")
+        book.operations(parent, "mine")
+        book.move(job.seq, states.CANCELLING)
+        book.move(job.seq, states.CANCELLED)
+        for field in ("display_name", "create_time", "update_time"):
+            for order in (field, f"{field} desc"):
+                book.page(parent, "1", [], pages.order_sql(parse_order(order)), 101)
+        book.add_operation(job.seq, "delete", "7")
+        book.delete_job(job.seq, "7")
+        book._db.set_trace_callback(None)
+        statements = [sql for sql in asked if sql.split()[0] in {"SELECT", "UPDATE", "DELETE"}]
+        steps = [(sql, row["detail"]) for sql in statements for row in book._db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    assert len(statements) >= 18
+    assert [step for step in steps if step[1].startswith("SCAN")] == []
+    lists = [detail.split()[0] for sql, detail in steps if "LIMIT 101" in sql]
+    assert lists == ["SEARCH"] * 6  # and nothing to sort afterwards
+
+
+def test_a_quota_is_of_a_minute(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("airflow_nbjobs.emulator.faults.time", SimpleNamespace(monotonic=lambda: now[0]))
+    faults = Faults()
+    faults.ask({"quota": {"create": 2}})
+    for moment, is_refused in [(0, False), (30, False), (59, True), (60, False), (61, True), (90, False)]:
+        now[0] = moment
+        try:
+            faults.check_quota("create", "1")
+        except ApiError as refused:
+            assert (is_refused, refused.code) == (True, 429)  # noqa: PT017 - both are right
+        else:
+            assert not is_refused
 
 
 @given(st.text(max_size=20))

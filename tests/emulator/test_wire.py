@@ -191,6 +191,18 @@ def test_a_page_size_that_is_none_is_refused(api, size):
     error(api.http.get(api.jobs, params={"pageSize": size}))
 
 
+def test_the_order_is_by_the_time_that_is_asked_for(api):
+    api.emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
+    first, second = api.create(), api.create()
+    for name in (first, second):
+        api.reaches(name, "RUNNING")
+    api.emulator.play(first, "JOB_STATE_SUCCEEDED")
+    for field, found in (("create_time", [first, second]), ("update_time", [second, first])):
+        for order, names in ((field, found), (f"{field} desc", found[::-1])):
+            jobs = api.http.get(api.jobs, params={"orderBy": order}).json()["notebookExecutionJobs"]
+            assert [job["name"] for job in jobs] == names
+
+
 def test_the_full_view_of_a_list_has_the_notebooks(api):
     api.create()
     (job,) = api.http.get(api.jobs, params={"view": "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"}).json()["notebookExecutionJobs"]
