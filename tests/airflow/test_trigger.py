@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -151,6 +152,32 @@ def test_changes_of_state_are_logged_and_looks_are_not(
     assert words == list(dict.fromkeys(words))
     assert words[-1] == "SUCCEEDED."
     assert nbjobs_emulator.requests()["get"]["200"] > len(words)
+
+
+def test_other_triggers_have_their_turn_while_the_service_takes_its_time(
+    nbjobs_emulator: Emulator, project: str
+) -> None:
+    name, _ = submit(project)
+    nbjobs_emulator.fault({"method": "get", "delay_seconds": 1.5})
+    turns: list[float] = []
+
+    async def others() -> None:
+        while True:
+            await asyncio.sleep(0.01)
+            turns.append(time.monotonic())
+
+    async def wait() -> dict[str, Any]:
+        running = asyncio.create_task(others())
+        try:
+            return await only_event(NotebookExecutionJobTrigger(name, poll_interval=0.1))
+        finally:
+            running.cancel()
+
+    begun = time.monotonic()
+    assert asyncio.run(wait())["outcome"] == "done"
+    ended = time.monotonic()
+    assert ended - begun > 1.5
+    assert max(later - earlier for earlier, later in pairwise([begun, *turns, ended])) < 1
 
 
 def test_a_trigger_that_is_cancelled_stops_at_once(running: tuple[str, str]) -> None:
