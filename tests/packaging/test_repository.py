@@ -4,17 +4,50 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+CONSTRAINTS = pytest.mark.parametrize("path", sorted(ROOT.glob("constraints*.txt")), ids=lambda path: path.name)
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.glob("constraints*.txt")), ids=lambda path: path.name)
+@CONSTRAINTS
 def test_constraints_are_plain_versions_and_name_no_index(path: Path) -> None:
     lines = path.read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][A-Za-z0-9.+!]*", line)] == []
+
+
+@CONSTRAINTS
+def test_each_package_that_is_asked_for_is_constrained(path: Path) -> None:
+    asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lists = [
+        asked["build-system"]["requires"],
+        asked["project"]["dependencies"],
+        *asked["project"]["optional-dependencies"].values(),
+        *asked["dependency-groups"].values(),
+    ]
+    names = {re.split("[^a-z0-9-]", each)[0] for wanted in lists for each in wanted if isinstance(each, str)}
+    assert names - {line.partition("==")[0] for line in path.read_text().splitlines()} == set()
+    assert len(names) > 20
+
+
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_shows_and_leads_to_is_there(page: Path) -> None:
+    text = re.sub("`[^`]*`", "", page.read_text())
+    targets = re.findall(r"\]\((?!https?:|#)([^)#]+)", text)
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_the_readme_begins_with_a_picture_the_two_commands_and_the_way_to_the_cloud() -> None:
+    screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
+    places = [screen.find(each) for each in ("![", "$ make demo", "$ make test", "$ unset NBJOBS_EMULATOR_HOST")]
+    assert places == sorted(places)
+    assert min(places) > 0
 
 
 def test_the_readme_is_read_in_a_few_minutes() -> None:

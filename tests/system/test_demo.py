@@ -15,6 +15,8 @@ import httpx2
 import psutil
 import pytest
 
+from demo.folders import fresh_folder
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -64,3 +66,12 @@ def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) ->
     assert demo.process.wait(60) == 0
     assert psutil.wait_procs(started, timeout=5)[1] == []
     assert "every process has ended" in demo.log.read_text()
+
+
+def test_a_demo_tidies_up_after_those_that_have_ended_and_after_no_other(tmp_path: Path) -> None:
+    (tmp_path / "demo-killed" / "airflow").mkdir(parents=True)
+    with fresh_folder(tmp_path) as before, fresh_folder(tmp_path) as now:
+        assert set(tmp_path.iterdir()) == {before, now}
+    with fresh_folder(tmp_path) as later:
+        assert list(tmp_path.iterdir()) == [later]
+    assert later.exists()
