@@ -68,8 +68,11 @@ def test_an_example_succeeds(
     run = dag.test()
 
     assert run.state == "success"
+    # A teardown that fails leaves its run a success.
+    assert {task.task_id: task.state for task in run.get_task_instances()} == dict.fromkeys(dag.task_dict, "success")
     jobs = cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     assert [job["state"] for job in jobs] == ["JOB_STATE_SUCCEEDED"] * DAGS[dag_id]
+    assert [job["deleted"] for job in jobs] == [dag_id == "start_now_wait_later"] * DAGS[dag_id]
     waited_for, made = {name.rpartition("/")[2] for name in deferred}, {job["id"] for job in jobs}
     if deferrable and dag_id != "start_now_wait_later":  # its sensor may come when the job is over
         assert waited_for == made
