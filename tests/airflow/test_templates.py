@@ -122,6 +122,12 @@ def test_each_mapped_task_has_a_job_name_of_its_own(finished: Finished) -> None:
     assert len({job["displayName"] for job in finished.jobs.values()}) == len(finished.jobs) == 12
 
 
+def test_every_operator_and_the_sensor_can_be_mapped(finished: Finished) -> None:
+    instances = {(row["task_id"], row["map_index"]): row["state"] for row in finished.database["task_instance"]}
+    mapped = [("each_wait", 0), ("each_wait", 1), ("each_look", 0), ("each_look", 1), ("each_list", 0)]
+    assert [instances.get(one) for one in [*mapped, ("each_delete", 0)]] == ["success"] * 6
+
+
 def test_the_content_of_a_notebook_is_in_no_log(finished: Finished) -> None:
     assert "was submitted" in finished.printed
     assert CANARY not in finished.printed

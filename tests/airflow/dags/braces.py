@@ -6,7 +6,12 @@ from typing import Any
 
 from airflow.sdk import DAG, task, task_group
 
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, GetNotebookExecutionJobOperator
+from airflow_nbjobs.operators import (
+    CreateNotebookExecutionJobOperator,
+    DeleteNotebookExecutionJobOperator,
+    GetNotebookExecutionJobOperator,
+    ListNotebookExecutionJobsOperator,
+)
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.sources import InlineNotebook
 
@@ -52,6 +57,11 @@ with DAG(
     each_label = CreateNotebookExecutionJobOperator.partial(
         task_id="each_label", notebook=InlineNotebook(notebook(CANARY))
     ).expand(labels=[{"n": "one-{{ ti.map_index }}"}, {"n": "two-{{ ti.map_index }}"}])
+
+    NotebookExecutionJobSensor.partial(task_id="each_wait").expand(job_name=each_label.output)
+    GetNotebookExecutionJobOperator.partial(task_id="each_look").expand(job_name=each_label.output)
+    ListNotebookExecutionJobsOperator.partial(task_id="each_list").expand(order_by=["{{ 'create_time' }}"])
+    DeleteNotebookExecutionJobOperator.partial(task_id="each_delete", ignore_if_missing=True).expand(job_name=["none"])
 
     @task_group
     def group(name: str) -> None:
