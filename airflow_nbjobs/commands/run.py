@@ -185,9 +185,12 @@ def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
 
 
 def _make_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
-    """Make the bucket of the executed notebook on an emulator, whose storage begins empty."""
+    """Make the bucket of the executed notebook on an emulator, whose storage begins empty.
+
+    What is no name of a bucket is left to the operator, which says so.
+    """
     from airflow_nbjobs.api.calls import Call
-    from airflow_nbjobs.exceptions import AlreadyExistsError
+    from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError
     from airflow_nbjobs.stores import storage_client
 
     bucket = uri.removeprefix("gs://").partition("/")[0]
@@ -195,7 +198,7 @@ def _make_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
     with storage_client(hook) as client:
         try:
             client.send(Call("POST", "/storage/v1/b", lambda _: None, query, {"name": bucket}))
-        except AlreadyExistsError:
+        except (AlreadyExistsError, InvalidArgumentError):
             return
 
 

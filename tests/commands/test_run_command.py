@@ -102,6 +102,7 @@ WRONG = {
     "no parameter": (["square.ipynb", "-p", "side"], "-p 'side' is no parameter: write NAME=TEXT or NAME:=JSON."),
     "no JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is no JSON after ':='"),
     "a name of no language": (["square.ipynb", "-p", "a-b=1"], "a-b"),
+    "no bucket": (["square.ipynb", "--output-uri", "gs://"], "gcs_output_uri='gs://' is no place in Cloud Storage"),
     "no place": (["square.ipynb", "--location", "mars/evil"], "mars/evil"),
     "no connection": (["square.ipynb", "--gcp-conn-id", "typo", "--location", "us-central1"], None),
 }
