@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from airflow.providers.common.compat.sdk import mask_secret, redact
@@ -12,6 +12,9 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.values import plain_parameters
 
 __all__ = ["check_no_secret", "check_parameters", "looks_secret"]
+
+_MASKED_BY_NAME = 100
+"""How many values of one notebook are masked for their names at most: Airflow takes longer for each more."""
 
 _masked_by_name: set[str] = set()
 """What this process masks for its name's sake alone: a second submission, or another task of it, is no offence."""
@@ -22,23 +25,29 @@ def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None])
 
     Notebooks are kept and shown around, so a value that Airflow knows to be a secret is refused. A name that only looks
     like a secret's (``max_tokens``), at any depth, gets a warning, and its value is masked in logs from here on: text
-    and numbers, if they are as long as Airflow masks at all.
+    and numbers, if they are as long as Airflow masks at all. Where there are more than a hundred (``tokens``), those
+    that are many under one name are data rather than secrets, and the rest of them is not masked.
 
     :raises InvalidNotebookJobError: for a secret, and for what JSON cannot hold; with the parameter's name.
     """
     plain = plain_parameters(parameters)
     for name, value in plain.items():
-        if any(map(_is_secret, _texts(value))):
+        if any(map(_is_secret, _texts(value))) or any(map(_is_whole_secret, _leaves(value))):
             raise InvalidNotebookJobError(
                 f"parameters[{name!r}] holds a secret that Airflow masks, and the executed notebook would show it: let "
                 "the notebook read it from Secret Manager, and pass the secret's name."
             )
+    named: list[list[str]] = []
     for place, value in _named_secrets(plain, "parameters"):  # when all were looked at: two may have the same value
         warn(f"{place} looks like a secret by its name; the executed notebook will show its value.")
-        for text in _leaves(value):
-            mask_secret(text)
-            if redact(text) != text:
-                _masked_by_name.add(text)
+        named.append(list(islice(_leaves(value), _MASKED_BY_NAME + 1)))
+    texts = [text for leaves in sorted(named, key=len) for text in leaves]
+    for text in texts[:_MASKED_BY_NAME]:
+        mask_secret(text)
+        if redact(text) != text:
+            _masked_by_name.add(text)
+    if len(texts) > _MASKED_BY_NAME:
+        warn(f"Of the values whose names look secret {_MASKED_BY_NAME} are masked in logs, and the others are not.")
     return plain
 
 
@@ -63,10 +72,19 @@ def _is_secret(text: str) -> bool:
     shown = str(redact(text))
     if shown == text:
         return False
-    known = "|".join(map(re.escape, sorted({"***", *_masked_by_name}, key=len, reverse=True)))
     # What is not masked in it, and between these parts nothing but what is masked for its name's sake.
-    explained = f"(?:{known})".join(map(re.escape, shown.split("***")))
-    return re.fullmatch(explained, text) is None
+    known = ("***", *_masked_by_name)
+    first, *rest = shown.split("***")
+    ends = {len(first)} if text.startswith(first) else set()
+    for part in rest:
+        begins = {end + len(value) for value in known for end in ends if text.startswith(value, end)}
+        ends = {begin + len(part) for begin in begins if text.startswith(part, begin)}
+    return len(text) not in ends
+
+
+def _is_whole_secret(text: str) -> bool:
+    """Tell whether a number, as text, is what Airflow masks; one in which it would mask some digits is none."""
+    return text not in _masked_by_name and str(redact(text)) == "***" != text
 
 
 def _named_secrets(value: Any, place: str) -> Iterator[tuple[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -144,7 +145,40 @@ def test_a_secret_beside_a_value_that_is_masked_for_its_name_is_refused() -> Non
     for text in (f"{value} {secret}", f"x{value}y", f"{secret}{value}"):
         with pytest.raises(InvalidNotebookJobError, match=r"parameters\['title'\] holds a secret"):
             check_parameters({"title": text}, lambda _: None)
-    assert check_parameters({"title": f"*** {value}{value}"}, lambda _: None) == {"title": f"*** {value}{value}"}
+    for text in (f"*** {value}{value}", "***"):
+        assert check_parameters({"title": text}, lambda _: None) == {"title": text}
+
+
+def test_a_secret_that_became_a_number_is_refused_and_one_with_its_digits_is_not() -> None:
+    pin = secrets.randbelow(10**12) + 10**12
+    mask_secret(str(pin))
+    for value in (pin, [{"pin": pin}]):
+        with pytest.raises(InvalidNotebookJobError, match=r"parameters\['day'\] holds a secret"):
+            check_parameters({"day": value}, lambda _: None)
+    others = {"rows": pin * 10 + 7, "yes": True, "ratio": 0.5}
+    assert check_parameters(others, lambda _: None) == others
+
+
+def test_values_masked_for_their_names_that_begin_each_other_keep_nobody_waiting() -> None:
+    given = {"token": "z" * 5, "api_key": "z" * 10, "code": "z" * 2_000}
+    began = time.monotonic()
+    for _ in range(2):
+        assert check_parameters(given, lambda _: None) == given
+    assert time.monotonic() - began < 5
+
+
+def test_many_values_under_a_name_that_looks_secret_are_no_secrets() -> None:
+    words = [f"word-{number:05}" for number in range(20_000)]
+    warnings: list[str] = []
+    began = time.monotonic()
+    assert check_parameters({"tokens": words, "api_token": "the-last-word"}, warnings.append)["tokens"] == words
+    assert time.monotonic() - began < 5
+    assert [redact(word) for word in (words[0], words[-1], "the-last-word")] == ["***", words[-1], "***"]
+    assert [warning.partition(" looks")[0] for warning in warnings[:2]] == [
+        "parameters['tokens']",
+        "parameters['api_token']",
+    ]
+    assert warnings[2:] == ["Of the values whose names look secret 100 are masked in logs, and the others are not."]
 
 
 def test_what_is_masked_for_its_name_is_so_at_any_depth_and_as_a_number() -> None:
