@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import NotebookJobFailedError
+from airflow_nbjobs.notebooks.plain_text import plain
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
@@ -104,4 +105,5 @@ _MARKUP = re.compile(r"</?(?:a|b|br|code|em|i|li|ol|p|pre|span|strong|ul)(?:\s[^
 
 
 def _plain(message: str) -> str:
-    return " ".join(html.unescape(_MARKUP.sub(" ", message)).split())
+    # It may quote what a notebook raised, with colours and control characters.
+    return " ".join(plain(html.unescape(_MARKUP.sub(" ", message))).split())

@@ -88,10 +88,12 @@ def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
     nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
 ) -> None:
     nbjobs_emulator.upload("gs://results/made", b"")
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": "<p>No <b>kernel</b> &amp; no hope</p>"})
+    said = "<p>No <b>kernel</b> &amp; \x1b[1;31mno\x1b[0m\r\n\u2028hope\u202e&#x2066;\x07</p>"
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": said})
     with pytest.raises(NotebookJobFailedError, match=r"No kernel & no hope\. If cells ran") as failure:
         task(notebook=PAPER).to_its_end()
     assert failure.value.cell is None
+    assert str(failure.value).isprintable()
     assert any("https://console.cloud.google.com/vertex-ai/colab/execution-jobs" in line for line in logged())
 
 
