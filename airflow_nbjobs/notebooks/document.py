@@ -27,7 +27,7 @@ __all__ = [
     "without_outputs",
 ]
 
-_KNOWN_FORMATS = frozenset({3, 4})
+_KNOWN_FORMATS = (3, 4)
 _TEXT_FORMATS = frozenset({".py", ".md"})
 
 
@@ -102,7 +102,7 @@ def load(content: bytes, what: str) -> NotebookNode:
         # Lines joined, and nothing repaired at random, as nbformat.reads would do.
         notebook = _as_version_4(nbformat.reader.reads(text))  # type: ignore[no-untyped-call]  # nbformat has no types
         has_cells = all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells)
-    except (nbformat.ValidationError, AttributeError, KeyError, TypeError) as error:
+    except (nbformat.ValidationError, AttributeError, KeyError, TypeError, RecursionError) as error:
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
     if not has_cells:

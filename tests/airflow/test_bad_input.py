@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,6 +22,7 @@ from airflow_nbjobs.operators import (
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from airflow_nbjobs.sources import InlineNotebook
 
 ELSEWHERE = "projects/p/locations/europe-west1/notebookRuntimeTemplates/1"
 JOB_NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
@@ -119,6 +121,14 @@ def test_a_wrong_argument_is_named_with_its_value_and_the_remedy(
         run.execute()
     assert [word for word in words if word not in str(refusal.value)] == []
     assert nbjobs_emulator.requests() == {}
+
+
+def test_a_dict_that_is_no_json_is_no_reason_that_its_dag_cannot_be_stored() -> None:
+    endless: dict[str, Any] = {}
+    endless["metadata"] = endless
+    deep: Any = functools.reduce(lambda inner, _: [inner], range(10_000), [])
+    for content in ({1: 2, "cells": []}, endless, {"metadata": deep}):
+        assert str(InlineNotebook(content)).startswith("inline notebook (sha256 ")
 
 
 def test_all_that_is_wrong_is_told_at_once(nbjobs_emulator: Emulator, project: str) -> None:

@@ -85,10 +85,15 @@ def test_an_ipynb_file_is_read_as_it_is(tmp_path: Path) -> None:
         (b"<html>", "is not JSON"),
         (b"[1]", "nbformat is None"),
         (b'{"nbformat": 2}', "nbformat is 2"),
+        (b'{"nbformat": [4]}', r"nbformat is \[4\]"),
         (b'{"nbformat": 4, "nbformat_minor": 5}', "is not a valid notebook"),
         (b'{"nbformat": 4, "nbformat_minor": 5, "cells": [7], "metadata": {}}', "is not a valid notebook"),
         (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 7}]}', "is not a valid notebook"),
         (b"[" * 100_000, "is not JSON"),
+        (
+            b'{"nbformat": 4, "cells": [], "metadata": {"x": %s1%s}}' % (b"[" * 900, b"]" * 900),
+            "is not a valid notebook",
+        ),
         (b"\xff\xff", "is not JSON"),
     ],
 )
