@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from airflow_nbjobs.commands.connecting import check_connection, connecting
-from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
+from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet, printable
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -57,7 +57,7 @@ def _render(options: argparse.Namespace) -> int:
         lines = list(_printed(notebook)) if notebook is not None and options.notebook is None else []
         if options.notebook is not None:
             _write(options.notebook, notebook)
-    print(json.dumps(request, indent=2, ensure_ascii=False))
+    print(printable(json.dumps(request, indent=2, ensure_ascii=False)))
     for line in lines:
         print(line)
     return 0
@@ -94,7 +94,7 @@ def _json(option: str, name: str, value: str) -> tuple[str, Any]:
 
     try:
         return name, json.loads(value)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         given = f"{name}={value}" if name else value
         raise InvalidNotebookJobError(f"{option} {given!r} is no JSON ({error}): quote it for the shell.") from error
 
@@ -184,9 +184,10 @@ def _printed(notebook: Any) -> Iterator[str]:
 
     yield f"\nThe notebook has {len(notebook.cells)} cells:"
     for number, cell in enumerate(notebook.cells, 1):
-        tags = ", ".join(cell.metadata.get("tags", []))
-        yield f"{number:>4} {cell.cell_type}{f' ({tags})' if tags else ''}:"
-        yield from (f"     | {line}" for line in masked(cell.source).splitlines())
+        own = cell.metadata.get("tags")
+        tags = ", ".join(map(str, own)) if isinstance(own, list) else ""
+        yield printable(f"{number:>4} {cell.cell_type}{f' ({tags})' if tags else ''}:")
+        yield from (f"     | {line}" for line in printable(masked(cell.source)).removesuffix("\n").split("\n"))
 
 
 def _write(file: Path, notebook: Any) -> None:

@@ -14,7 +14,7 @@ from types import FrameType, SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
-from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
+from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet, printable
 
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
@@ -77,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
         finally:
             operator.hook.close()
         operator.log.info("Executed notebook: %s", result["executed_notebook"])
-    print(json.dumps(result["results"], indent=2, ensure_ascii=False))
+    print(printable(json.dumps(result["results"], indent=2, ensure_ascii=False)))
     return 0
 
 
@@ -101,7 +101,7 @@ def _parameters(given: list[str]) -> dict[str, Any]:
             raise InvalidNotebookJobError(f"-p {name!r} is given twice: give each parameter once.")
         try:
             parameters[name] = json.loads(value) if sign == ":=" else value
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidNotebookJobError(
                 f"-p {text!r} is no JSON after ':=' ({error}): quote it for the shell, or write '=' for text."
             ) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
@@ -10,7 +11,14 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Teller", "airflow_kept_quiet"]
+__all__ = ["Teller", "airflow_kept_quiet", "printable"]
+
+
+def printable(text: str) -> str:
+    """Return a text for a terminal: characters that do something there are escaped as in JSON, which stays JSON."""
+    if text.replace("\n", " ").isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in "\n\t" else json.dumps(each)[1:-1] for each in text)
 
 
 @contextlib.contextmanager

@@ -131,6 +131,17 @@ def test_a_notebook_over_the_limit_is_the_reference_that_it_will_be(render: Any)
     assert 'side = "2"' in cell(done.stdout)
 
 
+def test_what_a_notebook_holds_does_nothing_to_a_terminal(render: Any, dags: Path) -> None:
+    notebook = json.loads((dags / "square.ipynb").read_text())
+    notebook["cells"][1] |= {"source": "x = '\x1b[2J\u202e\ud800é'\x0c\n", "metadata": {"tags": None}}
+    notebook["cells"][2]["metadata"] = {"tags": [7, "\x9b"]}
+    (dags / "square.ipynb").write_text(json.dumps(notebook))
+    done = render("plain")
+    assert done.returncode == 0, done.stderr
+    assert cell(done.stdout, "   3 code:") == [r"x = '\u001b[2J\u202e\ud800é'\f"]
+    assert cell(done.stdout, r"   4 code (7, \u009b):") == ["{'area': side ** 2}"]
+
+
 def test_a_connections_password_is_refused_and_not_shown(render: Any) -> None:
     word = "canary-of-the-connection"
     done = render("group.secret", AIRFLOW_CONN_WAREHOUSE=f"postgresql://me:{word}@db/x")
@@ -153,6 +164,7 @@ WRONG = {
     ),
     "no XCom": (["decorated"], "needs the XCom 'return_value' of the task 'before'"),
     "no JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is no JSON"),
+    "JSON without end": (["plain", "--conf", "[" * 10_000], "is no JSON ("),
     "no date": (["plain", "--logical-date", "soon"], "'soon' is no date: write it as 2026-11-22"),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -42,9 +43,12 @@ def test_a_notebook_that_fails_gives_1_and_says_where(nbjobs: Command, tmp_path:
 def test_a_notebook_in_cloud_storage_is_run_in_place(nbjobs: Command, nbjobs_emulator: Emulator) -> None:
     import nbformat
 
-    nbjobs_emulator.upload("gs://shared/square.ipynb", nbformat.writes(SQUARE).encode())
+    paper = copy.deepcopy(SQUARE)
+    paper.cells[2].source = "{'area': side ** 2, 'unit': '\\x9b\\u202em²'}"
+    nbjobs_emulator.upload("gs://shared/square.ipynb", nbformat.writes(paper).encode())
     done = nbjobs("run", "gs://shared/square.ipynb", "--output-uri", "gs://made-by-the-command/runs")
-    assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 1})
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 1, "unit": "\x9b\u202em²"})
+    assert r'"\u009b\u202em²"' in done.stdout  # a terminal would obey the first, and turn around after the second
     assert "Executed notebook: gs://made-by-the-command/runs/" in done.stderr
 
 
@@ -101,6 +105,7 @@ WRONG = {
     "no file": (["none.ipynb"], "'none.ipynb' is no file: looked for "),
     "no parameter": (["square.ipynb", "-p", "side"], "-p 'side' is no parameter: write NAME=TEXT or NAME:=JSON."),
     "no JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is no JSON after ':='"),
+    "JSON without end": (["square.ipynb", "-p", f"side:={'[' * 10_000}"], "is no JSON after ':=' ("),
     "a name of no language": (["square.ipynb", "-p", "a-b=1"], "a-b"),
     "no bucket": (["square.ipynb", "--output-uri", "gs://"], "gcs_output_uri='gs://' is no place in Cloud Storage"),
     "no place": (["square.ipynb", "--location", "mars/evil"], "mars/evil"),
