@@ -69,7 +69,7 @@ def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name
 def check_parameter_names(notebook: NotebookNode, names: Iterable[str], *, kernel_name: str | None = None) -> None:
     """Check that the notebook's language can assign to each name, before a run of it is paid for.
 
-    :raises InvalidNotebookJobError: for a name that is none there, or a keyword.
+    :raises InvalidNotebookJobError: for a name that is none there, or taken: in Python, R and bash that is known.
     """
     check_names(names, *kernel_and_language(_as_version_4(notebook), kernel_name))
 

@@ -25,6 +25,15 @@ _NAMES = {
     "RTranslator": re.compile(r"_*(?:[A-Za-z]|\.(?![0-9]))[A-Za-z0-9._]*"),  # papermill takes leading "_" off
     "BashTranslator": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
 }
+# To these nothing can be assigned. Of other languages the kernel says so.
+_TAKEN = {
+    "PythonTranslator": re.compile("|".join([*keyword.kwlist, "__debug__"])),
+    "RTranslator": re.compile(
+        r"_*(?:break|else|FALSE|for|function|if|in|Inf|NaN|NA(?:_(?:character|complex|integer|real)_)?|next|NULL|repeat"
+        r"|TRUE|while)"
+    ),
+    "BashTranslator": re.compile("BASHOPTS|BASH_VERSINFO|EUID|PPID|SHELLOPTS|UID"),
+}
 # These put text between double quotes, in which these languages replace `$name` and run `$(code)`: papermill does not
 # escape that (2.7.0).
 _LIVE_CHARACTERS = {"JuliaTranslator": "$", "PowershellTranslator": "$`"}
@@ -76,7 +85,7 @@ def check_names(names: Iterable[str], kernel: str, language: str) -> None:
 
     papermill does not: it would write a cell that fails, or that does something else.
 
-    :raises InvalidNotebookJobError: for a name that is none there, or a keyword.
+    :raises InvalidNotebookJobError: for a name that is none there, or taken: a keyword, or what cannot be changed.
     """
     translator = _translator(kernel, language)
     for name in names:
@@ -115,14 +124,11 @@ def _translator(kernel: str, language: str) -> Any:
 
 
 def _check_name(name: str, translator: type, language: str) -> None:
-    pattern = _NAMES.get(translator.__name__)
-    if pattern is None:
-        is_name = name.isidentifier()
-        is_taken = translator.__name__ == "PythonTranslator" and keyword.iskeyword(name)
-    else:
-        is_name, is_taken = pattern.fullmatch(name) is not None, False
+    pattern, taken = (table.get(translator.__name__) for table in (_NAMES, _TAKEN))
+    is_name = name.isidentifier() if pattern is None else pattern.fullmatch(name) is not None
+    is_taken = taken is not None and taken.fullmatch(name) is not None
     if not is_name or is_taken:
-        what = "a keyword" if is_taken else "no name"
+        what = "taken" if is_taken else "no name"
         raise InvalidNotebookJobError(
             f"The parameter {name!r} is {what} in {language}, and nothing can be assigned to it: use another name."
         )

@@ -205,7 +205,7 @@ def test_the_deepest_value_that_is_taken_can_be_run() -> None:
     assert namespace["a"] == value
 
 
-@pytest.mark.parametrize("name", ["x; import os", "a b", "", "1x", "a.b", "x\ny", "x=1#", *keyword.kwlist])
+@pytest.mark.parametrize("name", ["x; import os", "a b", "", "1x", "a.b", "x\ny", "x=1#", "__debug__", *keyword.kwlist])
 def test_what_is_no_name_in_python_is_refused(name: str) -> None:
     with pytest.raises(InvalidNotebookJobError, match="in python, and nothing can be assigned to it"):
         check_parameter_names(TAGGED, [name])
@@ -214,8 +214,8 @@ def test_what_is_no_name_in_python_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("kernel", "good", "bad"),
     [
-        (("ir", "R"), ["a.b", "_x", ".x"], ["a b", "_", "x<-y", ".1"]),
-        (("bash", "bash"), ["A_1"], ["é", "a.b", "x$(id)"]),
+        (("ir", "R"), ["a.b", "_x", ".x", "If"], ["a b", "_", "x<-y", ".1", "if", "_TRUE", "NA_real_"]),
+        (("bash", "bash"), ["A_1", "if"], ["é", "a.b", "x$(id)", "UID"]),
         (("julia-1.9", "julia"), ["é", "class"], ["a.b", "x;y"]),
     ],
 )
