@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotebookJobError
+from airflow_nbjobs.exceptions import (
+    ApiError,
+    CredentialsError,
+    InvalidNotebookJobError,
+    NotebookJobError,
+    NotFoundError,
+)
 from airflow_nbjobs.hints import hint_for, is_capacity
 from airflow_nbjobs.links import NotebookExecutionJobListLink, NotebookLogsLink
 from airflow_nbjobs.notebooks import storage
@@ -19,6 +25,7 @@ from airflow_nbjobs.settle import describe, executed_notebook, settle
 from airflow_nbjobs.stores import storage_client
 
 if TYPE_CHECKING:
+    from airflow_nbjobs.api.client import Client
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.notebooks.outcome import Outcome
@@ -59,25 +66,38 @@ def look_for_executed(
     :raises ApiError: when they do, the job SUCCEEDED and Cloud Storage does not answer: a retry takes the same job's
         result.
     """
-    from airflow_nbjobs.notebooks.outcome import read_outcome
-
-    job_id = (job.name or "").rpartition("/")[2]
     try:
         with storage_client(hook) as client:
-            found = None
             for pause in (0.0, *(_GRACE if job.job_state.is_success else ())):
                 sleep(pause)
-                found = storage.find_executed(client, job.gcs_output_uri or "", job_id, executed_notebook(job))
-                if found is not None:
-                    break
-            if found is None:
-                return Executed(problem="there is none", is_missing=True)
-            outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
-            return Executed(uri=found.uri, outcome=outcome)
+                executed = _find_and_read(job, client)
+                if executed is not None:
+                    return executed
+            return Executed(problem="there is none", is_missing=True)
     except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
         if has_results and job.job_state.is_success and getattr(error, "is_transient", False):
             raise
         return Executed(problem=str(error))
+
+
+def _find_and_read(job: NotebookExecutionJob, client: Client) -> Executed | None:
+    from airflow_nbjobs.notebooks.outcome import read_outcome
+
+    def find() -> storage.StoredObject | None:
+        job_id = (job.name or "").rpartition("/")[2]
+        return storage.find_executed(client, job.gcs_output_uri or "", job_id, executed_notebook(job))
+
+    def read(found: storage.StoredObject) -> Executed:
+        outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
+        return Executed(uri=found.uri, outcome=outcome)
+
+    found = find()
+    if found is None:
+        return None
+    try:
+        return read(found)
+    except NotFoundError:  # written anew meanwhile, and the generation that was found is gone
+        return read(find() or found)
 
 
 def conclude(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from google_lookalike import Server
 from papers import as_bytes, cell, notebook, task
 
+from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.pacing import PATIENT
 from airflow_nbjobs.concluding import look_for_executed
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.notebooks.storage import StoredObject, read_pieces
 
 PAPER = notebook(cell("print(1)"))
 
@@ -82,6 +85,29 @@ def test_a_notebook_that_comes_late_is_waited_for_if_the_job_succeeded(
     executed = look_for_executed(job, NotebookExecutionJobHook(), has_results=True, sleep=sleep)
     assert (executed.uri, executed.is_missing) == ((uri, False) if state == "SUCCEEDED" else (None, True))
     assert len(pauses) == looks
+
+
+@pytest.mark.parametrize(("times", "read"), [(1, True), (2, False)])
+def test_a_notebook_that_is_written_anew_while_it_is_read_is_read_once_more(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, times: int, read: bool
+) -> None:
+    """No fault of the emulator's comes between the two requests."""
+    uri = f"gs://results/{project}/7/content.ipynb"
+    nbjobs_emulator.upload(uri, as_bytes(PAPER))
+    wire = {"name": "projects/p/locations/l/notebookExecutionJobs/7", "gcsOutputUri": f"gs://results/{project}"}
+    job = NotebookExecutionJob.from_wire({**wire, "jobState": "JOB_STATE_SUCCEEDED"})
+    newer = iter([notebook(cell("print(1)"), cell(f"# {number}")) for number in range(times)])
+
+    def pieces(client: Client, found: StoredObject) -> Iterator[bytes]:
+        for paper in itertools.islice(newer, 1):
+            nbjobs_emulator.upload(uri, as_bytes(paper))
+        return read_pieces(client, found)
+
+    monkeypatch.setattr("airflow_nbjobs.notebooks.storage.read_pieces", pieces)
+    executed = look_for_executed(job, NotebookExecutionJobHook(), has_results=True)
+    assert executed.is_missing is False
+    assert (executed.uri, executed.outcome and executed.outcome.cells) == ((uri, 2) if read else (None, None))
+    assert ("404" in str(executed.problem)) is not read
 
 
 def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
