@@ -102,7 +102,10 @@ def read(client: Client, uri: str, generation: str | None = None, *, limit: int)
     """
     found = look(client, uri, generation)
     if found.size > limit:
-        raise InvalidNotebookJobError(f"{uri} has {found.size:,} bytes, and {limit:,} is the limit for a notebook.")
+        raise InvalidNotebookJobError(
+            f"{uri} has {found.size:,} bytes, and {limit:,} is the limit for one that is given parameters: raise "
+            "[nbjobs] notebook_bytes, or run it without."
+        )
     return b"".join(read_pieces(client, found)), found
 
 

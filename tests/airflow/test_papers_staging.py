@@ -13,6 +13,7 @@ from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     InvalidArgumentError,
+    InvalidNotebookJobError,
     NotebookJobError,
     NotebookJobFailedError,
 )
@@ -77,6 +78,19 @@ def test_the_copy_is_what_would_have_been_sent(
     copy = nbjobs_emulator.download(sent(run)["gcsNotebookSource"]["uri"]).decode()
     assert ('day = \\"2026-11-22\\"' in copy, "injected-parameters" in copy) == (True, True)
     assert nbjobs_emulator.download(f"gs://results/{project}/report.ipynb") == as_bytes(PAPER)
+
+
+def test_a_notebook_over_the_limit_is_given_no_parameters(
+    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__NOTEBOOK_BYTES", "100")
+    uri = f"gs://results/{project}/report.ipynb"
+    nbjobs_emulator.upload(uri, as_bytes(PAPER))
+    with pytest.raises(InvalidNotebookJobError, match=f"{uri} has .* and 100 is the limit .*notebook_bytes"):
+        large(project, notebook=uri).execute()
+    assert (staged(), jobs(nbjobs_emulator, project)) == ([], [])
+    large(project, notebook=uri, parameters=None).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
 
 
 @MODES
