@@ -10,7 +10,7 @@ from typing import Any
 from airflow_nbjobs.notebooks.failures import CellFailure, text_of
 from airflow_nbjobs.notebooks.plain_text import plain, plain_lines
 
-__all__ = ["Allowance", "CellText", "Gap"]
+__all__ = ["Allowance", "CellText", "Gap", "Rest"]
 
 _HEAD, _TAIL = 60, 20
 _LINE_COST = 50  # of an empty line, in memory
@@ -23,6 +23,10 @@ class Gap(int):
     def __str__(self) -> str:
         """Return what is shown in their place."""
         return f"… {int(self):,} lines left out …"
+
+
+class Rest(str):
+    """Stands at the end of an output that is not shown whole, for what is left out."""
 
 
 class Allowance:
@@ -65,7 +69,7 @@ class CellText:
         """
         self._extend(_lines(output, size))
         if not is_whole:
-            self._extend([f"[the rest of this output, {_amount(size)} in all, is not shown]"])
+            self._extend([Rest(f"[the rest of this output, {_amount(size)} in all, is not shown]")])
 
     def add_failure(self, failure: CellFailure) -> None:
         """Take an error."""

@@ -7,7 +7,7 @@ from typing import Literal
 
 from airflow_nbjobs.notebooks.failures import CellFailure
 from airflow_nbjobs.notebooks.outcome import CellRun, Outcome
-from airflow_nbjobs.notebooks.output_text import Gap
+from airflow_nbjobs.notebooks.output_text import Gap, Rest
 from airflow_nbjobs.notebooks.plain_text import plain_lines
 
 __all__ = ["LogOutput", "duration", "log_lines", "source_lines", "traceback_lines"]
@@ -70,7 +70,7 @@ def _cell(run: CellRun, pointer: str | None) -> Iterator[str]:
     )
     yield f"{mark} {state}{took}" + (":" if run.lines else "")
     for line in run.lines:
-        yield f"{mark} | {line}{_see(pointer) if isinstance(line, Gap) else ''}"
+        yield f"{mark} | {line}{_see(pointer) if isinstance(line, Gap | Rest) else ''}"
 
 
 def _see(pointer: str | None) -> str:

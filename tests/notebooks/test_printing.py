@@ -108,9 +108,10 @@ def test_rich_outputs_are_told_as_text_or_by_their_kind(data: dict[str, Any], li
 
 
 def test_an_output_that_is_too_large_to_be_read_says_so() -> None:
-    lines = logged(says("x" * 5_000_000))
+    lines = logged(says("x" * 5_000_000), pointer="gs://b/x.ipynb")
     assert lines[1].startswith("[cell 1] | xxx")
-    assert lines[2] == "[cell 1] | [the rest of this output, 5 MB in all, is not shown]"
+    rest = "[cell 1] | [the rest of this output, 5 MB in all, is not shown] all of it: gs://b/x.ipynb"
+    assert lines[2:] == [rest]
 
 
 def test_nothing_that_is_printed_can_pass_for_a_line_of_the_log() -> None:
