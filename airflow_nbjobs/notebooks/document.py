@@ -101,12 +101,13 @@ def load(content: bytes, what: str) -> NotebookNode:
     try:
         # Lines joined, and nothing repaired at random, as nbformat.reads would do.
         notebook = _as_version_4(nbformat.reader.reads(text))  # type: ignore[no-untyped-call]  # nbformat has no types
-        has_cells = all(isinstance(cell.cell_type, str) and isinstance(cell.source, str) for cell in notebook.cells)
-    except (nbformat.ValidationError, AttributeError, KeyError, TypeError, RecursionError) as error:
+    except Exception as error:  # nbformat fails in any way on what is malformed
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
-    if not has_cells:
-        raise InvalidNotebookJobError(f"{what} is not a valid notebook: a cell has no source.")
+    if not _has(notebook, metadata=Mapping, cells=list):
+        raise InvalidNotebookJobError(f"{what} is not a valid notebook: it has no metadata, or no list of cells.")
+    if not all(_has(cell, cell_type=str, source=str, metadata=Mapping) for cell in notebook.cells):
+        raise InvalidNotebookJobError(f"{what} is not a valid notebook: a cell has no type, source or metadata.")
     return notebook
 
 
@@ -176,6 +177,10 @@ def _as_version_4(notebook: NotebookNode) -> NotebookNode:
         if "metadata" not in cell:
             cell["metadata"] = {}  # becomes a NotebookNode
     return with_ids(copied, anew=is_older)
+
+
+def _has(part: Any, **kinds: type) -> bool:
+    return isinstance(part, Mapping) and all(isinstance(part.get(key), kind) for key, kind in kinds.items())
 
 
 def _parsed(content: bytes, what: str) -> tuple[str, dict[str, Any]]:

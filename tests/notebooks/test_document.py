@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.document import dump, encode, inject, load, read_file, without_outputs
+from airflow_nbjobs.notebooks.document import (
+    check_parameter_names,
+    declared_parameters,
+    dump,
+    encode,
+    inject,
+    load,
+    read_file,
+    without_outputs,
+)
 from tests.notebooks.building import code, notebook
 
 PERCENT = """# ---
@@ -103,6 +118,44 @@ def test_what_is_no_notebook_is_refused(content: bytes, words: str, tmp_path: Pa
         read_file(tmp_path / "a.ipynb")
     with pytest.raises(InvalidNotebookJobError, match=words):
         load(content, "It")
+
+
+WHOLE: list[dict[str, Any]] = [
+    {**notebook(code("x", "parameters"), nbformat.v4.new_markdown_cell("text"))},
+    {
+        "nbformat": 3,
+        "nbformat_minor": 0,
+        "metadata": {"name": "x"},
+        "worksheets": [
+            {
+                "cells": [
+                    {"cell_type": "code", "input": ["x"], "language": "python", "outputs": [], "metadata": {}},
+                    {"cell_type": "heading", "level": 2, "source": "text", "metadata": {}},
+                ]
+            }
+        ],
+    },
+]
+
+
+def _places(part: Any) -> Iterator[tuple[Any, Any]]:
+    for key in list(part) if isinstance(part, dict) else range(len(part)) if isinstance(part, list) else ():
+        yield part, key
+        yield from _places(part[key])
+
+
+@given(whole=st.sampled_from(WHOLE), data=st.data())
+@settings(max_examples=5 * settings.default.max_examples)
+def test_a_notebook_that_is_damaged_anywhere_is_taken_or_refused(whole: dict[str, Any], data: st.DataObject) -> None:
+    damaged = json.loads(json.dumps(whole))
+    part, key = data.draw(st.sampled_from(list(_places(damaged))))
+    odd = [None, True, 4, 2**70, 0.5, math.nan, "", "text", [], ["text"], [[]], {}, {"tags": [{}]}]
+    part[key] = data.draw(st.sampled_from(odd))
+    with contextlib.suppress(InvalidNotebookJobError):
+        taken = without_outputs(load(json.dumps(damaged).encode(), "It"))
+        check_parameter_names(taken, ["x"])
+        declared_parameters(taken)
+        load(dump(inject(taken, {"x": 1})), "It")
 
 
 def test_a_notebook_with_small_faults_can_be_given_parameters(tmp_path: Path) -> None:
