@@ -15,7 +15,7 @@ _SEQUENCES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c\r\n]*(?:\x07|\x1b\\|\x9c)?"
     r"|\x1b[ -/]*[0-~]?"
 )
-_LINE_ENDS = re.compile(r"\r*\n|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_LINE_ENDS = re.compile(r"[\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 # Controls; what is invisible, marks that turn the direction of text around among it; halves of surrogate pairs.
 _UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 # Airflow's log view folds lines between these.
@@ -40,7 +40,7 @@ def plain(text: str) -> str:
 
 
 def _plain_line(line: str) -> str:
-    shown = next((part for part in reversed(line.split("\r")) if part), "")
+    shown = line.rstrip("\r").rpartition("\r")[2]
     shown = _FOLDS.sub(": :", _seen(shown.replace("\t", "    "))).rstrip()
     if len(shown) <= LINE_CHARACTERS:
         return shown

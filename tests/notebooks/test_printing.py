@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import nbformat
@@ -128,6 +129,7 @@ def test_nothing_that_is_printed_can_pass_for_a_line_of_the_log() -> None:
         ("\x1b[2J\x1b[10A\x1b[Kup\x1bcreset\x9b31mred", ["upresetred"]),
         (" 10%\r 50%\r100%\r\n", ["100%"]),
         ("10%\r\r\n20%\r\n", ["10%", "20%"]),
+        ("a\r\r\u2028b\r\r", ["a", "b"]),
         ("a\x08\x00\x7f\tb", ["a    b"]),
         ("\u202egnp.exe\u2066\u200b\ufeff", ["gnp.exe"]),
         ("caf\u00e9 \U0001f600 \ud800", ["caf\u00e9 \U0001f600"]),
@@ -139,6 +141,15 @@ def test_nothing_that_is_printed_can_pass_for_a_line_of_the_log() -> None:
 )
 def test_text_is_what_a_terminal_would_show_without_its_controls(text: str, lines: list[str]) -> None:
     assert [line for line in plain_lines(text) if line or "" in lines] == lines
+
+
+@pytest.mark.parametrize(
+    "unit", ["\r", "\r\n", "a\r", "\x1b[", "\x1b]", "\x1b", "\x9b0", "::", "\u202e", "\n"], ids=ascii
+)
+def test_no_text_takes_longer_than_its_length(unit: str) -> None:
+    began = time.monotonic()
+    plain_lines(unit * 500_000 + "end")
+    assert time.monotonic() - began < 5
 
 
 def test_text_of_one_line_has_no_line_breaks() -> None:
