@@ -80,7 +80,6 @@ class WatchedJob:
     :ivar name: as the first waiter called it; the service may answer with the project's number.
     :ivar changed_at: the service's time of the last change that is known, at first that of its creation; ``None``
         when neither is.
-    :ivar is_known: whether it was seen since the poller came to know where all changes show.
     :ivar is_swept: whether it was looked for by the page in vain.
     :ivar seen_at: when it was seen last, in the loop's time.
     :ivar failures: how many requests for this job alone have failed, one after the other.
@@ -93,7 +92,6 @@ class WatchedJob:
         "changed_at",
         "failing_since",
         "failures",
-        "is_known",
         "is_swept",
         "missing_since",
         "name",
@@ -104,7 +102,6 @@ class WatchedJob:
     def __init__(self, name: JobName, changed_at: datetime | None, now: float) -> None:
         self.name = name
         self.changed_at = changed_at
-        self.is_known = False
         self.is_swept = False
         self.seen_at = now
         self.failures = 0
@@ -121,7 +118,7 @@ class WatchedJob:
 
     def see(self, seen: Glimpse, now: float) -> bool:
         """Take note of a look at the job, and tell whether its state is another."""
-        self.is_known, self.is_swept, self.seen_at = True, False, now
+        self.is_swept, self.seen_at = False, now
         self.failures, self.failing_since, self.missing_since = 0, None, None
         self.changed_at = seen.update_time or self.changed_at
         if not seen.state or seen.state == self._state:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
@@ -60,9 +61,13 @@ class Poller:
         self._line = Line(parent.rpartition("/")[2], hook, budget)
         self._pace = Pace()
         self._jobs: dict[str, WatchedJob] = {}
+        # A round costs what has changed: nothing in it goes through all jobs or all who wait for them.
+        self._intervals: Counter[float] = Counter()
+        self._unknown: dict[str, None] = {}  # not seen since it is known where all changes show; a set in order
         self._urgent = Errand(self._jobs)
         self._slow = Errand(self._jobs)
         self._next_slow = 0.0
+        self._next_stale = self._loop.time() + recheck
         self._horizon = Horizon()
         self._lists = Lists(parent, patience)
         self._is_urgent_next = False
@@ -74,7 +79,9 @@ class Poller:
         job = self._jobs.get(name.job_id)
         if job is None:
             job = self._jobs[name.job_id] = WatchedJob(name, created_at, self._loop.time())
+            self._unknown[name.job_id] = None
         job.add(waiter)
+        self._intervals[waiter.poll_interval] += 1
         self._pace.hasten(waiter.poll_interval)
 
     def leave(self, name: JobName, waiter: Waiter) -> None:
@@ -83,8 +90,10 @@ class Poller:
         if job is None or waiter not in job.waiters:
             return
         job.waiters.discard(waiter)
+        self._intervals -= Counter([waiter.poll_interval])
         if not job.waiters:
             del self._jobs[name.job_id]
+            self._unknown.pop(name.job_id, None)
             self._urgent.drop(name.job_id)
             self._slow.drop(name.job_id)
         if not self._jobs:
@@ -128,7 +137,7 @@ class Poller:
 
     async def _round(self) -> None:
         """Find out what has changed, by a list or, for few jobs, by asking for each."""
-        self._pace.begin_round(min(waiter.poll_interval for job in self._jobs.values() for waiter in job.waiters))
+        self._pace.begin_round(min(self._intervals))
         try:
             if len(self._jobs) > FEW and self._lists.are_to_be_had(self._loop.time()):
                 await self._catch_up()
@@ -143,13 +152,14 @@ class Poller:
         for errand in (self._urgent, self._slow):
             errand.end_sweep()
         for job in self._jobs.values():
-            job.is_known = job.is_swept = False
+            job.is_swept = False
+        self._unknown = dict.fromkeys(self._jobs)
         self._urgent.add(self._jobs)
 
     async def _catch_up(self) -> None:
         """Read the list back to the horizon, and find out for whom it has to be read further."""
         began, now, first = datetime.now(UTC), self._loop.time(), None
-        call, pages, unseen = list_glimpses(self._parent), 0, set(self._jobs)
+        call, pages, seen_ids = list_glimpses(self._parent), 0, set[str]()
         try:
             while True:
                 page = await self._line.send(call)
@@ -157,13 +167,15 @@ class Poller:
                     raise NotImplementedByServiceError("They are not in the order of update_time that was asked for.")
                 first = page.items if first is None else first
                 await self._see(page.items)
-                unseen.difference_update(seen.job_id for seen in page.items)
+                seen_ids.update(seen.job_id for seen in page.items)
                 pages += 1
                 if self._horizon.is_reached(page.items) or not page.next_page_token:
                     break
-                if pages >= len(unseen):  # others change a lot here, and we wait for little: asking for each is cheaper
-                    self._lose_sight(unseen)
-                    break
+                if pages + len(seen_ids) >= len(self._jobs):
+                    unseen = self._jobs.keys() - seen_ids
+                    if pages >= len(unseen):  # others change a lot here, and we wait for little: each is cheaper
+                        self._lose_sight(unseen)
+                        break
                 call = call.with_page_token(page.next_page_token)
         except (ApiError, CredentialsError) as error:
             self._lists.give_up(error, self._loop.time(), len(self._jobs))  # it raises what may pass
@@ -174,13 +186,18 @@ class Poller:
         self._look_for_missing()
 
     def _lose_sight(self, ids: set[str]) -> None:
-        for job_id in ids & self._jobs.keys():
-            self._jobs[job_id].is_known, self._jobs[job_id].is_swept = False, True
+        for job_id in ids:
+            self._jobs[job_id].is_swept = True
+        self._unknown.update(dict.fromkeys(ids))
 
     def _look_for_missing(self) -> None:
-        stale = self._loop.time() - self._recheck
-        self._urgent.add([job_id for job_id, job in self._jobs.items() if not job.is_known])
-        self._slow.add([job_id for job_id, job in self._jobs.items() if job.is_known and job.seen_at < stale])
+        self._urgent.add(self._unknown)
+        now = self._loop.time()
+        if now >= self._next_stale:
+            stale = now - self._recheck
+            self._next_stale = now + self._recheck / 10
+            unseen = [job_id for job_id, job in self._jobs.items() if job.seen_at < stale]
+            self._slow.add(job_id for job_id in unseen if job_id not in self._unknown)
         for errand in (self._urgent, self._slow):
             errand.begin_sweep(list_glimpses(self._parent))
 
@@ -228,6 +245,7 @@ class Poller:
             job = self._jobs.get(seen.job_id)
             if job is None:
                 continue
+            self._unknown.pop(seen.job_id, None)
             self._urgent.drop(seen.job_id)
             self._slow.drop(seen.job_id)
             if job.see(seen, now):
