@@ -24,14 +24,20 @@ RUN_SECONDS = 180
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 
 MEANING = {
+    "scheduled": "a worker is asked for",
     "queued": "waits for a worker",
     "running": "a worker submits the notebook as a job",
     "deferred": "the job runs; the triggerer watches it, and no worker is held meanwhile",
-    "scheduled": "the job has ended, and a worker is asked for",
     "success": "the worker has read the job's outcome",
     "failed": "its log is below",
     "up_for_retry": "Airflow will try once more",
 }
+MEANING_AFTERWARDS = {
+    **MEANING,
+    "scheduled": "the job has ended, and a worker is asked for",
+    "running": "a worker reads the job's outcome",
+}
+"""What the states mean of a task that was deferred before."""
 
 Say = Callable[[str, str], None]
 
@@ -107,8 +113,8 @@ def _follow(airflow: LocalAirflow, run: Run, say: Say) -> list[str]:
     def ended() -> bool:
         state = airflow.rest.task(run, TASK)["state"]
         if state and (not states or state != states[-1]):
-            meaning = "a worker reads the job's outcome" if "deferred" in states and state == "running" else None
-            say(f"{TASK}", f"{state:<10} {meaning or MEANING.get(state, '')}")
+            meanings = MEANING_AFTERWARDS if "deferred" in states else MEANING
+            say(TASK, f"{state:<10} {meanings.get(state, '')}")
             states.append(state)
         return state in ENDED
 

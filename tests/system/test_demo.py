@@ -10,11 +10,15 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import psutil
 import pytest
 
+from demo.__main__ import _follow
+from demo.airflow_rest import Run
 from demo.folders import fresh_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +70,17 @@ def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) ->
     assert demo.process.wait(60) == 0
     assert psutil.wait_procs(started, timeout=5)[1] == []
     assert "every process has ended" in demo.log.read_text()
+
+
+def test_each_state_is_told_by_what_it_means_before_the_job_or_after_it() -> None:
+    seen = ["scheduled", "queued", "running", "deferred", "scheduled", "queued", "running", "success"]
+    states = iter(seen)
+    rest = SimpleNamespace(task=lambda *_: {"state": next(states)})
+    airflow: Any = SimpleNamespace(rest=rest, wait=lambda look, *_: list(iter(look, True)))
+    told: list[str] = []
+    assert _follow(airflow, Run("hello_notebook", "1"), lambda _, what: told.append(what)) == seen
+    of_the_end = ["the job has ended" in line or "the job's outcome" in line for line in told]
+    assert of_the_end == [False, False, False, False, True, False, True, True]
 
 
 def test_a_demo_tidies_up_after_those_that_have_ended_and_after_no_other(tmp_path: Path) -> None:
