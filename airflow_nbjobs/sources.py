@@ -20,7 +20,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
 
-__all__ = ["InlineNotebook", "Notebook", "SourceFields", "source_fields"]
+__all__ = ["InlineNotebook", "Notebook", "SourceFields", "existing_file", "source_fields"]
 
 
 class InlineNotebook:
@@ -98,13 +98,22 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
     return {"direct_notebook_source": DirectNotebookSource(content=read_file(_find(notebook, folders)))}
 
 
+def existing_file(path: Path) -> Path | None:
+    """Return the file that a path leads to, links followed; none where there can be none: too long, a loop of links."""
+    try:
+        found = path.expanduser().resolve()
+        return found if found.is_file() else None
+    except (OSError, ValueError, RuntimeError):
+        return None
+
+
 def _find(path: str, folders: Iterable[Path]) -> Path:
     """Find a file inside the folders, links followed: a DAG must not send files of the worker's."""
     roots = list(dict.fromkeys(folder.resolve() for folder in folders))
     looked = [root / path for root in roots]
     for candidate in looked:
-        found = candidate.resolve()
-        if not found.is_file():
+        found = existing_file(candidate)
+        if found is None:
             continue
         if any(found.is_relative_to(root) for root in roots):
             return found

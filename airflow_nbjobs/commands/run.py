@@ -111,12 +111,13 @@ def _parameters(given: list[str]) -> dict[str, Any]:
 def _notebook(given: str) -> tuple[str, Path]:
     """Return the notebook as an operator takes it, and the folder that it is sought in: any one, for a person."""
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
+    from airflow_nbjobs.sources import existing_file
 
     if "://" in given or (given.startswith("projects/") and "/repositories/" in given):
         return given, Path.cwd()
-    path = Path(given).expanduser().resolve()
-    if not path.is_file():
-        raise InvalidNotebookJobError(f"{given!r} is no file: looked for {str(path)!r}.")
+    path = existing_file(Path(given))
+    if path is None:
+        raise InvalidNotebookJobError(f"{given!r} is no file: looked for {str(Path.cwd() / given)!r}.")
     return path.name, path.parent
 
 

@@ -103,6 +103,7 @@ def test_a_signal_ends_the_job_as_asked(
 
 WRONG = {
     "no file": (["none.ipynb"], "'none.ipynb' is no file: looked for "),
+    "nobody's file": (["~nobody-here/x.ipynb"], "'~nobody-here/x.ipynb' is no file: looked for "),
     "no parameter": (["square.ipynb", "-p", "side"], "-p 'side' is no parameter: write NAME=TEXT or NAME:=JSON."),
     "no JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is no JSON after ':='"),
     "JSON without end": (["square.ipynb", "-p", f"side:={'[' * 10_000}"], "is no JSON after ':=' ("),
