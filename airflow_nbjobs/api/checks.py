@@ -30,7 +30,7 @@ _GCS_FOLDER = re.compile(rf"gs://{_BUCKET}(?:/[^\x00-\x1f\x7f]*)?")
 _REPOSITORY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/repositories/[^/\s@]+")
 _GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
-_EMAIL = re.compile(r"[^@\s]+@[^@\s]+")
+_EMAIL = re.compile(r"[^@\s:/]+@[^@\s:/]+")  # "serviceAccount:…" is a member of a policy
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
 
 
@@ -138,7 +138,7 @@ def _identity(job: NotebookExecutionJob) -> Iterator[str]:
     for field in identities:
         email = getattr(job, field)
         if email is not None and not _is(_EMAIL, email):
-            yield f"{field}={email!r} is not an e-mail address."
+            yield f"{field}={email!r} is not an e-mail address: give that alone, like 'name@example.com'."
     if job.execution_user is not None and job.workbench_runtime is not None:
         yield (
             f"execution_user={job.execution_user!r} does not go with workbench_runtime: only Colab runtimes run as a "

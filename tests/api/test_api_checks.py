@@ -110,7 +110,9 @@ BAD = {
     "a workbench in words": ({"workbench_runtime": "big"}, "workbench_runtime='big' is not a dict"),
     "no identity": ({"service_account": None}, "no identity: give service_account or execution_user"),
     "two identities": ({"execution_user": "a@b.example"}, "has 2 identities"),
-    "no e-mail": ({"service_account": "runner"}, "service_account='runner' is not an e-mail address"),
+    "no e-mail": ({"service_account": "runner"}, "service_account='runner' is not an e-mail address: give that alone"),
+    "a member of a policy": ({"service_account": "serviceAccount:a@b.example"}, "a@b.example' is not an e-mail"),
+    "an account's whole name": ({"service_account": "projects/-/serviceAccounts/a@b.example"}, "is not an e-mail"),
     "a number for an e-mail": ({"service_account": 5}, "service_account=5 is not an e-mail address"),
     "a user on a workbench": (
         {"service_account": None, "execution_user": "a@b.example", "workbench_runtime": {}},
