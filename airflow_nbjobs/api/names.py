@@ -130,7 +130,10 @@ def job_name(given: object, parent_name: Callable[[], str]) -> str:
     """
     name = given.get("name") if isinstance(given, Mapping) else given
     if isinstance(name, str) and re.fullmatch(_ID, name):
-        name = f"{parent_name()}/notebookExecutionJobs/{name}"
+        try:
+            name = f"{parent_name()}/notebookExecutionJobs/{name}"
+        except InvalidNotebookJobError as error:
+            raise InvalidNotebookJobError(f"job_name={name!r} is a bare id, which needs a place. {error}") from error
     return str(JobName.parse(name))
 
 

@@ -151,6 +151,11 @@ def test_a_job_is_named_by_its_id_its_name_or_a_tasks_output(given_):
     assert job_name(given_, lambda: "projects/p/locations/us-central1") == JOB
 
 
+def test_a_bare_id_without_a_location_is_named():
+    with pytest.raises(InvalidNotebookJobError, match=r"job_name='5' is a bare id.* location='' is not a location"):
+        job_name("5", lambda: parent("p", ""))
+
+
 TEMPLATE = "projects/p/locations/us-central1/notebookRuntimeTemplates/9"
 
 
