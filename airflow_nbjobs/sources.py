@@ -121,4 +121,6 @@ def _find(path: str, folders: Iterable[Path]) -> Path:
             f"notebook={path!r} leads to {str(found)!r}, outside the DAG's folder and bundle: keep it inside them."
         )
     places = " and ".join(repr(str(place)) for place in looked) or "no folder at all"
-    raise InvalidNotebookJobError(f"notebook={path!r} is not there: looked for {places}.")
+    raise InvalidNotebookJobError(
+        f"notebook={path!r} is not there: looked for {places}. One in Cloud Storage is 'gs://bucket/notebook.ipynb'."
+    )

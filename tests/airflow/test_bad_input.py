@@ -32,7 +32,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no notebook": ({"notebook": None}, ["notebook=None", "gs://bucket/notebook.ipynb"]),
     "an empty notebook": ({"notebook": "  "}, ["notebook='  '", "gs://"]),
     "a number": ({"notebook": 7}, ["notebook=7", "gs://"]),
-    "a missing file": ({"notebook": "nowhere.ipynb"}, ["notebook='nowhere.ipynb'", "is not there", "/nowhere"]),
+    "a missing file": ({"notebook": "nowhere.ipynb"}, ["notebook='nowhere.ipynb'", "is not there", "/nowhere", "'gs://"]),
     "a file that cannot be": ({"notebook": "a\0.ipynb"}, ["notebook='a\\x00.ipynb' is not there", "/nowhere"]),
     "a path without end": ({"notebook": "a/" * 5_000}, ["is not there", "/nowhere"]),
     "a dict that is no notebook": ({"notebook": {"cells": []}}, ["notebook given as a dict", "nbformat is None"]),
