@@ -17,7 +17,9 @@ __all__ = ["dataform_client", "storage_client"]
 
 
 def storage_client(hook: NotebookExecutionJobHook) -> Client:
-    """Return a client for Cloud Storage, to be closed; ``STORAGE_EMULATOR_HOST`` is honoured.
+    """Return a client for Cloud Storage, to be closed.
+
+    ``STORAGE_EMULATOR_HOST`` is honoured unless the jobs are Google's: these read and write nowhere but there.
 
     :raises InvalidNotebookJobError: when there is an emulator, and it is not said where its storage is.
     """
@@ -27,7 +29,7 @@ def storage_client(hook: NotebookExecutionJobHook) -> Client:
             f"NBJOBS_EMULATOR_HOST is {emulator}, and STORAGE_EMULATOR_HOST is not set: the notebooks of an emulator "
             "are not in Google's Cloud Storage. Set it to the second address that `nbjobs emulator` prints."
         )
-    return _client(hook, storage_endpoint(storage))
+    return _client(hook, storage_endpoint(None if hook.is_at_google else storage))
 
 
 def dataform_client(hook: NotebookExecutionJobHook) -> Client:

@@ -91,6 +91,11 @@ class NotebookExecutionJobHook(GoogleBaseHook):
             return Endpoint.of_emulator(emulator)
         return Endpoint.of_location(location, self._endpoint or settings.endpoint(), settings.allowed_endpoints())
 
+    @property
+    def is_at_google(self) -> bool:
+        """Whether jobs are made at Google's own address: there is no emulator, and no other endpoint is configured."""
+        return not (settings.emulator_address() or self._endpoint or settings.endpoint())
+
     def new_client(self, location: str) -> Client:
         """Return a client of its own, for whoever cannot share one: a signal handler may interrupt any request."""
         return Client(*self._way(location))

@@ -38,3 +38,14 @@ def test_dataform_is_sent_the_connections_token(server: Server) -> None:
     with dataform_client(NotebookExecutionJobHook()) as client, pytest.raises(NotFoundError):
         dataform.head_commit(client, "projects/p/locations/l/repositories/r")
     assert server.tokens == [f"Bearer {TOKEN}-1"]
+
+
+@pytest.mark.parametrize("endpoint", [None, "https://jobs.example.com"])
+def test_jobs_of_googles_have_their_notebooks_at_googles_wherever_an_emulator_is(
+    connect: Callable[..., object], monkeypatch: pytest.MonkeyPatch, endpoint: str | None
+) -> None:
+    connect()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
+    with storage_client(NotebookExecutionJobHook(endpoint=endpoint)) as client:
+        assert client.endpoint.url == ("http://127.0.0.1:1" if endpoint else "https://storage.googleapis.com")
+        assert client.endpoint.is_trusted == (endpoint is None)
