@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 if TYPE_CHECKING:
@@ -111,8 +112,9 @@ def assigned_names(source: str, kernel: str, language: str) -> frozenset[str] | 
 
 
 def _translator(kernel: str, language: str) -> Any:
-    from papermill.exceptions import PapermillException  # type: ignore[import-untyped]  # ships no types
-    from papermill.translators import papermill_translators  # type: ignore[import-untyped]  # ships no types
+    with quietly():
+        from papermill.exceptions import PapermillException  # type: ignore[import-untyped]  # ships no types
+        from papermill.translators import papermill_translators  # type: ignore[import-untyped]  # ships no types
 
     try:
         return papermill_translators.find_translator(kernel, language)

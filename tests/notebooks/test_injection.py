@@ -6,6 +6,9 @@ import datetime as dt
 import enum
 import keyword
 import math
+import os
+import subprocess
+import sys
 from typing import Any
 
 import nbformat
@@ -302,3 +305,14 @@ def test_the_declared_parameters_are_what_the_cell_assigns(source: str, declared
 def test_what_cannot_be_told_is_not_declared() -> None:
     assert declared_parameters(UNTAGGED) is None
     assert declared_parameters(notebook(code("a = 1", "parameters"), kernel=("ir", "R"))) is None
+
+
+def test_what_papermill_loads_says_nothing_in_a_tasks_log() -> None:
+    program = (
+        "import logging; logging.basicConfig(level=logging.INFO)\n"
+        "from airflow_nbjobs.notebooks.languages import write_assignments\n"
+        "write_assignments({'day': 1}, 'python3', 'python')"
+    )
+    loud = {**os.environ, "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "true"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=loud)
+    assert done.stderr == ""
