@@ -195,7 +195,8 @@ def _check_known(notebook: Any, request: Request, warn: Callable[[str], None]) -
         unknown = sorted(request.parameters.keys() - (request.parameters.keys() if declared is None else declared))
         if not unknown:
             return
-        problem = f"its cell tagged 'parameters' does not know {', '.join(map(repr, unknown))}"
+        known = ", ".join(map(repr, sorted(declared or ()))) or "none"
+        problem = f"its cell tagged 'parameters' does not know {', '.join(map(repr, unknown))}; it knows {known}"
     sentence = f"{_named(request)} may not use the parameters: {problem}."
     if request.is_strict:
         raise InvalidNotebookJobError(f"{sentence} Declare them there, or set unknown_parameters='warn'.")

@@ -76,7 +76,6 @@ def _run(options: argparse.Namespace) -> int:
             return 1
         finally:
             operator.hook.close()
-        operator.log.info("Executed notebook: %s", result["executed_notebook"])
     print(printable(json.dumps(result["results"], indent=2, ensure_ascii=False)))
     return 0
 

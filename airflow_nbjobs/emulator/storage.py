@@ -177,7 +177,7 @@ class Storage:
         except httpx2.TransportError as error:
             raise StorageError(f"{uri} could not be written: {error}") from error
         if answer.status_code == 404:
-            raise StorageError(f"{uri} could not be written: there is no bucket {bucket!r}.")
+            raise StorageError(f"{uri} could not be written: there is no bucket {bucket!r}: make it first.")
         await _check(answer, f"{uri} could not be written")
 
     async def make_bucket(self, uri: str) -> None:
@@ -189,7 +189,7 @@ class Storage:
     async def _what_is_missing(self, bucket: str, generation: str | None) -> str:
         answer = await self._client.get(f"{self.url}/storage/v1/b/{quote(bucket, safe='')}")
         if answer.status_code == 404:
-            return f"there is no bucket {bucket!r}"
+            return f"there is no bucket {bucket!r}: make it first"
         return f"it has no generation {generation}" if generation else "there is no such object"
 
 

@@ -74,6 +74,10 @@ class NotebookJobReader(NotebookJobOperator):
         if executed.outcome is None and job.job_state.is_success and not self.do_xcom_push:
             if self.log_output == "all":
                 self.log.warning("The executed notebook could not be read, so it is not logged: %s", executed.problem)
-            return settle(job)
-        fails = self.unusable_results == "fail" and self.do_xcom_push
-        return conclude(job, executed, self.log, project=project, log_output=self.log_output, fail_on_results=fails)
+            result = settle(job)
+        else:
+            fails, output = self.unusable_results == "fail" and self.do_xcom_push, self.log_output
+            result = conclude(job, executed, self.log, project=project, log_output=output, fail_on_results=fails)
+        if not executed.is_missing:
+            self.log.info("Executed notebook: %s", result["executed_notebook"])
+        return result

@@ -31,7 +31,7 @@ def create(paper: dict[str, Any] = DECLARED, **arguments: Any) -> Any:
 @pytest.mark.parametrize(
     ("paper", "parameters", "said"),
     [
-        (DECLARED, {"day": "x", "dya": 1, "wor": 2}, "does not know 'dya', 'wor'"),
+        (DECLARED, {"day": "x", "dya": 1, "wor": 2}, "does not know 'dya', 'wor'; it knows 'day', 'rows'"),
         (UNDECLARED, {"day": "x"}, "has no cell tagged 'parameters'"),
     ],
     ids=["unknown names", "no cell"],

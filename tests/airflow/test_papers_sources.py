@@ -202,10 +202,11 @@ def test_a_notebook_that_is_too_large_to_be_sent_runs_from_its_copy(
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["poking", "deferred"])
-def test_the_sensor_gives_the_results_too(project: str, deferrable: bool) -> None:
+def test_the_sensor_gives_the_results_too(project: str, deferrable: bool, logged: Callable[[], list[str]]) -> None:
     started = task(notebook=report("old"), parameters={"factor": 4}, wait_for_completion=False).execute()
     wanted = {"task_id": "wait", "job_name": started, "poke_interval": 0.2, "deferrable": deferrable}
     ended = TaskRun(lambda: NotebookExecutionJobSensor(**wanted)).to_its_end()
     assert ended["results"] == {"day": "unset", "product": 84, "edition": "old"}
     assert ended["notebook_version"] == started["notebook_version"]
     assert ended["notebook_version"] != hashlib.sha256(b"").hexdigest()[:40]
+    assert f"Executed notebook: {ended['executed_notebook']}" in logged()

@@ -88,10 +88,12 @@ def test_what_is_missing_is_named(running: tuple[Storage, Loop], bucket: google_
     storage, loop = running
     with pytest.raises(StorageError, match=rf"^gs://{bucket.name}/x could not be read: there is no such object\.$"):
         loop.run(storage.read(f"gs://{bucket.name}/x"))
-    with pytest.raises(StorageError, match=r"^gs://no-bucket/x could not be read: there is no bucket 'no-bucket'\.$"):
+    with pytest.raises(
+        StorageError, match=r"^gs://no-bucket/x could not be read: there is no bucket 'no-bucket': make it first\.$"
+    ):
         loop.run(storage.read("gs://no-bucket/x"))
     with pytest.raises(
-        StorageError, match=r"^gs://no-bucket/x could not be written: there is no bucket 'no-bucket'\.$"
+        StorageError, match=r"^gs://no-bucket/x could not be written: there is no bucket 'no-bucket': make it first\.$"
     ):
         loop.run(storage.write("gs://no-bucket/x", b""))
 
