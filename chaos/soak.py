@@ -22,7 +22,7 @@ import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
 from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
-from airflow_nbjobs.exceptions import ApiError
+from airflow_nbjobs.exceptions import ApiError, LostAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.submission import TaskIdentity, identify
@@ -112,7 +112,7 @@ class Soak:
             try:
                 asking = submit(with_closed_hook.parent(REGION, PROJECT), _job(this), this, "cancel")
                 return with_closed_hook.follow(REGION, asking)
-            except ApiError:
+            except (ApiError, LostAnswerError):
                 self.retried += 1
             finally:
                 with_closed_hook.close()
