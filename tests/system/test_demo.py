@@ -35,7 +35,7 @@ class Demo:
 
     def wait_for(self, pattern: str) -> str:
         """Wait until a line matches, and return its first group."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while not (found := re.search(pattern, self.log.read_text())):
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, self.log.read_text()
