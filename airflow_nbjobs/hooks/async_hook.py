@@ -13,6 +13,7 @@ from airflow.providers.google.common.hooks.base_google import GoogleBaseAsyncHoo
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.checks import check
 from airflow_nbjobs.api.client import AsyncClient, Conversation
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent
@@ -121,7 +122,7 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
     ) -> Operation:
         """Create a job; arguments and errors as of the sync hook."""
         where = await self._parent(location, project_id)
-        return await (await self.client(location)).send(calls.create_job(where, job, job_id))
+        return await (await self.client(location)).send(calls.create_job(where, check(job), job_id))
 
     async def delete_job(self, name: str) -> Operation:
         """Begin to delete a job.

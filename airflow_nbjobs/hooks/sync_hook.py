@@ -13,6 +13,7 @@ from google.auth.credentials import AnonymousCredentials
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.api.checks import check
 from airflow_nbjobs.api.client import AsyncClient, Client, Conversation
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
@@ -131,9 +132,10 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         It is sent again only when it is certain that it was not carried out.
 
         :param job_id: the id that the job shall have; the service picks one unless given, which is the safe way.
+        :raises InvalidNotebookJobError: when something is known to be wrong with the job; nothing is sent then.
         :raises ApiError: when the service refuses, or its answer is lost.
         """
-        return self.client(location).send(calls.create_job(self.parent(location, project_id), job, job_id))
+        return self.client(location).send(calls.create_job(self.parent(location, project_id), check(job), job_id))
 
     def get_job(self, name: str, view: str | None = None, *, patience: Patience = PATIENT) -> NotebookExecutionJob:
         """Get a job by its whole name.

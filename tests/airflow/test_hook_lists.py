@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from task_runs import ACCOUNT, REGION, TEMPLATE
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import NotFoundError
+from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 
 
@@ -90,3 +91,11 @@ def test_a_job_is_created_with_the_id_and_in_the_project_that_are_given(
     made = hook().create_job(job, location=REGION, project_id=f"{project}-2", job_id="mine")
     assert made.name.split("/")[5] == "mine"
     assert [job["id"] for job in nbjobs_emulator.book(f"{project}-2")] == ["mine"]
+
+
+@BOTH
+def test_a_job_with_something_wrong_is_not_sent(nbjobs_emulator: Emulator, project: str, hook: Any) -> None:
+    job = hook().get_job(make_job(hook, project))
+    with pytest.raises(InvalidNotebookJobError, match="service_account='nobody' is not an e-mail address"):
+        hook().create_job(replace(job, service_account="nobody"), location=REGION)
+    assert nbjobs_emulator.requests()["create"] == {"200": 1}
