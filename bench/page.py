@@ -116,8 +116,9 @@ _WORKERS = """
 ## What a task costs the workers
 
 CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
-every 5 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, each of which succeeded in its
-first try. Nobody reads the executed notebook, which a simulated job does not leave. Requests are those beside a create.
+every 5 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, and how many of them Airflow
+itself retried, since it took a process that had handed its task back for one that had died. Nobody reads the executed
+notebook, which a simulated job does not leave. Requests are those beside a create.
 "Vertex AI" is the provider's `CreateBatchPredictionJobOperator`, deferrable, for a job that is there already: its
 module is imported, and its code runs up to the deferral and after it, but no create is sent and no client made for it.
 
@@ -236,13 +237,14 @@ def _shared_part(found: dict[str, Any]) -> str:
 def _worker_part(found: dict[str, Any]) -> str:
     ours = found["create_deferrable"]
     return _WORKERS.format(**found) + tables.table(
-        ("", "CPU s", "create, deferrable = 1", "requests"),
+        ("", "CPU s", "create, deferrable = 1", "requests", "retried"),
         (
             (
                 name,
                 f"{found[mode]['cpu_seconds']:.2f}",
                 tables.ratio(found[mode], ours, "cpu_seconds"),
                 f"{found[mode]['looks']:.1f}",
+                f"{found[mode]['retried']}",
             )
             for mode, name in _MODES.items()
         ),

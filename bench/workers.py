@@ -19,7 +19,7 @@ from demo.airflow_processes import LocalAirflow
 ROOT = Path(__file__).resolve().parent.parent
 SENSORS = ("sensor_sync", "sensor_reschedule", "sensor_deferrable")
 MODES = (*SENSORS, "create_sync", "create_deferrable", "vertex")
-TASKS, TRIES = 5, 4
+TASKS, TRIES = 5, 3
 JOB_SECONDS = 25.0
 
 
@@ -41,7 +41,7 @@ def measure(*modes: str) -> dict[str, Any]:
             # The first task of all pays for what is compiled and cached.
             _run(airflow, _service(sides, mode), mode, seconds=1.0)
         for mode in modes or MODES:
-            found[mode] = _undisturbed(airflow, _service(sides, mode), mode)
+            found[mode] = _least_disturbed(airflow, _service(sides, mode), mode)
     return found
 
 
@@ -49,19 +49,22 @@ def _service(sides: dict[str, Service], mode: str) -> Service:
     return sides["vertex" if mode == "vertex" else "ours"]
 
 
-def _undisturbed(airflow: LocalAirflow, service: Service, mode: str) -> dict[str, float]:
-    """Run the tasks, again if Airflow itself has retried one: that costs what no mode is to blame for.
+def _least_disturbed(airflow: LocalAirflow, service: Service, mode: str) -> dict[str, float]:
+    """Run the tasks, and again if Airflow itself has retried one: that costs what no mode is to blame for.
 
-    :raises RuntimeError: when it always does.
+    Where each run has had some, the first one with the fewest is what counts.
     """
-    for _ in range(TRIES):
-        if cost := _run(airflow, service, mode, JOB_SECONDS):
-            return cost
-    raise RuntimeError(f"In mode {mode} no run of {TRIES} went without a retry.")
+    runs: list[dict[str, float]] = []
+    while not runs or (runs[-1]["retried"] and len(runs) < TRIES):
+        runs.append(_run(airflow, service, mode, JOB_SECONDS))
+    return min(runs, key=lambda run: run["retried"])
 
 
-def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> dict[str, float] | None:
-    """Run the tasks, whose jobs end so many seconds after all of them wait; ``None`` if one had a second try."""
+def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> dict[str, float]:
+    """Run the tasks, whose jobs end so many seconds after all of them wait.
+
+    :raises RuntimeError: when one of them fails.
+    """
     names = _names(service, mode)
     before, asked = _cpu(airflow), service.requests()
     run = airflow.rest.trigger(f"bench_{mode}", {"jobs": names})
@@ -75,7 +78,9 @@ def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> 
     time.sleep(6)  # Airflow may keep a process for five seconds after its task
     cost = {"cpu_seconds": (_cpu(airflow) - before) / TASKS, "looks": (service.requests() - asked) / TASKS}
     tasks = airflow.rest.tasks(run)
-    return cost if all((task["state"], task["try_number"]) == ("success", 1) for task in tasks) else None
+    if any(task["state"] != "success" for task in tasks):
+        raise RuntimeError(f"In mode {mode} not each task succeeded: {tasks}")
+    return {**cost, "retried": sum(task["try_number"] > 1 for task in tasks)}
 
 
 def _names(service: Service, mode: str) -> list[str]:
