@@ -116,7 +116,7 @@ _WORKERS = """
 ## What a task costs the workers
 
 CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
-every 5 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, and how many of them Airflow
+every 10 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, and how many of them Airflow
 itself retried, since it took a process that had handed its task back for one that had died. Nobody reads the executed
 notebook, which a simulated job does not leave. Requests are those beside a create.
 "Vertex AI" is the provider's `CreateBatchPredictionJobOperator`, deferrable, for a job that is there already: its

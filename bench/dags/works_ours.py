@@ -26,7 +26,7 @@ for name, arguments in SENSORS.items():
             NotebookExecutionJobSensor(
                 task_id=f"wait_{number}",
                 job_name=f"{{{{ dag_run.conf['jobs'][{number}] }}}}",
-                poke_interval=5,
+                poke_interval=10,
                 **arguments,
                 **BOTH,
             )
@@ -41,7 +41,7 @@ for name, is_deferrable in (("create_sync", False), ("create_deferrable", True))
                 runtime_template="1234",
                 service_account="runner@local.iam.gserviceaccount.com",
                 gcs_output_uri="gs://results/runs",
-                poll_interval=5,
+                poll_interval=10,
                 deferrable=is_deferrable,
                 **BOTH,
             )

@@ -11,7 +11,7 @@ with DAG("bench_vertex", schedule=None):
         Operator(
             task_id=f"run_{number}",
             job=f"{{{{ dag_run.conf['jobs'][{number}] }}}}",
-            poll_interval=5,
+            poll_interval=10,
             do_xcom_push=False,
             retries=2,
             retry_delay=timedelta(seconds=1),
