@@ -68,7 +68,7 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
 
 def _triggerers(found: dict[str, Any]) -> Iterator[Goal]:
     yield Goal("a real triggerer with 1,000 tasks: requests a minute", 20, found["ours"]["requests_per_minute"])
-    what = "the same: CPU over the peer's, both less what triggers that ask nobody take"
+    what = "the same: CPU over the peer's, each less what triggers take that ask nobody and end as its do"
     yield Goal(what, 1 / 20, cpu_over_the_peers(found)["over the base"])
 
 
