@@ -16,6 +16,7 @@ Why it is so, and which window remains: ``docs/decisions/exactly-once.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -23,7 +24,7 @@ from airflow_nbjobs.api.client import Conversation, Pause
 from airflow_nbjobs.api.ending import KillPolicy, end_job
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.waiting import first_look
-from airflow_nbjobs.exceptions import AlreadyExistsError, NbjobsError
+from airflow_nbjobs.exceptions import AlreadyExistsError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import is_capacity
 from airflow_nbjobs.sending import (
     LOOKS,
@@ -114,20 +115,36 @@ def submit(
         if decision.adopt is not None:
             return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
     sending = Sending(parent=parent, job=job, kill=kill, tell=tell, check=check)
-    taken: AlreadyExistsError | None = None
+    job_id = None
     for job_id in job_ids:
+        made = yield from (create(sending) if job_id is None else _create_or_get(sending, job_id))
+        if isinstance(made, Submitted):
+            return made
+        if made is None:
+            continue
+        if is_submitted_as(made, job):
+            return Submitted(job=made, operation_name=None, is_adopted=False)
+        _refuse_if_overtaken([made], task)
+        decision = decide([made], task, request)
+        yield from _end_unwanted(decision, kill, tell)
+        if decision.adopt is not None:
+            return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
+    raise NbjobsError(f"Jobs have all the ids that those of the task may have, up to {job_id}. Clear the task.")
+
+
+def _create_or_get(sending: Sending, job_id: str) -> Conversation[Submitted | NotebookExecutionJob | None]:
+    """Create the job with an id, or return the one that has it; nothing where the id is taken and no job is seen.
+
+    A job that is being deleted, as by an earlier try, keeps its id for a while in which nobody sees it. The same id is
+    tried again: what it is taken by may be a job of this very create that is yet to show.
+    """
+    for _ in range(2):
         try:
-            return (yield from (create(sending) if job_id is None else create_named(sending, job_id)))
-        except AlreadyExistsError as error:
-            taken = error
-            existing = yield from first_look(f"{parent}/notebookExecutionJobs/{job_id}")
-            if is_submitted_as(existing, job):
-                return Submitted(job=existing, operation_name=None, is_adopted=False)
-            decision = _decide([existing], task, request)
-            yield from _end_unwanted(decision, kill, tell)
-            if decision.adopt is not None:
-                return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
-    raise taken or AssertionError("there is no id to create the job with")
+            return (yield from create_named(sending, job_id))
+        except AlreadyExistsError:
+            with suppress(NotFoundError):
+                return (yield from first_look(f"{sending.parent}/notebookExecutionJobs/{job_id}"))
+    return None
 
 
 def abandon(
@@ -149,16 +166,24 @@ def abandon(
     """
     # To a task that is over, all of its tries are earlier ones.
     over = replace(task, try_number=task.try_number + 1, first_try=task.try_number + 1)
-    became = "was not found"
+    became: dict[str, str] = {}
     for pause in (0.0, 1.0, 1.0) if job is not None else (0.0,):
         yield Pause(pause)
         jobs = yield from list_by_key(parent, task.key)
         made = [each for each in jobs if job is not None and is_submitted_as(each, job)]
         for each in {each.name: each for each in [*decide(jobs, over, "").end, *made]}.values():
-            became = yield from end_job(each.name or "", None, kill, is_late=is_late)
+            became[each.name or ""] = yield from end_job(each.name or "", None, kill, is_late=is_late)
         if made:
-            return became
-    return became if job is None else f"{became}; what is still on its way ends by its own timeout"
+            return _told(became)
+    return _told(became) if job is None else f"{_told(became)}; what is still on its way ends by its own timeout"
+
+
+def _told(became: dict[str, str]) -> str:
+    if not became:
+        return "was not found"
+    if len(became) == 1:
+        return "".join(became.values())
+    return "is more than one: " + ", ".join(f"{name} {what}" for name, what in became.items())
 
 
 def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], None]) -> Conversation[None]:
@@ -169,24 +194,24 @@ def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], No
 
 def _look(parent: str, task: TaskIdentity, request: str) -> Conversation[Decision]:
     """Look at the task's jobs; again for a while if the try before this one may have made one that is yet to show."""
-    decision = _decide((yield from list_by_key(parent, task.key)), task, request)
-    for pause in LOOKS:
+    for pause in (0.0, *LOOKS):
+        yield Pause(pause)
+        jobs = yield from list_by_key(parent, task.key)
+        _refuse_if_overtaken(jobs, task)
+        decision = decide(jobs, task, request)
         if decision.is_complete:
             break
-        yield Pause(pause)
-        decision = _decide((yield from list_by_key(parent, task.key)), task, request)
     return decision
 
 
-def _decide(jobs: list[NotebookExecutionJob], task: TaskIdentity, request: str) -> Decision:
-    """Decide about jobs, unless a later try has: one that stood still may wake up when Airflow has given it up."""
+def _refuse_if_overtaken(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity) -> None:
+    """Leave it to a later try: one that stood still may wake up when Airflow has given it up."""
     for job in jobs:
         if _bears(job, task.key) and _is_of_run(job, task) and _try(job) > task.try_number:
             raise NbjobsError(
                 f"Try {_try(job)} of the task has made {job.name}, and this process is of try {task.try_number}, which "
                 "Airflow has given up: nothing is submitted."
             )
-    return decide(jobs, task, request)
 
 
 def _bears(job: NotebookExecutionJob, key: str) -> bool:

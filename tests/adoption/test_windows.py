@@ -92,6 +92,22 @@ def test_with_ids_of_its_own_a_late_create_of_the_old_request_is_ended(asking: A
     assert asking.told[-1].endswith("is nobody's any more: it was cancelled.")
 
 
+@pytest.mark.parametrize(("times", "number"), [(1, 0), (2, 1)])
+def test_with_an_id_of_its_own_a_job_that_is_being_deleted_is_waited_for_and_then_passed_over(
+    asking: Asking, times: int, number: int
+) -> None:
+    """The id is taken, and nobody sees the job that has it."""
+    asking.emulator.fault({"method": "create", "status": 409, "times": times})
+    submitted = asking.ask(job_ids=TASK.job_ids())
+    assert asking.made() == [(submitted.job.name or "").rpartition("/")[2]] == [list(TASK.job_ids())[number]]
+
+
+def test_a_task_whose_ids_are_all_taken_says_what_to_do(asking: Asking) -> None:
+    asking.emulator.fault({"method": "create", "status": 409, "times": 4})
+    with pytest.raises(NbjobsError, match=r"all the ids .* up to nbjobs-[0-9a-f]{16}-1-1\. Clear the task\."):
+        asking.ask(job_ids=list(TASK.job_ids())[:2])
+
+
 @pytest.mark.parametrize("phase", ["before", "after"])
 def test_with_an_id_of_its_own_a_lost_answer_is_asked_for_by_the_id_alone(asking: Asking, phase: str) -> None:
     """Nobody has to be allowed to list jobs for it."""

@@ -55,6 +55,17 @@ def test_a_task_that_fails_before_it_has_its_job_ends_that_of_an_earlier_try_whe
     assert bool([line for line in logged() if line.endswith("earlier tries left was cancelled.")]) == (retries == 1)
 
 
+def test_each_job_that_earlier_tries_left_is_told_of(
+    left: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    attempt(2, 2, notebook="gs://notebooks/other.ipynb", kill="leave", wait_for_completion=False).execute()
+    with pytest.raises(InvalidNotebookJobError):
+        attempt(3, 2, **wrong()).execute()
+    assert [job["state"] for job in left.book(project)] == ["JOB_STATE_CANCELLED"] * 2
+    (told,) = [line for line in logged() if "earlier tries left is more than one: " in line]
+    assert all(f"{job['name']} was cancelled" in told for job in left.book(project))
+
+
 def test_a_job_that_cannot_be_looked_for_is_told_of(
     left: Emulator, project: str, logged: Callable[[], list[str]]
 ) -> None:
