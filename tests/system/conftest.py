@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import logging
+from collections.abc import Generator, Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,44 @@ from demo.airflow_processes import LocalAirflow
 # takes the job's result then.
 RETRIES = {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1"}
 
+LAST_LINES, LONGEST_LINE = 40, 400
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show what Airflow itself says about a failure: its processes' logs end with the test."""
+    report = yield
+    if report.failed and hasattr(report.longrepr, "addsection"):
+        for airflow in getattr(item, "funcargs", {}).values():
+            if isinstance(airflow, LocalAirflow):
+                report.longrepr.addsection("What Airflow logged as errors", "\n".join(errors(airflow.home)))
+    return report
+
+
+def errors(home: Path) -> list[str]:
+    """Return the last errors and warnings of each process of an Airflow and of each try of a task."""
+    found: list[str] = []
+    for log in sorted(chain(home.glob("*.log"), home.glob("logs/**/attempt=*.log"))):
+        lines = log.read_text(errors="replace").splitlines()
+        some = [line[:LONGEST_LINE] for line in lines if is_error(line)][-LAST_LINES:]
+        found += [f"{log.relative_to(home)}:", *some] if some else []
+    return found
+
+
+def is_error(line: str) -> bool:
+    """Tell whether a process's line, or a task's, which is JSON, says that something went wrong."""
+    try:
+        return json.loads(line)["level"] in {"warning", "error", "critical"}
+    except (ValueError, TypeError, KeyError):
+        return any(level in line for level in ("[warning", "[error", "[critical", "Error:"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> None:
+    """Leave out a line for each request to Airflow, under which a failure's own lines would be hard to find."""
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")
