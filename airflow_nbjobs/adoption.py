@@ -5,9 +5,10 @@ try made it, for which request, and with which submission (:mod:`airflow_nbjobs.
 new number, after a crash as after a failure as after a clear; what tells them apart is the generation: ``first_try`` is
 the try that a person, a schedule or a clear asked for, and the later ones are automatic retries.
 
-- The first try of a generation adopts nothing. A job of an earlier one that is still active is nobody's any more.
+- The first try of a generation adopts nothing of an earlier one, whose active job is nobody's any more.
 - A retry adopts the newest job of this task, this request and this generation that is active or has SUCCEEDED: had its
   result been consumed, there would be no retry. An active job that it does not adopt is ended first.
+- Airflow may start one try twice: a process of it adopts what another one has made.
 - A create whose answer was lost is looked for before it is sent again (:mod:`airflow_nbjobs.sending`).
 
 Why it is so, and which window remains: ``docs/decisions/exactly-once.md``.
@@ -16,7 +17,6 @@ Why it is so, and which window remains: ``docs/decisions/exactly-once.md``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -24,7 +24,7 @@ from airflow_nbjobs.api.client import Conversation, Pause
 from airflow_nbjobs.api.ending import KillPolicy, end_job
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.waiting import first_look
-from airflow_nbjobs.exceptions import AlreadyExistsError, NbjobsError, NotFoundError
+from airflow_nbjobs.exceptions import AlreadyExistsError, NbjobsError, NotFoundError, PermissionDeniedError
 from airflow_nbjobs.hints import is_capacity
 from airflow_nbjobs.sending import (
     LOOKS,
@@ -65,12 +65,10 @@ def decide(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: st
     :param request: hash of what the user asks for now.
     """
     ours = sorted((job for job in jobs if _bears(job, task.key)), key=created, reverse=True)
-    adopt = None
-    if not task.is_first_try:
-        same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
-        of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number]
-        # Not the newest alone: of two jobs of one create the younger was ended.
-        adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
+    same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
+    of_generation = [job for job in same if task.first_try <= _try(job) <= task.try_number]
+    # Not the newest alone: of two jobs of one create the younger was ended.
+    adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
     unwanted = [job for job in ours if _is_active(job) and job is not adopt and _try(job) < task.try_number]
     return Decision(
         adopt=adopt,
@@ -108,43 +106,49 @@ def submit(
     :raises LostAnswerError: when it cannot be found out whether a create was carried out.
     :raises NbjobsError: when a later try of the task has made a job already.
     """
+    ids = list(job_ids)
     request = job.labels["nbjobs-request"]
-    if task.try_number > 1:
-        decision = yield from _look(parent, task, request)
+    # An id of its own tells a first try by itself that there is a job.
+    if task.try_number > 1 or (ids == [None] and not task.submits_anew):
+        decision = yield from _look(parent, task, request, tell)
         yield from _end_unwanted(decision, kill, tell)
         if decision.adopt is not None:
             return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
     sending = Sending(parent=parent, job=job, kill=kill, tell=tell, check=check)
-    job_id = None
-    for job_id in job_ids:
-        made = yield from (create(sending) if job_id is None else _create_or_get(sending, job_id))
-        if isinstance(made, Submitted):
-            return made
-        if made is None:
-            continue
-        if is_submitted_as(made, job):
-            return Submitted(job=made, operation_name=None, is_adopted=False)
-        _refuse_if_overtaken([made], task)
-        decision = decide([made], task, request)
-        yield from _end_unwanted(decision, kill, tell)
-        if decision.adopt is not None:
-            return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
-    raise NbjobsError(f"Jobs have all the ids that those of the task may have, up to {job_id}. Clear the task.")
+    taken: AlreadyExistsError | None = None
+    for job_id in ids:
+        try:
+            return (yield from (create(sending) if job_id is None else _create_or_take(sending, job_id, task)))
+        except AlreadyExistsError as error:
+            taken = error
+    raise taken or AssertionError("there is no id to create the job with")
 
 
-def _create_or_get(sending: Sending, job_id: str) -> Conversation[Submitted | NotebookExecutionJob | None]:
-    """Create the job with an id, or return the one that has it; nothing where the id is taken and no job is seen.
+def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conversation[Submitted]:
+    """Create the job with an id of its own, or take the one that has it if that is this try's to take.
 
-    A job that is being deleted, as by an earlier try, keeps its id for a while in which nobody sees it. The same id is
-    tried again: what it is taken by may be a job of this very create that is yet to show.
+    :raises AlreadyExistsError: when it is not. A job that is being deleted, as by an earlier try, keeps its id for a
+        while in which nobody sees it.
     """
-    for _ in range(2):
+    taken: AlreadyExistsError | None = None
+    for _ in range(2):  # the same id again: what has it may be a job of this very create that is yet to show
         try:
             return (yield from create_named(sending, job_id))
-        except AlreadyExistsError:
-            with suppress(NotFoundError):
-                return (yield from first_look(f"{sending.parent}/notebookExecutionJobs/{job_id}"))
-    return None
+        except AlreadyExistsError as error:
+            taken = error
+        try:
+            existing = yield from first_look(f"{sending.parent}/notebookExecutionJobs/{job_id}")
+        except NotFoundError:
+            continue
+        if is_submitted_as(existing, sending.job):
+            return Submitted(job=existing, operation_name=None, is_adopted=False)
+        _refuse_if_overtaken([existing], task)
+        decision = decide([existing], task, sending.job.labels["nbjobs-request"])
+        yield from _end_unwanted(decision, sending.kill, sending.tell)
+        if decision.adopt is not None:
+            return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
+        break
+    raise taken or AssertionError("it was not asked for")
 
 
 def abandon(
@@ -192,11 +196,17 @@ def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], No
         tell(f"The job {unwanted.name} of try {_try(unwanted)} is nobody's any more: it {became}.")
 
 
-def _look(parent: str, task: TaskIdentity, request: str) -> Conversation[Decision]:
+def _look(parent: str, task: TaskIdentity, request: str, tell: Callable[[str], None]) -> Conversation[Decision]:
     """Look at the task's jobs; again for a while if the try before this one may have made one that is yet to show."""
     for pause in (0.0, *LOOKS):
         yield Pause(pause)
-        jobs = yield from list_by_key(parent, task.key)
+        try:
+            jobs = yield from list_by_key(parent, task.key)
+        except PermissionDeniedError as error:
+            if task.try_number > 1:
+                raise
+            tell(f"Whether another process of this try has made a job already cannot be found out: {error}")
+            jobs = []
         _refuse_if_overtaken(jobs, task)
         decision = decide(jobs, task, request)
         if decision.is_complete:

@@ -37,7 +37,7 @@ class TaskIdentity:
     :ivar map_index: -1 for a task that is not mapped.
     :ivar try_number: counts from 1 and never falls, over retries and clears.
     :ivar first_try: the try that began this generation: a person, a schedule or a clear asked for it, and the tries
-        after it are automatic.
+        after it are automatic. The one after this try, where this try submits once more.
     :ivar run_started: when the DAG run started; ``None`` where that is not known.
     :ivar is_certain: whether ``deployment`` is surely this Airflow's alone.
     """
@@ -56,6 +56,11 @@ class TaskIdentity:
     def is_first_try(self) -> bool:
         """Whether somebody asked for a run, rather than Airflow for a retry."""
         return self.try_number <= self.first_try
+
+    @property
+    def submits_anew(self) -> bool:
+        """Whether this try has had a job already, and adopts none."""
+        return self.try_number < self.first_try
 
     def job_ids(self) -> Iterator[str]:
         """Return the ids of the jobs of this generation, the next one to be used when one is taken.

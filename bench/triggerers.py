@@ -65,9 +65,9 @@ class Triggerers(LocalAirflow):
         """Start a second triggerer."""
         self._spawn("another", COMPONENTS["triggerer"])
 
-    def defer(self, run_id: str, jobs: list[dict[str, Any]]) -> None:
-        """Make a deferred task for each job."""
-        triggers = [{**job, "kwargs": {**job["kwargs"], "poll_interval": INTERVAL}} for job in jobs]
+    def defer(self, run_id: str, jobs: list[dict[str, Any]], interval: float = INTERVAL) -> None:
+        """Make a deferred task for each job; nothing is left of the triggers of other runs."""
+        triggers = [{**job, "kwargs": {**job["kwargs"], "poll_interval": interval}} for job in jobs]
         plan = self.home / f"{run_id}.json"
         plan.write_text(json.dumps(triggers))
         call = [sys.executable, "-m", "bench.deferred", run_id, str(plan)]

@@ -209,7 +209,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         # Ids are counted over the whole generation, also by a try that adopts nothing.
         job_ids = task.job_ids() if self.deterministic_job_id else (self.job_id,)
         if anew:
-            task = replace(task, first_try=task.try_number)
+            task = replace(task, first_try=task.try_number + 1)
         templates = (self.runtime_template, *self.fallback_runtime_templates)
         built = build_job(self, task, context, templates[attempt % len(templates)])
         try:

@@ -148,9 +148,9 @@ class Tries(RuleBasedStateMachine):
         :param anew: whether it adopts nothing, as a try does that submits once more.
         """
         generation = model.identity.first_try, model.version
-        task = replace(model.identity, first_try=model.identity.try_number) if anew else model.identity
+        task = replace(model.identity, first_try=model.identity.try_number + 1) if anew else model.identity
         before = {key_of(job): job for job in self.book()}
-        expected = None if task.is_first_try else self.adoptable(model, before)
+        expected = None if anew else self.adoptable(model, before)
         if lost and dies != "before" and not expected:
             self.emulator.fault({"method": "create", "project": self.project, **lost})
         submitted = self.submit(model, task, dies, kill)
@@ -170,7 +170,7 @@ class Tries(RuleBasedStateMachine):
         assert after[held]["labels"]["nbjobs-run"] == task.run_label
         if expected:
             assert (held, submitted.is_adopted) == (expected, True)
-        if task.is_first_try:
+        else:
             assert held not in before
         assert kill == "leave" or {key_of(job) for job in self.active()} & model.made.keys() <= {held}
 
@@ -247,6 +247,12 @@ class Tries(RuleBasedStateMachine):
         model = self.pick(which, "waiting")
         model.phase = "failed"
         model.version += changed
+
+    @rule(which=WHICH, dies=DIES, lost=MAYBE_LOST, kill=KILLS)
+    @precondition(has("waiting"))
+    def is_started_twice(self, which: int, dies: str | None, lost: dict[str, Any] | None, kill: str) -> None:
+        """Start a try again that waits, as Airflow may do with a resumption that it has lost track of."""
+        self.carry_out(self.pick(which, "waiting"), dies, lost, kill)
 
     def held_job(self, model: Model) -> dict[str, Any] | None:
         """Return the job that a task waits for, while it is active."""

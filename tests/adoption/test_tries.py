@@ -9,6 +9,7 @@ import pytest
 from asking import TASK, Asking, clear, request, retry
 
 from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.submission import TaskIdentity
 
 
 @pytest.fixture
@@ -22,10 +23,38 @@ def job_id(submitted: object) -> str:
     return submitted.job.name.rpartition("/")[2]  # type: ignore[attr-defined]
 
 
-def test_a_first_try_makes_a_job_and_looks_for_none(asking: Asking) -> None:
+def test_a_first_try_looks_once_and_makes_a_job(asking: Asking) -> None:
     submitted = asking.ask()
     assert (submitted.is_adopted, asking.made()) == (False, [job_id(submitted)])
-    assert "list" not in asking.emulator.requests()
+    assert asking.emulator.requests()["list"] == {"200": 1}
+    assert asking.paused == 0
+
+
+@pytest.mark.parametrize("has_own_ids", [False, True])
+@pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
+@pytest.mark.parametrize("task", [TASK, retry()])
+def test_a_try_that_airflow_starts_twice_has_one_job(
+    asking: Asking, task: TaskIdentity, state: str, has_own_ids: bool
+) -> None:
+    """Airflow 3.3.2 does so when it fails a try that was just deferred, and whose resumption is in a worker's queue."""
+    asking.next_job_is(state)
+    first, second = (asking.ask(task, job_ids=task.job_ids() if has_own_ids else (None,)) for _ in range(2))
+    assert (second.is_adopted, job_id(second), len(asking.made())) == (True, job_id(first), 1)
+
+
+def test_a_first_try_that_may_not_list_jobs_says_what_that_means_and_makes_one(asking: Asking) -> None:
+    asking.emulator.fault({"method": "list", "status": 403})
+    asking.ask()
+    assert len(asking.made()) == 1
+    assert asking.told[0].startswith(
+        "Whether another process of this try has made a job already cannot be found out: 403"
+    )
+
+
+def test_what_submits_anew_in_one_try_adopts_nothing(asking: Asking) -> None:
+    asking.ask()
+    assert not asking.ask(replace(TASK, first_try=2)).is_adopted
+    assert len(asking.made()) == 2
 
 
 def test_a_retry_re_attaches_to_an_active_job(asking: Asking) -> None:

@@ -65,7 +65,7 @@ def test_a_task_that_does_not_wait_ends_when_the_job_is_submitted(nbjobs_emulato
     run = create(wait_for_completion=False)
     result = run.execute()
     assert result["state"] in {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
-    assert nbjobs_emulator.requests() == {"create": {"200": 1}, "get": {"200": 1}}
+    assert nbjobs_emulator.requests() == {"list": {"200": 1}, "create": {"200": 1}, "get": {"200": 1}}
     assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
 
 

@@ -37,13 +37,14 @@ def looks(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterato
     nbjobs_emulator.clear_faults()
 
 
-def task(retries: int, kill: str, **arguments: Any) -> TaskRun:
+def task(retries: int, kill: str, *, run_id: str = "manual", **arguments: Any) -> TaskRun:
     """Return the first try of a task."""
     return TaskRun(
         lambda: CreateNotebookExecutionJobOperator(
             task_id="report", retries=retries, kill=kill, **{**JOB, **arguments}
         ),
         max_tries=retries,
+        run_id=run_id,
     )
 
 
@@ -94,9 +95,9 @@ def test_a_job_that_cannot_be_ended_is_named_as_one_that_may_still_run(looks: Em
     assert state(looks, project) == "RUNNING"
 
 
-def deferred(retries: int, kill: str) -> TaskRun:
+def deferred(retries: int, kill: str, *, run_id: str = "manual") -> TaskRun:
     """Return a task whose trigger waits for its job."""
-    run = task(retries, kill, deferrable=True)
+    run = task(retries, kill, run_id=run_id, deferrable=True)
     with pytest.raises(TaskDeferred):
         run.execute()
     return run
@@ -133,7 +134,7 @@ def test_a_task_that_cannot_read_its_own_note_goes_by_the_event(
 def test_the_operation_of_another_job_is_not_cancelled(looks: Emulator, project: str) -> None:
     """An event went through a database, and a task without a note of its own has nothing else."""
     looks.fault({"job_state": "JOB_STATE_RUNNING"})
-    victim, run = deferred(0, "cancel"), deferred(0, "cancel")
+    victim, run = deferred(0, "cancel", run_id="another"), deferred(0, "cancel")
     others = victim.ti.xcoms["notebook_execution_job"]["operation"]
     name = run.ti.xcoms.pop("notebook_execution_job")["name"]
     event = {"v": 1, "job_name": name, "operation_name": others, "outcome": "error"}
@@ -182,7 +183,7 @@ def test_a_lost_answer_that_nothing_can_be_found_out_about_is_told(
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.01,))
     nbjobs_emulator.fault({"method": "create", "drop": True, "phase": "after"})
-    nbjobs_emulator.fault({"method": "list", "status": 403, "times": 2 - retries})
+    nbjobs_emulator.fault({"method": "list", "status": 403, "times": 3 - retries})
     with pytest.raises(NotebookJobError, match=f"Its job, if there is one, {said}"):
         task(retries, "cancel").execute()
     assert len(nbjobs_emulator.book(project)) == 1
@@ -218,6 +219,7 @@ def test_a_job_that_is_replaced_takes_the_next_id_of_its_generation(nbjobs_emula
         lambda: CreateNotebookExecutionJobOperator(task_id="report", **arguments),
         max_tries=2,
         try_number=2,
+        run_id=first.ti.run_id,
         start_date=first.ti.start_date,
     )
     with ThreadPoolExecutor(1) as pool:

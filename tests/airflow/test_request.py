@@ -169,7 +169,7 @@ def test_labels_are_made_valid_when_that_is_asked_for(project: str) -> None:
 
 
 def test_our_own_labels_tell_a_submission_from_all_others(project: str) -> None:
-    first, again, other = sent(), sent(), sent(notebook="gs://notebooks/other.ipynb")
+    first, again, other = sent(), sent(ti={"run_id": "another"}), sent(notebook="gs://notebooks/other.ipynb")
     for job in (first, again, other):
         labels = job["labels"]
         assert set(labels) == {f"nbjobs-{name}" for name in ("v", "deployment", "run", "try", "request", "submit")}

@@ -14,6 +14,8 @@ import pytest
 
 from bench import imports
 from bench.measure import in_fresh_process
+from bench.services import Ours, Vertex
+from bench.services import ours as our_service
 from bench.waiting import Case, measure_alone
 
 INTERVAL = 2.0
@@ -29,9 +31,16 @@ def _import(case: str) -> dict[str, Any]:
     return in_fresh_process("bench.imports", *imports.CASES[case])
 
 
+def _task(side: str) -> dict[str, Any]:
+    with our_service() as service:
+        return in_fresh_process("tests.watch.deferring", side, env=service.env)
+
+
 MEASURED: dict[str, Callable[[], dict[str, Any]]] = {
     "a thousand of ours": lambda: _crowd("ours", 1_000),
     "a hundred of the peer's": lambda: _crowd("vertex", 100),
+    "our task": lambda: _task("ours"),
+    "the peer's task": lambda: _task("vertex"),
     "a wave": lambda: in_fresh_process("bench.submission", str(CREATES), json.dumps(_REFUSAL)),
     **{case: lambda case=case: _import(case) for case in imports.CASES if "ours" in case or case == imports.PEER},
 }
@@ -99,6 +108,12 @@ def test_our_operators_are_imported_in_a_twentieth_of_what_the_peers_take(costs:
     operators, peers = costs["ours: operators, sensors, links"], costs[imports.PEER]
     assert 20 * operators["cpu_seconds"] <= peers["cpu_seconds"]
     assert 20 * operators["mb"] <= peers["mb"]
+
+
+def test_our_task_takes_its_process_less_than_a_quarter_of_the_cpu_up_to_its_deferral(costs: dict[str, dict[str, Any]]):
+    ours, peers = costs["our task"], costs["the peer's task"]
+    assert (ours["trigger"], peers["trigger"]) == (Ours.classpath, Vertex.classpath)
+    assert 4 * ours["cpu_seconds"] <= peers["cpu_seconds"]
 
 
 def test_of_a_wave_half_of_which_is_refused_none_fails_and_none_is_made_twice(costs: dict[str, dict[str, Any]]):
