@@ -17,11 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import imports, triggerers, waiting, workers
-from bench.measure import in_fresh_process
+from bench import imports, submission, triggerers, waiting, workers
+from bench.measure import ROUNDS, combined, in_fresh_process
 from bench.page import describe_machine, write
 
-ROUNDS = 5
 PAGE_FOLDER = Path("docs")
 RESULTS = PAGE_FOLDER / "benchmarks.json"
 PARTS = ("imports", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
@@ -49,15 +48,15 @@ def main(*parts: str) -> None:
 def run(parts: set[str], keep: Keep) -> None:
     """Run the parts one after the other, but for two that go on aside of others.
 
-    They are the wave, nearly all of whose tasks sleep for five minutes, and the workers, nearly all of whose time is
+    They are the waves, nearly all of whose tasks sleep for five minutes, and the workers, nearly all of whose time is
     waiting too, and whose CPU is their own.
     """
     with ThreadPoolExecutor(1) as aside:
         if "imports" in parts:
             keep("imports", imports.measure(ROUNDS))
         if "emulator" in parts:
-            keep("emulator", in_fresh_process("bench.emulator"))
-        wave = aside.submit(in_fresh_process, "bench.submission") if "submission" in parts else None
+            keep("emulator", combined([in_fresh_process("bench.emulator") for _ in range(ROUNDS)]))
+        wave = aside.submit(submission.in_rounds) if "submission" in parts else None
         if "waiting" in parts:
             rows: list[dict[str, Any]] = []
             for some in waiting.measure():
@@ -69,10 +68,10 @@ def run(parts: set[str], keep: Keep) -> None:
         if "triggerers" in parts:
             for found in triggerers.measure():
                 keep("triggerers", found)
+        if "shared" in parts:
+            keep("shared", triggerers.fail_over())
         if works is not None:
             keep("workers", works.result())
-    if "shared" in parts:
-        keep("shared", triggerers.fail_over())
 
 
 if __name__ == "__main__":

@@ -17,7 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+ROUNDS = 5
+"""How often everything is measured."""
+
 PAGE = os.sysconf("SC_PAGE_SIZE")
+_ADDED_UP = {"ended", "unnoticed", "retried", "failed", "twice"}
 
 
 def rss() -> int:
@@ -49,15 +53,16 @@ def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None
 def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the medians of what several runs came to; ``range`` has the least and the most of each.
 
-    Ended and unnoticed jobs are added up. What is no number, and what the runs were asked for, is as in the first one.
+    What ended is added up, and what is to happen never; of a most it is the most. What is no number, and what the runs
+    were asked for, is as in the first one.
     """
     found: dict[str, Any] = {**runs[0], "runs": len(runs), "range": {}}
     for key, first in runs[0].items():
         some = [run[key] for run in runs if run[key] is not None]
-        if key in {"ended", "unnoticed"}:
+        if key in _ADDED_UP:
             found[key] = sum(some)
-        elif isinstance(first, int | float) and key not in {"count", "interval", "changes", "settled"}:
-            found[key] = statistics.median(some)
+        elif isinstance(first, int | float) and key not in {"count", "interval", "changes", "settled", "budget"}:
+            found[key] = max(some) if key.startswith("most_") else statistics.median(some)
             found["range"][key] = [min(some), max(some)]
     return found
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from bench import tables
 from bench.goals import cpu_over_the_peers, goals
+from bench.measure import ROUNDS
 from bench.services import LATER
 
 _PACKAGES = (
@@ -28,8 +29,10 @@ _INTRODUCTION = """\
 Written by `make bench`: {command}, at {commit}, in {minutes:.0f} minutes. {machine}; load {load:.1f} at the end.
 {versions}.
 
-Ours and the peers' are measured in one run, in turns or at the same time, each in processes of its own.
-Compare the columns, not the absolute times: those are the machine's.
+Ours and the peers' are measured in one run, in turns or at the same time, each in processes of its own. Everything is
+measured {rounds} times, and what is told is the median, with the least and the most in brackets where they differ; of
+a most it is the most of all, and what is to happen never is added up. Compare the columns, not the absolute times:
+those are the machine's.
 """
 _GOALS = """
 ## Goals
@@ -41,7 +44,7 @@ _IMPORTS = """
 ## Importing
 
 What a DAG file or a task pays over `airflow.sdk` and `common.compat.sdk`, which are there anyway; triggers over
-`GoogleBaseHook` too. Medians of {rounds} fresh processes each, in turns, after one that is not counted.
+`GoogleBaseHook` too. Fresh processes, in turns, after one of each that is not counted.
 
 | modules | CPU s | MB | CPU, ours = 1 |
 |---|---:|---:|---:|
@@ -57,10 +60,9 @@ local gRPC server for its job in each interval, without TLS, a token or a connec
 Log lines are off on both sides. The provider's triggers for custom jobs and pipelines ask in each interval in the same
 way; the one for pipelines makes a new client for each look, so that it costs more than what is measured here.
 
-Medians of {rounds} runs, and in brackets the least and the most of them; of the peer with 10,000 triggers, which takes
-more than a minute of CPU to begin, it is one run. In each run, with new processes and a service for each of them, ours
-and the peer wait at the same time, and so do all rows but those of a thousand at 5 s and of 10,000, which have a time
-of their own; a run begins before the last one is over. Each is a small part of the machine's time. "First minute"
+In each run, with new processes and a service for each of them, ours and the peer wait at the same time, and so do all
+rows but those of a thousand at 5 s and of 10,000, which have a time of their own; a run begins before the last one is
+over. Each is a small part of the machine's time. "First minute"
 begins when the triggers come; the columns before it are of the minute that follows (with 1,000 at 5 s half a minute,
 and with 10,000 of the peer's after two). "Most in any" is the most in any minute, read every 5 s, the first one
 included. Ten jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the last
@@ -79,8 +81,8 @@ longer with everything that waits in it, whoever has begun it.
 
 """
 _CHANGES = """
-What waiting costs grows with the jobs that change, not with those that wait. Ours at 30 s, one run of one minute each,
-after the minute in which the triggers come:
+What waiting costs grows with the jobs that change, not with those that wait. Ours at 30 s, in the minute after the one
+in which the triggers come; all these rows wait at the same time:
 
 """
 _PLOT = """
@@ -91,9 +93,8 @@ _TRIGGERERS = """
 
 `airflow triggerer` with PostgreSQL, Airflow's default settings and logs, and {count:,} deferred tasks at
 {interval:g} s: their rows are written with Airflow's own models, as a thousand workers would have left them, and no
-scheduler runs. The latency is to the task's row in the database. Medians of {runs} runs, and in brackets the least and
-the most: in each, new triggerers of all rows run at the same time, with a database each, and are measured for a
-minute from {settled:g} s after the last trigger was taken up.
+scheduler runs. The latency is to the task's row in the database. New triggerers of all rows run at the same time, with
+a database each, and are measured for a minute from {settled:g} s after the last trigger was taken up.
 
 """
 _RECKONED = """
@@ -106,21 +107,22 @@ end. Our CPU over the peer's is {in all:.3f} with the floor, {over the base:.3f}
 time that it asks, which "the rest" writes; ours logs what changes.
 """
 _SHARED = """
-Two triggerers with a budget of {budget} requests a minute each share {count:,} tasks ({shares}), whose jobs end one
-after the other. After a minute, when {left} wait there, one of the two is killed. {unnoticed} tasks are forgotten; the
-last one is told {last:.0f} s after the beginning. The latency is {latency_median:.0f} s in the median and
-{latency_p99:.0f} s for 99 of 100: Airflow gives a triggerer up after 30 s without a heartbeat. Both together sent at
-most {most_before_the_kill} requests in a minute, and the one that was left at most {most_after_the_kill}.
+Two triggerers with a budget of {budget} requests a minute each share {count:,} tasks ({shares} in the first run), whose
+jobs end one after the other. After a minute, when {left} wait there, one of the two is killed. Of the {ended:,} tasks
+of all runs, which go on at the same time, {unnoticed} are forgotten; the last one of a run is told {last:.0f} s after
+the beginning. The latency is {latency_median:.0f} s in the median and {latency_p99:.0f} s for 99 of 100: Airflow gives
+a triggerer up after 30 s without a heartbeat. Both together sent at most {most_before_the_kill} requests in a minute,
+and the one that was left at most {most_after_the_kill}.
 """
 _WORKERS = """
 ## What a task costs the workers
 
 CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
-every 10 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, and how many of them Airflow
-itself retried, since it took a process that had handed its task back for one that had died. Nobody reads the executed
-notebook, which a simulated job does not leave. Requests are those beside a create.
-"Vertex AI" is the provider's `CreateBatchPredictionJobOperator`, deferrable, for a job that is there already: its
-module is imported, and its code runs up to the deferral and after it, but no create is sent and no client made for it.
+every 10 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, and how many of all of them
+Airflow itself retried, since it took a process that had handed its task back for one that had died. Nobody reads the
+executed notebook, which a simulated job does not leave. Requests are those beside a create. "Vertex AI" is the
+provider's `CreateBatchPredictionJobOperator`, deferrable, for a job that is there already: its module is imported, and
+its code runs up to the deferral and after it, but no create is sent and no client made for it.
 
 """
 _MODES = {
@@ -137,9 +139,10 @@ _SUBMISSION = """
 {jobs} jobs by create tasks that begin at once, each with a client of its own, against a quota of 60 creates in any 60
 seconds: {seconds:.0f} s. At one a second it is {even_seconds:.0f} s, the ideal: that is {over:.0f} s over it,
 {times:.2f} times as long. (The quota itself, all used at the beginning of each minute, would let the
-last one through after {ideal_seconds:.0f} s.) {failed} tasks failed, {twice} jobs were made twice. {creates_refused}
-creates were refused and sent again, {refused_each:.1f} for each job, and at most {most_creates_in_a_minute} were sent
-in a minute, with those that were made; {other_requests} other requests were sent. What is refused comes back when the
+last one through after {ideal_seconds:.0f} s.) Of the tasks of all runs, which go on at the same time against a service
+each, {failed} failed, and {twice} jobs were made twice. {creates_refused:.0f} creates of a run were refused and sent
+again, {refused_each:.1f} for each job, and at most {most_creates_in_a_minute} were sent in a minute, with those that
+were made; {other_requests:.0f} other requests were sent. What is refused comes back when the
 service says, or later, spread over a minute.
 """
 
@@ -177,7 +180,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     """Write the page and its plot; what was not measured is left out."""
     known = results["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
-    text = _INTRODUCTION.format(**{**known, "versions": versions})
+    text = _INTRODUCTION.format(**{**known, "versions": versions, "rounds": ROUNDS})
     text += _GOALS + "".join(goal.row() for goal in goals(results))
     parts: dict[str, Callable[[Any], str]] = {
         "imports": _import_part,
@@ -198,7 +201,7 @@ def _filled(block: str) -> str:
 
 
 def _import_part(found: dict[str, dict[str, float]]) -> str:
-    text, ours, lighter = _IMPORTS.format(rounds=5), 0.0, ""
+    text, ours, lighter = _IMPORTS, 0.0, ""
     for case, cost in found.items():
         seconds = cost["cpu_seconds"]
         if case.startswith("ours"):  # each group begins with it
@@ -215,7 +218,7 @@ def _waiting_part(rows: list[dict[str, Any]], folder: Path) -> str:
     plot(rows, folder / "img" / "benchmarks.svg")
     peer = next(row for row in reversed(rows) if (row["side"], row["count"]) == ("vertex", 1_000))
     peers_most = round(60 * peer["requests_per_minute"] / peer["cpu_per_minute"], -4)
-    text = _WAITING.format(rounds=max(row["runs"] for row in rows), peers_most=peers_most, later=LATER)
+    text = _WAITING.format(peers_most=peers_most, later=LATER)
     text += tables.waiting_costs(rows) + _DELAYS + tables.waiting_delays(rows)
     if any(row["changes"] is not None for row in rows):
         text += _CHANGES + tables.changes(rows)
@@ -241,9 +244,9 @@ def _worker_part(found: dict[str, Any]) -> str:
         (
             (
                 name,
-                f"{found[mode]['cpu_seconds']:.2f}",
+                tables.spread(found[mode], "cpu_seconds", 2),
                 tables.ratio(found[mode], ours, "cpu_seconds"),
-                f"{found[mode]['looks']:.1f}",
+                tables.spread(found[mode], "looks", 1),
                 f"{found[mode]['retried']}",
             )
             for mode, name in _MODES.items()

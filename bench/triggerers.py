@@ -17,7 +17,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 import sqlalchemy
 
-from bench.measure import combined
+from bench.measure import ROUNDS, combined
 from bench.services import SERVICES, Service, ours
 from bench.waiting import Case, lateness, most_in_a_minute
 from chaos.postgres import postgres
@@ -25,7 +25,6 @@ from demo.airflow_processes import COMPONENTS, START_SECONDS, LocalAirflow
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = ("ours", "vertex", "nothing", "nothing in rounds")
-ROUNDS = 5
 COUNT, INTERVAL, WINDOWS = 1_000, 30.0, 2
 FIRST_SECONDS = 15.0
 """So long after the last trigger was taken up nothing is counted: it looks for the first time."""
@@ -170,13 +169,16 @@ def _cpu(process: psutil.Process) -> float:
     return float(used.user + used.system)
 
 
-def fail_over(*, count: int = COUNT) -> dict[str, Any]:
-    """Let two triggerers share the tasks, kill one half-way, and return who was forgotten.
+def fail_over(rounds: int = ROUNDS, *, count: int = COUNT) -> dict[str, Any]:
+    """Let two triggerers share the tasks, kill one half-way, and return who was forgotten; all rounds at once."""
+    with databases([f"shared_{number}" for number in range(rounds)]) as addresses, ThreadPoolExecutor(rounds) as pool:
+        return combined(list(pool.map(lambda address: _fail_over(address, count), addresses)))
 
-    Each may send so few requests that all its budget is used, before the kill and after it.
-    """
+
+def _fail_over(address: str, count: int) -> dict[str, Any]:
+    """Have it once; each may send so few requests that all its budget is used, before the kill and after it."""
     budget = {"AIRFLOW__NBJOBS__REQUESTS_PER_MINUTE": str(BUDGET)}
-    with databases(["shared"]) as (address,), ours() as service, tempfile.TemporaryDirectory() as folder:
+    with ours() as service, tempfile.TemporaryDirectory() as folder:
         jobs = service.jobs(count)
         with Triggerers(Path(folder), address, {**service.env, **budget}) as airflow:
             run_id = f"shared-{time.time_ns()}"
@@ -217,7 +219,7 @@ def fail_over(*, count: int = COUNT) -> dict[str, Any]:
 def main(what: str, count: str = "1000", rounds: str = "1") -> None:
     """Run one of them, and print what it came to."""
     if what == "fail_over":
-        found = fail_over(count=int(count))
+        found = fail_over(int(rounds), count=int(count))
     else:
         *_, found = measure(int(rounds), count=int(count))
     print(json.dumps(found, indent=1))

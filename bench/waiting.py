@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any
 
 from bench.child import Child
-from bench.measure import allow_open_files, combined, in_fresh_process
+from bench.measure import ROUNDS, allow_open_files, combined, in_fresh_process
 from bench.services import SERVICES, Service
 
 TICK_SECONDS = 5.0
@@ -29,7 +29,6 @@ class Case:
     :ivar first_seconds: begin when the triggers come; what they cost is told apart.
     :ivar seconds: follow, and are what is measured.
     :ivar changes: how many jobs end in those; by default ten and a tenth end, in the first seconds too.
-    :ivar rounds: how often it is measured.
     """
 
     side: str
@@ -38,7 +37,6 @@ class Case:
     first_seconds: float = 60.0
     seconds: float = 60.0
     changes: int | None = None
-    rounds: int = 1
 
     @property
     def tick(self) -> float:
@@ -69,7 +67,7 @@ class Case:
 
 
 def _both(count: int, interval: float, seconds: float = 60.0) -> list[Case]:
-    return [Case(side, count, interval, seconds=seconds, rounds=5) for side in ("ours", "vertex")]
+    return [Case(side, count, interval, seconds=seconds) for side in ("ours", "vertex")]
 
 
 SLOW = [
@@ -77,9 +75,8 @@ SLOW = [
     *_both(1_000, 30.0),
 ]
 FAST = _both(1_000, 5.0, seconds=30.0)
-# The peer takes more than a minute of CPU to make its 10,000 clients, and so is measured once.
 LARGEST = [
-    *(Case("ours", 10_000, interval, rounds=5) for interval in (30.0, 5.0)),
+    *(Case("ours", 10_000, interval) for interval in (30.0, 5.0)),
     Case("vertex", 10_000, 30.0, first_seconds=120.0),
 ]
 CHANGES = [Case("ours", count, 30.0, changes=changes) for count in (1_000, 10_000) for changes in (0, 110, 1_000)]
@@ -92,10 +89,11 @@ def measure() -> Iterator[list[dict[str, Any]]]:
     """
     yield in_rounds(SLOW, every=60.0)
     yield in_rounds(FAST, every=30.0)
-    yield in_rounds([*LARGEST, *CHANGES], every=75.0)
+    yield in_rounds(LARGEST, every=150.0)  # the peer takes more than a minute of CPU to make its 10,000 clients
+    yield in_rounds(CHANGES, every=90.0)
 
 
-def in_rounds(cases: Sequence[Case], every: float = 0.0) -> list[dict[str, Any]]:
+def in_rounds(cases: Sequence[Case], every: float) -> list[dict[str, Any]]:
     """Measure cases in rounds, each case and its service in fresh processes, and return the medians.
 
     All cases of a round wait at the same time. A process alone takes a small part of a core, so a round begins before
@@ -109,8 +107,8 @@ def in_rounds(cases: Sequence[Case], every: float = 0.0) -> list[dict[str, Any]]
         time.sleep(max(0.0, begun + number * every - time.monotonic()))
         return in_fresh_process("bench.waiting", json.dumps(asdict(case)))
 
-    with ThreadPoolExecutor(sum(case.rounds for case in cases)) as pool:
-        runs = [[pool.submit(one, case, number) for number in range(case.rounds)] for case in cases]
+    with ThreadPoolExecutor(ROUNDS * len(cases)) as pool:
+        runs = [[pool.submit(one, case, number) for number in range(ROUNDS)] for case in cases]
     return [combined([run.result() for run in some]) for some in runs]
 
 
