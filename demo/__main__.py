@@ -77,7 +77,7 @@ def _run(folder: Path, *, ui: bool) -> int:
             "NBJOBS_BUCKET": BUCKET,
             "NBJOBS_POLL_INTERVAL": "1",
             # After a short deferral Airflow 3.3.2 may take a try for dead that has handed over; a retry re-attaches.
-            "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",
+            "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         }
         with LocalAirflow(folder / "airflow", EXAMPLES, environment) as airflow:

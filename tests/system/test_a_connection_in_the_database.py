@@ -41,7 +41,7 @@ def airflow(cloud: Emulator, tmp_path: Path) -> Iterator[LocalAirflow]:
         "AIRFLOW__NBJOBS__ENDPOINT": cloud.url,
         "STORAGE_EMULATOR_HOST": cloud.storage_url,
         "NBJOBS_POLL_INTERVAL": "1",
-        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "2",  # conftest.py says why
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",  # conftest.py says why
         "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
     }
     with LocalAirflow(tmp_path, EXAMPLES, environment) as running:
