@@ -24,7 +24,15 @@ from airflow_nbjobs.api.client import Conversation, Pause
 from airflow_nbjobs.api.ending import KillPolicy, end_job
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.waiting import first_look
-from airflow_nbjobs.exceptions import AlreadyExistsError, NbjobsError, NotFoundError, PermissionDeniedError
+from airflow_nbjobs.exceptions import (
+    AlreadyExistsError,
+    ApiError,
+    LostAnswerError,
+    NbjobsError,
+    NotFoundError,
+    RateLimitedError,
+    TransportError,
+)
 from airflow_nbjobs.hints import is_capacity
 from airflow_nbjobs.sending import (
     LOOKS,
@@ -66,10 +74,11 @@ def decide(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: st
     """
     ours = sorted((job for job in jobs if _bears(job, task.key)), key=created, reverse=True)
     same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
-    of_generation = [job for job in same if task.first_try <= _try(job) <= task.try_number]
+    of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number or _is_twins(job, task)]
     # Not the newest alone: of two jobs of one create the younger was ended.
     adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
-    unwanted = [job for job in ours if _is_active(job) and job is not adopt and _try(job) < task.try_number]
+    others = [job for job in ours if _try(job) < task.try_number or _is_twins(job, task)]
+    unwanted = [job for job in others if _is_active(job) and job is not adopt]
     return Decision(
         adopt=adopt,
         # Without a name that is surely this Airflow's own, another one on some laptop may have made a job.
@@ -109,7 +118,7 @@ def submit(
     ids = list(job_ids)
     request = job.labels["nbjobs-request"]
     # An id of its own tells a first try by itself that there is a job.
-    if task.try_number > 1 or (ids == [None] and not task.submits_anew):
+    if task.try_number > 1 or (ids == [None] and task.instance_label):
         decision = yield from _look(parent, task, request, tell)
         yield from _end_unwanted(decision, kill, tell)
         if decision.adopt is not None:
@@ -127,19 +136,22 @@ def submit(
 def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conversation[Submitted]:
     """Create the job with an id of its own, or take the one that has it if that is this try's to take.
 
-    :raises AlreadyExistsError: when it is not. A job that is being deleted, as by an earlier try, keeps its id for a
-        while in which nobody sees it.
+    :raises AlreadyExistsError: when it is not.
+    :raises LostAnswerError: when nobody sees the job that has it. One that is being deleted keeps its id for a while.
     """
-    taken: AlreadyExistsError | None = None
-    for _ in range(2):  # the same id again: what has it may be a job of this very create that is yet to show
+    for is_last in (False, True):
         try:
             return (yield from create_named(sending, job_id))
         except AlreadyExistsError as error:
             taken = error
         try:
             existing = yield from first_look(f"{sending.parent}/notebookExecutionJobs/{job_id}")
-        except NotFoundError:
-            continue
+        except NotFoundError as unseen:
+            if is_last:
+                raise LostAnswerError(
+                    f"{job_id} is taken, and the job that has it is not to be seen. It may be this task's own."
+                ) from unseen
+            continue  # it is being deleted, or is yet to show
         if is_submitted_as(existing, sending.job):
             return Submitted(job=existing, operation_name=None, is_adopted=False)
         _refuse_if_overtaken([existing], task)
@@ -148,7 +160,7 @@ def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conver
         if decision.adopt is not None:
             return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
         break
-    raise taken or AssertionError("it was not asked for")
+    raise taken
 
 
 def abandon(
@@ -169,14 +181,19 @@ def abandon(
     :raises ApiError: when the service cannot be asked or told.
     """
     # To a task that is over, all of its tries are earlier ones.
-    over = replace(task, try_number=task.try_number + 1, first_try=task.try_number + 1)
+    over = replace(task, try_number=task.try_number + 1, first_try=task.try_number + 1, instance=None)
     became: dict[str, str] = {}
     for pause in (0.0, 1.0, 1.0) if job is not None else (0.0,):
         yield Pause(pause)
         jobs = yield from list_by_key(parent, task.key)
         made = [each for each in jobs if job is not None and is_submitted_as(each, job)]
         for each in {each.name: each for each in [*decide(jobs, over, "").end, *made]}.values():
-            became[each.name or ""] = yield from end_job(each.name or "", None, kill, is_late=is_late)
+            try:
+                became[each.name or ""] = yield from end_job(each.name or "", None, kill, is_late=is_late)
+            except TransportError:
+                raise  # nobody answers for the others either
+            except ApiError as error:
+                became[each.name or ""] = f"could not be ended and may still run ({error})"
         if made:
             return _told(became)
     return _told(became) if job is None else f"{_told(became)}; what is still on its way ends by its own timeout"
@@ -187,7 +204,7 @@ def _told(became: dict[str, str]) -> str:
         return "was not found"
     if len(became) == 1:
         return "".join(became.values())
-    return "is more than one: " + ", ".join(f"{name} {what}" for name, what in became.items())
+    return f"(there were {len(became)}): " + "; ".join(f"{name} {what}" for name, what in became.items())
 
 
 def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], None]) -> Conversation[None]:
@@ -202,8 +219,8 @@ def _look(parent: str, task: TaskIdentity, request: str, tell: Callable[[str], N
         yield Pause(pause)
         try:
             jobs = yield from list_by_key(parent, task.key)
-        except PermissionDeniedError as error:
-            if task.try_number > 1:
+        except ApiError as error:
+            if task.try_number > 1 or (error.is_transient and not isinstance(error, RateLimitedError)):
                 raise
             tell(f"Whether another process of this try has made a job already cannot be found out: {error}")
             jobs = []
@@ -226,6 +243,12 @@ def _refuse_if_overtaken(jobs: Iterable[NotebookExecutionJob], task: TaskIdentit
 
 def _bears(job: NotebookExecutionJob, key: str) -> bool:
     return (job.display_name or "").endswith(f"-{key}")
+
+
+def _is_twins(job: NotebookExecutionJob, task: TaskIdentity) -> bool:
+    """Tell whether another process of this very try made the job."""
+    label = task.instance_label
+    return label is not None and _try(job) == task.try_number and job.labels.get("nbjobs-instance") == label
 
 
 def _is_active(job: NotebookExecutionJob) -> bool:

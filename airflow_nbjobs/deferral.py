@@ -29,7 +29,7 @@ class Held:
     """The job that a task holds, as it keeps it in an XCom: what it needs to end it from another process.
 
     :ivar operation_name: its create operation; looked up when it is not known.
-    :ivar is_adopted: whether another try made it.
+    :ivar is_adopted: whether another try, or another process of this one, made it.
     :ivar attempt: how often this try has submitted before, for lack of capacity.
     """
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "request_hash"]
 
 RESERVED_LABELS = frozenset(
-    {"nbjobs-v", "nbjobs-deployment", "nbjobs-run", "nbjobs-try", "nbjobs-request", "nbjobs-submit", "nbjobs-notebook"}
+    f"nbjobs-{name}" for name in ("v", "deployment", "run", "try", "instance", "request", "submit", "notebook")
 )
 
 _KEY_LENGTH = 16
@@ -37,8 +37,10 @@ class TaskIdentity:
     :ivar map_index: -1 for a task that is not mapped.
     :ivar try_number: counts from 1 and never falls, over retries and clears.
     :ivar first_try: the try that began this generation: a person, a schedule or a clear asked for it, and the tries
-        after it are automatic. The one after this try, where this try submits once more.
+        after it are automatic. The one after this try, where this try is to adopt nothing that it has made itself.
     :ivar run_started: when the DAG run started; ``None`` where that is not known.
+    :ivar instance: Airflow's id of the task instance, which is another one for each try as a rule; ``None`` where it is
+        not known.
     :ivar is_certain: whether ``deployment`` is surely this Airflow's alone.
     """
 
@@ -51,6 +53,7 @@ class TaskIdentity:
     first_try: int
     run_started: datetime | None
     is_certain: bool
+    instance: str | None = None
 
     @property
     def is_first_try(self) -> bool:
@@ -58,9 +61,12 @@ class TaskIdentity:
         return self.try_number <= self.first_try
 
     @property
-    def submits_anew(self) -> bool:
-        """Whether this try has had a job already, and adopts none."""
-        return self.try_number < self.first_try
+    def instance_label(self) -> str | None:
+        """32 hexadecimal digits that tell a process of this very try from one of another run; ``None`` for no process.
+
+        Airflow may start one try twice.
+        """
+        return None if self.instance is None or self.try_number < self.first_try else _digest(self.instance)
 
     def job_ids(self) -> Iterator[str]:
         """Return the ids of the jobs of this generation, the next one to be used when one is taken.
@@ -142,6 +148,7 @@ def _labels(task: TaskIdentity, request: str, notebook_version: str | None) -> d
         "nbjobs-deployment": deployment_label(task.deployment),
         **({"nbjobs-run": task.run_label} if task.run_label else {}),
         "nbjobs-try": str(task.try_number),
+        **({"nbjobs-instance": _digest(task.instance)} if task.instance else {}),
         "nbjobs-request": request,
         "nbjobs-submit": uuid.uuid4().hex,
         **({"nbjobs-notebook": notebook_version.lower()} if notebook_version else {}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
 # The limit on a request is not documented; these are words that Google's front ends have for it.
+_STARTED: set[tuple[str | None, int]] = set()
+"""The tries, by the task instance's id and the number, that this process has submitted for."""
+
 _SIZE = re.compile(
     r"(?:body|content|entity|message|notebook|payload|request)(?: size)? (?:is )?"
     r"(?:too large|exceeds the (?:limit|maximum)|larger than max)|(?:payload|request) size",
@@ -207,9 +211,12 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
 
         task = task_identity(context)
         # Ids are counted over the whole generation, also by a try that adopts nothing.
-        job_ids = task.job_ids() if self.deterministic_job_id else (self.job_id,)
-        if anew:
+        job_ids = tuple(task.job_ids()) if self.deterministic_job_id else (self.job_id,)
+        # `airflow tasks test` runs a try once more that is over; what this process itself asks for again is wanted too.
+        if anew or (task.instance, task.try_number) in _STARTED or os.environ.get("AIRFLOW_TEST_MODE") == "True":
             task = replace(task, first_try=task.try_number + 1)
+        if task.instance is not None:
+            _STARTED.add((task.instance, task.try_number))
         templates = (self.runtime_template, *self.fallback_runtime_templates)
         built = build_job(self, task, context, templates[attempt % len(templates)])
         try:

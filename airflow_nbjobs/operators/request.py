@@ -209,9 +209,10 @@ def task_identity(context: Context) -> TaskIdentity:
         map_index=-1 if ti.map_index is None else ti.map_index,
         try_number=ti.try_number,
         # Airflow's own formula: a clear sets max_tries to the try it makes plus the retries.
-        first_try=max(1, ti.max_tries - (context["task"].retries or 0) + 1),
+        first_try=max(1, min(ti.max_tries - (context["task"].retries or 0) + 1, ti.try_number)),
         run_started=getattr(run, "start_date", None),
         is_certain=settings.is_deployment_certain(),
+        instance=None if getattr(ti, "id", None) is None else str(ti.id),
     )
 
 

@@ -25,6 +25,7 @@ TASK = TaskIdentity(
     first_try=1,
     run_started=datetime.now(UTC),
     is_certain=True,
+    instance="01a21918-5aaa-7282-9b62-e29513034abc",
 )
 
 

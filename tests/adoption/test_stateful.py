@@ -8,6 +8,7 @@ its ids or the task's own. Hypothesis looks for an order of events that breaks a
 from __future__ import annotations
 
 import os
+import uuid
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -118,7 +119,10 @@ class Tries(RuleBasedStateMachine):
         self.client = Client(Endpoint.of_emulator(self.emulator.url), None, sleep=lambda _: None)
         # The emulator is told by the id alone which job is to end, so no two examples may have the same ids.
         run_id = f"{TASK.run_id}/{self.runs}"
-        self.models = [Model(replace(task, run_id=run_id, run_started=datetime.now(UTC))) for task in TASKS]
+        self.models = [
+            Model(replace(task, run_id=run_id, run_started=datetime.now(UTC), instance=str(uuid.uuid4())))
+            for task in TASKS
+        ]
         self.seen: list[dict[str, Any]] = []
 
     @initialize(own=st.lists(st.booleans(), min_size=len(TASKS), max_size=len(TASKS)))
@@ -177,7 +181,7 @@ class Tries(RuleBasedStateMachine):
     def submit(self, model: Model, task: TaskIdentity, dies: str | None, kill: Any) -> Submitted | None:
         """Submit as the operator does; return nothing when the worker dies meanwhile."""
         job = identify(request(f"gs://notebooks/{model.version}.ipynb"), task, f"{model.version:032x}")
-        job_ids = task.job_ids() if model.has_own_ids else (None,)
+        job_ids = model.identity.job_ids() if model.has_own_ids else (None,)
         where = f"projects/{self.project}/locations/us-central1"
         try:
             return self.client.follow(dying(submit(where, job, task, kill, job_ids=job_ids), dies))
@@ -291,7 +295,9 @@ class Tries(RuleBasedStateMachine):
     def run_is_made_again(self, which: int, dies: str) -> None:
         """Delete the DAG run and make it again under its id at once, whatever became of its jobs; its worker dies."""
         model = self.pick(which, "done", "failed")
-        again = replace(model.identity, try_number=1, first_try=1, run_started=datetime.now(UTC))
+        again = replace(
+            model.identity, try_number=1, first_try=1, run_started=datetime.now(UTC), instance=str(uuid.uuid4())
+        )
         made_again = Model(again, version=model.version, has_own_ids=model.has_own_ids)
         self.models[self.models.index(model)] = made_again
         self.carry_out(made_again, dies, None, "cancel")

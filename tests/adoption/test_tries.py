@@ -42,13 +42,30 @@ def test_a_try_that_airflow_starts_twice_has_one_job(
     assert (second.is_adopted, job_id(second), len(asking.made())) == (True, job_id(first), 1)
 
 
-def test_a_first_try_that_may_not_list_jobs_says_what_that_means_and_makes_one(asking: Asking) -> None:
-    asking.emulator.fault({"method": "list", "status": 403})
+def test_what_a_try_started_twice_asks_for_last_is_what_runs(asking: Asking) -> None:
+    """A parameter may be the time of day."""
     asking.ask()
+    asking.ask(asked=request("gs://notebooks/other.ipynb"))
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
+    assert asking.told[-1].endswith("of try 1 is nobody's any more: it was cancelled.")
+
+
+def test_a_first_try_of_another_task_instance_takes_nothing_of_the_same_run(asking: Asking) -> None:
+    """`dag.test()` may be called twice with one run id and one date."""
+    asking.ask()
+    assert not asking.ask(replace(TASK, instance="another")).is_adopted
+    assert asking.states() == ["RUNNING", "RUNNING"]
+
+
+@pytest.mark.parametrize(("status", "times"), [(400, 1), (403, 1), (429, 1000)])
+def test_a_first_try_whose_look_is_refused_says_what_that_means_and_makes_a_job(
+    asking: Asking, status: int, times: int
+) -> None:
+    asking.emulator.fault({"method": "list", "status": status, "times": times})
+    asking.ask()
+    asking.emulator.clear_faults()
     assert len(asking.made()) == 1
-    assert asking.told[0].startswith(
-        "Whether another process of this try has made a job already cannot be found out: 403"
-    )
+    assert f"another process of this try has made a job already cannot be found out: {status}" in asking.told[0]
 
 
 def test_what_submits_anew_in_one_try_adopts_nothing(asking: Asking) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
+import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -63,6 +64,7 @@ class TaskInstance:
     try_number: int = 1
     max_tries: int = 0
     start_date: datetime = field(default_factory=lambda: datetime.now(UTC))
+    id: uuid.UUID = field(default_factory=uuid.uuid4)
     bundle_instance: Any = None
     xcoms: dict[str, Any] = field(default_factory=dict)
 

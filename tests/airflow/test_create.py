@@ -69,6 +69,36 @@ def test_a_task_that_does_not_wait_ends_when_the_job_is_submitted(nbjobs_emulato
     assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
 
 
+def test_what_one_process_asks_for_twice_runs_twice(nbjobs_emulator: Emulator, project: str) -> None:
+    """As a task of Python does that executes an operator in a loop."""
+    run = create(wait_for_completion=False)
+    assert run.execute()["name"] != run.execute()["name"]
+    assert len(nbjobs_emulator.book(project)) == 2
+
+
+def test_airflow_tasks_test_runs_the_notebook_though_its_try_has_had_a_job(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps the task instance and its try; each time is a process of its own."""
+    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
+    monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
+    run = create(wait_for_completion=False)
+    run.execute()
+    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
+    run.execute()
+    assert len(nbjobs_emulator.book(project)) == 2
+
+
+def test_a_process_that_starts_a_try_again_re_attaches(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = create(wait_for_completion=False)
+    first = run.execute()
+    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
+    assert run.execute()["name"] == first["name"]
+    assert len(nbjobs_emulator.book(project)) == 1
+
+
 def test_the_trigger_is_told_what_a_resumed_task_needs(project: str) -> None:
     run = create(deferrable=True, poll_interval=7, kill="delete", impersonation_chain=["a@x.y", "b@x.y"])
     with pytest.raises(TaskDeferred) as deferral:

@@ -62,8 +62,20 @@ def test_each_job_that_earlier_tries_left_is_told_of(
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, **wrong()).execute()
     assert [job["state"] for job in left.book(project)] == ["JOB_STATE_CANCELLED"] * 2
-    (told,) = [line for line in logged() if "earlier tries left is more than one: " in line]
+    (told,) = [line for line in logged() if "earlier tries left (there were 2): " in line]
     assert all(f"{job['name']} was cancelled" in told for job in left.book(project))
+
+
+def test_a_job_that_cannot_be_ended_keeps_no_other_one_alive(
+    left: Emulator, project: str, logged: Callable[[], list[str]]
+) -> None:
+    attempt(2, 2, notebook="gs://notebooks/other.ipynb", kill="leave", wait_for_completion=False).execute()
+    left.fault({"method": "delete", "status": 403})
+    with pytest.raises(InvalidNotebookJobError):
+        attempt(3, 2, kill="delete", **wrong()).execute()
+    assert sorted(job["deleted"] for job in left.book(project)) == [False, True]
+    (told,) = [line for line in logged() if "earlier tries left (there were 2): " in line]
+    assert "could not be ended and may still run (403" in told
 
 
 def test_a_job_that_cannot_be_looked_for_is_told_of(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import unicodedata
-import uuid
 from collections.abc import Callable
 from typing import Any
 
@@ -50,8 +49,7 @@ def ended(emulator: Emulator, folder: str, executed: bytes, state: str, **argume
     """Let a task settle a job that left such a notebook, and return its result."""
     emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     sent = notebook(cell("1"))
-    wanted = {"gcs_output_uri": folder, "wait_for_completion": False, "log_output": "all", **arguments}
-    run = task(notebook=sent, ti={"run_id": str(uuid.uuid4())}, **wanted)
+    run = task(notebook=sent, gcs_output_uri=folder, wait_for_completion=False, **{"log_output": "all", **arguments})
     name = run.execute()["name"]
     emulator.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
     emulator.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")

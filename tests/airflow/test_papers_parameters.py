@@ -211,10 +211,7 @@ def test_outputs_that_a_notebook_holds_are_not_sent_unless_asked_for(project: st
     output = {"output_type": "stream", "name": "stdout", "text": "of last week"}
     paper = notebook({**cell("print(1)"), "outputs": [output], "execution_count": 3})
     for parameters in ({}, {"day": "x"}):
-        without, with_them = (
-            create(paper, parameters=parameters, send_outputs=wish, ti={"run_id": f"sends: {wish}"})
-            for wish in (False, True)
-        )
+        without, with_them = (create(paper, parameters=parameters, send_outputs=wish) for wish in (False, True))
         without.execute()
         with_them.execute()
         assert ["of last week" in _content(run) for run in (without, with_them)] == [False, True]

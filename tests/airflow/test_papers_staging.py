@@ -119,7 +119,7 @@ def test_a_refusal_for_its_size_leads_to_a_copy(
 ) -> None:
     monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
     nbjobs_emulator.fault({"method": "create", **REFUSALS[kind]})
-    run = large(project, keep_staged=True)
+    run = large(project, keep_staged=True, deterministic_job_id=True)
     run.to_its_end()
     assert "/nbjobs-staged/" in sent(run)["gcsNotebookSource"]["uri"]
     assert (staged(), jobs(nbjobs_emulator, project)) == (["notebook.ipynb"], ["SUCCEEDED"])

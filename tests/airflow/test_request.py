@@ -169,12 +169,16 @@ def test_labels_are_made_valid_when_that_is_asked_for(project: str) -> None:
 
 
 def test_our_own_labels_tell_a_submission_from_all_others(project: str) -> None:
-    first, again, other = sent(), sent(ti={"run_id": "another"}), sent(notebook="gs://notebooks/other.ipynb")
+    first, again, other = sent(), sent(), sent(notebook="gs://notebooks/other.ipynb")
     for job in (first, again, other):
         labels = job["labels"]
-        assert set(labels) == {f"nbjobs-{name}" for name in ("v", "deployment", "run", "try", "request", "submit")}
+        assert set(labels) == {
+            f"nbjobs-{name}" for name in ("v", "deployment", "run", "try", "instance", "request", "submit")
+        }
         assert (labels["nbjobs-v"], labels["nbjobs-try"]) == ("1", "1")
-        assert all(len(labels[f"nbjobs-{name}"]) == 32 for name in ("deployment", "run", "request", "submit"))
+        assert all(
+            len(labels[f"nbjobs-{name}"]) == 32 for name in ("deployment", "run", "instance", "request", "submit")
+        )
     assert first["labels"]["nbjobs-request"] == again["labels"]["nbjobs-request"] != other["labels"]["nbjobs-request"]
     assert first["labels"]["nbjobs-submit"] != again["labels"]["nbjobs-submit"]
 
