@@ -5,7 +5,7 @@
 # make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
 # make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
 # make languages     notebooks in R, whose kernel Debian has; docs/languages.md says what came of it
-# make bench         our costs and our peers', side by side; writes docs/benchmarks.md (some forty minutes)
+# make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about an hour)
 # Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
 
 SHELL := bash
@@ -35,7 +35,7 @@ test: $(VENV)/.dev
 	$(IN) ruff check
 	$(IN) ruff format --check
 	$(IN) mypy
-	$(IN) pytest -n 4 --dist worksteal --ignore tests/system
+	$(IN) pytest -n 4 --dist worksteal --ignore tests/system tests/watch tests
 	$(IN) pytest -n 3 --dist loadfile tests/system
 
 # The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow
@@ -61,7 +61,7 @@ languages: $(VENV)/.dev
 
 # A peer that nobody else needs is added to the environment that everything else is measured in, and PostgreSQL's clients
 # for the triggerers. BENCH holds the parts to measure again: `make bench BENCH="imports submission"`. On two cores:
-# imports 2 minutes, waiting 20 (and the submission aside), triggerers 13 (and the workers aside), shared 3.
+# imports 2 minutes, emulator 2, waiting 35 (and the submission aside), triggerers 13, shared 4 (and the workers aside).
 bench: $(VENV)/.dev
 	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt \
 		apache-airflow-providers-databricks asyncpg psycopg2-binary

@@ -57,14 +57,16 @@ def run(parts: set[str], keep: Keep) -> None:
         if "emulator" in parts:
             keep("emulator", combined([in_fresh_process("bench.emulator") for _ in range(ROUNDS)]))
         wave = aside.submit(submission.in_rounds) if "submission" in parts else None
+        rows: list[dict[str, Any]] = []
         if "waiting" in parts:
-            rows: list[dict[str, Any]] = []
             for some in waiting.measure():
                 rows += some
                 keep("waiting", rows)
         if wave is not None:
             keep("submission", wave.result())
         works = aside.submit(workers.measure) if "workers" in parts else None
+        if "waiting" in parts:
+            keep("waiting", rows + waiting.measure_changes())
         if "triggerers" in parts:
             for found in triggerers.measure():
                 keep("triggerers", found)
