@@ -22,12 +22,21 @@ from bench.waiting import most_in_a_minute
 COUNT, QUOTA = 300, 60
 _QUOTA_OF_CREATES = {"quota": {"create": QUOTA}}
 _SAMPLE_SECONDS = 5.0
+_APART_SECONDS = 35.0
 
 
 def in_rounds() -> dict[str, Any]:
-    """Submit them several times, each time in a process of its own, and return the medians; all at the same time."""
+    """Submit them several times, each time in a process of its own, and return the medians.
+
+    A wave takes the machine for some seconds when it begins, and sleeps then: the next one begins meanwhile.
+    """
+
+    def one(number: int) -> dict[str, Any]:
+        time.sleep(number * _APART_SECONDS)
+        return in_fresh_process("bench.submission")
+
     with ThreadPoolExecutor(ROUNDS) as pool:
-        return combined(list(pool.map(lambda _: in_fresh_process("bench.submission"), range(ROUNDS))))
+        return combined(list(pool.map(one, range(ROUNDS))))
 
 
 def measure(count: int = COUNT, fault: Mapping[str, Any] = _QUOTA_OF_CREATES) -> dict[str, Any]:
