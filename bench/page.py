@@ -137,13 +137,12 @@ _SUBMISSION = """
 ## Submitting a wave
 
 {jobs} jobs by create tasks that begin at once, each with a client of its own, against a quota of 60 creates in any 60
-seconds: {seconds:.0f} s. At one a second it is {even_seconds:.0f} s, the ideal: that is {over:.0f} s over it,
-{times:.2f} times as long. (The quota itself, all used at the beginning of each minute, would let the last one through
-after {ideal_seconds:.0f} s.) Of the tasks of all runs, which begin one after the other and each have a service of their
-own, {failed} failed, and {twice} jobs were made twice. {creates_refused:.0f} creates of a run were refused and sent
-again, {refused_each:.1f} for each job, and at most {most_creates_in_a_minute} were sent in a minute, with those that
-were made; {other_requests:.0f} other requests were sent. What is refused comes back when the service says, or later,
-spread over a minute.
+seconds: {seconds:.0f} s. At one a second, the ideal, it is {even_seconds:.0f} s; this is {times:.2f} times as long.
+(The quota itself, all used at the beginning of each minute, would let the last one through after {ideal_seconds:.0f}
+s.) Of the tasks of all runs, which begin one after the other and each have a service of their own, {failed} failed, and
+{twice} jobs were made twice. {creates_refused:.0f} creates of a run were refused and sent again, {refused_each:.1f} for
+each job, and at most {most_creates_in_a_minute} were sent in a minute, with those that were made; {other_requests:.0f}
+other requests were sent. What is refused comes back when the service says, or later, spread over a minute.
 """
 
 _EMULATOR = """
@@ -257,7 +256,6 @@ def _worker_part(found: dict[str, Any]) -> str:
 def _submission_part(found: dict[str, Any]) -> str:
     return _SUBMISSION.format(
         **found,
-        over=found["seconds"] - found["even_seconds"],
         times=found["seconds"] / found["even_seconds"],
         refused_each=found["creates_refused"] / found["jobs"],
     )
