@@ -40,9 +40,11 @@ test: $(VENV)/.dev
 
 # The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow
 # run, and people end tasks of a running one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).
+# What fails of the last runs once more: the triggerer of 3.1.8 may end of itself ("Response read out of order").
 test-3.1: $(VENV_3_1)/.dev
 	$(VENV_3_1)/bin/python -m pytest -n 2 -W ignore $(ON_3_1)
-	$(VENV_3_1)/bin/python -m pytest -W ignore tests/system/test_kills.py
+	$(VENV_3_1)/bin/python -m pytest -W ignore tests/system/test_kills.py || \
+		$(VENV_3_1)/bin/python -m pytest -W ignore --last-failed tests/system/test_kills.py
 
 # Some 35 minutes on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --number 7"`.
 chaos: $(VENV)/.dev
