@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
-# The limit on a request is not documented; these are words that Google's front ends have for it.
 _STARTED: set[tuple[str | None, int]] = set()
 """The tries, by the task instance's id and the number, that this process has submitted for."""
 
+# The limit on a request is not documented; these are words that Google's front ends have for it.
 _SIZE = re.compile(
     r"(?:body|content|entity|message|notebook|payload|request)(?: size)? (?:is )?"
     r"(?:too large|exceeds the (?:limit|maximum)|larger than max)|(?:payload|request) size",

@@ -67,7 +67,8 @@ class Line:
         """Return the client, the connection looked up once."""
         if self._client is None:
             try:
-                await self._hook.get_sync_hook()
+                # Shielded: Airflow 3.1's triggerer ends if a question to it is cancelled before its answer is read.
+                await asyncio.shield(self._hook.get_sync_hook())
             except AirflowNotFoundException:
                 raise  # it will not be there the next time either
             except Exception as error:  # Airflow's API server or database is in trouble, and may be back soon

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -396,6 +397,33 @@ def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(servi
         return states
 
     assert {state.is_terminal for state in asyncio.run(wait())} == {False}
+
+
+def test_looking_a_connection_up_is_not_broken_off(service: Service, monkeypatch: pytest.MonkeyPatch):
+    """Airflow 3.1's triggerer reads answers out of order afterwards, and ends."""
+    steps: list[str] = []
+
+    async def look_up(_: str) -> SimpleNamespace:
+        steps.append("asked")
+        try:
+            await asyncio.sleep(0.2)
+        except asyncio.CancelledError:
+            steps.append("broken off")
+            raise
+        steps.append("answered")
+        return SimpleNamespace(extra_dejson={})
+
+    monkeypatch.setattr("airflow_nbjobs.hooks.async_hook.get_async_connection", look_up)
+    (job,) = service.create(1)
+
+    async def wait() -> None:
+        waiting = asyncio.create_task(event(trigger(job)))
+        await until(lambda: steps)
+        waiting.cancel()
+        await until(lambda: len(steps) == 2)
+
+    asyncio.run(wait())
+    assert steps == ["asked", "answered"]
 
 
 class EarlyHook(NotebookExecutionJobAsyncHook):
