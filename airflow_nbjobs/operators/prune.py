@@ -26,7 +26,8 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
     :param older_than: a timedelta, or seconds; how long ago the job was last updated at least.
     :param include_active: delete jobs that are not over too, which ends them. Default ``False``.
     :param dry_run: delete nothing, and log what would be. Default ``False``.
-    :raises InvalidNotebookJobError: when the deployment has no name of its own: a localhost is anybody's.
+    :raises InvalidNotebookJobError: when the deployment has no name of its own: a localhost is anybody's;
+        or when ``older_than`` is no time.
     :raises ApiError: when the service refuses; with the service's own words.
     """
 
@@ -62,7 +63,7 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
                 f"This Airflow goes by {deployment!r}, which may be another's name too: set [nbjobs] deployment."
             )
         age = self.older_than
-        seconds = age.total_seconds() if isinstance(age, timedelta) else positive_seconds("older_than", age)
+        seconds = positive_seconds("older_than", age.total_seconds() if isinstance(age, timedelta) else age)
         pruning = Pruning(
             deployment_label=deployment_label(deployment),
             before=datetime.now(UTC) - timedelta(seconds=seconds),

@@ -74,6 +74,13 @@ def test_younger_jobs_stay(made: dict[str, str], nbjobs_emulator: Emulator) -> N
     assert prune(older_than=timedelta(days=1)) == {"count": 0, "names": []}
 
 
+@pytest.mark.parametrize("older_than", [0, -1.0, timedelta(days=-1), timedelta(0), "a month", None])
+def test_an_age_that_is_none_is_refused(older_than: Any, made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+    with pytest.raises(InvalidNotebookJobError, match="older_than=.* is not a time"):
+        prune(older_than=older_than)
+    assert deleted(nbjobs_emulator, made) == set()
+
+
 def test_a_job_that_somebody_else_deletes_meanwhile_is_no_error(
     made: dict[str, str], nbjobs_emulator: Emulator
 ) -> None:
