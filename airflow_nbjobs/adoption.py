@@ -44,7 +44,7 @@ from airflow_nbjobs.sending import (
     is_submitted_as,
     list_by_key,
 )
-from airflow_nbjobs.submission import TaskIdentity
+from airflow_nbjobs.submission import TaskIdentity, is_of_task
 
 __all__ = ["Decision", "abandon", "decide", "submit"]
 
@@ -72,7 +72,7 @@ def decide(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: st
     :param jobs: in any order; those that do not bear it are left alone.
     :param request: hash of what the user asks for now.
     """
-    ours = sorted((job for job in jobs if _bears(job, task.key)), key=created, reverse=True)
+    ours = sorted((job for job in jobs if is_of_task(job, task.key)), key=created, reverse=True)
     same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
     of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number or _is_twins(job, task)]
     # Not the newest alone: of two jobs of one create the younger was ended.
@@ -234,15 +234,11 @@ def _look(parent: str, task: TaskIdentity, request: str, tell: Callable[[str], N
 def _refuse_if_overtaken(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity) -> None:
     """Leave it to a later try: one that stood still may wake up when Airflow has given it up."""
     for job in jobs:
-        if _bears(job, task.key) and _is_of_run(job, task) and _try(job) > task.try_number:
+        if is_of_task(job, task.key) and _is_of_run(job, task) and _try(job) > task.try_number:
             raise NbjobsError(
                 f"Try {_try(job)} of the task has made {job.name}, and this process is of try {task.try_number}, which "
                 "Airflow has given up: nothing is submitted."
             )
-
-
-def _bears(job: NotebookExecutionJob, key: str) -> bool:
-    return (job.display_name or "").endswith(f"-{key}")
 
 
 def _is_twins(job: NotebookExecutionJob, task: TaskIdentity) -> bool:

@@ -51,7 +51,7 @@ class Held:
     @classmethod
     def from_payload(cls, payload: object) -> Held | None:
         """Read the XCom; ``None`` when there is none, or another than this version's."""
-        if not isinstance(payload, Mapping) or payload.get("v") != VERSION:
+        if not isinstance(payload, Mapping) or not _is_of_version(payload):
             return None
         try:
             name = str(JobName.parse(payload.get("name")))
@@ -79,6 +79,7 @@ class Event:
     :ivar state: the job's state as last seen, for people who read logs.
     :ivar deadline: the trigger's own, ISO 8601: a task that defers again has no other first moment to count from, since
         Airflow 3.1 lets a task begin anew when it is resumed.
+    :ivar reason: what the service or the way to it had against being asked, for people, in 300 characters at most.
     """
 
     job_name: str
@@ -86,6 +87,7 @@ class Event:
     outcome: str
     state: str | None
     deadline: str | None = None
+    reason: str | None = None
 
     def to_payload(self) -> dict[str, Any]:
         """Return the event's JSON, under 1 KB."""
@@ -96,6 +98,7 @@ class Event:
             "outcome": self.outcome,
             "state": self.state,
             "deadline": self.deadline,
+            "reason": self.reason and self.reason[:300],
         }
 
     @property
@@ -114,21 +117,25 @@ class Event:
         :param parent: ``projects/p/locations/l`` of the task's jobs; an event about another place is refused.
         :raises NbjobsError: when it is not one that this version understands.
         """
-        if not isinstance(payload, Mapping) or payload.get("v") != VERSION:
+        if not isinstance(payload, Mapping) or not _is_of_version(payload):
             raise NbjobsError(
                 f"The trigger's event {payload!r} is not understood: this version of airflow-nbjobs reads v={VERSION}. "
-                "Do the workers and the triggerer run the same version? The remote job is not touched."
+                "Do the workers and the triggerer run the same version?"
             )
-        name = JobName.parse(payload.get("job_name"))
-        if parent is not None and not _is_in(name, parent):
-            raise NbjobsError(f"The trigger's event is about {str(name)!r}, and the task's jobs are in {parent!r}.")
-        state, deadline = payload.get("state"), payload.get("deadline")
+        job = JobName.parse(payload.get("job_name"))
+        if parent is not None and not _is_in(job, parent):
+            raise NbjobsError(f"The trigger's event is about {str(job)!r}, and the task's jobs are in {parent!r}.")
+        name = str(job)
+        operation = _operation_of(payload.get("operation_name"), name)
+        if parent is not None:  # which project a number is, is not known: an event leads to no other than the task's
+            name, operation = _moved(name, parent), operation and _moved(operation, parent)
         return cls(
-            job_name=str(name),
-            operation_name=_operation_of(payload.get("operation_name"), str(name)),
+            job_name=name,
+            operation_name=operation,
             outcome=str(payload.get("outcome")),
-            state=state if isinstance(state, str) else None,
-            deadline=deadline if isinstance(deadline, str) else None,
+            state=_text(payload.get("state")),
+            deadline=_text(payload.get("deadline")),
+            reason=_text(payload.get("reason")),
         )
 
 
@@ -141,6 +148,20 @@ def _operation_of(operation: object, job_name: str) -> str | None:
     return str(operation) if belongs else None
 
 
+def _is_of_version(payload: Mapping[str, Any]) -> bool:
+    version = payload.get("v")
+    return type(version) is int and version == VERSION
+
+
+def _moved(name: str, parent: str) -> str:
+    kind = "/notebookExecutionJobs/"
+    return f"{parent}{kind}{name.partition(kind)[2]}"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _is_in(name: JobName, parent: str) -> bool:
     """Tell whether a job is in a place; the service calls projects by their numbers, which nobody here knows."""
     project, location = parent.split("/")[1::2]
@@ -150,7 +171,7 @@ def _is_in(name: JobName, parent: str) -> bool:
 _DISAGREEMENTS = {
     "gone": "the triggerer does not find it, and this worker does. Do both have the same NBJOBS_EMULATOR_HOST, "
     "connection and network?",
-    "error": "the triggerer could not ask the service about it for too long; its log says why.",
+    "error": "the triggerer could not ask the service about it{reason}.",
 }
 
 
@@ -161,8 +182,9 @@ def check_agreement(told: Event, job: NotebookExecutionJob) -> None:
     """
     if job.job_state.is_terminal or told.outcome not in _DISAGREEMENTS:
         return
+    why = _DISAGREEMENTS[told.outcome].format(reason=f" any more: {told.reason.rstrip('.')}" if told.reason else "")
     raise NotebookJobError(
-        f"{describe(job)} is {job.job_state.word} and goes on, but {_DISAGREEMENTS[told.outcome]} The job: {job.name}",
+        f"{describe(job)} is {job.job_state.word}, but {why} The job: {job.name}",
         job_name=told.job_name,
         state=job.job_state.value,
     )

@@ -20,7 +20,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
-__all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "request_hash"]
+__all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "is_of_task", "request_hash"]
 
 RESERVED_LABELS = frozenset(
     f"nbjobs-{name}" for name in ("v", "deployment", "run", "try", "instance", "request", "submit", "notebook")
@@ -133,6 +133,11 @@ def identify(
         display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
         labels={**_own_labels(job.labels), **_labels(task, request, notebook_version)},
     )
+
+
+def is_of_task(job: NotebookExecutionJob, key: str) -> bool:
+    """Tell whether a job bears a task's key."""
+    return (job.display_name or "").endswith(f"-{key}")
 
 
 def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:

@@ -115,7 +115,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             return self._event("gone")
         except (ApiError, CredentialsError) as error:
             self.log.error("The service could not be asked about %s: %s", self.job_name, error)
-            return self._event("error")
+            return self._event("error", reason=str(error))
         return self._event("done")
 
     async def _watch(self) -> None:
@@ -138,7 +138,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         return (deadline - datetime.now(deadline.tzinfo)).total_seconds()
 
-    def _event(self, outcome: Outcome) -> Event:
+    def _event(self, outcome: Outcome, *, reason: str | None = None) -> Event:
         state = None if self._seen is JobState.UNSPECIFIED else self._seen.value
         return Event(
             job_name=self.job_name,
@@ -146,6 +146,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             outcome=outcome,
             state=state,
             deadline=self.deadline,
+            reason=reason,
         )
 
     async def on_kill(self) -> None:

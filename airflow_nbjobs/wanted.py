@@ -11,7 +11,10 @@ _ANSWER_SECONDS = 2.0
 """Of the five that a killed task has, what the question may take: the rest is for ending the job."""
 
 _WANTED = frozenset({"running", "up_for_retry", "queued", "scheduled"})
-"""States of a task that goes on or is tried again; a person's mark or clear brings about others."""
+"""
+States of a task that goes on or is tried again. A person's mark brings about others, and so does a clear of a running
+task (``restarting``); ``queued`` and ``scheduled`` are what a retry leads through, that of a task taken for dead too.
+"""
 
 
 def task_state(ti: Any) -> str | None:

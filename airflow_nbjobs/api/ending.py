@@ -15,6 +15,7 @@ from airflow_nbjobs.api.client import Conversation, Pause
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
 from airflow_nbjobs.exceptions import (
     ApiError,
+    CredentialsError,
     InvalidNotebookJobError,
     NotFoundError,
     TransportError,
@@ -61,7 +62,15 @@ def end_job(
         return "is left running (kill='leave')"
     try:
         if kill == "cancel":
-            state = yield from _cancel(name, operation_name, is_late)
+            is_told = yield from _tell(name, operation_name)
+            try:
+                state = yield from _look_after(name, is_told, is_late)
+            except NotFoundError:
+                raise
+            except (ApiError, CredentialsError) as error:
+                if not is_told:
+                    raise
+                return f"was cancelled, and whether it ends could not be seen ({error})"
             if state.value in _CANCELLED:
                 return "was cancelled"
         else:
@@ -75,12 +84,10 @@ def end_job(
     return "was deleted"
 
 
-def _cancel(
-    name: str, operation_name: str | None, is_late: Callable[[], bool]
+def _look_after(
+    name: str, is_told: bool, is_late: Callable[[], bool]
 ) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
-    """Cancel the create operation; return the job's state after it had time to leave its active one."""
-    operation = operation_name or (yield from _create_operation(name))
-    is_told = operation is not None and (yield from _tell(operation))
+    """Return the job's state after it had time to leave its active one, if its cancellation was taken."""
     job: NotebookExecutionJob = yield calls.get_job(name)
     for pause in _LOOKS if is_told else ():
         if job.job_state.is_terminal or job.job_state.value in _CANCELLED or is_late():
@@ -90,8 +97,11 @@ def _cancel(
     return job.job_state
 
 
-def _tell(operation: str) -> Generator[calls.Call[Any], Any, bool]:
-    """Ask for the cancellation; tell whether the service took it."""
+def _tell(name: str, operation_name: str | None) -> Generator[calls.Call[Any], Any, bool]:
+    """Cancel the create operation; tell whether the service took that."""
+    operation = operation_name or (yield from _create_operation(name))
+    if operation is None:
+        return False
     try:
         yield calls.cancel_operation(operation)
     except TransportError:

@@ -48,8 +48,8 @@ For a task that waits for a job that goes on by itself: an outage of some minute
 tasks that submit at once are through in two hours.
 """
 
-BRISK = Patience(tries=2, seconds=1.5, timeout=1.5, queueing=1.5)
-"""For a task that is about to be killed: Airflow allows it five seconds."""
+BRISK = Patience(tries=3, seconds=3.5, timeout=2.5, queueing=3.5)
+"""For a task that is about to be killed: Airflow allows it five seconds, which bound all of its calls together."""
 
 _FIRST = 0.5
 _LONGEST = 30.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
 
 __all__ = ["NotebookJobKeeper"]
 
-_KILL_SECONDS = 4.5
+_KILL_SECONDS = 4.6
 """What :meth:`NotebookJobKeeper.on_kill` may take: Airflow ends the process five seconds after it has called it."""
+
+_CALL_SECONDS = 4.3
+"""The part of it after which no request is sent any more."""
 
 _CANCEL_SECONDS = 3.0
 """The part of it after which a job that a cancellation has not ended is deleted."""
@@ -49,6 +53,7 @@ class NotebookJobKeeper(NotebookJobReader):
     @closing_hook
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; where Airflow resumes the task only to fail it, see to the job first."""
+        self._context = context  # a kill may come before the task has read which job it holds
         # Airflow calls no on_kill on this way out. Seen in 3.1.8 and 3.3.2, `BaseOperator.resume_execution`.
         if next_method == "__fail__":
             self._held = self._kept(context)
@@ -104,7 +109,7 @@ class NotebookJobKeeper(NotebookJobReader):
         except Exception as error:
             name = self._held.name if self._held else ""
             job = f"The job {name}" if name else "Its job"
-            raise NotebookJobError(f"{error} {job} {self._leave_or_end(context)}.", job_name=name) from error
+            raise NotebookJobError(f"{_sentence(error)} {job} {self._leave_or_end(context)}.", job_name=name) from error
 
     def _leave_or_end(self, context: Context) -> str:
         """While a retry is left the job goes on; afterwards nobody would wait for it."""
@@ -126,7 +131,7 @@ class NotebookJobKeeper(NotebookJobReader):
     def _spare_or_end(self) -> str:
         """Do what a kill asks for, and return what became of the job, as the rest of a sentence."""
         began = time.monotonic()
-        return "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end(since=began)
+        return "goes on, and the retry re-attaches to it" if self._is_only_this_process() else self._end_in_time(began)
 
     def _is_only_this_process(self) -> bool:
         """Tell whether Airflow ends the process and not the task."""
@@ -136,6 +141,20 @@ class NotebookJobKeeper(NotebookJobReader):
         is_timeout = isinstance(sys.exception(), AirflowTaskTimeout)
         context = self._context
         return bool(context and not is_timeout and _has_retry(context) and is_wanted(context["ti"]))
+
+    def _end_in_time(self, began: float) -> str:
+        """End the job while Airflow waits for it, and return what became of it, as the rest of a sentence.
+
+        It is a thread's work: a signal may have come while the task held the way to Airflow's supervisor, and an answer
+        that comes byte by byte, or a token's server that says nothing, is bounded by no time-out of a request.
+
+        :param began: when Airflow called ``on_kill``, by :func:`time.monotonic`.
+        """
+        said: list[str] = []
+        ending = threading.Thread(target=lambda: said.append(self._end(since=began)), daemon=True)
+        ending.start()
+        ending.join(max(0.0, began + _KILL_SECONDS - time.monotonic()))
+        return said[0] if said else f"may still run: it could not be ended within {_KILL_SECONDS:g} seconds"
 
     def _end(self, *, since: float | None = None) -> str:
         """End the job that is held or was asked for, and return what became of it, as the rest of a sentence.
@@ -147,7 +166,7 @@ class NotebookJobKeeper(NotebookJobReader):
         forever = float("inf")
         patience, until, late = PATIENT, forever, forever
         if since is not None:
-            patience, until, late = BRISK, since + _KILL_SECONDS, since + _CANCEL_SECONDS
+            patience, until, late = BRISK, since + _CALL_SECONDS, since + _CANCEL_SECONDS
         try:
             # Its own client: a signal can arrive in the middle of any request of the other one, which holds its locks.
             with self.hook.new_client(self.location or "") as client:
@@ -166,6 +185,11 @@ class NotebookJobKeeper(NotebookJobReader):
         if self._context is None:
             raise RuntimeError("it is not known which job that is")
         return abandon(self._parent(), task_identity(self._context), self._asked, kill, is_late=is_late)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return text if text.endswith((".", "!", "?", ".)")) else f"{text}."
 
 
 def _has_retry(context: Context) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -90,7 +90,6 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.adoption import submit
         from airflow_nbjobs.api.ending import check_kill_policy
         from airflow_nbjobs.api.pacing import ENDURING
-        from airflow_nbjobs.api.waiting import first_look
         from airflow_nbjobs.deferral import JOB_XCOM, Held
         from airflow_nbjobs.exceptions import NotebookJobError, NotFoundError
         from airflow_nbjobs.settle import describe
@@ -120,7 +119,7 @@ class NotebookJobOwner(NotebookJobKeeper):
             if submitted.is_adopted:
                 return submitted.job  # it was just seen; should it disappear, it is replaced
             try:
-                return self.hook.follow(self.location or "", first_look(name), ENDURING)
+                return self._look(name)
             except NotFoundError as error:
                 raise self._gone(error) from error
 
@@ -153,16 +152,30 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.api.waiting import wait_for_job
         from airflow_nbjobs.exceptions import NotFoundError
 
-        if self.deferrable and not job.job_state.is_terminal:
-            self._defer(job, context)
-        self._log_state(job)
-        waiting = wait_for_job(job, float(self.poll_interval), changed=self._log_state)
         with self._answering_for(context):
+            if self.deferrable and not job.job_state.is_terminal:
+                self._defer(job, context)
+            self._log_state(job)
+            waiting = wait_for_job(job, float(self.poll_interval), changed=self._log_state)
             try:
                 ended = self.hook.follow(self.location or "", waiting, ENDURING)
-            except NotFoundError as error:
-                return self._settle_gone(error, context)
-        return self._settle(ended, context)
+            except NotFoundError:
+                try:
+                    # As a resumed task does when its trigger does not find the job: not found once is not gone.
+                    ended = self._look(job.name or "")
+                except NotFoundError as error:
+                    return self._settle_gone(error, context)
+        return self._settle(ended, context) if ended.job_state.is_terminal else self.wait(ended, context)
+
+    def _look(self, name: str) -> NotebookExecutionJob:
+        """Get a job that there must be.
+
+        :raises NotFoundError: when it is not to be seen for some seconds.
+        """
+        from airflow_nbjobs.api.pacing import ENDURING
+        from airflow_nbjobs.api.waiting import first_look
+
+        return self.hook.follow(self.location or "", first_look(name), ENDURING)
 
     def _settle(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         from airflow_nbjobs.api.job import JobState
@@ -240,26 +253,36 @@ class NotebookJobOwner(NotebookJobKeeper):
         if self.execution_timeout is None:
             return None
         # On Airflow 3.1 a resumed task's start_date is the moment of resuming.
-        return self._ends_at or context["ti"].start_date + self.execution_timeout
+        if self._ends_at is not None:
+            return self._ends_at
+        with suppress(OverflowError):  # beyond what a calendar has is no deadline
+            return context["ti"].start_date + self.execution_timeout
+        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Resume: look at the job, whatever the event says of it, and settle or wait on."""
-        from airflow_nbjobs.api.pacing import ENDURING
-        from airflow_nbjobs.api.waiting import first_look
         from airflow_nbjobs.deferral import Event, Held, check_agreement
-        from airflow_nbjobs.exceptions import NotFoundError
+        from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
+        from airflow_nbjobs.operators.request import task_identity
+        from airflow_nbjobs.submission import is_of_task
 
         # The task's own note is to be trusted more than an event that went through a database.
-        self._held = self._kept(context)
+        kept = self._kept(context)
+        self._held = kept
         with self._answering_for(context):
             told = Event.from_payload(event, self._parent())
             self._ends_at = told.ends_at
-            if self._held is None:
-                self._held = Held(name=told.job_name, operation_name=told.operation_name, is_adopted=False)
+            name = kept.name if kept else told.job_name
             try:
-                job = self.hook.follow(self.location or "", first_look(self._held.name), ENDURING)
+                job = self._look(name)
             except NotFoundError as error:
+                if kept is None:
+                    raise
                 return self._settle_gone(error, context)
+            if kept is None:
+                if not is_of_task(job, task_identity(context).key):
+                    raise NbjobsError(f"The trigger's event is about {name}, which is not this task's job.")
+                self._held = Held(name=name, operation_name=told.operation_name, is_adopted=False)
             if told.outcome == "timeout" and not job.job_state.is_terminal:
                 self._time_out(job)
             check_agreement(told, job)

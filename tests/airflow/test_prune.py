@@ -76,7 +76,7 @@ def test_younger_jobs_stay(made: dict[str, str], nbjobs_emulator: Emulator) -> N
 
 @pytest.mark.parametrize("older_than", [0, -1.0, timedelta(days=-1), timedelta(0), "a month", None])
 def test_an_age_that_is_none_is_refused(older_than: Any, made: dict[str, str], nbjobs_emulator: Emulator) -> None:
-    with pytest.raises(InvalidNotebookJobError, match="older_than=.* is not a time"):
+    with pytest.raises(InvalidNotebookJobError, match=r"older_than=.* is not a time"):
         prune(older_than=older_than)
     assert deleted(nbjobs_emulator, made) == set()
 

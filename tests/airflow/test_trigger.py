@@ -89,6 +89,7 @@ def test_the_event_says_what_was_seen(project: str) -> None:
         "outcome": "done",
         "state": "JOB_STATE_SUCCEEDED",
         "deadline": None,
+        "reason": None,
     }
 
 
