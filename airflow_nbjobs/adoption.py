@@ -77,7 +77,9 @@ def decide(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: st
     of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number or _is_twins(job, task)]
     # Not the newest alone: of two jobs of one create the younger was ended.
     adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
-    others = [job for job in ours if _try(job) < task.try_number or _is_twins(job, task)]
+    others = [
+        job for job in ours if _try(job) < task.try_number or _is_twins(job, task) or _is_of_earlier_run(job, task)
+    ]
     unwanted = [job for job in others if _is_active(job) and job is not adopt]
     return Decision(
         adopt=adopt,
@@ -118,7 +120,7 @@ def submit(
     ids = list(job_ids)
     request = job.labels["nbjobs-request"]
     # An id of its own tells a first try by itself that there is a job.
-    if task.try_number > 1 or (ids == [None] and task.instance_label):
+    if task.try_number > 1 or (ids == [None] and task.instance is not None):
         decision = yield from _look(parent, task, request, tell)
         yield from _end_unwanted(decision, kill, tell)
         if decision.adopt is not None:
@@ -257,6 +259,12 @@ def _is_of_run(job: NotebookExecutionJob, task: TaskIdentity) -> bool:
         return label == task.run_label
     # A job of a version that did not label it.
     return task.run_started is None or created(job) >= task.run_started - _CLOCKS_DIFFER
+
+
+def _is_of_earlier_run(job: NotebookExecutionJob, task: TaskIdentity) -> bool:
+    """Tell whether the job was made in a run of the DAG that had the same id, and was over before this one started."""
+    started, made = task.run_started, job.create_time
+    return started is not None and made is not None and made < started and not _is_of_run(job, task)
 
 
 def _try(job: NotebookExecutionJob) -> int:

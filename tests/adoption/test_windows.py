@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from asking import TASK, Asking, clear, request, retry
@@ -33,6 +33,35 @@ def test_a_run_that_was_deleted_and_made_again_adopts_nothing_of_the_first(
     asking.ask()
     again = replace(TASK, run_started=TASK.run_started + later)  # type: ignore[operator]
     assert not asking.ask(retry(again)).is_adopted
+
+
+def begun_now(task: TaskIdentity = TASK) -> TaskIdentity:
+    """Return the task in a run of the same id that begins now."""
+    return replace(task, run_started=datetime.now(UTC))
+
+
+@pytest.mark.parametrize("has_own_ids", [False, True])
+@pytest.mark.parametrize("late_try", [TASK, retry()])
+def test_a_run_made_again_ends_what_the_deleted_one_left(
+    asking: Asking, late_try: TaskIdentity, has_own_ids: bool
+) -> None:
+    ids = late_try.job_ids if has_own_ids else lambda: (None,)
+    asking.ask(late_try, job_ids=ids())
+    asking.ask(begun_now(), job_ids=ids())
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
+
+
+def test_a_first_try_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alone(asking: Asking) -> None:
+    asking.ask(begun_now())
+    asking.ask(replace(TASK, instance="another"))
+    assert asking.states()[0] == "RUNNING"
+
+
+def test_a_clear_of_a_run_that_was_over_ends_what_a_dead_worker_left_in_it(asking: Asking) -> None:
+    """Airflow begins the run anew then."""
+    asking.ask()
+    asking.ask(begun_now(clear()))
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
 
 
 def test_two_airflows_of_one_name_neither_adopt_nor_end_each_others_jobs(asking: Asking) -> None:
@@ -145,6 +174,16 @@ def test_a_retry_that_another_try_has_overtaken_submits_nothing(
     asking.ask(next_try(retry()))
     with pytest.raises(NbjobsError, match=r"Try 3 of the task has made .* is of try 2"):
         asking.ask(retry())
+    assert asking.states() == ["RUNNING"]
+
+
+@pytest.mark.parametrize("late_try", [TASK, retry()])
+def test_an_overtaken_try_that_submits_once_more_for_want_of_a_machine_submits_nothing(
+    asking: Asking, late_try: TaskIdentity
+) -> None:
+    asking.ask(retry(late_try))
+    with pytest.raises(NbjobsError, match="which Airflow has given up: nothing is submitted"):
+        asking.ask(replace(late_try, first_try=late_try.try_number + 1))
     assert asking.states() == ["RUNNING"]
 
 
