@@ -67,7 +67,7 @@ class NotebookJobKeeper(NotebookJobReader):
     def _kept(self, context: Context) -> Held | None:
         from airflow_nbjobs.deferral import JOB_XCOM, Held
 
-        self._context, ti = context, context["ti"]
+        ti = context["ti"]
         try:
             note = ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index)
         except Exception as error:  # noqa: BLE001 - whatever Airflow has against it, the job must be dealt with

@@ -172,6 +172,122 @@ def test_a_task_that_is_killed_while_its_create_waits_for_the_quota_creates_noth
     assert nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]) == []
 
 
+@pytest.fixture
+def held(nbjobs_emulator: Emulator) -> TaskRun:
+    """Return a task that holds a running job, which Airflow is about to kill."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    return run
+
+
+def kill(run: TaskRun) -> float:
+    """Call on_kill, and return the seconds that it took."""
+    begun = time.monotonic()
+    run.operator.on_kill()
+    return time.monotonic() - begun
+
+
+def state_of_job(emulator: Emulator) -> str:
+    """Return the state of the one job."""
+    (job,) = emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
+    return str(job["state"].removeprefix("JOB_STATE_"))
+
+
+@pytest.mark.parametrize("seconds", [30.0, 2.0])
+def test_a_kill_keeps_its_time_though_the_service_takes_its_own(
+    nbjobs_emulator: Emulator, held: TaskRun, seconds: float, logged: Callable[[], list[str]]
+) -> None:
+    """Airflow ends the process five seconds after it has called on_kill: by then the log says what became of it."""
+    nbjobs_emulator.fault({"method": "cancel", "delay_seconds": seconds, "times": 10})
+    nbjobs_emulator.fault({"method": "get", "delay_seconds": min(seconds, 2.0), "times": 10})
+    try:
+        assert kill(held) < 4.8
+        said = "was cancelled" if seconds < 5 else "may still run"
+        assert [line for line in logged() if "The task is killed" in line and said in line]
+        assert (state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}) is (seconds < 5)
+    finally:
+        nbjobs_emulator.clear_faults()
+
+
+def test_a_kill_keeps_its_time_though_no_token_is_to_be_had(
+    held: TaskRun, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+) -> None:
+    """google-auth has a time-out of its own, and that is two minutes."""
+    is_over = threading.Event()
+    monkeypatch.setattr(held.operator.hook, "new_client", lambda _: is_over.wait(30))
+    try:
+        assert kill(held) < 4.8
+    finally:
+        is_over.set()
+    assert [line for line in logged() if "may still run: it could not be ended within 4.6 seconds" in line]
+
+
+@pytest.mark.parametrize("trouble", [{"drop": True}, {"status": 503}, {"status": 429}], ids=repr)
+def test_a_kill_bears_what_passes(nbjobs_emulator: Emulator, held: TaskRun, trouble: dict[str, Any]) -> None:
+    nbjobs_emulator.fault({"method": "cancel", "times": 2, **trouble})
+    kill(held)
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+
+
+def test_a_job_that_was_cancelled_and_cannot_be_looked_at_is_said_to_be_cancelled(
+    nbjobs_emulator: Emulator, held: TaskRun, logged: Callable[[], list[str]]
+) -> None:
+    nbjobs_emulator.fault({"method": "get", "status": 403})
+    kill(held)
+    assert [line for line in logged() if "was cancelled, and whether it ends could not be seen (403" in line]
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+
+
+def test_a_task_that_is_killed_when_it_has_just_resumed_ends_its_job(nbjobs_emulator: Emulator, held: TaskRun) -> None:
+    """It has not read yet which job it holds."""
+    resumed = held._new()
+
+    def and_be_killed(**_: Any) -> None:
+        resumed.on_kill()
+        raise AirflowTaskTimeout
+
+    held.ti.xcom_pull = and_be_killed  # type: ignore[method-assign]  # where the signal comes
+    with pytest.raises(AirflowTaskTimeout):
+        resumed.resume_execution("execute_complete", {"event": {"v": 1}}, held.context)
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+
+
+@pytest.mark.parametrize(("phase", "seconds"), [("before", 1.5), ("after", 6.0)])
+def test_a_create_that_is_on_its_way_is_found_by_the_kill_itself(
+    nbjobs_emulator: Emulator, phase: str, seconds: float, logged: Callable[[], list[str]]
+) -> None:
+    """The thread that has sent it may not live to read the answer."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    nbjobs_emulator.fault({"method": "create", "phase": phase, "delay_seconds": seconds})
+    run = TaskRun(create, max_tries=1)
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(run.execute)
+        until(lambda: nbjobs_emulator.faults()[1]["met"] == 1)
+        kill(run)
+        assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+        assert [line for line in logged() if "The task is killed: its job was cancelled" in line]
+        with pytest.raises(NotebookJobError, match="The task was killed"):
+            task.result(30)
+
+
+def test_a_mapped_task_is_asked_for_by_its_index(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow answers with `{task_id}_{map_index}`: `RuntimeTaskInstance.get_task_states`."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", retries=1, deferrable=True, **JOB),
+        max_tries=1,
+        map_index=3,
+    )
+    states = {"report": "failed", "report_2": "failed", "report_3": "running"}
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {run.ti.run_id: states})
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    kill(run)
+    assert state_of_job(nbjobs_emulator) == "RUNNING"
+
+
 def until(look: Callable[[], bool]) -> None:
     """Look until it is so, for ten seconds at most."""
     deadline = time.monotonic() + 10
