@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from hypothesis import given
+from hypothesis import strategies as st
 from task_runs import JOB, TaskRun
 
+from airflow_nbjobs.api.names import same_job
+from airflow_nbjobs.deferral import Event
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
+from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJobTimeoutError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 
 NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
+OWN = NAME.replace("/p/", "/{project}/")
 
 
 @pytest.fixture
@@ -42,23 +51,89 @@ def resume(run: TaskRun, event: Any) -> Any:
         "done",
         [],
         {},
-        {"v": 2, "job_name": NAME, "outcome": "done"},
+        {"v": 2, "job_name": OWN, "outcome": "done"},
+        {"v": True, "job_name": OWN, "outcome": "done"},
+        {"job_name": OWN, "outcome": "done"},
         {"v": 1},
         {"v": 1, "job_name": None},
         {"v": 1, "job_name": f"{NAME}/../2"},
         {"v": 1, "job_name": f"{NAME}?view=FULL"},
         {"v": 1, "job_name": NAME.replace("us-central1", "evil.example.com/")},
-        {"v": 1, "job_name": NAME.replace("us-central1", "europe-west1")},
+        {"v": 1, "job_name": OWN.replace("us-central1", "europe-west1"), "outcome": "done"},
+        {"v": 1, "job_name": OWN.replace("{project}", "other"), "outcome": "done"},
         {"v": 1, "job_name": f"{NAME}\n"},
     ],
     ids=repr,
 )
 def test_an_event_that_cannot_be_ours_is_refused_unasked(
-    nbjobs_emulator: Emulator, deferred: TaskRun, event: Any
+    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, event: Any
 ) -> None:
+    if isinstance(event, dict) and "job_name" in event:
+        event = {**event, "job_name": str(event["job_name"]).replace("{project}", project)}
     with pytest.raises(NbjobsError):
         resume(deferred, event)
     assert nbjobs_emulator.requests() == {}
+
+
+HOSTILE = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.lists(st.text(), max_size=2))
+PIECES = st.sampled_from([*f"{OWN}/operations".split("/"), "..", "%2e%2e", "@evil", "", " "])
+NAMES = st.one_of(HOSTILE, st.lists(PIECES, max_size=9).map("/".join), st.text().map(lambda text: f"{NAME}{text}"))
+
+
+@given(
+    number=st.integers(min_value=1, max_value=10**12),
+    job_id=st.one_of(st.from_regex(r"[A-Za-z0-9._~-]{1,20}", fullmatch=True), st.text()),
+    operation=NAMES,
+    rest=st.dictionaries(st.sampled_from(["v", "job_name", "outcome", "state", "deadline", "reason"]), NAMES),
+)
+def test_an_event_leads_nowhere_but_to_the_tasks_own_place(
+    number: int, job_id: str, operation: Any, rest: dict[str, Any]
+) -> None:
+    """Whatever it says: its names become paths, and the location a host."""
+    parent = "projects/p/locations/us-central1"
+    name = f"projects/{number}/locations/us-central1/notebookExecutionJobs/{job_id}"
+    try:
+        event = {"v": 1, "job_name": name, "operation_name": operation, "outcome": "done", **rest}
+        told = Event.from_payload(event, parent)
+    except NbjobsError:
+        return
+    own = re.compile(rf"{parent}/notebookExecutionJobs/[A-Za-z0-9][A-Za-z0-9._~-]*")
+    assert own.fullmatch(told.job_name)
+    if told.operation_name is not None:
+        assert re.fullmatch(rf"{re.escape(told.job_name)}/operations/[A-Za-z0-9][A-Za-z0-9._~-]*", told.operation_name)
+    assert told.ends_at is None or told.ends_at.tzinfo is not None
+
+
+@pytest.mark.parametrize("outcome", ["done", "timeout", "error", "gone"])
+def test_an_event_about_another_tasks_job_touches_neither_and_ends_the_tasks_own(
+    nbjobs_emulator: Emulator, project: str, outcome: str
+) -> None:
+    """The task's own note is lost."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
+    own, victim = (
+        TaskRun(lambda task_id=task_id: CreateNotebookExecutionJobOperator(task_id=task_id, deferrable=True, **JOB))
+        for task_id in ("own", "victim")
+    )
+    for run in (own, victim):
+        with pytest.raises(TaskDeferred):
+            run.execute()
+    own.ti.xcoms.clear()
+    name = victim.ti.xcoms["notebook_execution_job"]["name"]
+    with pytest.raises(NotebookJobError, match=r"is not this task's job\. Its job was cancelled, since no"):
+        resume(own, {"v": 1, "job_name": name, "outcome": outcome})
+    assert [job["state"] for job in nbjobs_emulator.book(project)] == ["JOB_STATE_CANCELLED", "JOB_STATE_RUNNING"]
+
+
+def test_an_event_with_another_projects_number_leads_to_the_tasks_own_project(
+    nbjobs_emulator: Emulator, project: str, deferred: TaskRun
+) -> None:
+    name = deferred.ti.xcoms.pop("notebook_execution_job")["name"]
+    number = name.split("/")[1]
+    with pytest.raises(TaskDeferred) as again:
+        resume(deferred, {"v": 1, "job_name": name.replace(number, "123"), "outcome": "done"})
+    assert same_job(again.value.trigger.job_name, name)
+    (job,) = nbjobs_emulator.book(project)
+    assert job["state"] == "JOB_STATE_RUNNING"
 
 
 def test_an_event_that_claims_success_is_not_believed(deferred: TaskRun) -> None:
@@ -87,6 +162,54 @@ def test_a_task_that_is_deferred_again_keeps_its_deadline(
     with pytest.raises(TaskDeferred) as second:
         resume(run, {"v": 1, "job_name": name, "outcome": "done", "deadline": deadline})
     assert second.value.trigger.deadline == deadline
+
+
+def test_a_job_that_cannot_be_waited_for_because_of_a_refusal_says_which(deferred: TaskRun) -> None:
+    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
+    event = {"v": 1, "job_name": name, "outcome": "error", "reason": "403 PERMISSION_DENIED: no."}
+    with pytest.raises(NotebookJobError, match=r"about it any more: 403 PERMISSION_DENIED: no\. The job: "):
+        resume(deferred, event)
+
+
+def test_a_time_out_beyond_the_calendar_is_no_deadline(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    forever = {**JOB, "deferrable": True, "execution_timeout": timedelta(days=3_000_000)}
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **forever))
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    assert (deferral.value.trigger.deadline, deferral.value.timeout) == (None, None)
+
+
+def test_a_deferral_whose_time_is_over_says_what_became_of_the_job(
+    nbjobs_emulator: Emulator, project: str, deferred: TaskRun
+) -> None:
+    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
+    with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING when .* was over; it was cancelled\."):
+        resume(deferred, {"v": 1, "job_name": name, "outcome": "timeout"})
+
+
+def test_a_trigger_that_failed_is_told_of_with_what_became_of_the_job(
+    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, logged: Callable[[], list[str]]
+) -> None:
+    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
+    with pytest.raises(Exception, match="Trigger failure"):
+        deferred.resume("__fail__", {"error": "Trigger failure"})
+    assert f"The trigger failed; {name} goes on, and the retry re-attaches to it." in logged()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_job_that_is_not_found_for_a_moment_is_waited_for_on(
+    nbjobs_emulator: Emulator, project: str, times: int
+) -> None:
+    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 2})
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(run.execute)
+        while nbjobs_emulator.requests().get("get", {}).get("200", 0) < 3:
+            assert not waiting.done()
+            threading.Event().wait(0.05)
+        nbjobs_emulator.fault({"method": "get", "status": 404, "times": times})
+        assert waiting.result(30)["state"] == "JOB_STATE_SUCCEEDED"
 
 
 @pytest.mark.parametrize(

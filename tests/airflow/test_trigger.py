@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+from airflow.triggers.base import BaseTrigger
 from task_runs import ACCOUNT, REGION, only_event
 
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
@@ -21,6 +22,7 @@ from airflow_nbjobs.api.names import job_of_operation, template_name
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+from tests.watch.crowd import until
 
 
 def submit(project: str, hook: NotebookExecutionJobHook | None = None) -> tuple[str, str]:
@@ -138,7 +140,9 @@ def test_a_service_that_refuses_is_given_up(nbjobs_emulator: Emulator, running: 
     for method in ("list", "get"):
         nbjobs_emulator.fault({"method": method, "status": 403, "times": 1000})
     try:
-        assert event(job_name=running[0])["outcome"] == "error"
+        told = event(job_name=running[0])
+        assert told["outcome"] == "error"
+        assert told["reason"].startswith("403 ")
     finally:
         nbjobs_emulator.clear_faults()
 
@@ -192,6 +196,41 @@ def test_a_trigger_that_is_cancelled_stops_at_once(running: tuple[str, str]) -> 
         return time.monotonic() - begun
 
     assert asyncio.run(cancel()) < 1
+
+
+def test_a_job_is_ended_though_airflow_has_no_patience_for_it(
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
+) -> None:
+    """Airflow 3.3.2 allows a trigger's on_kill about a second."""
+    trigger = NotebookExecutionJobTrigger(running[0], kill="cancel")
+    trigger.task_instance = task_instances.add("failed", None)
+    nbjobs_emulator.fault({"method": "list_operations", "delay_seconds": 1.0})
+
+    async def kill() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(trigger.on_kill(), 0.3)
+        await until(lambda: state_of(nbjobs_emulator, project, running[0]) in ENDED["cancel"])
+
+    asyncio.run(kill())
+
+
+@pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="before Airflow 3.3 a cancelled trigger asks by itself")
+def test_a_trigger_that_is_only_moved_asks_nobody_and_ends_nothing(
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
+) -> None:
+    """Airflow cancels a trigger that goes to another triggerer, and calls on_kill only when a person ends the task."""
+    trigger = NotebookExecutionJobTrigger(*running, kill="cancel", poll_interval=0.1)
+    trigger.task_instance = task_instances.add("failed", None)
+
+    async def move() -> None:
+        waiting = asyncio.create_task(only_event(trigger))
+        await until(lambda: nbjobs_emulator.requests().get("get"))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await asyncio.sleep(0.5)
+
+    asyncio.run(move())
+    assert state_of(nbjobs_emulator, project, running[0]) == "RUNNING"
 
 
 def test_a_job_of_no_policy_is_left_alone(nbjobs_emulator: Emulator, running: tuple[str, str]) -> None:
