@@ -77,6 +77,10 @@ def _pruned(options: argparse.Namespace) -> list[str]:
 
 
 def _deployment(given: str | None) -> str:
+    """Return whose jobs to delete.
+
+    :raises InvalidNotebookJobError: when what is given is empty, or nothing is and the configured name is anybody's.
+    """
     from airflow_nbjobs import settings
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
@@ -85,4 +89,10 @@ def _deployment(given: str | None) -> str:
             f"This Airflow goes by {settings.deployment()!r}, which may be another's name too: say with --deployment "
             "whose jobs to delete, or set [nbjobs] deployment."
         )
-    return given or settings.deployment()
+    name = settings.deployment() if given is None else given
+    if not name.strip():
+        raise InvalidNotebookJobError(
+            f"--deployment {name!r} is nobody's name, as when a variable of the shell is not set: give the name of the "
+            "Airflow that made the jobs, or leave the option out."
+        )
+    return name

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
+from airflow_nbjobs.api.names import job_of_operation
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.submission import deployment_label
 from tests.commands.conftest import Command
 from tests.emulator.running import eventually
 
-OLD = ["prune", "--older-than", "0.001s", "--location", "us-central1", "--deployment", "team-a"]
+OLD = ["prune", "--older-than", "0.001s", "--location", "us-central1"]
+OF_TEAM_A = [*OLD, "--deployment", "team-a"]
+
+Make = Callable[..., str]
 
 
 @pytest.fixture
-def made(nbjobs_emulator: Emulator) -> dict[str, str]:
-    """Make a job that is over and one that still runs, and return their states by their ids."""
-    project = os.environ["GOOGLE_CLOUD_PROJECT"]
-    place = f"projects/{project}/locations/us-central1"
-    labels = {"nbjobs-v": "1", "nbjobs-deployment": deployment_label("team-a")}
-    for state in ("SUCCEEDED", "RUNNING"):
+def make(nbjobs_emulator: Emulator) -> Make:
+    """Return what makes a job, waits until it is in its state, and returns its name."""
+    place = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
+
+    def made(state: str, *, deployment: str = "team-a", **wanted: Any) -> str:
         nbjobs_emulator.fault({"job_state": f"JOB_STATE_{state}", "times": 1})
         job = NotebookExecutionJob.from_wire(
             {
@@ -31,32 +36,36 @@ def made(nbjobs_emulator: Emulator) -> dict[str, str]:
                 "notebookRuntimeTemplateResourceName": f"{place}/notebookRuntimeTemplates/1",
                 "gcsOutputUri": "gs://results/runs",
                 "serviceAccount": "a@b.iam.gserviceaccount.com",
-                "labels": labels,
+                **wanted,
+                "labels": {
+                    "nbjobs-v": "1",
+                    "nbjobs-deployment": deployment_label(deployment),
+                    **wanted.get("labels", {}),
+                },
             }
         )
-        NotebookExecutionJobHook().create_job(job, location="us-central1")
+        hook = NotebookExecutionJobHook()
+        name = str(job_of_operation(hook.create_job(job, location="us-central1").name))
+        eventually(lambda: hook.get_job(name).job_state.word == state)
+        return name
 
-    def book() -> dict[str, str]:
-        return {job["name"].rpartition("/")[2]: job["state"] for job in nbjobs_emulator.book(project)}
-
-    eventually(lambda: sorted(book().values()) == ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"])
-    return book()
-
-
-def deleted(emulator: Emulator) -> int:
-    return sum(job["deleted"] for job in emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]))
+    return made
 
 
-def test_a_dry_run_tells_and_then_it_is_done(nbjobs: Command, nbjobs_emulator: Emulator, made: dict[str, str]) -> None:
-    over = next(job for job, state in made.items() if state == "JOB_STATE_SUCCEEDED")
-    dry = nbjobs(*OLD, "--dry-run")
-    assert (dry.returncode, deleted(nbjobs_emulator)) == (0, 0)
-    assert dry.stdout.strip().endswith(f"/{over}")
+def deleted(emulator: Emulator) -> set[str]:
+    """Return the names of the jobs that are gone."""
+    return {job["name"] for job in emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]) if job["deleted"]}
+
+
+def test_a_dry_run_tells_and_then_it_is_done(nbjobs: Command, nbjobs_emulator: Emulator, make: Make) -> None:
+    over, active = make("SUCCEEDED"), make("RUNNING")
+    dry = nbjobs(*OF_TEAM_A, "--dry-run")
+    assert (dry.returncode, dry.stdout, deleted(nbjobs_emulator)) == (0, f"{over}\n", set())
     assert "would be deleted" in dry.stderr
-    done = nbjobs(*OLD)
-    assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (0, dry.stdout, 1)
-    everything = nbjobs(*OLD, "--include-active")
-    assert (len(everything.stdout.splitlines()), deleted(nbjobs_emulator)) == (1, 2)
+    done = nbjobs(*OF_TEAM_A)
+    assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (0, dry.stdout, {over})
+    everything = nbjobs(*OF_TEAM_A, "--include-active")
+    assert (everything.stdout, deleted(nbjobs_emulator)) == (f"{active}\n", {over, active})
 
 
 @pytest.mark.parametrize(
@@ -71,3 +80,14 @@ def test_bad_input_is_named_with_its_remedy(nbjobs: Command, arguments: list[str
     done = nbjobs(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
+
+
+@pytest.mark.parametrize("given", ["", " "], ids=["empty", "a space"])
+@pytest.mark.parametrize("own", ["http://localhost:8080", "team-a"], ids=["anybody's", "its own"])
+def test_an_empty_name_is_nobody_s_whatever_this_airflow_is_called(
+    nbjobs: Command, nbjobs_emulator: Emulator, make: Make, given: str, own: str
+) -> None:
+    make("SUCCEEDED", deployment=own)
+    done = nbjobs(*OLD, "--deployment", given, AIRFLOW__API__BASE_URL=own)
+    assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (2, "", set())
+    assert f"--deployment {given!r} is nobody's name" in done.stderr
