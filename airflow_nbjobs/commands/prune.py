@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
 from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
-
-if TYPE_CHECKING:
-    from airflow_nbjobs.api.job import NotebookExecutionJob
 
 __all__ = ["add_prune"]
 
@@ -37,19 +35,17 @@ def add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _prune(options: argparse.Namespace) -> int:
+    output = sys.stdout
     with airflow_kept_quiet():
-        names = _pruned(options)
-    for name in names:
-        print(name)
+        for name in _pruned(options):
+            print(name, file=output, flush=True)  # at once: an error may come
     return 0
 
 
-def _pruned(options: argparse.Namespace) -> list[str]:
-    from airflow_nbjobs.api.pacing import ENDURING
+def _pruned(options: argparse.Namespace) -> Iterator[str]:
+    """Delete the jobs, and return the name of each."""
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
-    from airflow_nbjobs.preparation import tidy
     from airflow_nbjobs.pruning import Pruning, prune
-    from airflow_nbjobs.settle import describe
     from airflow_nbjobs.submission import deployment_label
 
     if not options.location:
@@ -60,20 +56,12 @@ def _pruned(options: argparse.Namespace) -> list[str]:
         include_active=options.include_active,
         dry_run=options.dry_run,
     )
-    teller = Teller()
-
-    def tell(job: NotebookExecutionJob) -> None:
-        done = "would be deleted" if options.dry_run else "is deleted"
-        teller.info("%s, %s since %s, %s.", describe(job), job.job_state.word, job.update_time, done)
-
-    hook = new_hook(options)
-    pruned = hook.follow(
-        options.location, prune(hook.parent(options.location, options.project), pruning, tell), ENDURING
-    )
-    for job in () if options.dry_run else pruned:
-        tidy(job, hook, teller.warning)
-    teller.info("%d jobs %s.", len(pruned), "would be deleted" if options.dry_run else "were deleted")
-    return [job.name or "" for job in pruned]
+    teller, count = Teller(), 0
+    told = {"tell": teller.info, "warn": teller.warning}
+    for name in prune(new_hook(options), options.location, options.project, pruning, **told):
+        count += 1
+        yield name
+    teller.info("%d jobs %s.", count, "would be deleted" if options.dry_run else "were deleted")
 
 
 def _deployment(given: str | None) -> str:

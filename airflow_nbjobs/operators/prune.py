@@ -11,8 +11,6 @@ from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.api.job import NotebookExecutionJob
-
 __all__ = ["PruneNotebookExecutionJobsOperator"]
 
 
@@ -21,7 +19,8 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
 
     Only jobs with this deployment's label are looked at (``[nbjobs] deployment``, else ``[api] base_url``). Executed
     notebooks in Cloud Storage stay; copies of notebooks that were staged for the jobs go with them. Returns a dict:
-    ``count``, and ``names`` of the first 100.
+    ``count``, and ``names`` of the first 100. A job that cannot be deleted keeps no other one from it, and fails the
+    task in the end.
 
     :param older_than: a timedelta, or seconds; how long ago the job was last updated at least.
     :param include_active: delete jobs that are not over too, which ends them. Default ``False``.
@@ -51,9 +50,8 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
         """List the location's jobs, and delete those that are covered."""
         from airflow_nbjobs import settings
-        from airflow_nbjobs.api.pacing import ENDURING, positive_seconds
+        from airflow_nbjobs.api.pacing import positive_seconds
         from airflow_nbjobs.exceptions import InvalidNotebookJobError
-        from airflow_nbjobs.preparation import tidy
         from airflow_nbjobs.pruning import Pruning, prune
         from airflow_nbjobs.submission import deployment_label
 
@@ -70,14 +68,6 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
             include_active=self.include_active,
             dry_run=self.is_dry_run,
         )
-        pruned = self.hook.follow(self.location or "", prune(self._parent(), pruning, self._tell), ENDURING)
-        for job in () if self.is_dry_run else pruned:
-            tidy(job, self.hook, self.log.warning)
-        names = [job.name for job in pruned]
+        told = {"tell": self.log.info, "warn": self.log.warning}
+        names = list(prune(self.hook, self.location or "", self.project_id, pruning, **told))
         return {"count": len(names), "names": names[:100]}
-
-    def _tell(self, job: NotebookExecutionJob) -> None:
-        from airflow_nbjobs.settle import describe
-
-        done = "would be deleted" if self.is_dry_run else "is deleted"
-        self.log.info("%s, %s since %s, %s.", describe(job), job.job_state.word, job.update_time, done)

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
+from task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TEMPLATE, TaskRun
 
+from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation, template_name
+from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.exceptions import (
+    ApiError,
+    InvalidNotebookJobError,
+    PermissionDeniedError,
+    TransportError,
+    UnauthenticatedError,
+    UnavailableError,
+)
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
+from airflow_nbjobs.stores import storage_client
 from airflow_nbjobs.submission import deployment_label
 
 OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
@@ -86,6 +98,84 @@ def test_a_job_that_somebody_else_deletes_meanwhile_is_no_error(
 ) -> None:
     nbjobs_emulator.fault({"method": "delete", "times": 1, "status": 404})
     assert prune()["count"] == 2
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Try each call once."""
+    monkeypatch.setattr("airflow_nbjobs.pruning.ENDURING", Patience(tries=1))
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, PermissionDeniedError), (503, UnavailableError)])
+def test_a_job_that_cannot_be_deleted_keeps_no_other_one_and_fails_the_task_in_the_end(
+    made: dict[str, str],
+    nbjobs_emulator: Emulator,
+    impatient: None,
+    logged: Callable[[], list[str]],
+    status: int,
+    kind: type[ApiError],
+) -> None:
+    nbjobs_emulator.fault({"method": "delete", "status": status, "message": "Not this one."})
+    expected = rf"^{status} .*: 1 of 2 jobs could not be deleted\. The first is {made['over']}: Not this one\.$"
+    with pytest.raises(kind, match=expected):
+        prune()
+    assert deleted(nbjobs_emulator, made) == {"failed"}
+    told = [line for line in logged() if line.startswith("Notebook job")]
+    assert [line.partition("(")[2].partition(")")[0] for line in told] == [
+        made[kind].rpartition("/")[2] for kind in ("over", "failed")
+    ]
+    assert re.search(r"could not be deleted: \d+ \w+: Not this one\.$", told[0])
+    assert told[1].endswith("was deleted.")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [({"drop": True}, TransportError), ({"status": 401}, UnauthenticatedError)], ids=str
+)
+def test_what_is_in_the_way_of_every_job_ends_it_at_once(
+    made: dict[str, str], nbjobs_emulator: Emulator, impatient: None, fault: dict[str, Any], kind: type[ApiError]
+) -> None:
+    nbjobs_emulator.fault({"method": "delete", **fault})
+    with pytest.raises(kind):
+        prune()
+    assert deleted(nbjobs_emulator, made) == set()
+
+
+def test_a_list_that_is_refused_ends_it_at_once(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+    nbjobs_emulator.fault({"method": "list", "status": 403, "message": "No list for you."})
+    with pytest.raises(PermissionDeniedError, match=r"^403 PERMISSION_DENIED: No list for you\.$"):
+        prune()
+    assert deleted(nbjobs_emulator, made) == set()
+
+
+def copies(project: str) -> list[str]:
+    """Return the URIs of the copies that are staged."""
+
+    def uris(answer: Any) -> list[str]:
+        return [f"gs://results/{each['name']}" for each in answer.get("items", ())]
+
+    with storage_client(NotebookExecutionJobHook()) as client:
+        return client.send(Call("GET", "/storage/v1/b/results/o", uris, {"prefix": f"{project}/nbjobs-staged/"}))
+
+
+def test_what_was_staged_for_a_job_goes_with_its_record_though_another_one_stays(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
+    monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
+    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")  # with its bucket
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": 2})
+    wanted = {**JOB, "notebook": NOTEBOOK, "gcs_output_uri": f"gs://results/{project}", "wait_for_completion": False}
+    for run_id in ("first", "second"):
+        TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), run_id=run_id).execute()
+    jobs = NotebookExecutionJobHook().list_jobs(location=REGION, order_by="update_time")
+    staged = [job.gcs_notebook_source.uri for job in jobs if job.gcs_notebook_source]
+    assert sorted(copies(project)) == sorted(staged)
+    nbjobs_emulator.fault({"method": "delete", "status": 403})
+    with pytest.raises(PermissionDeniedError):
+        prune()
+    assert copies(project) == staged[:1]
+    assert prune()["count"] == 1
+    assert copies(project) == []
 
 
 @pytest.mark.parametrize("deployment", ["http://localhost:8080", "http://127.0.0.1:8080/"])

@@ -68,6 +68,22 @@ def test_a_dry_run_tells_and_then_it_is_done(nbjobs: Command, nbjobs_emulator: E
     assert (everything.stdout, deleted(nbjobs_emulator)) == (f"{active}\n", {over, active})
 
 
+def test_what_was_deleted_is_printed_though_an_error_comes(
+    nbjobs: Command, nbjobs_emulator: Emulator, make: Make
+) -> None:
+    kept, gone = make("SUCCEEDED"), make("FAILED")
+    nbjobs_emulator.fault({"method": "delete", "status": 403, "message": "Not this one."})
+    done = nbjobs(*OF_TEAM_A)
+    assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (2, f"{gone}\n", {gone})
+    refused, told, end = done.stderr.splitlines()
+    assert refused.startswith("warning: Notebook job 'SUCCEEDED'")
+    assert refused.endswith("could not be deleted: 403 PERMISSION_DENIED: Not this one.")
+    assert told.endswith("was deleted.")
+    assert end == (
+        f"nbjobs: 403 PERMISSION_DENIED: 1 of 2 jobs could not be deleted. The first is {kept}: Not this one."
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
