@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from datetime import timedelta
@@ -237,3 +238,62 @@ def test_a_job_that_this_airflow_did_not_make_is_never_deleted(
     assert prune(include_active=True)["count"] == 0
     (job,) = nbjobs_emulator.book(project)
     assert not job["deleted"]
+
+
+def listed(emulator: Emulator, project: str, **job: Any) -> str:
+    """Let the next list tell of one job of this Airflow's, and of no other; return its name."""
+    name = f"projects/{project}/locations/{REGION}/notebookExecutionJobs/1"
+    told = {"name": name, "displayName": "report", "labels": OURS, "updateTime": "2026-01-01T00:00:00Z", **job}
+    emulator.fault({"method": "list", "body": json.dumps({"notebookExecutionJobs": [told]})})
+    return name
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be the Airflow that made the jobs."""
+    monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
+
+
+ACTIVE = ["QUEUED", "PENDING", "RUNNING", "PAUSED", "UPDATING", "CANCELLING", "UNSPECIFIED", "HIBERNATING"]
+OVER = ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
+
+
+@pytest.mark.parametrize("state", [*(f"JOB_STATE_{word}" for word in ACTIVE), "", "DONE", None], ids=repr)
+def test_a_job_in_any_state_that_is_not_an_end_stays(
+    nbjobs_emulator: Emulator, project: str, own: None, state: str | None
+) -> None:
+    listed(nbjobs_emulator, project, **({} if state is None else {"jobState": state}))
+    assert prune() == {"count": 0, "names": []}
+    assert "delete" not in nbjobs_emulator.requests()
+
+
+@pytest.mark.parametrize("state", OVER)
+def test_a_job_in_each_state_that_is_an_end_goes(
+    nbjobs_emulator: Emulator, project: str, own: None, state: str
+) -> None:
+    name = listed(nbjobs_emulator, project, jobState=f"JOB_STATE_{state}")
+    assert prune() == {"count": 1, "names": [name]}
+    assert sum(nbjobs_emulator.requests()["delete"].values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("times", "count"),
+    [
+        ({"createTime": "2026-01-01T00:00:00Z", "updateTime": "2999-01-01T00:00:00Z"}, 0),
+        ({"createTime": "2999-01-01T00:00:00Z", "updateTime": "2026-01-01T00:00:00Z"}, 1),
+        ({"createTime": "2026-01-01T00:00:00Z", "updateTime": None}, 0),
+    ],
+    ids=["updated late", "updated early", "no time"],
+)
+def test_the_age_is_that_of_the_last_update(
+    nbjobs_emulator: Emulator, project: str, own: None, times: dict[str, str | None], count: int
+) -> None:
+    listed(nbjobs_emulator, project, jobState="JOB_STATE_SUCCEEDED", **times)
+    assert prune()["count"] == count
+
+
+def test_no_page_is_asked_for_after_a_job_that_is_too_young(nbjobs_emulator: Emulator, project: str, own: None) -> None:
+    create(nbjobs_emulator, project, 103, labels=OURS)
+    nbjobs_emulator.reset_requests()
+    assert prune(older_than=timedelta(days=1))["count"] == 0
+    assert nbjobs_emulator.requests() == {"list": {"200": 1}}

@@ -11,7 +11,10 @@ import pytest
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation
 from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.notebooks import storage
+from airflow_nbjobs.stores import storage_client
 from airflow_nbjobs.submission import deployment_label
 from tests.commands.conftest import Command
 from tests.emulator.running import eventually
@@ -107,3 +110,42 @@ def test_an_empty_name_is_nobody_s_whatever_this_airflow_is_called(
     done = nbjobs(*OLD, "--deployment", given, AIRFLOW__API__BASE_URL=own)
     assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (2, "", set())
     assert f"--deployment {given!r} is nobody's name" in done.stderr
+
+
+@pytest.mark.parametrize(("age", "count"), [("1h", 0), ("0.001s", 1)])
+def test_no_job_that_is_younger_is_deleted(
+    nbjobs: Command, nbjobs_emulator: Emulator, make: Make, age: str, count: int
+) -> None:
+    make("SUCCEEDED")
+    done = nbjobs("prune", "--older-than", age, "--location", "us-central1", "--deployment", "team-a")
+    assert (done.returncode, len(deleted(nbjobs_emulator))) == (0, count)
+
+
+@pytest.mark.parametrize("dry_run", [True, False], ids=["tried", "done"])
+def test_what_was_staged_for_a_job_goes_with_its_record(
+    nbjobs: Command, nbjobs_emulator: Emulator, make: Make, dry_run: bool
+) -> None:
+    folder = f"gs://results/{os.environ['GOOGLE_CLOUD_PROJECT']}"
+    copy = f"{folder}/nbjobs-staged/1/report.ipynb"
+    nbjobs_emulator.upload(copy, b"{}")
+    with storage_client(NotebookExecutionJobHook()) as client:
+        source = {"uri": copy, "generation": storage.look(client, copy).generation}
+    make("SUCCEEDED", gcsNotebookSource=source, gcsOutputUri=folder, labels={"nbjobs-submit": "1"})
+    done = nbjobs(*OF_TEAM_A, *(["--dry-run"] if dry_run else []))
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
+    with storage_client(NotebookExecutionJobHook()) as client:
+        if dry_run:
+            storage.look(client, copy)
+        else:
+            with pytest.raises(NotFoundError):
+                storage.look(client, copy)
+
+
+@pytest.mark.parametrize("variable", ["AIRFLOW__NBJOBS__DEPLOYMENT", "AIRFLOW__API__BASE_URL"])
+def test_this_airflow_is_meant_where_none_is_named_and_its_name_is_its_own(
+    nbjobs: Command, nbjobs_emulator: Emulator, make: Make, variable: str
+) -> None:
+    make("SUCCEEDED", deployment="team-b")
+    own = make("SUCCEEDED", deployment="https://airflow.example.com")
+    done = nbjobs(*OLD, **{variable: "https://airflow.example.com"})
+    assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (0, f"{own}\n", {own})
