@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from airflow_nbjobs.api import calls
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["Pruning", "prune"]
+__all__ = ["Pruning", "ago", "prune"]
+
+_CENTURY = timedelta(days=36500).total_seconds()
 
 _NO_JOBS_FAULT = (TransportError, UnauthenticatedError, UnexpectedAnswerError, RateLimitedError)
 """What would be in the way of the next job as well."""
@@ -55,6 +57,11 @@ class Pruning:
             and job.update_time is not None
             and job.update_time < self.before
         )
+
+
+def ago(seconds: float) -> datetime:
+    """Return the moment so long ago; at most a century, since no job is older and Python's dates have a beginning."""
+    return datetime.now(UTC) - timedelta(seconds=min(seconds, _CENTURY))
 
 
 def prune(

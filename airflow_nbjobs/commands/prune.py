@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
 from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
@@ -45,14 +44,14 @@ def _prune(options: argparse.Namespace) -> int:
 def _pruned(options: argparse.Namespace) -> Iterator[str]:
     """Delete the jobs, and return the name of each."""
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
-    from airflow_nbjobs.pruning import Pruning, prune
+    from airflow_nbjobs.pruning import Pruning, ago, prune
     from airflow_nbjobs.submission import deployment_label
 
     if not options.location:
         raise InvalidNotebookJobError("--location is missing: give the region of the jobs, such as us-central1.")
     pruning = Pruning(
         deployment_label=deployment_label(_deployment(options.deployment)),
-        before=datetime.now(UTC) - options.older_than,
+        before=ago(options.older_than.total_seconds()),
         include_active=options.include_active,
         dry_run=options.dry_run,
     )

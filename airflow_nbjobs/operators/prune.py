@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
@@ -50,9 +50,8 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
         """List the location's jobs, and delete those that are covered."""
         from airflow_nbjobs import settings
-        from airflow_nbjobs.api.pacing import positive_seconds
         from airflow_nbjobs.exceptions import InvalidNotebookJobError
-        from airflow_nbjobs.pruning import Pruning, prune
+        from airflow_nbjobs.pruning import Pruning, ago, prune
         from airflow_nbjobs.submission import deployment_label
 
         deployment = settings.deployment()
@@ -60,14 +59,25 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
             raise InvalidNotebookJobError(
                 f"This Airflow goes by {deployment!r}, which may be another's name too: set [nbjobs] deployment."
             )
-        age = self.older_than
-        seconds = positive_seconds("older_than", age.total_seconds() if isinstance(age, timedelta) else age)
         pruning = Pruning(
             deployment_label=deployment_label(deployment),
-            before=datetime.now(UTC) - timedelta(seconds=seconds),
+            before=ago(self._age()),
             include_active=self.include_active,
             dry_run=self.is_dry_run,
         )
         told = {"tell": self.log.info, "warn": self.log.warning}
         names = list(prune(self.hook, self.location or "", self.project_id, pruning, **told))
         return {"count": len(names), "names": names[:100]}
+
+    def _age(self) -> float:
+        """Return ``older_than`` in seconds.
+
+        :raises InvalidNotebookJobError: when it is no time.
+        """
+        from airflow_nbjobs.api.pacing import positive_seconds
+        from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+        age = self.older_than
+        if isinstance(age, bool):  # a number to Python
+            raise InvalidNotebookJobError(f"older_than={age!r} is not a time: give seconds, more than 0.")
+        return positive_seconds("older_than", age.total_seconds() if isinstance(age, timedelta) else age)

@@ -83,11 +83,12 @@ def test_active_jobs_are_deleted_when_asked(made: dict[str, str], nbjobs_emulato
     assert deleted(nbjobs_emulator, made) == {"over", "failed", "active"}
 
 
-def test_younger_jobs_stay(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
-    assert prune(older_than=timedelta(days=1)) == {"count": 0, "names": []}
+@pytest.mark.parametrize("older_than", [3600, "3600", timedelta(days=1), 1e12, 1e300, timedelta.max], ids=repr)
+def test_younger_jobs_stay(made: dict[str, str], nbjobs_emulator: Emulator, older_than: Any) -> None:
+    assert prune(older_than=older_than) == {"count": 0, "names": []}
 
 
-@pytest.mark.parametrize("older_than", [0, -1.0, timedelta(days=-1), timedelta(0), "a month", None])
+@pytest.mark.parametrize("older_than", [0, -1.0, timedelta(days=-1), timedelta(0), "a month", None, True, float("inf")])
 def test_an_age_that_is_none_is_refused(older_than: Any, made: dict[str, str], nbjobs_emulator: Emulator) -> None:
     with pytest.raises(InvalidNotebookJobError, match=r"older_than=.* is not a time"):
         prune(older_than=older_than)

@@ -112,7 +112,7 @@ def test_an_empty_name_is_nobody_s_whatever_this_airflow_is_called(
     assert f"--deployment {given!r} is nobody's name" in done.stderr
 
 
-@pytest.mark.parametrize(("age", "count"), [("1h", 0), ("0.001s", 1)])
+@pytest.mark.parametrize(("age", "count"), [("1h", 0), ("999999w", 0), ("0.001s", 1)])
 def test_no_job_that_is_younger_is_deleted(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make, age: str, count: int
 ) -> None:
