@@ -30,7 +30,8 @@ class Held:
 
     :ivar operation_name: its create operation; looked up when it is not known.
     :ivar is_adopted: whether another try, or another process of this one, made it.
-    :ivar attempt: how often this try has submitted before, for lack of capacity.
+    :ivar attempt: how often the try that made it had submitted before, for lack of capacity: counted on from, by
+        whoever waits for it.
     """
 
     name: str

@@ -20,10 +20,19 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
-__all__ = ["RESERVED_LABELS", "TaskIdentity", "deployment_label", "identify", "is_of_task", "request_hash"]
+__all__ = [
+    "RESERVED_LABELS",
+    "TaskIdentity",
+    "attempt_of",
+    "deployment_label",
+    "identify",
+    "is_of_task",
+    "request_hash",
+]
 
 RESERVED_LABELS = frozenset(
-    f"nbjobs-{name}" for name in ("v", "deployment", "run", "try", "instance", "request", "submit", "notebook")
+    f"nbjobs-{name}"
+    for name in ("v", "deployment", "run", "try", "attempt", "instance", "request", "submit", "notebook")
 )
 
 _KEY_LENGTH = 16
@@ -110,7 +119,12 @@ def _digest(text: str) -> str:
 
 
 def identify(
-    job: NotebookExecutionJob, task: TaskIdentity, request: str, notebook_version: str | None = None
+    job: NotebookExecutionJob,
+    task: TaskIdentity,
+    request: str,
+    notebook_version: str | None = None,
+    *,
+    attempt: int = 0,
 ) -> NotebookExecutionJob:
     """Return the job with the task's display name and labels.
 
@@ -119,6 +133,7 @@ def identify(
 
     :param request: :func:`request_hash` of what the user asked for.
     :param notebook_version: the generation, commit or content hash of the notebook, where it is known.
+    :param attempt: how often this try has submitted before, for lack of capacity.
     :raises InvalidNotebookJobError: when the user's name is over the limit, or a label is one of the reserved.
     """
     from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT
@@ -131,13 +146,19 @@ def identify(
     return replace(
         job,
         display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
-        labels={**_own_labels(job.labels), **_labels(task, request, notebook_version)},
+        labels={**_own_labels(job.labels), **_labels(task, request, notebook_version, attempt)},
     )
 
 
 def is_of_task(job: NotebookExecutionJob, key: str) -> bool:
     """Tell whether a job bears a task's key."""
     return (job.display_name or "").endswith(f"-{key}")
+
+
+def attempt_of(job: NotebookExecutionJob) -> int:
+    """Return how often its try had submitted before it, for lack of capacity."""
+    number = job.labels.get("nbjobs-attempt", "")
+    return int(number) if number.isascii() and number.isdigit() else 0
 
 
 def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
@@ -147,12 +168,13 @@ def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
     return labels
 
 
-def _labels(task: TaskIdentity, request: str, notebook_version: str | None) -> dict[str, str]:
+def _labels(task: TaskIdentity, request: str, notebook_version: str | None, attempt: int) -> dict[str, str]:
     return {
         "nbjobs-v": "1",
         "nbjobs-deployment": deployment_label(task.deployment),
         **({"nbjobs-run": task.run_label} if task.run_label else {}),
         "nbjobs-try": str(task.try_number),
+        **({"nbjobs-attempt": str(attempt)} if attempt else {}),
         **({"nbjobs-instance": _digest(task.instance)} if task.instance else {}),
         "nbjobs-request": request,
         "nbjobs-submit": uuid.uuid4().hex,

@@ -218,9 +218,9 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         if task.instance is not None:
             _STARTED.add((task.instance, task.try_number))
         templates = (self.runtime_template, *self.fallback_runtime_templates)
-        built = build_job(self, task, context, templates[attempt % len(templates)])
+        built = build_job(self, task, context, templates[attempt % len(templates)], attempt=attempt)
         try:
-            job = self._submit_or_stage(built, task, job_ids, context, attempt)
+            job = self._submit_or_stage(built, task, job_ids, context)
         except NoCapacityError as error:
             if not self.allows_attempt(attempt + 1):
                 raise
@@ -229,7 +229,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         return self.wait(job, context) if self.wait_for_completion else result(job)
 
     def _submit_or_stage(
-        self, built: Built, task: TaskIdentity, job_ids: Iterable[str | None], context: Context, attempt: int
+        self, built: Built, task: TaskIdentity, job_ids: Iterable[str | None], context: Context
     ) -> NotebookExecutionJob:
         """Submit the job; a notebook that is too large to be sent with it is put into Cloud Storage first."""
         from airflow_nbjobs import settings
@@ -239,14 +239,14 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         direct = built.job.direct_notebook_source
         if direct is None or len(direct.content or b"") <= settings.staging_bytes():
             try:
-                return self.submit(built.job, task, job_ids, context, attempt=attempt)
+                return self.submit(built.job, task, job_ids, context)
             except InvalidArgumentError as error:
                 if direct is None or not (error.http_status == 413 or _SIZE.search(error.message)):
                     raise
                 self.log.warning("The service does not take a notebook of this size: %s", error)
         staged = stage(built.job, built.file, self.hook)
         try:
-            job = self.submit(staged, task, job_ids, context, attempt=attempt)
+            job = self.submit(staged, task, job_ids, context)
         except NbjobsError as error:
             if not self._may_have_made(staged, error):
                 self.tidy(staged)

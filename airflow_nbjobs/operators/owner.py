@@ -78,13 +78,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         raise NotImplementedError
 
     def submit(
-        self,
-        job: NotebookExecutionJob,
-        task: TaskIdentity,
-        job_ids: Iterable[str | None],
-        context: Context,
-        *,
-        attempt: int = 0,
+        self, job: NotebookExecutionJob, task: TaskIdentity, job_ids: Iterable[str | None], context: Context
     ) -> NotebookExecutionJob:
         """Submit the job or adopt the one that there is, publish it, and return it as the service has it."""
         from airflow_nbjobs.adoption import submit
@@ -93,6 +87,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.deferral import JOB_XCOM, Held
         from airflow_nbjobs.exceptions import NotebookJobError, NotFoundError
         from airflow_nbjobs.settle import describe
+        from airflow_nbjobs.submission import attempt_of
 
         self._check_not_killed()
         self._asked, self._held, self._context = job, None, context
@@ -107,7 +102,7 @@ class NotebookJobOwner(NotebookJobKeeper):
             name=name,
             operation_name=submitted.operation_name,
             is_adopted=submitted.is_adopted,
-            attempt=attempt,
+            attempt=attempt_of(submitted.job),
         )
         if self._is_killed:  # while the answer was on its way
             raise NotebookJobError(f"The task was killed; {name} {self._spare_or_end()}.", job_name=name)
@@ -224,7 +219,7 @@ class NotebookJobOwner(NotebookJobKeeper):
     def _replace(self, what: str, context: Context) -> dict[str, Any]:
         # Clearing a running task looks like a retry: its old worker may have ended the job after we re-attached to it.
         self.log.warning("The job that the task re-attached to, %s: it is replaced, once.", what)
-        return self.start(context, anew=True)
+        return self.start(context, anew=True, attempt=self._held.attempt if self._held else 0)
 
     def _log_state(self, job: NotebookExecutionJob) -> None:
         from airflow_nbjobs.settle import describe
@@ -264,7 +259,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         from airflow_nbjobs.deferral import Event, Held, check_agreement
         from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
         from airflow_nbjobs.operators.request import task_identity
-        from airflow_nbjobs.submission import is_of_task
+        from airflow_nbjobs.submission import attempt_of, is_of_task
 
         # The task's own note is to be trusted more than an event that went through a database.
         kept = self._kept(context)
@@ -282,7 +277,8 @@ class NotebookJobOwner(NotebookJobKeeper):
             if kept is None:
                 if not is_of_task(job, task_identity(context).key):
                     raise NbjobsError(f"The trigger's event is about {name}, which is not this task's job.")
-                self._held = Held(name=name, operation_name=told.operation_name, is_adopted=False)
+                operation, attempt = told.operation_name, attempt_of(job)
+                self._held = Held(name=name, operation_name=operation, is_adopted=False, attempt=attempt)
             if told.outcome == "timeout" and not job.job_state.is_terminal:
                 self._time_out(job)
             check_agreement(told, job)

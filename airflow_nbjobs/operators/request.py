@@ -39,11 +39,17 @@ class Built:
 
 
 def build_job(
-    operator: CreateNotebookExecutionJobOperator, task: TaskIdentity, context: Context, template: str | None
+    operator: CreateNotebookExecutionJobOperator,
+    task: TaskIdentity,
+    context: Context,
+    template: str | None,
+    *,
+    attempt: int = 0,
 ) -> Built:
     """Return the job that a create operator asks for, ready to be sent.
 
     :param template: the runtime template to use, which may be a fallback of the one that was asked for.
+    :param attempt: how often this try has submitted before, for lack of capacity.
     :raises InvalidNotebookJobError: naming each argument that is wrong, its value and the remedy.
     """
     if operator.job_id and operator.deterministic_job_id:
@@ -57,7 +63,7 @@ def build_job(
     prepared = prepare(_request(operator, given), operator.hook, _warning_once(operator))
     named = template and template_name(template, *_place(operator))
     job = replace(owned, notebook_runtime_template_resource_name=named, **prepared.source)
-    job = identify(job, task, request_hash(asked, prepared.identity), prepared.version)
+    job = identify(job, task, request_hash(asked, prepared.identity), prepared.version, attempt=attempt)
     return Built(job=check(job), file=prepared.file)
 
 

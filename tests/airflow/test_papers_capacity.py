@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import socket
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import TaskDeferred
 from papers import as_bytes, cell, jobs, notebook, task
+from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.storage import StorageError
@@ -128,6 +132,103 @@ def test_more_retries_than_templates_begin_with_the_first_again(
     wanted = {"fallback_runtime_templates": ["42"], "capacity_retries": 2}
     task(notebook=PAPER, gcs_output_uri=bucket, do_xcom_push=False, **wanted).to_its_end()
     assert templates(nbjobs_emulator, project) == ["1234", "42", "1234"]
+
+
+@pytest.fixture
+def other_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Return what makes the next execution one of another worker's process."""
+    return lambda: monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
+
+
+def waiting_again(emulator: Emulator, project: str, bucket: str, **arguments: Any) -> TaskRun:
+    """Return a first try whose job got no machine, and whose second job waits for one."""
+    emulator.fault({"job_state": "JOB_STATE_PENDING", "times": 2})
+    wanted = {"notebook": PAPER, "gcs_output_uri": bucket, "deferrable": True, "do_xcom_push": False, **arguments}
+    run = task(ti={"max_tries": 1}, retries=1, **wanted)
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    end_last(emulator, project)
+    with pytest.raises(TaskDeferred):
+        resume(run)
+    return run
+
+
+def resume(run: TaskRun, **told: Any) -> Any:
+    """Resume a task whose trigger says that its job is over."""
+    event = {"v": 1, "job_name": run.ti.xcoms["notebook_execution_job"]["name"], "outcome": "done", **told}
+    return run.resume("execute_complete", {"event": event})
+
+
+def end_last(emulator: Emulator, project: str, state: str = "JOB_STATE_FAILED") -> None:
+    """End the newest job, for want of a machine."""
+    emulator.play(emulator.book(project)[-1]["name"], state, NO_MACHINE)
+
+
+def again(run: TaskRun, **ti: Any) -> TaskRun:
+    """Return another process of the task, to which Airflow says something else."""
+    other = TaskRun(run._make)
+    other.ti = replace(run.ti, xcoms={}, **ti)
+    return other
+
+
+def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(
+    nbjobs_emulator: Emulator, project: str, bucket: str, other_process: Callable[[], None]
+) -> None:
+    run = waiting_again(nbjobs_emulator, project, bucket, capacity_retries=1)
+    other_process()
+    twin = again(run)
+    with pytest.raises(TaskDeferred) as adopted:
+        twin.execute()
+    assert twin.ti.xcoms["notebook_execution_job"]["adopted"]
+    end_last(nbjobs_emulator, project)
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+        twin.after(adopted.value)
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
+
+
+def test_a_retry_goes_on_with_the_template_after_that_of_the_job_it_re_attaches_to(
+    nbjobs_emulator: Emulator, project: str, bucket: str
+) -> None:
+    run = waiting_again(nbjobs_emulator, project, bucket, fallback_runtime_templates=["42", "43"])
+    retry = again(run, try_number=2, id=uuid.uuid4())
+    with pytest.raises(TaskDeferred) as adopted:
+        retry.execute()
+    assert retry.ti.xcoms["notebook_execution_job"]["adopted"]
+    end_last(nbjobs_emulator, project)
+    assert retry.after(adopted.value)["state"] == "JOB_STATE_SUCCEEDED"
+    assert templates(nbjobs_emulator, project) == ["1234", "42", "43"]
+    labels = [job["labels"].get("nbjobs-attempt") for job in booked(nbjobs_emulator, project)]
+    assert labels == [None, "1", "2"]
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("ended", ["cancelled", "deleted"])
+def test_a_job_that_is_replaced_counts_as_the_attempt_that_it_was(
+    nbjobs_emulator: Emulator, project: str, bucket: str, ended: str
+) -> None:
+    run = waiting_again(nbjobs_emulator, project, bucket, fallback_runtime_templates=["42"])
+    retry = again(run, try_number=2, id=uuid.uuid4())
+    with pytest.raises(TaskDeferred) as adopted:
+        retry.execute()
+    if ended == "cancelled":
+        end_last(nbjobs_emulator, project, "JOB_STATE_CANCELLED")
+    else:
+        NotebookExecutionJobHook().delete_job(nbjobs_emulator.book(project)[-1]["name"])
+    fail(nbjobs_emulator, 1)
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+        retry.after(adopted.value)
+    assert [job["labels"].get("nbjobs-attempt") for job in nbjobs_emulator.book(project)] == [None, "1", "1"]
+
+
+def test_a_task_that_cannot_read_its_own_note_counts_on_from_its_job(
+    nbjobs_emulator: Emulator, project: str, bucket: str
+) -> None:
+    run = waiting_again(nbjobs_emulator, project, bucket, capacity_retries=1)
+    name = run.ti.xcoms.pop("notebook_execution_job")["name"]
+    end_last(nbjobs_emulator, project)
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+        run.resume("execute_complete", {"event": {"v": 1, "job_name": name, "outcome": "done"}})
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
 
 
 def test_ids_of_ones_own_are_used_once_each(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
