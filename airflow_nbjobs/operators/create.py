@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.operators.attempts import Attempts
     from airflow_nbjobs.operators.request import Built
     from airflow_nbjobs.submission import TaskIdentity
 
@@ -61,9 +62,10 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         or ``custom_environment_spec``.
     :param fallback_runtime_templates: templates to use in turn, in the same try of the task, when there is no machine
         or quota for the job (templated).
-    :param capacity_retries: how often such a job is submitted again in the same try; by default once for each fallback.
-        A create that the service refuses for the same reason counts too. A job in which a cell ran is never submitted
-        again.
+    :param capacity_retries: how often such a job is submitted again in the same try at most: ``0`` for never, and more
+        often than there are fallbacks begins with ``runtime_template`` again. Default ``None``: once for each fallback,
+        and never without any. A create that the service refuses for the same reason counts too. A job in which a cell
+        ran is never submitted again.
     :param custom_environment_spec: machine, disk and network instead of a template, as the REST API spells them
         (templated).
     :param service_account: e-mail of the account that the notebook runs as (templated). Without this and
@@ -132,7 +134,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         gcs_output_uri: str | None = None,
         runtime_template: str | None = None,
         fallback_runtime_templates: Sequence[str] = (),
-        capacity_retries: int = 0,
+        capacity_retries: int | None = None,
         custom_environment_spec: Mapping[str, Any] | None = None,
         service_account: str | None = None,
         execution_user: str | None = None,
@@ -199,9 +201,14 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         super().check_waiting()
         check_attempts(self)
 
-    def allows_attempt(self, attempt: int) -> bool:
-        """Tell whether the notebook may be submitted once more in this try."""
-        return attempt <= max(int(self.capacity_retries), len(self.fallback_runtime_templates))
+    def attempts(self) -> Attempts:
+        """Return how often a try may submit the notebook for want of a machine, and with which templates."""
+        from airflow_nbjobs.operators.attempts import Attempts
+
+        fallbacks, retries = self.fallback_runtime_templates, self.capacity_retries
+        return Attempts(
+            templates=(self.runtime_template, *fallbacks), retries=len(fallbacks) if retries is None else retries
+        )
 
     def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
         """Submit the notebook, and wait for it."""
@@ -217,12 +224,12 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
             task = replace(task, first_try=task.try_number + 1)
         if task.instance is not None:
             _STARTED.add((task.instance, task.try_number))
-        templates = (self.runtime_template, *self.fallback_runtime_templates)
-        built = build_job(self, task, context, templates[attempt % len(templates)], attempt=attempt)
+        attempts = self.attempts()
+        built = build_job(self, task, context, attempts.template(attempt), attempt=attempt)
         try:
             job = self._submit_or_stage(built, task, job_ids, context)
         except NoCapacityError as error:
-            if not self.allows_attempt(attempt + 1):
+            if not attempts.allows(attempt + 1):
                 raise
             self.log.warning("There is no machine for it (%s). Attempt %d follows.", error, attempt + 2)
             return self.start(context, anew=True, attempt=attempt + 1)

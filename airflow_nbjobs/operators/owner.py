@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.exceptions import NotebookJobGoneError
+    from airflow_nbjobs.operators.attempts import Attempts
     from airflow_nbjobs.submission import TaskIdentity
 
 __all__ = ["NotebookJobOwner"]
@@ -73,8 +74,8 @@ class NotebookJobOwner(NotebookJobKeeper):
         """
         raise NotImplementedError
 
-    def allows_attempt(self, attempt: int) -> bool:
-        """Tell whether the job may be submitted once more in this try, for lack of capacity."""
+    def attempts(self) -> Attempts:
+        """Return how often a try may submit the job for want of a machine, and with which templates."""
         raise NotImplementedError
 
     def submit(
@@ -184,7 +185,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         executed = self.look_for_executed(job)
         if not job.job_state.is_success and executed.is_missing and is_capacity(job.status):
             attempt = (held.attempt if held else 0) + 1
-            if self.allows_attempt(attempt):
+            if self.attempts().allows(attempt):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
                 return self.start(context, anew=True, attempt=attempt)
         try:

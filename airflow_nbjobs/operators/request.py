@@ -73,8 +73,10 @@ def check_attempts(operator: CreateNotebookExecutionJobOperator) -> None:
     :raises InvalidNotebookJobError: naming the argument, its value and the remedy.
     """
     retries, fallbacks = operator.capacity_retries, operator.fallback_runtime_templates
-    if not isinstance(retries, int) or retries < 0:
-        raise InvalidNotebookJobError(f"capacity_retries={retries!r} is no number of retries: give 0 or more.")
+    if retries is not None and (not isinstance(retries, int) or retries < 0):
+        raise InvalidNotebookJobError(
+            f"capacity_retries={retries!r} is no number of retries: give 0 or more, or None for one for each fallback."
+        )
     named = f"fallback_runtime_templates={fallbacks!r}"
     if isinstance(fallbacks, str) or not isinstance(fallbacks, Sequence):
         raise InvalidNotebookJobError(f"{named} is not a list: give a list of runtime templates.")
@@ -85,10 +87,10 @@ def check_attempts(operator: CreateNotebookExecutionJobOperator) -> None:
             template_name(template, *_place(operator))
         except InvalidNotebookJobError as error:
             raise InvalidNotebookJobError(f"{named} has one that is wrong: {error}") from error
-    if operator.job_id and (retries or fallbacks):
+    if operator.job_id and operator.attempts().allows(1):
         raise InvalidNotebookJobError(
             f"job_id={operator.job_id!r} is one id, and capacity_retries or fallback_runtime_templates ask for several "
-            "jobs: leave it out, or set deterministic_job_id=True instead."
+            "jobs: leave it out and set deterministic_job_id=True instead, or set capacity_retries=0."
         )
 
 

@@ -107,6 +107,10 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"job_id": "mine", "capacity_retries": 1},
         ["job_id='mine'", "capacity_retries", "deterministic_job_id=True"],
     ),
+    "one id for several templates": (
+        {"job_id": "mine", "fallback_runtime_templates": ["5678"]},
+        ["job_id='mine'", "fallback_runtime_templates", "capacity_retries=0"],
+    ),
     "an account that is a number": ({"service_account": 7}, ["service_account=7"]),
     "a display name that is a number": ({"display_name": 7}, ["display_name=7"]),
 }  # fmt: skip

@@ -125,6 +125,17 @@ def test_the_same_template_is_tried_again_as_often_as_allowed_and_no_more(
     assert run.ti.xcoms["notebook_execution_job"]["attempt"] == 2
 
 
+@pytest.mark.parametrize(("retries", "tried"), [(0, ["1234"]), (1, ["1234", "42"]), (None, ["1234", "42", "43", "44"])])
+def test_the_number_of_retries_is_the_bound_and_without_one_each_fallback_is_tried_once(
+    nbjobs_emulator: Emulator, project: str, bucket: str, retries: int | None, tried: list[str]
+) -> None:
+    fail(nbjobs_emulator, len(tried))
+    wanted = {"fallback_runtime_templates": ["42", "43", "44"], "capacity_retries": retries}
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+        task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
+    assert templates(nbjobs_emulator, project) == tried
+
+
 def test_more_retries_than_templates_begin_with_the_first_again(
     nbjobs_emulator: Emulator, project: str, bucket: str
 ) -> None:
