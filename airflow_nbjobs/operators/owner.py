@@ -183,7 +183,8 @@ class NotebookJobOwner(NotebookJobKeeper):
         if held is not None and held.is_adopted and job.job_state == JobState.CANCELLED:
             return self._replace(f"{job.name} was cancelled", context)
         executed = self.look_for_executed(job)
-        if not job.job_state.is_success and executed.is_missing and is_capacity(job.status):
+        # FAILED alone: in any other state somebody, or the job's own time, has ended it while it waited for a machine.
+        if job.job_state == JobState.FAILED and executed.is_missing and is_capacity(job.status):
             attempt = (held.attempt if held else 0) + 1
             if self.attempts().allows(attempt):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)

@@ -270,6 +270,20 @@ def test_by_default_nothing_is_submitted_again(nbjobs_emulator: Emulator, projec
     assert jobs(nbjobs_emulator, project) == ["FAILED"]
 
 
+@pytest.mark.parametrize("state", ["CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
+def test_a_job_that_was_ended_while_it_waited_for_a_machine_does_not_come_back(
+    nbjobs_emulator: Emulator, project: str, bucket: str, state: str
+) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_PENDING"})
+    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    end_last(nbjobs_emulator, project, f"JOB_STATE_{state}")
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+        resume(run)
+    assert jobs(nbjobs_emulator, project) == [state]
+
+
 def test_another_failure_is_not_submitted_again(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
     fail(nbjobs_emulator, 1, "The disk is full.")
     with pytest.raises(NotebookJobFailedError, match=r"The disk is full\."):
