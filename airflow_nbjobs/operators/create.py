@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.exceptions import NoCapacityError
     from airflow_nbjobs.operators.attempts import Attempts
     from airflow_nbjobs.operators.request import Built
     from airflow_nbjobs.submission import TaskIdentity
@@ -231,6 +232,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         except NoCapacityError as error:
             if not attempts.allows(attempt + 1):
                 raise
+            if why_not := self.why_not_again(context):
+                raise _saying(why_not, error) from error
             self.log.warning("There is no machine for it (%s). Attempt %d follows.", error, attempt + 2)
             return self.start(context, anew=True, attempt=attempt + 1)
         return self.wait(job, context) if self.wait_for_completion else result(job)
@@ -268,3 +271,14 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
 
         is_known = self._asked is job and self._held is not None
         return is_known or getattr(error, "is_transient", False) or isinstance(error.__cause__, LostAnswerError)
+
+
+def _saying(more: str, error: NoCapacityError) -> NoCapacityError:
+    """Return the error with more words."""
+    return type(error)(
+        f"{error.message} ({more})",
+        http_status=error.http_status,
+        status=error.status,
+        details=error.details,
+        retry_after=error.retry_after,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
@@ -180,21 +180,34 @@ class NotebookJobOwner(NotebookJobKeeper):
 
         held = self._held
         self.tidy(job)
-        if held is not None and held.is_adopted and job.job_state == JobState.CANCELLED:
+        why_not = ""
+        was_ended = held is not None and held.is_adopted and job.job_state == JobState.CANCELLED
+        if was_ended and not (why_not := self.why_not_again(context)):
             return self._replace(f"{job.name} was cancelled", context)
         executed = self.look_for_executed(job)
         # FAILED alone: in any other state somebody, or the job's own time, has ended it while it waited for a machine.
         if job.job_state == JobState.FAILED and executed.is_missing and is_capacity(job.status):
             attempt = (held.attempt if held else 0) + 1
-            if self.attempts().allows(attempt):
+            if self.attempts().allows(attempt) and not (why_not := self.why_not_again(context)):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
                 return self.start(context, anew=True, attempt=attempt)
         try:
             return self.conclude(job, executed, self.project_id or self.hook.project_id, context)
         except NotebookJobFailedError as error:
-            if error.cell is None or self.retry_on_notebook_error:
-                raise
-            raise AirflowFailException(f"{error} (No retry: retry_on_notebook_error=False.)") from error
+            if error.cell is not None and not self.retry_on_notebook_error:
+                raise AirflowFailException(f"{error} (No retry: retry_on_notebook_error=False.)") from error
+            if why_not:
+                raise NotebookJobFailedError(
+                    f"{error} ({why_not})", job_name=error.job_name, state=error.state
+                ) from error
+            raise
+
+    def why_not_again(self, context: Context) -> str:
+        """Return why nothing is submitted any more for the job that is over; nothing when it may be."""
+        deadline = self._deadline(context)
+        if deadline is None or datetime.now(deadline.tzinfo) < deadline:
+            return ""
+        return f"It is not submitted again: execution_timeout={self.execution_timeout} is over."
 
     def tidy(self, job: NotebookExecutionJob) -> None:
         """Delete the notebook that was staged for a job, by whichever try."""
@@ -204,7 +217,7 @@ class NotebookJobOwner(NotebookJobKeeper):
             tidy(job, self.hook, self.log.warning)
 
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
-        if self._held is not None and self._held.is_adopted:
+        if self._held is not None and self._held.is_adopted and not self.why_not_again(context):
             return self._replace(f"{self._held.name} disappeared", context)
         raise self._gone(error) from error
 
@@ -268,7 +281,8 @@ class NotebookJobOwner(NotebookJobKeeper):
         self._held = kept
         with self._answering_for(context):
             told = Event.from_payload(event, self._parent())
-            self._ends_at = told.ends_at
+            # The triggerer's clock may be ahead of this one.
+            self._ends_at = datetime.now(UTC) if told.outcome == "timeout" else told.ends_at
             name = kept.name if kept else told.job_name
             try:
                 job = self._look(name)

@@ -6,6 +6,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.storage import StorageError
-from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobFailedError
+from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
 PAPER = notebook(cell("print(1)"))
@@ -175,6 +176,14 @@ def end_last(emulator: Emulator, project: str, state: str = "JOB_STATE_FAILED") 
     emulator.play(emulator.book(project)[-1]["name"], state, NO_MACHINE)
 
 
+def end(emulator: Emulator, project: str, how: str) -> None:
+    """Have somebody end the newest job."""
+    if how == "cancelled":
+        end_last(emulator, project, "JOB_STATE_CANCELLED")
+    else:
+        NotebookExecutionJobHook().delete_job(emulator.book(project)[-1]["name"])
+
+
 def again(run: TaskRun, **ti: Any) -> TaskRun:
     """Return another process of the task, to which Airflow says something else."""
     other = TaskRun(run._make)
@@ -221,10 +230,7 @@ def test_a_job_that_is_replaced_counts_as_the_attempt_that_it_was(
     retry = again(run, try_number=2, id=uuid.uuid4())
     with pytest.raises(TaskDeferred) as adopted:
         retry.execute()
-    if ended == "cancelled":
-        end_last(nbjobs_emulator, project, "JOB_STATE_CANCELLED")
-    else:
-        NotebookExecutionJobHook().delete_job(nbjobs_emulator.book(project)[-1]["name"])
+    end(nbjobs_emulator, project, ended)
     fail(nbjobs_emulator, 1)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         retry.after(adopted.value)
@@ -282,6 +288,50 @@ def test_a_job_that_was_ended_while_it_waited_for_a_machine_does_not_come_back(
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         resume(run)
     assert jobs(nbjobs_emulator, project) == [state]
+
+
+@pytest.mark.parametrize(("outcome", "seconds"), [("timeout", -1), ("timeout", 60), ("done", -1)])
+def test_when_the_time_is_over_nothing_is_submitted_any_more(
+    nbjobs_emulator: Emulator, project: str, bucket: str, outcome: str, seconds: int
+) -> None:
+    """The clocks of the triggerer and the worker may differ by a minute."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_PENDING"})
+    bounded = {"execution_timeout": timedelta(minutes=5), "deferrable": True, "capacity_retries": 3}
+    run = task(notebook=PAPER, gcs_output_uri=bucket, **bounded)
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    end_last(nbjobs_emulator, project)
+    deadline = datetime.now(UTC) + timedelta(seconds=seconds)
+    said = r"does not have enough resources .* \(It is not submitted again: execution_timeout=0:05:00 is over\.\)"
+    with pytest.raises(NotebookJobFailedError, match=said):
+        resume(run, outcome=outcome, deadline=deadline.isoformat())
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize("ended", ["cancelled", "deleted"])
+def test_when_the_time_is_over_a_job_that_was_ended_is_not_replaced(
+    nbjobs_emulator: Emulator, project: str, bucket: str, ended: str
+) -> None:
+    bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
+    retry = again(waiting_again(nbjobs_emulator, project, bucket, **bounded), try_number=2, id=uuid.uuid4())
+    with pytest.raises(TaskDeferred):
+        retry.execute()
+    end(nbjobs_emulator, project, ended)
+    with pytest.raises(NotebookJobError, match=r"CANCELLED .*execution_timeout=0:05:00 is over|is not there any more"):
+        resume(retry, outcome="timeout")
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "CANCELLED"]
+
+
+def test_when_the_time_is_over_no_create_follows_one_that_was_refused(
+    nbjobs_emulator: Emulator, project: str, bucket: str
+) -> None:
+    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
+    bounded = {"execution_timeout": timedelta(minutes=5), "fallback_runtime_templates": ["42"]}
+    ti = {"start_date": datetime.now(UTC) - timedelta(minutes=6)}
+    with pytest.raises(NoCapacityError, match=r"enough resources .* \(It is not submitted again: execution_timeout="):
+        task(notebook=PAPER, gcs_output_uri=bucket, ti=ti, **bounded).execute()
+    assert jobs(nbjobs_emulator, project) == []
 
 
 def test_another_failure_is_not_submitted_again(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
