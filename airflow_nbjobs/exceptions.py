@@ -7,7 +7,7 @@
     ├── CredentialsError             no access token could be had
     ├── ApiError                     the service, or the way to it, refused
     │   ├── TransportError           no answer: connection refused, reset, timed out, name not resolved
-    │   ├── UnexpectedAnswerError    an answer that is not the service's: not JSON, a redirect, cut short
+    │   ├── UnexpectedAnswerError    an answer that is not the service's: a page, other JSON, a redirect
     │   ├── InvalidArgumentError     400
     │   │   └── FailedPreconditionError   400 with status FAILED_PRECONDITION
     │   ├── UnauthenticatedError     401
@@ -125,7 +125,10 @@ class TransportError(ApiError):
 
 
 class UnexpectedAnswerError(ApiError):
-    """The answer is not one of the service's: not JSON, cut short, or a redirect."""
+    """The answer is not one of the service's: not JSON, other JSON than was asked for, or a redirect.
+
+    One that is cut short is no answer: :class:`TransportError`.
+    """
 
     is_transient = True
 

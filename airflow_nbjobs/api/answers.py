@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -63,10 +64,10 @@ def read_answer(call: Call[T], response: httpx2.Response) -> T:
     if not response.is_success:
         raise _error(call, response)
     try:
-        return call.parse(response.content if call.is_raw else response.json())
-    except (ValueError, TypeError, AttributeError, LookupError) as error:
+        return call.parse(response.content if call.is_raw else json.loads(response.content))
+    except Exception as error:  # whatever Python has against it (`RecursionError`), it is not the service's answer
         raise UnexpectedAnswerError(
-            f"{_what(call)} was answered with something other than the service's JSON: {response.text[:200]!r}",
+            f"{_what(call)} was answered with something other than the service's JSON: {_beginning(response)!r}",
             http_status=response.status_code,
         ) from error
 
@@ -96,7 +97,7 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
     if kind is RateLimitedError and is_about_machines(str(told.get("message"))):
         kind = NoCapacityError
     return kind(
-        str(told.get("message") or f"{_what(call)} was refused without a reason: {response.text[:200]!r}"),
+        str(told.get("message") or f"{_what(call)} was refused without a reason: {_beginning(response)!r}"),
         http_status=response.status_code,
         status=name or "",
         details=tuple(details) if isinstance(details, list) else (),
@@ -106,13 +107,18 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
 
 def _told(response: httpx2.Response) -> dict[str, Any]:
     try:
-        answer = response.json()
-    except ValueError:
+        answer = json.loads(response.content)
+    except (ValueError, RecursionError):
         return {}
     if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
         answer = answer[0]
     error = answer.get("error") if isinstance(answer, dict) else None
     return error if isinstance(error, dict) else {}
+
+
+def _beginning(response: httpx2.Response) -> str:
+    """Return how an answer begins, whatever it is; the ``charset`` that it names may be none, or no charset of text."""
+    return response.content[:1_000].decode(errors="replace")[:200]
 
 
 def _retry_after(value: str | None) -> float | None:

@@ -90,6 +90,8 @@ def test_an_error_in_a_list_is_read_too(open_talk):
 
 
 HTML = b"<!DOCTYPE html><title>Error</title>"
+DEEP = b"[" * 200_000
+CHARSETS = ["undefined", "utf-16", "utf-7", "idna", "hex", "base64", "rot13", "no-such", "\xff"]
 
 
 @pytest.mark.parametrize(
@@ -114,6 +116,27 @@ def test_what_is_not_the_services_answer_is_told_as_such(open_talk, answer):
         open_talk(server.url).send(calls.get_job(JOB), ONCE)
     assert f"GET /v1/{JOB}" in refused.value.message
     assert refused.value.http_status == int(answer.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(200, UnexpectedAnswerError), (404, UnexpectedAnswerError), (502, UnavailableError)]
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *((HTML + b"\xc3\xff", f"Content-Type: text/html; charset={charset}") for charset in CHARSETS),
+        *((body, "Content-Type: application/json") for body in (DEEP, b'{"error":' + DEEP, b'{"a":' * 100_000)),
+    ],
+    ids=lambda answer: answer[1][-9:] + str(len(answer[0])),
+)
+def test_what_cannot_be_read_at_all_is_told_as_the_status_has_it(open_talk, status, kind, answer):
+    """Python says of such texts and such JSON whatever it likes."""
+    body, header = answer
+    with RawServer(lambda *_: http_answer(status, body, header)) as server, pytest.raises(kind) as refused:
+        open_talk(server.url).send(calls.get_job(JOB), ONCE)
+    assert refused.value.http_status == status
+    assert body[:20].decode() in refused.value.message
+    assert refused.value.is_transient
 
 
 @pytest.mark.parametrize(
