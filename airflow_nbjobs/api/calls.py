@@ -18,6 +18,7 @@ __all__ = [
     "PAGE_LIMIT",
     "Call",
     "Page",
+    "about",
     "cancel_operation",
     "create_job",
     "delete_job",
@@ -38,7 +39,7 @@ class Call(Generic[T]):
     """One request.
 
     :ivar path: absolute; made of checked names only.
-    :ivar parse: turns the answer's JSON into a value, or its bytes.
+    :ivar parse: turns the answer's JSON into a value, or its bytes; what it raises makes the answer an unexpected one.
     :ivar body: sent as JSON; bytes are sent as they are.
     :ivar may_repeat: whether sending it twice does no more than sending it once.
     :ivar when_gone: the answer when a repeated call is told that there is no such resource (any more).
@@ -72,8 +73,49 @@ class Page(Generic[T]):
 
     @classmethod
     def reader(cls, key: str, read: Callable[[Any], T]) -> Callable[[Any], Page[T]]:
-        """Return what reads a page whose items are under ``key``."""
-        return lambda answer: cls([read(item) for item in answer.get(key) or []], answer.get("nextPageToken") or "")
+        """Return what reads a page whose items are under ``key``; a page with one that cannot be read is none.
+
+        To leave that one out would be to say that it is not there.
+        """
+
+        def page(answer: Any) -> Page[T]:
+            if "error" in answer:  # an object without items is a page too, the service's way to say that there are none
+                raise ValueError("it tells of an error")
+            items, token = (answer.get(each) for each in (key, "nextPageToken"))
+            if not isinstance(items, list | None) or not isinstance(token, str | None):
+                raise TypeError(f"{key} is no list, or nextPageToken no text")
+            return cls([read(item) for item in items or []], token or "")
+
+        return page
+
+
+def about(asked: str, read: Callable[[Any], T]) -> Callable[[Any], T]:
+    """Return what reads the answer about one resource; one about another, or about nothing, is none.
+
+    :param asked: its name; the answer's may have the project's number.
+    """
+
+    def told(answer: Any) -> T:
+        name = answer.get("name")
+        if not isinstance(name, str) or name.split("/")[2:] != asked.split("/")[2:]:
+            raise ValueError(f"it is about {name!r}")
+        return read(answer)
+
+    return told
+
+
+def _read_job(answer: Any) -> NotebookExecutionJob:
+    """Read a job, which is none without a name: other JSON than was asked for is read as a job of no state."""
+    job = NotebookExecutionJob.from_wire(answer)
+    JobName.parse(job.name)
+    return job
+
+
+def _read_operation(answer: Any) -> Operation:
+    """Read an operation, which is none without a name."""
+    operation = Operation.from_wire(answer)
+    operation_parent(operation.name)
+    return operation
 
 
 def create_job(parent: str, job: NotebookExecutionJob, job_id: str | None = None) -> Call[Operation]:
@@ -101,7 +143,7 @@ def get_job(name: str, view: str | None = None) -> Call[NotebookExecutionJob]:
         ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL``.
     """
     query = {"view": view} if view else {}
-    return Call("GET", f"/v1/{JobName.parse(name)}", NotebookExecutionJob.from_wire, query)
+    return Call("GET", f"/v1/{JobName.parse(name)}", about(name, _read_job), query)
 
 
 def list_jobs(
@@ -124,7 +166,7 @@ def list_jobs(
         raise InvalidNotebookJobError(f"page_size={page_size!r} is not possible: give 1 to {PAGE_LIMIT}.")
     asked = {"filter": filter, "orderBy": order_by, "pageSize": page_size and str(page_size), "view": view}
     query = {key: value for key, value in asked.items() if value}
-    read = Page.reader("notebookExecutionJobs", NotebookExecutionJob.from_wire)
+    read = Page.reader("notebookExecutionJobs", _read_job)
     return Call("GET", f"/v1/{check_parent(parent)}/notebookExecutionJobs", read, query)
 
 
@@ -133,19 +175,19 @@ def delete_job(name: str) -> Call[Operation]:
 
     The operation is done and has no name when the job is gone because of a try whose answer was lost.
     """
-    return Call("DELETE", f"/v1/{JobName.parse(name)}", Operation.from_wire, when_gone=Operation(done=True))
+    return Call("DELETE", f"/v1/{JobName.parse(name)}", _read_operation, when_gone=Operation(done=True))
 
 
 def get_operation(name: str) -> Call[Operation]:
     """Get a long-running operation."""
     operation_parent(name)
-    return Call("GET", f"/v1/{name}", Operation.from_wire)
+    return Call("GET", f"/v1/{name}", about(name, _read_operation))
 
 
 def list_operations(job_name: str) -> Call[Page[Operation]]:
     """List the operations of a job, one page; that is how the create of an adopted job is found."""
     path = f"/v1/{JobName.parse(job_name)}/operations"
-    return Call("GET", path, Page.reader("operations", Operation.from_wire))
+    return Call("GET", path, Page.reader("operations", _read_operation))
 
 
 def cancel_operation(name: str) -> Call[None]:

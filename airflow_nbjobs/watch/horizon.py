@@ -33,10 +33,16 @@ class Glimpse(NamedTuple):
 
     @classmethod
     def from_wire(cls, job: Mapping[str, Any]) -> Glimpse:
-        """Read a job as far as it is needed; what cannot be read is as good as absent."""
+        """Read a job as far as it is needed; what cannot be read of it is as good as absent.
+
+        :raises ValueError: when it has no name: it is no job then.
+        """
         name, state = job.get("name"), job.get("jobState")
+        job_id = name.rpartition("/")[2] if isinstance(name, str) else ""
+        if not job_id:
+            raise ValueError(f"a job without a name: {name!r}")
         return cls(
-            name.rpartition("/")[2] if isinstance(name, str) else "",
+            job_id,
             state if isinstance(state, str) else "",
             aware_time(job.get("updateTime")),
         )
@@ -60,7 +66,7 @@ def list_glimpses(parent: str) -> Call[Page[Glimpse]]:
 def get_glimpse(name: str) -> Call[Glimpse]:
     """Return the call for one job."""
     call = calls.get_job(name)
-    return Call(call.verb, call.path, Glimpse.from_wire, call.query)
+    return Call(call.verb, call.path, calls.about(name, Glimpse.from_wire), call.query)
 
 
 def is_past(page: Sequence[Glimpse], moment: datetime) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
 import socket
 from collections.abc import Callable
@@ -11,7 +13,7 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from google_lookalike import Relay, Server
-from task_runs import JOB, TaskRun
+from task_runs import JOB, TaskRun, only_event, restored
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, PermissionDeniedError
@@ -32,18 +34,35 @@ PASSING: dict[str, dict[str, Any]] = {
     "answer breaks off": {"truncate": True},
     "a proxy's page": {"body": "<html>Sign in</html>"},
     "an empty answer": {"body": ""},
+    "an empty object": {"body": "{}"},
+    "a state and no name": {"body": '{"jobState": "JOB_STATE_SUCCEEDED"}'},
+    "an error that is none by its status": {"body": '{"error": {"code": 500, "status": "INTERNAL"}}'},
+    "nested too deep": {"body": "[" * 100_000},
 }
 
 
-def create(**arguments: Any) -> TaskRun:
-    """Return a create task."""
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **arguments}))
+def create(before_waiting: Spoil = lambda: None, **arguments: Any) -> TaskRun:
+    """Return a create task; something may happen when it has seen its job and is about to wait for it."""
+
+    class Create(CreateNotebookExecutionJobOperator):
+        def wait(self, *known: Any) -> dict[str, Any]:
+            before_waiting()
+            return super().wait(*known)
+
+    return TaskRun(lambda: Create(task_id="report", **{**JOB, **arguments}))
 
 
-def sensor(**how: Any) -> TaskRun:
-    """Return a sensor, for a job that runs."""
+def sensor(before_the_second_look: Spoil = lambda: None, **how: Any) -> TaskRun:
+    """Return a sensor, for a job that runs; something may happen when it has seen it and is about to look again."""
     made = create(wait_for_completion=False).execute()
-    return TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, poke_interval=0.1, **how))
+    happens = iter([lambda: None, before_the_second_look])
+
+    class Sensor(NotebookExecutionJobSensor):
+        def poke(self, context: Any) -> Any:
+            next(happens, lambda: None)()
+            return super().poke(context)
+
+    return TaskRun(lambda: Sensor(task_id="wait", job_name=made, poke_interval=0.1, **how))
 
 
 def in_the_worker(run: TaskRun, spoil: Spoil) -> Any:
@@ -60,6 +79,15 @@ def in_the_triggerer(run: TaskRun, spoil: Spoil) -> Any:
     return run.after(deferral.value)
 
 
+def in_the_resumed_task(run: TaskRun, spoil: Spoil) -> Any:
+    """Let something happen when the trigger has told that the job is over, and run the task to its end."""
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    told = asyncio.run(only_event(restored(deferral.value)))
+    spoil()
+    return run.resume(deferral.value.method_name, {"event": told})
+
+
 MODES: dict[str, Callable[[Spoil], Any]] = {
     "sync": lambda spoil: in_the_worker(create(), spoil),
     "deferrable": lambda spoil: in_the_triggerer(create(deferrable=True), spoil),
@@ -67,11 +95,19 @@ MODES: dict[str, Callable[[Spoil], Any]] = {
     "sensor, deferrable": lambda spoil: in_the_triggerer(sensor(deferrable=True), spoil),
 }
 
+LATER: dict[str, Callable[[Spoil], Any]] = {
+    "sync, waiting": lambda spoil: create(spoil).execute(),
+    "deferrable, resumed": lambda spoil: in_the_resumed_task(create(deferrable=True), spoil),
+    "sensor, second look": lambda spoil: sensor(spoil).execute(),
+    "sensor, deferrable, resumed": lambda spoil: in_the_resumed_task(sensor(deferrable=True), spoil),
+}
+"""What happens then meets no first look, which would bear it."""
+
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the pauses between two tries be a hundredth of what they are."""
-    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.005)
+    """Let the pauses between two tries be a five-hundredth of what they are."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.001)
 
 
 @pytest.fixture
@@ -81,11 +117,16 @@ def running(nbjobs_emulator: Emulator) -> Emulator:
     return nbjobs_emulator
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("trouble", PASSING)
+@pytest.mark.parametrize(
+    ("trouble", "mode"),
+    [
+        *itertools.product(PASSING, MODES),
+        *itertools.product(["503", "connection cut", "a state and no name"], LATER),
+    ],
+)
 def test_what_passes_is_borne(running: Emulator, project: str, mode: str, trouble: str) -> None:
     """Eight times: more than the six tries of a single call."""
-    result = MODES[mode](lambda: running.fault({"method": "get", "times": 8, **PASSING[trouble]}))
+    result = {**MODES, **LATER}[mode](lambda: running.fault({"method": "get", "times": 8, **PASSING[trouble]}))
     assert result["state"] == "JOB_STATE_SUCCEEDED"
     (job,) = running.book(project)
     assert job["state"] == "JOB_STATE_SUCCEEDED"

@@ -11,6 +11,7 @@ from airflow_nbjobs.api import calls
 from tests.api.raw_server import RawServer, http_answer, refusal
 
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
+GOOD = http_answer(200, b'{"name": "%s"}' % JOB.encode())
 
 
 @pytest.fixture
@@ -20,7 +21,7 @@ def lines(caplog):
 
 
 def test_our_own_requests_are_not_logged(lines, open_talk):
-    with RawServer(lambda *_: http_answer(200)) as server:
+    with RawServer(lambda *_: GOOD) as server:
         open_talk(server.url).send(calls.get_job(JOB))
         open_talk(server.url).send(calls.list_jobs("projects/p/locations/us-central1"))
         assert len(server.requests) == 2
@@ -45,7 +46,7 @@ def test_warnings_about_our_requests_are_logged(lines, open_talk):
 def test_a_try_that_fails_is_logged_before_the_next_one(caplog, open_talk):
     """An outage is borne for a quarter of an hour: nobody shall wonder meanwhile what a task is doing."""
     down = http_answer(503, refusal(503, "UNAVAILABLE"))
-    with RawServer(lambda _, number: down if number < 2 else http_answer(200)) as server:
+    with RawServer(lambda _, number: down if number < 2 else GOOD) as server:
         talk = open_talk(server.url)
         talk.send(calls.get_job(JOB))
     told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.api.client"]

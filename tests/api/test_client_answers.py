@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import socket
 from datetime import UTC, datetime, timedelta
@@ -24,10 +25,12 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
     UnexpectedAnswerError,
 )
+from airflow_nbjobs.watch.horizon import get_glimpse, list_glimpses
 from tests.api.raw_server import RawServer, http_answer, refusal
 
 ONCE = Patience(tries=1, seconds=5, timeout=5)
-JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
+PARENT = "projects/p/locations/us-central1"
+JOB = f"{PARENT}/notebookExecutionJobs/5"
 STATUSES = {
     400: exceptions.InvalidArgumentError,
     401: exceptions.UnauthenticatedError,
@@ -116,6 +119,58 @@ def test_what_is_not_the_services_answer_is_told_as_such(open_talk, answer):
         open_talk(server.url).send(calls.get_job(JOB), ONCE)
     assert f"GET /v1/{JOB}" in refused.value.message
     assert refused.value.http_status == int(answer.split()[1])
+
+
+OPERATION = f"{JOB}/operations/7"
+OTHER_JSON = [
+    [],
+    None,
+    "text",
+    {},
+    {"error": {"code": 500, "message": "Internal."}},
+    {"jobState": "JOB_STATE_SUCCEEDED", "done": True},
+    {"name": None, "jobState": None},
+    {"name": 5},
+    {"name": ""},
+    {"name": "5"},
+    {"name": "7"},
+    {"name": JOB.replace("/5", "/6"), "jobState": "JOB_STATE_SUCCEEDED"},
+    {"name": f"{JOB}/operations/8", "done": True},
+]
+OTHER_ITEMS = [{}, "", 0, {"name": JOB}, "text", *([item] for item in (None, 5, {}, {"name": None}, []))]
+PAGES = [
+    (calls.list_jobs(PARENT), "notebookExecutionJobs"),
+    (list_glimpses(PARENT), "notebookExecutionJobs"),
+    (calls.list_operations(JOB), "operations"),
+]
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        *((call, answer) for call in (calls.get_job(JOB), get_glimpse(JOB)) for answer in OTHER_JSON),
+        *((calls.get_operation(OPERATION), answer) for answer in OTHER_JSON),
+        *((calls.delete_job(JOB), answer) for answer in OTHER_JSON if answer != OTHER_JSON[-1]),
+        *((call, {key: items}) for call, key in PAGES for items in OTHER_ITEMS),
+        *((call, page) for call, _ in PAGES for page in ([], None, OTHER_JSON[4], {"nextPageToken": 5})),
+    ],
+)
+def test_other_json_than_was_asked_for_is_told_as_such(open_talk, call, answer):
+    """A job without a name would be one that goes on, and its name the one to ask for next."""
+    body = json.dumps(answer).encode()
+    with RawServer(lambda *_: http_answer(200, body)) as server, pytest.raises(UnexpectedAnswerError) as refused:
+        open_talk(server.url).send(call, ONCE)
+    assert body.decode()[:20] in refused.value.message
+
+
+@pytest.mark.parametrize("state", [{}, {"jobState": None}, {"jobState": ""}, {"jobState": 3}, {"jobState": []}])
+def test_a_job_without_a_state_is_one_of_which_it_is_not_known(open_talk, state):
+    """The service leaves out what has its first value."""
+    body = json.dumps({"name": JOB.replace("projects/p/", "projects/123/"), **state}).encode()
+    with RawServer(lambda *_: http_answer(200, body)) as server:
+        talk = open_talk(server.url)
+        assert talk.send(calls.get_job(JOB), ONCE).job_state is JobState.UNSPECIFIED
+        assert talk.send(get_glimpse(JOB), ONCE) == ("5", "", None)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import hypothesis
+import pytest
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -139,7 +140,10 @@ def test_a_job_is_read_from_what_the_service_says_of_it():
         "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456)
     )
     assert Glimpse.from_wire({**told, "updateTime": "yesterday"}).update_time is None
-    assert Glimpse.from_wire({"name": 7, "jobState": None, "updateTime": 3}) == Glimpse("", "", None)
+    assert Glimpse.from_wire({**told, "jobState": None, "updateTime": 3}) == Glimpse("7", "", None)
+    for name in (7, None, "", "projects/1/locations/l/notebookExecutionJobs/"):
+        with pytest.raises(ValueError, match="a job without a name"):
+            Glimpse.from_wire({**told, "name": name})
 
 
 def errand(ages: dict[str, float | None]) -> Errand:
