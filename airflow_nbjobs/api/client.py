@@ -22,7 +22,7 @@ from airflow_nbjobs.api.answers import no_answer, read_answer
 from airflow_nbjobs.api.auth import BearerAuth, Credentials
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.endpoint import Endpoint
-from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff, turn
+from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff, rest, turn
 from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
 
@@ -100,8 +100,8 @@ def _retrying(call: Call[Any], patience: Patience) -> dict[str, Any]:
         return not call.may_repeat and isinstance(_error(state), RateLimitedError)
 
     def wait(state: tenacity.RetryCallState) -> float:
-        pause = turn if queues(state) else backoff
-        return pause(state.attempt_number, getattr(_error(state), "retry_after", None))
+        pause, seconds = (turn, patience.queueing) if queues(state) else (backoff, patience.seconds)
+        return pause(state.attempt_number, rest(getattr(_error(state), "retry_after", None), seconds))
 
     enough = tenacity.stop_after_attempt(patience.tries) | tenacity.stop_before_delay(patience.seconds)
     enough_queueing = tenacity.stop_before_delay(patience.queueing)

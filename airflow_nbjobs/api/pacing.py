@@ -18,6 +18,7 @@ __all__ = [
     "next_look",
     "positive_seconds",
     "quick_pause",
+    "rest",
     "turn",
 ]
 
@@ -51,18 +52,33 @@ tasks that submit at once are through in two hours.
 BRISK = Patience(tries=3, seconds=3.5, timeout=2.5, queueing=3.5)
 """For a task that is about to be killed: Airflow allows it five seconds, which bound all of its calls together."""
 
+_LONGEST_REST = 300.0
+"""Seconds that the service may ask to be left alone at once: after them a look tells whether it still wants that."""
+
 _FIRST = 0.5
 _LONGEST = 30.0
 _QUOTA_WINDOW = 60.0
 _FIRST_TURN = 16.0
 
 
+def rest(retry_after: float | None, seconds: float) -> float:
+    """Return the seconds for which the service is left alone when it asks for it: 300 at most.
+
+    Nor more than a third of the time that there is: who is asked to wait for longer than that looks once more and once
+    again, rather than not at all.
+
+    :param retry_after: the answer's ``Retry-After`` in seconds.
+    :param seconds: how long it is tried in all.
+    """
+    return min(retry_after or 0.0, _LONGEST_REST, seconds / 3.0)
+
+
 def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
     """Return the seconds to wait after a failed try: exponential, fully jittered, never less than the service asks.
 
     :param attempt: how many tries have failed, from 1.
-    :param retry_after: the answer's ``Retry-After`` in seconds; the jitter is added to it, so that the many do not come
-        back as one.
+    :param retry_after: seconds to leave the service alone (:func:`rest`); the jitter is added to it, so that the many
+        do not come back as one.
     :param uniform: a number in [0, 1) in place of a random one.
     """
     share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret

@@ -10,7 +10,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient
-from airflow_nbjobs.api.pacing import Budget, Patience, backoff
+from airflow_nbjobs.api.pacing import ENDURING, Budget, Patience, backoff, rest
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, UnauthenticatedError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 
@@ -20,9 +20,6 @@ T = TypeVar("T")
 
 # Tries are counted outside, so that each of them is within the budget.
 _ONCE = Patience(tries=1, timeout=30.0)
-
-_LONGEST_REST = 300.0
-"""Seconds that the service may ask to be left alone at once: after them a look tells whether it still wants that."""
 
 
 class Line:
@@ -91,7 +88,7 @@ class Line:
         self.failing_since = now if self.failing_since is None else self.failing_since
         self.not_before = now + backoff(self.failures)
         if retry_after := getattr(error, "retry_after", None):
-            self.budget.close(now + backoff(1, min(retry_after, _LONGEST_REST)))
+            self.budget.close(now + backoff(1, rest(retry_after, ENDURING.seconds)))
 
 
 def is_about_all(error: ApiError | CredentialsError) -> bool:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, backoff, next_look, positive_seconds, turn
+from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, backoff, next_look, positive_seconds, rest, turn
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 shares = st.floats(0, 1, exclude_max=True)
@@ -37,6 +37,13 @@ def test_a_turn_comes_within_a_minute_and_a_quarter_and_never_before_it_was_aske
 def test_turns_are_spread_over_the_minute_that_a_quota_counts():
     assert [turn(attempt, uniform=0.0) for attempt in (1, 2, 3)] == [12, 45, 45]
     assert [turn(attempt, 50.0, uniform=0.5) for attempt in (1, 2, 3)] == [54, 65, 65]
+
+
+@given(st.none() | st.floats(0), st.floats(0.1, 1e6))
+def test_a_rest_is_as_asked_unless_that_is_too_long_for_a_second_and_a_third_look(retry_after, seconds):
+    pause = rest(retry_after, seconds)
+    assert 0 <= pause <= min(300, seconds / 3)
+    assert pause == (retry_after or 0) or pause == min(300, seconds / 3)
 
 
 @pytest.mark.parametrize("look", [lambda: backoff(6), lambda: turn(2), lambda: next_look(300.0, None)])

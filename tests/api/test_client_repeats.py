@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import socket
+import time
 
 import pytest
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.pacing import BRISK, PATIENT, Patience
+from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, Patience
 from airflow_nbjobs.exceptions import (
     ApiError,
     InvalidArgumentError,
@@ -126,16 +129,38 @@ def test_retry_after_is_waited_for_and_a_little_more(open_talk):
     assert 20 <= talk.slept[0] <= 21
 
 
-@pytest.mark.parametrize("asked", ["91", "86400", "9" * 400])
-def test_no_try_begins_after_the_time_is_over(open_talk, asked):
-    """Who is asked to wait for longer than there is time does not wait at all."""
-    answer = http_answer(429, refusal(429, "RESOURCE_EXHAUSTED"), f"Retry-After: {asked}")
-    with RawServer(lambda *_: answer) as server:
+@pytest.mark.parametrize("asked", ["301", "901", "86400", "9" * 400])
+@pytest.mark.parametrize(("patience", "longest"), [(PATIENT, 30), (ENDURING, 300), (Patience(seconds=60), 20)])
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_is_asked_to_wait_for_longer_than_there_is_time_looks_once_more(
+    open_talk, asked, patience, longest, status
+):
+    """One proxy that asks for an hour is no reason to give a job up."""
+    answer = http_answer(status, refusal(status, "UNAVAILABLE"), f"Retry-After: {asked}")
+    with RawServer(lambda _, number: answer if number < 2 else http_answer(200, GOOD)) as server:
         talk = open_talk(server.url)
-        with pytest.raises(RateLimitedError):
-            talk.send(calls.get_job(JOB), PATIENT)
-        assert len(server.requests) == 1
-    assert talk.slept == []
+        assert talk.send(calls.get_job(JOB), patience).name == JOB
+    assert [longest <= pause <= longest + 2 for pause in talk.slept] == [True, True]
+
+
+@pytest.mark.parametrize("asked", ["901", "86400", "9" * 400])
+def test_a_create_that_waits_its_turn_does_not_give_up_for_what_it_is_asked_once(open_talk, a_job, asked):
+    refused = http_answer(429, refusal(429, "RESOURCE_EXHAUSTED"), f"Retry-After: {asked}")
+    with RawServer(lambda _, number: refused if number < 2 else http_answer(200, CREATED)) as server:
+        talk = open_talk(server.url)
+        talk.send(calls.create_job("projects/p/locations/us-central1", a_job))
+    assert [300 <= pause <= 330 for pause in talk.slept] == [True, True]
+
+
+def test_no_try_begins_after_the_time_is_over():
+    """Here time goes by as it does."""
+    answer = http_answer(503, refusal(503, "UNAVAILABLE"), "Retry-After: 86400")
+    with RawServer(lambda *_: answer) as server, Client(Endpoint(server.url, is_trusted=False), None) as client:
+        begun = time.monotonic()
+        with pytest.raises(UnavailableError):
+            client.send(calls.get_job(JOB), Patience(seconds=3.0))
+        assert time.monotonic() - begun < 3.5
+        assert len(server.requests) > 1
 
 
 def test_who_is_about_to_be_killed_waits_less_than_airflow_allows(open_talk):

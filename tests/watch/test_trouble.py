@@ -61,7 +61,7 @@ def test_all_of_them_wait_as_long_as_the_service_asks(service: Service):
 
 
 def test_a_service_that_asks_for_too_long_a_rest_is_looked_at_again(service: Service, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("airflow_nbjobs.watch.line._LONGEST_REST", 0.5)
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._LONGEST_REST", 0.5)
     jobs = service.create(5)
     service.emulator.reset_requests()
     service.emulator.fault({"method": "list", "status": 429, "retry_after": 3600})
