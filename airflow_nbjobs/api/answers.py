@@ -13,6 +13,7 @@ import httpx2
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.capacity import is_about_machines
 from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.redacting import redacted
 from airflow_nbjobs.exceptions import (
     AbortedError,
     AlreadyExistsError,
@@ -58,7 +59,8 @@ def read_answer(call: Call[T], response: httpx2.Response) -> T:
     """
     if response.is_redirect:
         raise UnexpectedAnswerError(
-            f"{_what(call)} was redirected to {response.headers.get('location')!r}, which is not followed.",
+            f"{_what(call)} was redirected to {_kept(response, response.headers.get('location', ''))!r}, which is not "
+            "followed.",
             http_status=response.status_code,
         )
     if not response.is_success:
@@ -78,7 +80,7 @@ def no_answer(call: Call[Any], endpoint: Endpoint, error: httpx2.HTTPError) -> T
     reason = str(error) or type(error).__name__
     if endpoint.is_loopback and not was_sent:
         reason += ". Does `nbjobs emulator` run where NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST say?"
-    return TransportError(f"{_what(call)} at {endpoint.url} got no answer: {reason}", was_sent=was_sent)
+    return TransportError(f"{_what(call)} at {endpoint.url} got no answer: {redacted(reason)}", was_sent=was_sent)
 
 
 def _what(call: Call[Any]) -> str:
@@ -107,7 +109,7 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
 
 def _told(response: httpx2.Response) -> dict[str, Any]:
     try:
-        answer = json.loads(response.content)
+        answer = json.loads(_kept(response, response.content.decode("utf-8-sig", errors="replace")))
     except (ValueError, RecursionError):
         return {}
     if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
@@ -118,7 +120,16 @@ def _told(response: httpx2.Response) -> dict[str, Any]:
 
 def _beginning(response: httpx2.Response) -> str:
     """Return how an answer begins, whatever it is; the ``charset`` that it names may be none, or no charset of text."""
-    return response.content[:1_000].decode(errors="replace")[:200]
+    return _kept(response, response.content[:20_000].decode(errors="replace"))[:200]
+
+
+def _kept(response: httpx2.Response, text: str) -> str:
+    """Return what errors may repeat of an answer, which may repeat its request: not its token."""
+    try:
+        sent = response.request.headers.get("authorization", "")
+    except RuntimeError:  # it was made without one
+        sent = ""
+    return redacted(text, sent, sent.partition(" ")[2])
 
 
 def _retry_after(value: str | None) -> float | None:

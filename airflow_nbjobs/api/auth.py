@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Generator, MutableMapping
+import re
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping, MutableMapping
 from typing import Any, Protocol
 
 import google.auth.exceptions
 import httpx2
 from google.auth.credentials import TokenState
 
+from airflow_nbjobs.api.redacting import redacted
 from airflow_nbjobs.exceptions import CredentialsError
 
 __all__ = ["BearerAuth", "Credentials"]
+
+_VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
+"""What may be a header's value; ``Bearer`` without a token is none."""
 
 
 class Credentials(Protocol):
     """What is used of ``google.auth.credentials.Credentials``."""
 
+    token: Any
     token_state: Any
 
     def before_request(self, request: Any, method: str, url: str, headers: MutableMapping[str, str]) -> None:
@@ -40,7 +46,10 @@ class BearerAuth(httpx2.Auth):
         self._refreshing = asyncio.Lock()
 
     def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
-        """Send the request with a token, and again with a new one when the first is refused."""
+        """Send the request with a token, and again with a new one when the first is refused.
+
+        :raises CredentialsError: when there is no token to be had.
+        """
         _ask(lambda: self._sign(request))
         response = yield request
         if response.status_code == 401:
@@ -50,7 +59,7 @@ class BearerAuth(httpx2.Auth):
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         """Do the same without blocking the event loop."""
         if self._credentials.token_state == TokenState.FRESH:
-            self._sign(request)
+            _ask(lambda: self._sign(request))
         else:
             async with self._refreshing:
                 await asyncio.to_thread(_ask, lambda: self._sign(request))
@@ -60,12 +69,17 @@ class BearerAuth(httpx2.Auth):
                 if _bearer(request) == self._current():
                     await asyncio.to_thread(_ask, lambda: self._renew(request))
                 else:  # another request has refreshed it meanwhile
-                    self._sign(request)
+                    _ask(lambda: self._sign(request))
             yield request
 
     def _sign(self, request: httpx2.Request) -> None:
         headers: dict[str, str] = {}
-        self._credentials.before_request(_transport(), request.method, str(request.url), headers)
+        try:
+            self._credentials.before_request(_transport(), request.method, str(request.url), headers)
+            _check(headers)
+        except ValueError:
+            self._credentials.token = None  # google-auth would keep what is none until it expires
+            raise
         request.headers.update(headers)
 
     def _renew(self, request: httpx2.Request) -> None:
@@ -87,22 +101,73 @@ def _transport() -> Any:
     return Request()
 
 
+def _check(headers: Mapping[str, str]) -> None:
+    if not all(_VALUE.fullmatch(value) for value in headers.values()):
+        raise ValueError("what was given as a token is none")
+
+
 def _ask(work: Callable[[], None]) -> None:
     try:
         work()
     except google.auth.exceptions.GoogleAuthError as error:
-        raise CredentialsError(
-            f"No access token could be had with the connection's credentials: {error}",
-            is_transient=_is_transient(error),
-        ) from error
+        words, is_transient = _words(error), _is_transient(error)
+    except Exception as error:  # noqa: BLE001 - google-auth reads any answer as a token's: what it raises then is Python's
+        # Its words may hold the answer, and the answer a token.
+        words, is_transient = f"the token service answered with something else ({type(error).__name__})", True
+    else:
+        return
+    # Raised from nothing: logs show what an error was raised from, and google-auth's own may hold a token.
+    raise CredentialsError(
+        f"No access token could be had with the connection's credentials: {words}", is_transient=is_transient
+    )
+
+
+def _words(error: BaseException) -> str:
+    """Return what an error of google-auth says, without the answers that it repeats: a token may be in them."""
+    if isinstance(error, google.auth.exceptions.InvalidValue):
+        return "what was given as a token is none"
+    said: list[str] = []
+    for part in map(_said, error.args):
+        if part and not any(part in other for other in said):
+            said.append(part)
+    return "; ".join(said) or f"{type(error).__name__}, without words"
+
+
+def _said(told: object) -> str:
+    """Return a part of such an error; of an answer, what it has for people."""
+    if isinstance(told, BaseException):
+        return _words(told)
+    if isinstance(told, str) and not told.lstrip().startswith(("{", "[", '"')):
+        return " ".join(redacted(told[:5_000]).split())[:500]
+    answer = _parsed(told) if isinstance(told, str) else told
+    if not isinstance(answer, dict):
+        return ""
+    error = answer.get("error")
+    parts = (error, answer.get("error_description"))
+    if isinstance(error, dict):
+        parts = (error.get("status"), error.get("message"))
+    return redacted(": ".join(part for part in parts if isinstance(part, str)))[:500]
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+_NO_TOKEN = ("No access token", "Unexpected response")
+"""What google-auth says, as if it were final, of a 200 that is no token: nobody refuses one in that way."""
 
 
 def _is_transient(error: BaseException) -> bool:
     """Tell whether a token may be had later; google-auth wraps what has happened, and says of most that it is final.
 
-    Seen in google-auth 2.62: a metadata server that is down, and each refusal of an impersonation.
+    Seen in google-auth 2.62: a metadata server that is down, each refusal of an impersonation, and other JSON.
     """
-    if getattr(error, "retryable", False):
+    if getattr(error, "retryable", False) or isinstance(error, google.auth.exceptions.InvalidValue):
+        return True
+    if any(isinstance(told, str) and words in told for told in error.args for words in _NO_TOKEN):
         return True
     status = next((status for status in map(_status, error.args) if status is not None), None)
     if status is not None:
@@ -118,10 +183,7 @@ def _status(told: object) -> int | None:
     if isinstance(told, str):
         if told.lstrip().startswith("<"):
             return 502  # a page: not the token service, but something before it has answered
-        try:
-            told = json.loads(told)
-        except ValueError:
-            return None
+        told = _parsed(told)
     error = told.get("error") if isinstance(told, dict) else None
     status = error.get("code") if isinstance(error, dict) else getattr(told, "status", None)
     return status if isinstance(status, int) else None

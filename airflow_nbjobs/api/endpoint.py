@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import httpx2
 
 from airflow_nbjobs.api.names import check_location
+from airflow_nbjobs.api.redacting import without_user
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = ["Endpoint"]
@@ -70,13 +71,16 @@ class Endpoint:
 
 def _origin(address: str) -> httpx2.URL:
     """Read an address as the HTTP client will, so that no second reading can differ from it."""
+    shown = without_user(address)
     try:
         url = httpx2.URL(address)
     except (httpx2.InvalidURL, TypeError, ValueError) as error:
-        raise InvalidNotebookJobError(f"{address!r} is not the address of a service: {error}.") from error
+        # What is wrong with it may be a part of a password, which is read as a port.
+        reason = "it has a user" if "@" in str(address) else error
+        raise InvalidNotebookJobError(f"{shown} is not the address of a service: {reason}.") from None
     is_place = _HOST.fullmatch(url.raw_host) is not None and (url.port or 0) < 65536
     if url.scheme not in {"http", "https"} or not is_place or url.userinfo or url.query or url.fragment:
-        raise InvalidNotebookJobError(f"{address!r} is not the address of a service: write 'https://host[:port]'.")
+        raise InvalidNotebookJobError(f"{shown} is not the address of a service: write 'https://host[:port]'.")
     if url.path not in {"", "/"}:
-        raise InvalidNotebookJobError(f"{address!r} has a path: write 'https://host[:port]' alone.")
+        raise InvalidNotebookJobError(f"{shown} has a path: write 'https://host[:port]' alone.")
     return url.copy_with(path="/")

@@ -12,6 +12,7 @@ import google.auth.exceptions
 import pytest
 from google.auth import compute_engine, impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
+from google.oauth2 import credentials as oauth2
 
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.client import AsyncClient
@@ -180,6 +181,72 @@ def test_an_impersonation_that_failed_in_passing_is_tried_again(open_talk, faile
         assert (len(iam.requests), len(server.requests)) == (3, 1)
 
 
+OTHER_TOKENS = [
+    b"<html>Sign in</html>",
+    b"\xff",
+    b"[" * 100_000,
+    *(
+        json.dumps(answer).encode()
+        for answer in (
+            [],
+            None,
+            "text",
+            {},
+            {"id_token": TOKEN},
+            {"accessToken": TOKEN, "expireTime": "some day"},
+            {"access_token": None},
+            {"access_token": [TOKEN]},
+            {"access_token": ""},
+            {"access_token": f"{TOKEN}\n"},
+            {"access_token": TOKEN, "expires_in": "soon"},
+            {"access_token": TOKEN, "expires_in": [TOKEN]},
+            {"access_token": TOKEN, "expires_in": 1e300},
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("answer", OTHER_TOKENS, ids=lambda answer: answer.decode(errors="replace")[:40])
+@pytest.mark.parametrize("kind", ["person", "impersonated"])
+def test_an_answer_that_is_no_token_is_none_for_now(open_talk, kind, answer):
+    """Nobody refuses a token with 200: a proxy, or a server that is being started, has answered."""
+    good = {"access_token": TOKEN, "expires_in": 3600}, {"accessToken": TOKEN, "expireTime": "2099-01-01T00:00:00Z"}
+    good = http_answer(200, json.dumps(good[0] | good[1]).encode())
+    answers = lambda _, number: good if number == 2 else http_answer(200, answer)  # noqa: E731 - it is one
+    with RawServer(lambda *_: GOOD) as server, RawServer(answers) as issuer:
+        talk = open_talk(server.url, person(issuer) if kind == "person" else impersonation(issuer), is_trusted=True)
+        assert talk.send(calls.get_job(JOB)).name == JOB
+        assert (len(issuer.requests), len(server.requests)) == (3, 1)
+        renewed = person(issuer) if kind == "person" else impersonation(issuer)
+        with pytest.raises(CredentialsError) as refused:
+            open_talk(server.url, renewed, is_trusted=True).send(calls.get_job(JOB), Patience(tries=1))
+    assert refused.value.is_transient
+    assert (refused.value.__cause__, refused.value.__context__) == (None, None)  # which a log would show
+
+
+def person(answers: RawServer) -> Credentials:
+    """Return google-auth's own credentials of a person, whose tokens come from here."""
+    known = {"refresh_token": "r", "token_uri": answers.url, "client_id": "1", "client_secret": "s"}
+    return oauth2.Credentials(None, **known)
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (400, {"error": "invalid_grant", "error_description": "said so", "id_token": TOKEN}),
+        (403, {"error": {"status": "PERMISSION_DENIED", "message": "said so", "token": TOKEN}, "accessToken": TOKEN}),
+    ],
+)
+def test_what_a_token_service_says_is_told_without_what_it_gives(open_talk, status, answer):
+    answered = http_answer(status, json.dumps(answer).encode())
+    with RawServer(lambda *_: GOOD) as server, RawServer(lambda *_: answered) as issuer:
+        credentials = person(issuer) if status == 400 else impersonation(issuer)
+        with pytest.raises(CredentialsError, match="said so") as refused:
+            open_talk(server.url, credentials, is_trusted=True).send(calls.get_job(JOB))
+    assert str(refused.value).count("said so") == 1
+    assert not refused.value.is_transient
+
+
 def test_an_impersonation_that_is_not_permitted_is_told_at_once(open_talk):
     denied = http_answer(403, refusal(403, "PERMISSION_DENIED"))
     with RawServer(lambda *_: GOOD) as server, RawServer(lambda *_: denied) as iam:
@@ -196,7 +263,8 @@ def test_an_impersonation_that_is_not_permitted_is_told_at_once(open_talk):
         (google.auth.exceptions.TransportError("no route"), True),
         (google.auth.exceptions.TransportError("Status: 503", SimpleNamespace(status=503)), True),
         (google.auth.exceptions.TransportError("Status: 404", SimpleNamespace(status=404)), False),
-        ({}, False),
+        (google.auth.exceptions.RefreshError("The account is disabled."), False),
+        ({}, True),
     ],
 )
 def test_a_metadata_server_that_is_down_is_asked_again(open_talk, monkeypatch, answered, is_transient):
