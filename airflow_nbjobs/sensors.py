@@ -23,7 +23,7 @@ from airflow_nbjobs.operators.reader import NotebookJobReader
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
     from airflow_nbjobs.deferral import Event
 
 __all__ = ["NotebookExecutionJobSensor"]
@@ -61,7 +61,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.job_name = job_name
         self.deferrable = deferrable
-        self._has_links = False
+        self._seen: JobState | None = None
 
     @closing_hook
     def execute(self, context: Context) -> Any:
@@ -71,10 +71,8 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
             return self._look_or_defer(context)
         try:
             return super().execute(context)
-        except AirflowSensorTimeout as error:
-            if not self.never_fail:  # Airflow's base looks at soft_fail alone when the time is over
-                raise
-            raise AirflowSkipException(str(error)) from error
+        except AirflowSensorTimeout as error:  # Airflow's words for it name no job, and no never_fail counts
+            raise self._over_time() from error
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
@@ -120,12 +118,15 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         patience = replace(ENDURING, seconds=min(ENDURING.seconds, self.timeout))
         name = self._name()
         with telling_where():
-            if self._has_links:
-                return self.hook.get_job(name, patience=patience)
-            # The job may have been created a moment ago, and a read may be behind that.
-            job = self.hook.follow(JobName.parse(name).location, first_look(name), patience)
-        publish(context["ti"], job, self._project(job))
-        self._has_links = True
+            if self._seen is not None:
+                job = self.hook.get_job(name, patience=patience)
+            else:  # it may have been created a moment ago, and a read may be behind that
+                job = self.hook.follow(JobName.parse(name).location, first_look(name), patience)
+        if self._seen is None:
+            publish(context["ti"], job, self._project(job))
+        if job.job_state != self._seen:
+            self._seen = job.job_state
+            self.log.info("The notebook job %s is %s.", name, self._seen.word)
         return job
 
     def _project(self, job: NotebookExecutionJob) -> str:
@@ -149,6 +150,11 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
                 raise AirflowSkipException(str(error)) from error
             raise AirflowFailException(str(error)) from error
 
+    def _over_time(self) -> AirflowSensorTimeout | AirflowSkipException:
+        last = f"; it was {self._seen.word} when last looked at" if self._seen else ""
+        message = f"The notebook job {self._name()} was not over within timeout={self.timeout:g} seconds{last}."
+        return AirflowSkipException(message) if self.soft_fail or self.never_fail else AirflowSensorTimeout(message)
+
     def _defer(self, context: Context, job: NotebookExecutionJob | None, told: Event | None) -> NoReturn:
         from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
@@ -156,10 +162,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         deadline = (told and told.ends_at) or context["ti"].start_date + timedelta(seconds=self.timeout)
         remaining = deadline - datetime.now(UTC)
         if remaining <= timedelta(0) or (told is not None and told.outcome == "timeout"):
-            message = f"The notebook job {self._name()} was not over within timeout={self.timeout:g} seconds."
-            if self.soft_fail or self.never_fail:
-                raise AirflowSkipException(message)
-            raise AirflowSensorTimeout(message)
+            raise self._over_time()
         trigger = NotebookExecutionJobTrigger(
             job_name=self._name(),
             created_at=job.create_time.isoformat() if job is not None and job.create_time else None,
