@@ -22,7 +22,7 @@ DISPLAY_NAME_LIMIT = 128
 """Characters of a display name, by the field's documentation."""
 
 LABEL_LIMIT = 64
-"""Characters of a label's key, and of its value, by the field's documentation."""
+"""Characters of a label's key, and of its value, by the field's documentation; and how many labels a resource has."""
 
 _BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _GCS_OBJECT = re.compile(rf"gs://{_BUCKET}/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]")
@@ -32,6 +32,7 @@ _GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _EMAIL = re.compile(r"[^@\s:/]+@[^@\s:/]+")  # "serviceAccount:…" is a member of a policy
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
+_RESERVED_BY_PROVIDER = "nbjobs-"
 
 
 def is_gcs_object(uri: object) -> bool:
@@ -162,6 +163,12 @@ def _texts(job: NotebookExecutionJob) -> Iterator[str]:
 
 
 def _labels(labels: Mapping[str, str]) -> Iterator[str]:
+    if len(labels) > LABEL_LIMIT:
+        ours = sum(key.startswith(_RESERVED_BY_PROVIDER) for key in labels)
+        yield (
+            f"There are {len(labels)} labels, {ours} of them the provider's own, and a job has at most {LABEL_LIMIT}: "
+            f"leave {len(labels) - LABEL_LIMIT} of yours out."
+        )
     for key, value in labels.items():
         if not key.startswith(_RESERVED_BY_GOOGLE) and (not key or _made_valid(key) != key):
             yield f"The label key {key!r} {_LABEL_RULE}"

@@ -129,6 +129,10 @@ BAD = {
     "an upper-case label": ({"labels": {"Team": "a"}}, "The label key 'Team' is not one: use at most 64 lower-case"),
     "a spaced label": ({"labels": {"team": "a b"}}, "The value 'a b' of the label 'team' is not one"),
     "a long label": ({"labels": {"team": "x" * 65}}, "sanitize_labels=True"),
+    "too many labels": (
+        {"labels": {f"{prefix}{i}": "x" for prefix, many in (("nbjobs-", 8), ("k", 60)) for i in range(many)}},
+        "There are 68 labels, 8 of them the provider's own, and a job has at most 64: leave 4 of yours out",
+    ),
     "an empty label": ({"labels": {"": "a"}}, "The label key '' is not one"),
     "a number that is none": ({"custom_environment_spec": {"a": NAN}}, "custom.*={'a': nan} cannot be written as JSON"),
     "a date in a dict": ({"custom_environment_spec": {"a": datetime.now(UTC)}}, "cannot be written as JSON"),
