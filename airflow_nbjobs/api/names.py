@@ -34,6 +34,8 @@ _PLACE = re.compile(_PARENT)
 _JOB = re.compile(rf"{_PARENT}/notebookExecutionJobs/(?P<job_id>{_ID})")
 _OPERATION = re.compile(rf"(?P<owner>{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID}))?)/operations/{_ID}")
 _TEMPLATE = re.compile(rf"{_PARENT}/notebookRuntimeTemplates/{_ID}")
+_NO_JOB = "is not the name of a notebook execution job"
+_WHOLE = "give it whole, as 'projects/my-project/locations/us-central1/notebookExecutionJobs/1234567890123456789'."
 
 
 def check_location(location: object) -> str:
@@ -43,6 +45,8 @@ def check_location(location: object) -> str:
     """
     if isinstance(location, str) and re.fullmatch(_LOCATION, location):
         return location
+    if location in (None, ""):
+        raise InvalidNotebookJobError("location is missing: give the jobs' region, like location='us-central1'.")
     raise InvalidNotebookJobError(
         f"location={location!r} is not a location: give one in lower-case letters, digits and '-', like 'us-central1'."
     )
@@ -94,10 +98,7 @@ class JobName:
         """
         match = _JOB.fullmatch(name) if isinstance(name, str) else None
         if match is None:
-            raise InvalidNotebookJobError(
-                f"{name!r} is not the name of a notebook execution job: give it whole, as "
-                "'projects/my-project/locations/us-central1/notebookExecutionJobs/1234567890123456789'."
-            )
+            raise InvalidNotebookJobError(f"{name!r} {_NO_JOB}: {_WHOLE}")
         return cls(**match.groupdict())
 
     @classmethod
@@ -129,12 +130,28 @@ def job_name(given: object, parent_name: Callable[[], str]) -> str:
     :raises InvalidNotebookJobError: when it is none of them.
     """
     name = given.get("name") if isinstance(given, Mapping) else given
-    if isinstance(name, str) and re.fullmatch(_ID, name):
+    if isinstance(name, str) and name != "None" and re.fullmatch(_ID, name):
         try:
             name = f"{parent_name()}/notebookExecutionJobs/{name}"
         except InvalidNotebookJobError as error:
             raise InvalidNotebookJobError(f"job_name={name!r} is a bare id, which needs a place. {error}") from error
-    return str(JobName.parse(name))
+    try:
+        return str(JobName.parse(name))
+    except InvalidNotebookJobError as error:
+        raise InvalidNotebookJobError(f"job_name={given!r} {_NO_JOB}: {_why_no_job(given, name)}") from error
+
+
+def _why_no_job(given: object, name: object) -> str:
+    if isinstance(given, Mapping) and name is None:
+        return "it has no 'name'. Give the output of a create task."
+    if name in (None, "", "None"):
+        return (
+            "a template that finds no XCom gives that. Is the task_id in it right, and did that task run and push its "
+            "result?"
+        )
+    if isinstance(name, str) and name.startswith("{"):
+        return "it is a dict as text. Ask for its ['name'] in the template, or give the create task's .output."
+    return _WHOLE
 
 
 def same_job(one: str, other: str) -> bool:

@@ -62,7 +62,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an identity that is none": ({"service_account": "runner"}, ["service_account='runner'", "e-mail"]),
     "no output": ({"gcs_output_uri": None}, ["gcs_output_uri=None", "gs://bucket/folder"]),
     "an output that is no bucket": ({"gcs_output_uri": "/results"}, ["gcs_output_uri='/results'", "gs://bucket"]),
-    "no location": ({"location": None}, ["location=''", "us-central1"]),
+    "no location": ({"location": None}, ["location is missing", "us-central1"]),
+    "an empty location": ({"location": ""}, ["location is missing", "us-central1"]),
     "a location in capitals": ({"location": "US-central1"}, ["location='US-central1'", "lower-case"]),
     "a location that is another host": ({"location": "evil.example.com/"}, ["location='evil.example.com/'"]),
     "a location with a line break": ({"location": "us\ncentral1"}, ["location='us\\ncentral1'"]),
@@ -70,6 +71,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a label in capitals": ({"labels": {"Team": "a"}}, ["'Team'", "lower-case", "sanitize_labels=True"]),
     "a label with a space": ({"labels": {"team": "a b"}}, ["'a b'", "'team'", "sanitize_labels=True"]),
     "a long label": ({"labels": {"team": "x" * 65}}, ["x" * 65, "at most 64"]),
+    "too many labels": ({"labels": {f"k{i}": "" for i in range(60)}}, ["labels", "at most 64", "of yours out"]),
     "a label that is a number": ({"labels": {"team": 7}}, ["'team'=7", "sanitize_labels=True"]),
     "labels that are no dict": ({"labels": "team"}, ["labels='team'", "dict"]),
     "a reserved label": ({"labels": {"nbjobs-try": "1"}}, ["nbjobs-try", "reserved", "use other keys"]),
@@ -170,6 +172,26 @@ def test_a_job_name_that_is_none_is_refused(nbjobs_emulator: Emulator, project: 
     with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
         run.execute()
     assert nbjobs_emulator.requests() == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "cause"),
+    [
+        (None, "finds no XCom gives that"),
+        ("None", "finds no XCom gives that"),
+        ("", "finds no XCom gives that"),
+        ({"a": 1}, "it has no 'name'"),
+        ("{'name': 'projects/p'}", "it is a dict as text"),
+        ("a/b", "give it whole, as 'projects/my-project"),
+    ],
+    ids=repr,
+)
+def test_a_job_name_that_is_none_is_named_with_its_likely_cause(project: str, given: Any, cause: str) -> None:
+    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="look", job_name=given, location="us-central1"))
+    with pytest.raises(InvalidNotebookJobError) as refusal:
+        run.execute()
+    assert f"job_name={given!r} is not the name of a notebook execution job: " in str(refusal.value)
+    assert cause in str(refusal.value)
 
 
 @pytest.mark.parametrize("limit", [0, -1, "5", 1.5, True], ids=repr)

@@ -152,7 +152,7 @@ def test_a_job_is_named_by_its_id_its_name_or_a_tasks_output(given_):
 
 
 def test_a_bare_id_without_a_location_is_named():
-    with pytest.raises(InvalidNotebookJobError, match=r"job_name='5' is a bare id.* location='' is not a location"):
+    with pytest.raises(InvalidNotebookJobError, match=r"job_name='5' is a bare id.* location is missing"):
         job_name("5", lambda: parent("p", ""))
 
 
