@@ -28,12 +28,26 @@ WARNING: notebooks it is sent as user {user}: everybody who can reach this addre
 WARNING: change the stored notebooks. Do this in a container or a network of its own only.
 WARNING: requests are refused whose Host is none of {hosts}; --allow-host accepts another."""
 
+_READY = "nbjobs: the emulator is ready, and keeps its jobs and objects in {data!r}. Ctrl-C or `kill {pid}` ends it."
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and give the exit code: 0, or 2 when it could not do what was asked.
 
-    ``nbjobs run`` gives 1 for a notebook that failed, and 130 when it was interrupted.
+    ``nbjobs run`` gives 1 for a notebook that failed, and 130 when it was interrupted. When nobody reads its output any
+    more, as ``| head`` does, a command ends without a word, and gives 141 as a shell does.
     """
+    try:
+        try:
+            return _main(arguments)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed once more at exit
+        return 128 + signal.SIGPIPE
+
+
+def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="nbjobs", description="Notebooks on Vertex AI / Colab Enterprise from Airflow."
     )
@@ -118,6 +132,7 @@ def _emulator(options: argparse.Namespace) -> int:
             print(_DANGER.format(host=options.host, user=getpass.getuser(), hosts=hosts), file=sys.stderr)
         for name, value in emulator.env.items():
             print(f"export {name}={value}", flush=True)
+        print(_READY.format(data=options.data, pid=os.getpid()), file=sys.stderr, flush=True)
         end.wait()
     finally:
         emulator.stop()

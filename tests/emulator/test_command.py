@@ -37,6 +37,10 @@ class Running:
         assert all(line.startswith("export ") for line in lines), (lines, process.stderr.read())
         self.env = dict(line.removeprefix("export ").split("=", 1) for line in lines)
         self.url = self.env["NBJOBS_EMULATOR_HOST"]
+        self.ready = (
+            "nbjobs: the emulator is ready, and keeps its jobs and objects in '.nbjobs'. "
+            f"Ctrl-C or `kill {process.pid}` ends it.\n"
+        )
 
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
@@ -65,6 +69,17 @@ def test_it_tells_its_version():
     assert nbjobs("--version").stdout == f"nbjobs {__version__}\n"
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["emulator", *FREE, "--runner", "simulated"]])
+def test_a_command_whose_output_nobody_reads_ends_quietly(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    how = {"stdout": writer, "stderr": subprocess.PIPE, "env": {**os.environ, "PYTHONUNBUFFERED": ""}}
+    with tempfile.TemporaryDirectory() as folder:
+        ended = subprocess.run([*NBJOBS, *arguments], check=False, timeout=60, cwd=folder, **how)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")
+
+
 def test_it_prints_what_a_shell_needs_to_use_it():
     with running("--runner", "simulated") as emulator:
         assert sorted(emulator.env) == ["NBJOBS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"]
@@ -84,7 +99,7 @@ def test_a_signal_ends_it_and_every_kernel(number):
         processes = [*emulator.children(), *kernels]
         emulator.process.send_signal(number)
         assert emulator.process.wait(20) == 0
-        assert emulator.process.stderr.read() == ""
+        assert emulator.process.stderr.read() == emulator.ready
     assert [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
 
 
@@ -116,7 +131,7 @@ def test_a_request_that_is_held_back_does_not_hold_up_the_end():
         eventually(lambda: httpx2.get(faults, trust_env=False).json()["faults"][0]["met"] == 1)
         emulator.process.terminate()
         assert emulator.process.wait(10) == 0
-        assert emulator.process.stderr.read() == ""
+        assert emulator.process.stderr.read() == emulator.ready
         assert answer.result().status_code == 503
 
 
