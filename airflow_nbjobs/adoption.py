@@ -66,17 +66,22 @@ class Decision:
     is_complete: bool
 
 
-def decide(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: str) -> Decision:
+def decide(
+    jobs: Iterable[NotebookExecutionJob], task: TaskIdentity, request: str, *, takes_failed: bool = False
+) -> Decision:
     """Decide about the jobs that bear a task's key.
 
     :param jobs: in any order; those that do not bear it are left alone.
     :param request: hash of what the user asks for now.
+    :param takes_failed: whether the newest job is adopted when it has FAILED, too.
     """
     ours = sorted((job for job in jobs if is_of_task(job, task.key)), key=created, reverse=True)
     same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
     of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number or _is_twins(job, task)]
     # Not the newest alone: of two jobs of one create the younger was ended.
     adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
+    if takes_failed and of_generation and of_generation[0].job_state == JobState.FAILED:
+        adopt = of_generation[0]
     others = [
         job for job in ours if _try(job) < task.try_number or _is_twins(job, task) or _is_of_earlier_run(job, task)
     ]
@@ -102,6 +107,7 @@ def submit(
     kill: KillPolicy,
     *,
     job_ids: Iterable[str | None] = (None,),
+    takes_failed: bool = False,
     tell: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
 ) -> Conversation[Submitted]:
@@ -111,6 +117,7 @@ def submit(
     :param job: what is asked for, with the task's display name and labels.
     :param kill: how a job that nobody waits for is ended.
     :param job_ids: ids to create it with, the next one when one is taken; ``None`` leaves it to the service.
+    :param takes_failed: see :func:`decide`.
     :param tell: told what a person should know, in sentences.
     :param check: called each time before a create is sent; what it raises ends the submission.
     :raises ApiError: when the service refuses, or cannot be reached for long enough.
@@ -119,9 +126,9 @@ def submit(
     """
     ids = list(job_ids)
     request = job.labels["nbjobs-request"]
-    # An id of its own tells a first try by itself that there is a job.
-    if task.try_number > 1 or (ids == [None] and task.instance is not None):
-        decision = yield from _look(parent, task, request, tell)
+    # An id of its own tells a first try by itself that there is a job, unless that one has FAILED and another one not.
+    if task.try_number > 1 or takes_failed or (ids == [None] and task.instance is not None):
+        decision = yield from _look(parent, task, request, tell, takes_failed=takes_failed)
         yield from _end_unwanted(decision, kill, tell)
         if decision.adopt is not None:
             return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
@@ -215,7 +222,9 @@ def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], No
         tell(f"The job {unwanted.name} of try {_try(unwanted)} is nobody's any more: it {became}.")
 
 
-def _look(parent: str, task: TaskIdentity, request: str, tell: Callable[[str], None]) -> Conversation[Decision]:
+def _look(
+    parent: str, task: TaskIdentity, request: str, tell: Callable[[str], None], *, takes_failed: bool
+) -> Conversation[Decision]:
     """Look at the task's jobs; again for a while if the try before this one may have made one that is yet to show."""
     for pause in (0.0, *LOOKS):
         yield Pause(pause)
@@ -227,7 +236,7 @@ def _look(parent: str, task: TaskIdentity, request: str, tell: Callable[[str], N
             tell(f"Whether another process of this try has made a job already cannot be found out: {error}")
             jobs = []
         _refuse_if_overtaken(jobs, task)
-        decision = decide(jobs, task, request)
+        decision = decide(jobs, task, request, takes_failed=takes_failed)
         if decision.is_complete:
             break
     return decision

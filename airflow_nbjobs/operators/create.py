@@ -202,6 +202,11 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         super().check_waiting()
         check_attempts(self)
 
+    @property
+    def takes_failed(self) -> bool:
+        """Whether a retry looks why the job before it has FAILED; a task that does not wait for it does not."""
+        return self.wait_for_completion and super().takes_failed
+
     def attempts(self) -> Attempts:
         """Return how often a try may submit the notebook for want of a machine, and with which templates."""
         from airflow_nbjobs.operators.attempts import Attempts
@@ -220,8 +225,9 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         task = task_identity(context)
         # Ids are counted over the whole generation, also by a try that adopts nothing.
         job_ids = tuple(task.job_ids()) if self.deterministic_job_id else (self.job_id,)
-        # `airflow tasks test` runs a try once more that is over; what this process itself asks for again is wanted too.
-        if anew or (task.instance, task.try_number) in _STARTED or os.environ.get("AIRFLOW_TEST_MODE") == "True":
+        if os.environ.get("AIRFLOW_TEST_MODE") == "True":  # `airflow tasks test` runs a try once more that is over
+            task = replace(task, first_try=task.try_number + 1, instance=None)
+        elif anew or (task.instance, task.try_number) in _STARTED:  # what this process itself asks for again is wanted
             task = replace(task, first_try=task.try_number + 1)
         if task.instance is not None:
             _STARTED.add((task.instance, task.try_number))

@@ -32,7 +32,8 @@ class NotebookJobOwner(NotebookJobKeeper):
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the job. Default 30; a run takes minutes to begin.
     :param retry_on_notebook_error: use the task's retries when a cell raised. Default ``True``; with ``False`` such a
-        failure is final, since a bug that is there again is paid for again.
+        failure is final, since a bug that is there again is paid for again; a retry that Airflow begins all the same,
+        for a task that it took for dead, reads that job's notebook and runs none.
     :param keep_staged: keep the copy of a large notebook that was put into Cloud Storage to be run. Default ``False``:
         it is deleted when the task has seen its job end. A task that is killed, or does not wait, leaves it; pruning
         deletes it with its job's record.
@@ -52,6 +53,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         self.poll_interval = poll_interval
         self.retry_on_notebook_error = retry_on_notebook_error
         self.keep_staged = keep_staged
+        self._had_failed = False
         self._ends_at: datetime | None = None
 
     def check_waiting(self) -> None:
@@ -74,6 +76,15 @@ class NotebookJobOwner(NotebookJobKeeper):
         """
         raise NotImplementedError
 
+    @property
+    def takes_failed(self) -> bool:
+        """Whether a retry looks why the job before it has FAILED, instead of submitting anew at once.
+
+        A cell that raised is final with ``retry_on_notebook_error=False``, and Airflow may retry all the same: it takes
+        a task for dead that it has lost track of, while that reads its executed notebook.
+        """
+        return not self.retry_on_notebook_error
+
     def attempts(self) -> Attempts:
         """Return how often a try may submit the job for want of a machine, and with which templates."""
         raise NotImplementedError
@@ -84,6 +95,7 @@ class NotebookJobOwner(NotebookJobKeeper):
         """Submit the job or adopt the one that there is, publish it, and return it as the service has it."""
         from airflow_nbjobs.adoption import submit
         from airflow_nbjobs.api.ending import check_kill_policy
+        from airflow_nbjobs.api.job import JobState
         from airflow_nbjobs.api.pacing import ENDURING
         from airflow_nbjobs.deferral import JOB_XCOM, Held
         from airflow_nbjobs.exceptions import NotebookJobError, NotFoundError
@@ -94,10 +106,18 @@ class NotebookJobOwner(NotebookJobKeeper):
         self._asked, self._held, self._context = job, None, context
         kill = check_kill_policy(self.kill)
         submitting = submit(
-            self._parent(), job, task, kill, job_ids=job_ids, tell=self.log.warning, check=self._check_not_killed
+            self._parent(),
+            job,
+            task,
+            kill,
+            job_ids=job_ids,
+            takes_failed=self.takes_failed,
+            tell=self.log.warning,
+            check=self._check_not_killed,
         )
         with self._advising(context):
             submitted = self.hook.follow(self.location or "", submitting, ENDURING)
+        self._had_failed = submitted.is_adopted and submitted.job.job_state == JobState.FAILED
         name = submitted.job.name or ""
         self._held = Held(
             name=name,
@@ -186,7 +206,8 @@ class NotebookJobOwner(NotebookJobKeeper):
             return self._replace(f"{job.name} was cancelled", context)
         executed = self.look_for_executed(job)
         # FAILED alone: in any other state somebody, or the job's own time, has ended it while it waited for a machine.
-        if job.job_state == JobState.FAILED and executed.is_missing and is_capacity(job.status):
+        is_refused = job.job_state == JobState.FAILED and executed.is_missing and is_capacity(job.status)
+        if is_refused and not self._had_failed:
             attempt = (held.attempt if held else 0) + 1
             if self.attempts().allows(attempt) and not (why_not := self.why_not_again(context)):
                 self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
@@ -196,6 +217,9 @@ class NotebookJobOwner(NotebookJobKeeper):
         except NotebookJobFailedError as error:
             if error.cell is not None and not self.retry_on_notebook_error:
                 raise AirflowFailException(f"{error} (No retry: retry_on_notebook_error=False.)") from error
+            if self._had_failed:
+                self.log.info("%s had FAILED before this try, and no cell of it: it is submitted anew.", job.name)
+                return self.start(context, anew=True)
             if why_not:
                 raise NotebookJobFailedError(
                     f"{error} ({why_not})", job_name=error.job_name, state=error.state

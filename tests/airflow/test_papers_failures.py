@@ -70,6 +70,47 @@ def test_a_failure_of_the_notebook_can_be_final(nbjobs_emulator: Emulator, proje
     assert jobs(nbjobs_emulator, project) == ["FAILED"]
 
 
+@pytest.mark.parametrize("deterministic_job_id", [False, True])
+@pytest.mark.parametrize("second", [1, 2], ids=["the same try again", "a retry"])
+def test_a_failure_that_is_final_is_not_paid_for_again_though_airflow_starts_the_task_again(
+    nbjobs_emulator: Emulator, project: str, second: int, deterministic_job_id: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow 3.3.2 takes a task for dead that is resumed before the end of its first process is dealt with."""
+    wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 1}
+    wanted["deterministic_job_id"] = deterministic_job_id
+    first = task(ti={"max_tries": 1}, **wanted)
+    with pytest.raises(AirflowFailException):
+        first.to_its_end()
+    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
+    again = task(ti={"max_tries": 1, "try_number": second, "id": first.ti.id}, **wanted)
+    with pytest.raises(AirflowFailException, match=r"cell 1, line 1 \(`1 / 0`\): ZeroDivisionError"):
+        again.to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+def test_a_failure_that_is_final_is_looked_for_in_the_newest_job_and_not_after_a_clear(
+    nbjobs_emulator: Emulator, project: str
+) -> None:
+    wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 1}
+    for ti in ({"max_tries": 1}, {"max_tries": 2, "try_number": 2}):
+        with pytest.raises(AirflowFailException):
+            task(ti=ti, **wanted).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
+
+
+@pytest.mark.parametrize("status", ["internal error", "does not have enough resources available"])
+def test_a_job_that_failed_before_its_cells_is_submitted_anew_by_a_retry_that_looks(
+    nbjobs_emulator: Emulator, project: str, status: str
+) -> None:
+    wanted = {"notebook": notebook(cell("1")), "retry_on_notebook_error": False, "retries": 1}
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
+    with pytest.raises(NotebookJobFailedError):
+        task(ti={"max_tries": 1}, **wanted).to_its_end()
+    retry = task(ti={"max_tries": 1, "try_number": 2}, **wanted)
+    assert retry.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
+    assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
+
+
 def test_a_failure_of_the_services_is_never_final(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": "<b>An</b> internal&nbsp;error"})
     with pytest.raises(NotebookJobFailedError, match="An internal error") as failure:
