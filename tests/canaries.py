@@ -1,9 +1,15 @@
 """What the tests keep secret is a canary, and after each test it is looked whether one shows where none may.
 
-Tests make their tokens, keys, notebooks and secret parameters of :data:`MARK`, or :func:`plant` them. Looked through is
-what a test printed and logged, each of the package's errors, what a task stored (XComs, events, deferrals, rendered
-fields), what an emulator knows of its jobs but their content; and, when all tests are done, the logs and databases of
-every Airflow that they started.
+A test that keeps something secret makes it of :data:`MARK`, or gives it to :func:`plant`: a token or key of a
+connection, a notebook's source, a parameter that is a secret by its name. Looked through after each test is
+
+- what it printed and logged, as far as pytest captures it, and each of the package's errors in its own process;
+- what a :class:`task_runs.TaskRun` stored: XComs, events, deferrals and rendered fields;
+- what the emulators among its fixtures know of their jobs but their content: labels, names, states;
+- what it gives to :func:`tell`;
+
+and, when all tests are done, the logs and SQLite databases of the Airflows that ran under pytest's temporary folder or
+in `AIRFLOW_HOME`. A database elsewhere, and a log that is not there any more, is not.
 """
 
 from __future__ import annotations
@@ -25,7 +31,10 @@ MARK = "canary-in-a-mine"
 TOKEN = f"{MARK}-token"
 
 _KEPT = ("*.log", "*.db*", "logs/**/*")
-"""Files of an Airflow that people other than the DAG's author can see."""
+"""What logs and SQLite databases of an Airflow are called, which people other than the DAG's author can see.
+
+What Airflow encrypts in its database is no longer a canary there: connections, variables, what a deferral keeps.
+"""
 
 _hidden: set[str] = set()
 _written: list[tuple[str, str]] = []
@@ -56,7 +65,7 @@ def tell(where: str, text: object) -> None:
 
 
 def shows_canary(text: str) -> bool:
-    """Tell whether a canary is in a text, or in base64 there."""
+    """Tell whether a canary is in a text, or the mark in base64 there."""
     return any(each in text for each in (MARK, *_encoded(MARK), *_hidden))
 
 
@@ -98,7 +107,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session", autouse=True)
 def no_canary_in_any_file(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Look, when all tests are done, at what the Airflows that they started have kept."""
+    """Look, when all tests are done, at what Airflows have kept under pytest's folder and in `AIRFLOW_HOME`."""
     yield
     homes = [tmp_path_factory.getbasetemp(), Path(os.environ.get("AIRFLOW_HOME", "/nowhere"))]
     files = [path for home in homes for kind in _KEPT for path in home.rglob(kind) if path.is_file()]

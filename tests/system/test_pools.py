@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from datetime import datetime
 
+import httpx2
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
+from tests.canaries import MARK
 
 DAGS = """
 from datetime import timedelta
@@ -28,7 +32,8 @@ for dag_id, arguments in KINDS.items():
         CreateNotebookExecutionJobOperator.partial(
             task_id="report",
             location="us-central1",
-            notebook="gs://notebooks/report.ipynb",
+            notebook="report.ipynb",
+            parameters={"api_token": "{{ var.value.planted }}"},
             runtime_template="1234",
             gcs_output_uri="gs://results",
             service_account="runner@p.iam.gserviceaccount.com",
@@ -38,6 +43,22 @@ for dag_id, arguments in KINDS.items():
             **arguments,
         ).expand(labels=[{"part": str(number)} for number in range(4)])
 """
+NOTEBOOK = {
+    "cells": [
+        {
+            "cell_type": "code",
+            "id": "parameters",
+            "execution_count": None,
+            "metadata": {"tags": ["parameters"]},
+            "outputs": [],
+            "source": f"api_token = None  # {MARK}",
+        }
+    ],
+    "metadata": {},
+    "nbformat": 4,
+    "nbformat_minor": 5,
+}
+PARAMETER = f"{MARK}-parameter"
 LIMITED = ["limited_by_pool", "limited_by_task"]
 LINKS = {"Notebook executions", "Executed notebook", "Notebook logs"}
 
@@ -53,10 +74,16 @@ def cloud() -> Iterator[Emulator]:
 
 @pytest.fixture(scope="module")
 def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    """Start an Airflow with these DAGs."""
+    """Start an Airflow with these DAGs.
+
+    Their notebook and its parameter are canaries: neither may show in its logs and its database, nor in a job but as
+    its content. The parameter comes from a variable of the environment, which is kept in neither.
+    """
     dags = tmp_path_factory.mktemp("dags")
     (dags / "waves.py").write_text(DAGS)
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, cloud.env) as running:
+    (dags / "report.ipynb").write_text(json.dumps(NOTEBOOK))
+    environment = {**cloud.env, "AIRFLOW_VAR_PLANTED": PARAMETER}
+    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, environment) as running:
         running.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
         running.wait(lambda: all(map(running.rest.knows, [*LIMITED, "failing"])), 60, "the DAGs to be parsed")
         yield running
@@ -91,8 +118,17 @@ def test_each_mapped_task_that_failed_has_the_links_and_the_log_of_its_own_job(
         log = airflow.rest.log(run, "report", map_index=index)
         assert f"notebookExecutionJobs/{own} is RUNNING." in log  # the triggerer's line
         assert [job for job in jobs if job in log] == [own]
+        assert all(canary in content(cloud, own) for canary in (f"# {MARK}", PARAMETER))  # or no leak could show
         seen.append(own)
     assert sorted(seen) == sorted(jobs)
+
+
+def content(cloud: Emulator, job: str) -> str:
+    """Return the notebook that was sent with a job."""
+    (name,) = [each["name"] for each in cloud.book("failing") if each["id"] == job]
+    view = {"view": "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"}
+    answer = httpx2.get(f"{cloud.url}/v1/{name}", params=view, trust_env=False).json()
+    return base64.b64decode(answer["directNotebookSource"]["content"]).decode()
 
 
 def most_at_once(lives: list[tuple[str, str]]) -> int:
