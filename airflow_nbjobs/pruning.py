@@ -95,8 +95,7 @@ def prune(
             warn("%s could not be deleted: %s", describe(job), error)
             failures.append((job, error))
             continue
-        done = "would be deleted" if pruning.dry_run else "was deleted"
-        tell("%s, %s since %s, %s.", describe(job), job.job_state.word, job.update_time, done)
+        _tell(job, pruning, tell)
         if not pruning.dry_run:
             tidy(job, hook, warn)
         yield job.name or ""
@@ -122,6 +121,12 @@ def _covered(
 def _delete(job: NotebookExecutionJob, hook: NotebookExecutionJobHook, location: str) -> None:
     with contextlib.suppress(NotFoundError):  # somebody else was faster
         hook.client(location).send(calls.delete_job(job.name or ""), ENDURING)
+
+
+def _tell(job: NotebookExecutionJob, pruning: Pruning, tell: Callable[..., object]) -> None:
+    since = f"{job.update_time:%Y-%m-%d %H:%M %Z}"
+    done = "would be deleted" if pruning.dry_run else "was deleted"
+    tell("%s, %s since %s, %s.", describe(job), job.job_state.word, since, done)
 
 
 def _failed(failures: list[tuple[NotebookExecutionJob, ApiError]], count: int) -> ApiError:

@@ -19,14 +19,17 @@ def add_prune(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         help="delete the records of jobs that are over for a while",
         description="Delete the records of jobs that one Airflow made and that are over, and the copies of "
         "notebooks that were staged for them. Executed notebooks stay. "
-        "Prints the name of each job, and tells its state on the standard error.",
+        "Prints the name of each job once it is deleted, and tells its state on the standard error. "
+        "A job that cannot be deleted keeps no other one from it; the exit code is 2 then.",
     )
     parser.add_argument(
-        "--older-than", type=duration, required=True, metavar="TIME", help="since their last update, such as 30d"
+        "--older-than", type=duration, required=True, metavar="TIME", help="time since their last update, such as 30d"
     )
     add_connection(parser)
     parser.add_argument(
-        "--deployment", metavar="NAME", help="the Airflow that made them; by default [nbjobs] deployment of this one"
+        "--deployment",
+        metavar="NAME",
+        help="the Airflow that made them; by default this one: [nbjobs] deployment, else [api] base_url",
     )
     parser.add_argument("--include-active", action="store_true", help="delete jobs that still run too, which ends them")
     parser.add_argument("--dry-run", action="store_true", help="delete nothing, and tell what would be")
@@ -49,8 +52,9 @@ def _pruned(options: argparse.Namespace) -> Iterator[str]:
 
     if not options.location:
         raise InvalidNotebookJobError("--location is missing: give the region of the jobs, such as us-central1.")
+    deployment = _deployment(options.deployment)
     pruning = Pruning(
-        deployment_label=deployment_label(_deployment(options.deployment)),
+        deployment_label=deployment_label(deployment),
         before=ago(options.older_than.total_seconds()),
         include_active=options.include_active,
         dry_run=options.dry_run,
@@ -60,7 +64,8 @@ def _pruned(options: argparse.Namespace) -> Iterator[str]:
     for name in prune(new_hook(options), options.location, options.project, pruning, **told):
         count += 1
         yield name
-    teller.info("%d jobs %s.", count, "would be deleted" if options.dry_run else "were deleted")
+    done = "would be deleted" if options.dry_run else "were deleted"
+    teller.info("Jobs of %r that %s: %d.", deployment, done, count)
 
 
 def _deployment(given: str | None) -> str:
@@ -73,8 +78,8 @@ def _deployment(given: str | None) -> str:
 
     if given is None and not settings.is_deployment_certain():
         raise InvalidNotebookJobError(
-            f"This Airflow goes by {settings.deployment()!r}, which may be another's name too: say with --deployment "
-            "whose jobs to delete, or set [nbjobs] deployment."
+            f"This Airflow has no name of its own, but {settings.deployment()!r}: say with --deployment whose jobs to "
+            "delete, or set [nbjobs] deployment."
         )
     name = settings.deployment() if given is None else given
     if not name.strip():

@@ -57,7 +57,7 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
         deployment = settings.deployment()
         if not settings.is_deployment_certain():
             raise InvalidNotebookJobError(
-                f"This Airflow goes by {deployment!r}, which may be another's name too: set [nbjobs] deployment."
+                f"This Airflow has no name of its own, but {deployment!r}: set [nbjobs] deployment to one."
             )
         pruning = Pruning(
             deployment_label=deployment_label(deployment),

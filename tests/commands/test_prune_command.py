@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,8 @@ from tests.emulator.running import eventually
 
 OLD = ["prune", "--older-than", "0.001s", "--location", "us-central1"]
 OF_TEAM_A = [*OLD, "--deployment", "team-a"]
+
+MINUTE = r"\d{4}-\d\d-\d\d \d\d:\d\d"
 
 Make = Callable[..., str]
 
@@ -64,9 +67,11 @@ def test_a_dry_run_tells_and_then_it_is_done(nbjobs: Command, nbjobs_emulator: E
     over, active = make("SUCCEEDED"), make("RUNNING")
     dry = nbjobs(*OF_TEAM_A, "--dry-run")
     assert (dry.returncode, dry.stdout, deleted(nbjobs_emulator)) == (0, f"{over}\n", set())
-    assert "would be deleted" in dry.stderr
+    told = rf"Notebook job 'SUCCEEDED' \({over.rpartition('/')[2]}\), SUCCEEDED since {MINUTE} UTC,"
+    assert re.fullmatch(rf"{told} would be deleted\.\nJobs of 'team-a' that would be deleted: 1\.\n", dry.stderr)
     done = nbjobs(*OF_TEAM_A)
     assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (0, dry.stdout, {over})
+    assert re.fullmatch(rf"{told} was deleted\.\nJobs of 'team-a' that were deleted: 1\.\n", done.stderr)
     everything = nbjobs(*OF_TEAM_A, "--include-active")
     assert (everything.stdout, deleted(nbjobs_emulator)) == (f"{active}\n", {over, active})
 
