@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from airflow_nbjobs.api import pacing
+
 __all__ = ["Attempts"]
 
 
@@ -26,3 +28,11 @@ class Attempts:
     def template(self, attempt: int) -> str | None:
         """Return the runtime template of an attempt."""
         return self.templates[attempt % len(self.templates)]
+
+    def pause(self, attempt: int) -> float:
+        """Return the seconds to wait before an attempt when the create of the one before was refused.
+
+        Another template is asked for at once; the list begins anew, or one is asked for again, after a while.
+        """
+        is_another = attempt % len(self.templates) and self.template(attempt) != self.template(attempt - 1)
+        return 0.0 if is_another else pacing.backoff(attempt)

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.exceptions import NoCapacityError
     from airflow_nbjobs.operators.attempts import Attempts
     from airflow_nbjobs.operators.request import Built
     from airflow_nbjobs.submission import TaskIdentity
@@ -218,9 +217,14 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
 
     def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
         """Submit the notebook, and wait for it."""
-        from airflow_nbjobs.exceptions import NoCapacityError
-        from airflow_nbjobs.operators.request import build_job, task_identity
         from airflow_nbjobs.settle import result
+
+        job = self.submit_where_there_is_a_machine(context, anew=anew, attempt=attempt)
+        return self.wait(job, context) if self.wait_for_completion else result(job)
+
+    def submit_attempt(self, context: Context, *, anew: bool, attempt: int) -> NotebookExecutionJob:
+        """Submit the notebook with the runtime template of an attempt, or adopt the job that there is."""
+        from airflow_nbjobs.operators.request import build_job, task_identity
 
         task = task_identity(context)
         # Ids are counted over the whole generation, also by a try that adopts nothing.
@@ -231,18 +235,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
             task = replace(task, first_try=task.try_number + 1)
         if task.instance is not None:
             _STARTED.add((task.instance, task.try_number))
-        attempts = self.attempts()
-        built = build_job(self, task, context, attempts.template(attempt), attempt=attempt)
-        try:
-            job = self._submit_or_stage(built, task, job_ids, context)
-        except NoCapacityError as error:
-            if not attempts.allows(attempt + 1):
-                raise
-            if why_not := self.why_not_again(context):
-                raise _saying(why_not, error) from error
-            self.log.warning("There is no machine for it (%s). Attempt %d follows.", error, attempt + 2)
-            return self.start(context, anew=True, attempt=attempt + 1)
-        return self.wait(job, context) if self.wait_for_completion else result(job)
+        built = build_job(self, task, context, self.attempts().template(attempt), attempt=attempt)
+        return self._submit_or_stage(built, task, job_ids, context)
 
     def _submit_or_stage(
         self, built: Built, task: TaskIdentity, job_ids: Iterable[str | None], context: Context
@@ -277,14 +271,3 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
 
         is_known = self._asked is job and self._held is not None
         return is_known or getattr(error, "is_transient", False) or isinstance(error.__cause__, LostAnswerError)
-
-
-def _saying(more: str, error: NoCapacityError) -> NoCapacityError:
-    """Return the error with more words."""
-    return type(error)(
-        f"{error.message} ({more})",
-        http_status=error.http_status,
-        status=error.status,
-        details=error.details,
-        retry_after=error.retry_after,
-    )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.common.compat.sdk import AirflowFailException, conf
 
 from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.keeper import NotebookJobKeeper
+from airflow_nbjobs.operators.renewer import NotebookJobRenewer
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.exceptions import NotebookJobGoneError
-    from airflow_nbjobs.operators.attempts import Attempts
     from airflow_nbjobs.submission import TaskIdentity
 
 __all__ = ["NotebookJobOwner"]
@@ -26,7 +24,7 @@ __all__ = ["NotebookJobOwner"]
 _NET = timedelta(minutes=2)
 
 
-class NotebookJobOwner(NotebookJobKeeper):
+class NotebookJobOwner(NotebookJobRenewer):
     """Submitting a job once, waiting for it and settling it.
 
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
@@ -54,7 +52,6 @@ class NotebookJobOwner(NotebookJobKeeper):
         self.retry_on_notebook_error = retry_on_notebook_error
         self.keep_staged = keep_staged
         self._had_failed = False
-        self._ends_at: datetime | None = None
 
     def check_waiting(self) -> None:
         """Check the arguments that nothing looks at until it is too late.
@@ -68,14 +65,6 @@ class NotebookJobOwner(NotebookJobKeeper):
         check_kill_policy(self.kill)
         positive_seconds("poll_interval", self.poll_interval)
 
-    def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
-        """Submit what the operator is for, and wait for it.
-
-        :param anew: adopt nothing.
-        :param attempt: how often this try has submitted before, for lack of capacity.
-        """
-        raise NotImplementedError
-
     @property
     def takes_failed(self) -> bool:
         """Whether a retry looks why the job before it has FAILED, instead of submitting anew at once.
@@ -84,10 +73,6 @@ class NotebookJobOwner(NotebookJobKeeper):
         a task for dead that it has lost track of, while that reads its executed notebook.
         """
         return not self.retry_on_notebook_error
-
-    def attempts(self) -> Attempts:
-        """Return how often a try may submit the job for want of a machine, and with which templates."""
-        raise NotImplementedError
 
     def submit(
         self, job: NotebookExecutionJob, task: TaskIdentity, job_ids: Iterable[str | None], context: Context
@@ -138,13 +123,6 @@ class NotebookJobOwner(NotebookJobKeeper):
                 return self._look(name)
             except NotFoundError as error:
                 raise self._gone(error) from error
-
-    def _check_not_killed(self) -> None:
-        """Check that nobody has ended the task: Airflow lets it go on for five seconds, and nothing new begins then."""
-        from airflow_nbjobs.exceptions import NotebookJobError
-
-        if self._is_killed:
-            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
 
     @contextmanager
     def _advising(self, context: Context) -> Iterator[None]:
@@ -226,39 +204,12 @@ class NotebookJobOwner(NotebookJobKeeper):
                 ) from error
             raise
 
-    def why_not_again(self, context: Context) -> str:
-        """Return why nothing is submitted any more for the job that is over; nothing when it may be."""
-        deadline = self._deadline(context)
-        if deadline is None or datetime.now(deadline.tzinfo) < deadline:
-            return ""
-        return f"It is not submitted again: execution_timeout={self.execution_timeout} is over."
-
     def tidy(self, job: NotebookExecutionJob) -> None:
         """Delete the notebook that was staged for a job, by whichever try."""
         from airflow_nbjobs.preparation import tidy
 
         if not self.keep_staged:
             tidy(job, self.hook, self.log.warning)
-
-    def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
-        if self._held is not None and self._held.is_adopted and not self.why_not_again(context):
-            return self._replace(f"{self._held.name} disappeared", context)
-        raise self._gone(error) from error
-
-    def _gone(self, error: Exception) -> NotebookJobGoneError:
-        from airflow_nbjobs.exceptions import NotebookJobGoneError
-        from airflow_nbjobs.hints import hint_for_missing
-
-        name = self._held.name if self._held else ""
-        return NotebookJobGoneError(
-            f"The notebook job {name} was made and is not there any more: was it deleted? {hint_for_missing()} {error}",
-            job_name=name,
-        )
-
-    def _replace(self, what: str, context: Context) -> dict[str, Any]:
-        # Clearing a running task looks like a retry: its old worker may have ended the job after we re-attached to it.
-        self.log.warning("The job that the task re-attached to, %s: it is replaced, once.", what)
-        return self.start(context, anew=True, attempt=self._held.attempt if self._held else 0)
 
     def _log_state(self, job: NotebookExecutionJob) -> None:
         from airflow_nbjobs.settle import describe
@@ -281,17 +232,6 @@ class NotebookJobOwner(NotebookJobKeeper):
         )
         net = None if deadline is None else max(deadline - datetime.now(deadline.tzinfo), timedelta(0)) + _NET
         self.defer(trigger=trigger, method_name="execute_complete", timeout=net)
-
-    def _deadline(self, context: Context) -> datetime | None:
-        """Return when ``execution_timeout`` is over: Airflow itself does not bound a deferral by it."""
-        if self.execution_timeout is None:
-            return None
-        # On Airflow 3.1 a resumed task's start_date is the moment of resuming.
-        if self._ends_at is not None:
-            return self._ends_at
-        with suppress(OverflowError):  # beyond what a calendar has is no deadline
-            return context["ti"].start_date + self.execution_timeout
-        return None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Resume: look at the job, whatever the event says of it, and settle or wait on."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import threading
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
@@ -105,13 +107,71 @@ def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_with_the_next_te
 
 
 def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_as_often_as_allowed(
-    nbjobs_emulator: Emulator, project: str, bucket: str, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator,
+    project: str,
+    bucket: str,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[str]],
 ) -> None:
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
     with pytest.raises(NoCapacityError, match="does not have enough resources"):
         task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2).execute()
     assert jobs(nbjobs_emulator, project) == []
     assert [line for line in logged() if "fallback_runtime_templates" in line]
+
+
+@pytest.mark.parametrize(
+    ("fallbacks", "retries", "pauses"),
+    [([], 2, [1, 2]), (["42"], 1, []), (["42"], 4, [2, 4]), (["1234"], 1, [1])],
+    ids=["one template", "another", "the list anew", "the same as another"],
+)
+def test_a_template_that_was_refused_is_asked_for_again_after_a_pause(
+    nbjobs_emulator: Emulator,
+    project: str,
+    monkeypatch: pytest.MonkeyPatch,
+    logged: Callable[[], list[str]],
+    fallbacks: list[str],
+    retries: int,
+    pauses: list[int],
+) -> None:
+    """The quota of creates is 60 a minute."""
+    paused: list[int] = []
+    monkeypatch.setattr("airflow_nbjobs.api.pacing.backoff", lambda attempt: paused.append(attempt) or 0.2)
+    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": retries + 1})
+    began = time.monotonic()
+    with pytest.raises(NoCapacityError):
+        task(notebook=PAPER, fallback_runtime_templates=fallbacks, capacity_retries=retries).execute()
+    assert time.monotonic() - began > 0.2 * len(pauses)
+    assert paused == pauses
+    assert len([line for line in logged() if "follows in 0.2 s" in line]) == len(pauses)
+
+
+@pytest.fixture
+def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a pause last for a while, whatever chance says."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing.backoff", lambda _: 1.5)
+
+
+@pytest.mark.usefixtures("long_pauses")
+def test_a_task_that_is_killed_in_the_pause_sends_no_create_any_more(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
+    run = task(notebook=PAPER, capacity_retries=3)
+    kill = threading.Timer(0.5, run.operator.on_kill)
+    kill.start()
+    with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
+        run.execute()
+    kill.join()
+    assert nbjobs_emulator.requests()["create"] == {"429": 1}
+
+
+@pytest.mark.usefixtures("long_pauses")
+def test_no_pause_is_made_that_lasts_longer_than_the_task_may(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
+    run = task(notebook=PAPER, capacity_retries=3, execution_timeout=timedelta(seconds=1))
+    with pytest.raises(NoCapacityError, match=r"\(It is not submitted again: execution_timeout=0:00:01 would be over"):
+        run.execute()
+    assert nbjobs_emulator.requests()["create"] == {"429": 1}
 
 
 @MODES
