@@ -1,0 +1,56 @@
+"""What a retry and a clear make of the job that the try before them had, from the operator's side."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from task_runs import JOB, TaskRun
+
+from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+
+def create(**arguments: Any) -> TaskRun:
+    """Return the first try of a task with one retry."""
+    wanted = {**JOB, "retries": 1, **arguments}
+    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), max_tries=1)
+
+
+def next_try(run: TaskRun, **known: Any) -> TaskRun:
+    """Return the try after a try, in a process of its own."""
+    run.operator = run._new()
+    run.ti = replace(run.ti, try_number=run.ti.try_number + 1, id=uuid.uuid4(), xcoms={}, **known)
+    return run
+
+
+def is_adopted(run: TaskRun) -> bool:
+    """Execute, and tell whether the job is one that there was."""
+    run.execute()
+    return bool(run.ti.xcoms["notebook_execution_job"]["adopted"])
+
+
+def test_a_retry_takes_the_result_of_its_job_and_a_clear_runs_anew(nbjobs_emulator: Emulator, project: str) -> None:
+    run = create()
+    assert not is_adopted(run)
+    assert is_adopted(next_try(run))
+    # A clear after try 2: Airflow lets a task that it clears have all of its retries once more.
+    assert not is_adopted(next_try(run, max_tries=3))
+    assert is_adopted(next_try(run))
+    assert [job["labels"]["nbjobs-try"] for job in nbjobs_emulator.book(project)] == ["1", "3"]
+
+
+def test_a_retry_re_attaches_to_a_job_whose_connection_has_another_account_now(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of the connection was replaced meanwhile, and the user asks for the same as before."""
+    accounts = iter(["old@project.iam.gserviceaccount.com", "new@project.iam.gserviceaccount.com"])
+    monkeypatch.setattr(NotebookExecutionJobHook, "service_account_email", lambda _: next(accounts))
+    run = create(service_account=None)
+    assert not is_adopted(run)
+    assert is_adopted(next_try(run))
+    (job,) = nbjobs_emulator.book(project)
+    assert NotebookExecutionJobHook().get_job(job["name"]).service_account == "old@project.iam.gserviceaccount.com"
