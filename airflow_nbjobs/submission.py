@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
 __all__ = [
-    "RESERVED_LABELS",
+    "RESERVED_PREFIX",
     "TaskIdentity",
     "attempt_of",
     "deployment_label",
@@ -30,10 +30,8 @@ __all__ = [
     "request_hash",
 ]
 
-RESERVED_LABELS = frozenset(
-    f"nbjobs-{name}"
-    for name in ("v", "deployment", "run", "try", "attempt", "instance", "request", "submit", "notebook")
-)
+RESERVED_PREFIX = "nbjobs-"
+"""What the labels of ours begin with, and no user's may."""
 
 _KEY_LENGTH = 16
 
@@ -134,7 +132,7 @@ def identify(
     :param request: :func:`request_hash` of what the user asked for.
     :param notebook_version: the generation, commit or content hash of the notebook, where it is known.
     :param attempt: how often this try has submitted before, for lack of capacity.
-    :raises InvalidNotebookJobError: when the user's name is over the limit, or a label is one of the reserved.
+    :raises InvalidNotebookJobError: when the user's name is over the limit, or a label begins with ``nbjobs-``.
     """
     from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT
 
@@ -162,9 +160,11 @@ def attempt_of(job: NotebookExecutionJob) -> int:
 
 
 def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
-    taken = sorted(RESERVED_LABELS & labels.keys())
-    if taken:
-        raise InvalidNotebookJobError(f"The labels {taken} are reserved by this provider: use other keys.")
+    if taken := sorted(key for key in labels if key.startswith(RESERVED_PREFIX)):
+        raise InvalidNotebookJobError(
+            f"The labels {taken} are reserved by this provider, as all that begin with {RESERVED_PREFIX!r}: "
+            "use other keys."
+        )
     return labels
 
 

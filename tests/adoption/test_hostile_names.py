@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.sending import find_submitted
-from airflow_nbjobs.submission import RESERVED_LABELS, identify
+from airflow_nbjobs.submission import RESERVED_PREFIX, identify
 
 PARENT = "projects/p/locations/us-central1"
 PATH = f"/v1/{PARENT}/notebookExecutionJobs"
@@ -26,7 +26,7 @@ NASTY = [
     "\r\nHost: evil.example", ".*", "%22", "%2F..%2F", "{location}", "\ud800", "\0", "\u202e",
 ]  # fmt: skip
 texts = st.text(min_size=1, max_size=128) | st.sampled_from(NASTY)
-labels = st.dictionaries(texts.filter(lambda key: key not in RESERVED_LABELS), texts, max_size=3)
+labels = st.dictionaries(texts.filter(lambda key: not key.startswith(RESERVED_PREFIX)), texts, max_size=3)
 
 
 def asked_for(conversation: Any) -> Iterator[tuple[str, httpx2.URL]]:
@@ -44,7 +44,7 @@ def asked_for(conversation: Any) -> Iterator[tuple[str, httpx2.URL]]:
 
 
 @given(display_name=texts, own_labels=labels, dag_id=texts, run_id=texts)
-@example(display_name='x" OR displayName=~".*', own_labels={"nbjobs-run ": '"'}, dag_id="/..", run_id="?filter=")
+@example(display_name='x" OR displayName=~".*', own_labels={" nbjobs-run": '"'}, dag_id="/..", run_id="?filter=")
 def test_no_name_or_label_changes_the_host_the_path_or_the_filter_of_a_request(
     display_name: str, own_labels: dict[str, str], dag_id: str, run_id: str
 ) -> None:

@@ -74,6 +74,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "too many labels": ({"labels": {f"k{i}": "" for i in range(60)}}, ["labels", "at most 64", "of yours out"]),
     "a label that is a number": ({"labels": {"team": 7}}, ["'team'=7", "sanitize_labels=True"]),
     "labels that are no dict": ({"labels": "team"}, ["labels='team'", "dict"]),
+    "a label that may be reserved later": ({"labels": {"nbjobs-x": "1"}}, ["nbjobs-x", "reserved", "use other keys"]),
     "a reserved label": ({"labels": {"nbjobs-try": "1"}}, ["nbjobs-try", "reserved", "use other keys"]),
     "a long display name": ({"display_name": "n" * 129}, ["display_name='nnn", "129 characters", "1 to 128"]),
     "an empty display name": ({"display_name": ""}, ["display_name=''", "1 to 128"]),
