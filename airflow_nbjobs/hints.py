@@ -17,8 +17,8 @@ _RESOURCE_EXHAUSTED = 8  # google.rpc.Code
 
 _EXHAUSTED = re.compile("RESOURCE_EXHAUSTED")  # of a job; a create is refused with it for too many requests, too
 _NO_MACHINE = (
-    "Google Cloud has no machine of this kind to spare, or the project no quota. Set capacity_retries, or "
-    "fallback_runtime_templates with other machine types or zones."
+    "Google Cloud has no machine of this kind to spare, or the project no quota. What helps: other machine types or "
+    "zones, as fallback_runtime_templates; a larger quota; asking more often, by capacity_retries."
 )
 _HINTS = {
     re.compile(r"NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION"): (

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.notebooks.outcome import Outcome
 
-__all__ = ["describe", "executed_notebook", "result", "settle"]
+__all__ = ["describe", "executed_notebook", "reason", "result", "settle"]
 
 
 def settle(
@@ -75,12 +75,15 @@ def describe(job: NotebookExecutionJob) -> str:
     return f"Notebook job {job.display_name!r} ({(job.name or '').rpartition('/')[2]})"
 
 
+def reason(job: NotebookExecutionJob) -> str:
+    """Return what the service says about the job's end, as plain text on one line."""
+    return _plain((job.status.message if job.status else None) or "the service gives no reason")
+
+
 def _failure(job: NotebookExecutionJob, outcome: Outcome | None, executed_uri: str | None) -> str:
-    reason = _plain((job.status.message if job.status else None) or "the service gives no reason")
-    if outcome is not None and outcome.failure is not None:
-        reason = str(outcome.failure)
+    why = str(outcome.failure) if outcome is not None and outcome.failure is not None else reason(job)
     where = f"Executed notebook: {executed_uri}. " if executed_uri else _guess(job)
-    return f"{describe(job)} {job.job_state.word}{_duration(job)}: {reason.rstrip('. ')}. {where}The job: {job.name}"
+    return f"{describe(job)} {job.job_state.word}{_duration(job)}: {why.rstrip('. ')}. {where}The job: {job.name}"
 
 
 def _guess(job: NotebookExecutionJob) -> str:

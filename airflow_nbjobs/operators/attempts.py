@@ -29,6 +29,22 @@ class Attempts:
         """Return the runtime template of an attempt."""
         return self.templates[attempt % len(self.templates)]
 
+    def announce(self, attempt: int) -> str:
+        """Return that an attempt follows, as the beginning of a sentence: people count from 1."""
+        template = self.template(attempt)
+        return f"Attempt {attempt + 1} of {self.retries + 1} follows" + (
+            f", with runtime template {template!r}" if template else ""
+        )
+
+    def sum_up(self, attempt: int) -> str:
+        """Return what was tried when an attempt was the last, as a sentence; nothing when it was the only one."""
+        if attempt == 0:
+            return ""
+        tried = [repr(template) for template in self.templates[: attempt + 1] if template]
+        return f"It was the last of {attempt + 1} attempts" + (
+            f"; runtime templates: {', '.join(dict.fromkeys(tried))}." if tried else "."
+        )
+
     def pause(self, attempt: int) -> float:
         """Return the seconds to wait before an attempt when the create of the one before was refused.
 

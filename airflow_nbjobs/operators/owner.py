@@ -175,6 +175,7 @@ class NotebookJobOwner(NotebookJobRenewer):
         from airflow_nbjobs.api.job import JobState
         from airflow_nbjobs.exceptions import NotebookJobFailedError
         from airflow_nbjobs.hints import is_capacity
+        from airflow_nbjobs.settle import reason
 
         held = self._held
         self.tidy(job)
@@ -184,12 +185,18 @@ class NotebookJobOwner(NotebookJobRenewer):
             return self._replace(f"{job.name} was cancelled", context)
         executed = self.look_for_executed(job)
         # FAILED alone: in any other state somebody, or the job's own time, has ended it while it waited for a machine.
-        is_refused = job.job_state == JobState.FAILED and executed.is_missing and is_capacity(job.status)
+        is_refused = job.job_state == JobState.FAILED and executed.uri is None and is_capacity(job.status)
         if is_refused and not self._had_failed:
-            attempt = (held.attempt if held else 0) + 1
-            if self.attempts().allows(attempt) and not (why_not := self.why_not_again(context)):
-                self.log.warning("%s got no machine (%s). Attempt %d follows.", job.name, job.status, attempt + 1)
-                return self.start(context, anew=True, attempt=attempt)
+            attempt, attempts = held.attempt if held else 0, self.attempts()
+            if not attempts.allows(attempt + 1):
+                why_not = attempts.sum_up(attempt)
+            elif not executed.is_missing:
+                why_not = f"It is not submitted again, since it is not known whether cells ran: {executed.problem}"
+            elif not (why_not := self.why_not_again(context)):
+                self.log.warning(
+                    "%s got no machine: %s. %s.", job.name, reason(job).rstrip(". "), attempts.announce(attempt + 1)
+                )
+                return self.start(context, anew=True, attempt=attempt + 1)
         try:
             return self.conclude(job, executed, self.project_id or self.hook.project_id, context)
         except NotebookJobFailedError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_nbjobs.operators.keeper import NotebookJobKeeper
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobGoneError
+    from airflow_nbjobs.exceptions import ApiError, NotebookJobGoneError
     from airflow_nbjobs.operators.attempts import Attempts
 
-__all__ = ["NotebookJobRenewer"]
+__all__ = ["NotebookJobRenewer", "saying"]
+
+Refusal = TypeVar("Refusal", bound="ApiError")
 
 
 class NotebookJobRenewer(NotebookJobKeeper):
@@ -51,14 +53,14 @@ class NotebookJobRenewer(NotebookJobKeeper):
             try:
                 return self.submit_attempt(context, anew=anew, attempt=attempt)
             except NoCapacityError as error:
+                if not attempts.allows(attempt + 1):
+                    raise saying(attempts.sum_up(attempt), error) from None
                 attempt, anew = attempt + 1, True
-                if not attempts.allows(attempt):
-                    raise
                 pause = attempts.pause(attempt)
                 if why_not := self.why_not_again(context, pause):
-                    raise _saying(why_not, error) from error
-                when = f" in {pause:.1f} s" if pause else ""
-                self.log.warning("There is no machine for it (%s). Attempt %d follows%s.", error, attempt + 1, when)
+                    raise saying(why_not, error) from None
+                when = f", in {pause:.1f} s" if pause else ""
+                self.log.warning("There is no machine for it (%s). %s%s.", error, attempts.announce(attempt), when)
             time.sleep(pause)
             self._check_not_killed()
 
@@ -113,8 +115,10 @@ class NotebookJobRenewer(NotebookJobKeeper):
         return None
 
 
-def _saying(more: str, error: NoCapacityError) -> NoCapacityError:
-    """Return the error with more words."""
+def saying(more: str, error: Refusal) -> Refusal:
+    """Return the error with more words, if there are any."""
+    if not more:
+        return error
     return type(error)(
         f"{error.message} ({more})",
         http_status=error.http_status,

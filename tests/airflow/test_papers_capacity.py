@@ -80,9 +80,11 @@ def test_the_fallback_templates_are_tried_in_turn(
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
     assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED", "SUCCEEDED"]
     assert templates(nbjobs_emulator, project) == ["1234", "42", "43"]
-    told = [line for line in logged() if "got no machine" in line]
-    assert [NO_MACHINE in line for line in told] == [True, True]
-    assert [line[-18:] for line in told] == ["Attempt 2 follows.", "Attempt 3 follows."]
+    told = [line.partition(" got no machine: ")[2] for line in logged() if "got no machine" in line]
+    assert told == [
+        f"{NO_MACHINE}. Attempt 2 of 3 follows, with runtime template '42'.",
+        f"{NO_MACHINE}. Attempt 3 of 3 follows, with runtime template '43'.",
+    ]
 
 
 @pytest.mark.parametrize("message", NO_MACHINES)
@@ -103,7 +105,7 @@ def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_with_the_next_te
     run = task(notebook=PAPER, gcs_output_uri=bucket, fallback_runtime_templates=["42"], do_xcom_push=False)
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
     assert templates(nbjobs_emulator, project) == ["42"]
-    assert [line for line in logged() if "Attempt 2 follows" in line]
+    assert [line for line in logged() if "Attempt 2 of 2 follows, with runtime template '42'." in line]
 
 
 def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_as_often_as_allowed(
@@ -115,7 +117,8 @@ def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_as_often_as_allo
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
-    with pytest.raises(NoCapacityError, match="does not have enough resources"):
+    said = r"^429 .*does not have enough resources .*\(It was the last of 3 attempts; runtime templates: '1234'\.\)$"
+    with pytest.raises(NoCapacityError, match=said):
         task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2).execute()
     assert jobs(nbjobs_emulator, project) == []
     assert [line for line in logged() if "fallback_runtime_templates" in line]
@@ -144,7 +147,7 @@ def test_a_template_that_was_refused_is_asked_for_again_after_a_pause(
         task(notebook=PAPER, fallback_runtime_templates=fallbacks, capacity_retries=retries).execute()
     assert time.monotonic() - began > 0.2 * len(pauses)
     assert paused == pauses
-    assert len([line for line in logged() if "follows in 0.2 s" in line]) == len(pauses)
+    assert len([line for line in logged() if "in 0.2 s." in line]) == len(pauses)
 
 
 @pytest.fixture
@@ -192,9 +195,12 @@ def test_the_number_of_retries_is_the_bound_and_without_one_each_fallback_is_tri
 ) -> None:
     fail(nbjobs_emulator, len(tried))
     wanted = {"fallback_runtime_templates": ["42", "43", "44"], "capacity_retries": retries}
-    with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
+    with pytest.raises(NotebookJobFailedError, match="does not have enough resources") as error:
         task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
     assert templates(nbjobs_emulator, project) == tried
+    names = ", ".join(map(repr, tried))
+    told = f" (It was the last of {len(tried)} attempts; runtime templates: {names}.)" if retries != 0 else ""
+    assert str(error.value).rpartition("notebookExecutionJobs/")[2].lstrip("0123456789") == told
 
 
 def test_more_retries_than_templates_begin_with_the_first_again(
@@ -431,7 +437,8 @@ def test_a_job_whose_notebook_could_not_be_looked_for_is_not_submitted_again(
     fail(nbjobs_emulator, 1)
     run = task(notebook=PAPER, capacity_retries=3)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", nobody)
-    with pytest.raises(NotebookJobFailedError):
+    said = r"\(It is not submitted again, since it is not known whether cells ran: .*got no answer"
+    with pytest.raises(NotebookJobFailedError, match=said):
         run.to_its_end()
     assert jobs(nbjobs_emulator, project) == ["FAILED"]
 
