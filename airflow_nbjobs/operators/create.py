@@ -33,6 +33,11 @@ _SIZE = re.compile(
     re.IGNORECASE,
 )
 
+_ONE_ID = (
+    "job_id={!r} is the id of one job: have {{{{ ti.try_number }}}} in it, so that each try has its own, leave it out, "
+    "or set deterministic_job_id=True instead."
+)
+
 
 class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
@@ -86,7 +91,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     :param job_body: further fields of the resource that have no argument of their own, as the REST API spells them
         (templated).
     :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: a job with an id
-        of its own was seen to stay pending for good.
+        of its own was seen to stay pending for good. A fixed one is for one job: a retry after it FAILED, and a clear,
+        find it taken, and the clear of a running task ends its job before it fails. Have ``{{ ti.try_number }}`` in it.
     :param deterministic_job_id: give the job an id made of the task's identity, so that even a create that a dead
         worker sent and nobody saw cannot make a second job. Default ``False``, for the same reason.
     :param wait_for_completion: wait for the job to end. Default ``True``; with ``False`` the task succeeds when the job
@@ -224,6 +230,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
 
     def submit_attempt(self, context: Context, *, anew: bool, attempt: int) -> NotebookExecutionJob:
         """Submit the notebook with the runtime template of an attempt, or adopt the job that there is."""
+        from airflow_nbjobs.exceptions import AlreadyExistsError
+        from airflow_nbjobs.operators.renewer import saying
         from airflow_nbjobs.operators.request import build_job, task_identity
 
         task = task_identity(context)
@@ -236,7 +244,10 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         if task.instance is not None:
             _STARTED.add((task.instance, task.try_number))
         built = build_job(self, task, context, self.attempts().template(attempt), attempt=attempt)
-        return self._submit_or_stage(built, task, job_ids, context)
+        try:
+            return self._submit_or_stage(built, task, job_ids, context)
+        except AlreadyExistsError as error:
+            raise saying(_ONE_ID.format(self.job_id) if self.job_id else "", error) from None
 
     def _submit_or_stage(
         self, built: Built, task: TaskIdentity, job_ids: Iterable[str | None], context: Context

@@ -16,6 +16,7 @@ from task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
 from airflow_nbjobs import links
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
+    AlreadyExistsError,
     InvalidArgumentError,
     NbjobsError,
     NotebookJobFailedError,
@@ -300,6 +301,16 @@ def test_a_given_identity_is_sent_alone(
 def test_a_user_s_id_for_the_job_is_sent(project: str) -> None:
     run = create(job_id="my-{{ ds }}")
     assert run.execute()["job_id"] == "my-2026-11-22"
+
+
+def test_an_id_that_is_taken_comes_with_what_to_do(nbjobs_emulator: Emulator, project: str) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
+    with pytest.raises(NotebookJobFailedError):
+        create(job_id="mine", retries=1).execute()
+    again = {"ti": {"try_number": 2, "max_tries": 1}, "retries": 1}
+    with pytest.raises(AlreadyExistsError, match=r"409 .*already exists.* \(job_id='mine' .*{{ ti\.try_number }}"):
+        create(job_id="mine", **again).execute()
+    assert create(job_id="mine-{{ ti.try_number }}", **again).execute()["job_id"] == "mine-2"
 
 
 def test_content_given_as_a_dict_reaches_the_service(nbjobs_emulator: Emulator, project: str) -> None:
