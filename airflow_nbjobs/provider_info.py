@@ -49,7 +49,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "deployment": {
         "description": (
             "What tells this Airflow from others that use the same Google Cloud project. "
-            "[api] base_url when it is not set."
+            "[api] base_url when it is not set. Tasks recognise their jobs by it: those that run when it, or [api] "
+            "base_url in its place, is changed lose their jobs, and a retry pays for another one."
         ),
         "version_added": "0.1.0",
         "type": "string",
