@@ -48,13 +48,20 @@ class Glimpse(NamedTuple):
         )
 
 
+_YEARS = range(1970, 9000)
+"""No time of this service is in another year, and one that is cannot be reckoned with."""
+
+
 def aware_time(value: object) -> datetime | None:
-    """Read an ISO 8601 time; one without a time zone, which no other can be compared with, is as good as absent."""
+    """Read an ISO 8601 time; an odd one is as good as absent, and so is one that no other can be compared with.
+
+    That is one without a time zone, or so early or late that there is nothing before it or after it.
+    """
     try:
         moment = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return moment if moment is not None and moment.tzinfo is not None else None
+    return moment if moment is not None and moment.tzinfo is not None and moment.year in _YEARS else None
 
 
 def list_glimpses(parent: str) -> Call[Page[Glimpse]]:

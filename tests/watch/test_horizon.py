@@ -139,7 +139,8 @@ def test_a_job_is_read_from_what_the_service_says_of_it():
     assert Glimpse.from_wire({**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}) == Glimpse(
         "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456)
     )
-    assert Glimpse.from_wire({**told, "updateTime": "yesterday"}).update_time is None
+    for odd in ("yesterday", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
+        assert Glimpse.from_wire({**told, "updateTime": odd}).update_time is None
     assert Glimpse.from_wire({**told, "jobState": None, "updateTime": 3}) == Glimpse("7", "", None)
     for name in (7, None, "", "projects/1/locations/l/notebookExecutionJobs/"):
         with pytest.raises(ValueError, match="a job without a name"):

@@ -143,6 +143,23 @@ def test_a_list_in_another_order_than_asked_for_is_done_without(service: Service
     assert "not in the order of update_time" in told.getMessage()
 
 
+@pytest.mark.parametrize("odd", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+def test_odd_times_are_as_good_as_none(service: Service, odd: str):
+    """The earliest and the latest that there are: nothing can be reckoned from them."""
+    jobs = service.create(5)
+    page = json.dumps({"notebookExecutionJobs": [{**job, "updateTime": odd} for job in jobs]})
+    service.emulator.reset_requests()
+    service.emulator.fault({"method": "list", "body": page, "times": 3})
+
+    async def wait() -> list[tuple[str, str | None]]:
+        waiting = [asyncio.create_task(event(trigger(job, created_at=odd))) for job in jobs]
+        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
+        await asyncio.to_thread(service.end, jobs)
+        return await asyncio.wait_for(asyncio.gather(*waiting), 60)
+
+    assert asyncio.run(wait()) == [DONE] * 5
+
+
 def test_a_job_that_was_deleted_is_gone(service: Service):
     jobs = service.create(3)
     service.delete(jobs[0])
