@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, MutableMapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import google.auth.exceptions
 import httpx2
+import tenacity
 from google.auth.credentials import TokenState
 
+from airflow_nbjobs.api.pacing import STARTING, backoff
 from airflow_nbjobs.api.redacting import redacted
 from airflow_nbjobs.exceptions import CredentialsError
 
-__all__ = ["BearerAuth", "Credentials"]
+__all__ = ["BearerAuth", "Credentials", "made"]
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 _VALUE = re.compile(r"[!-~]+(?: [!-~]+)*")
 """What may be a header's value; ``Bearer`` without a token is none."""
@@ -99,6 +106,46 @@ def _transport() -> Any:
     from google.auth.transport.requests import Request
 
     return Request()
+
+
+def made(make: Callable[[], T]) -> T:
+    """Return what ``make`` returns: credentials, or what they know of themselves when they were asked for it.
+
+    It is tried for some seconds (:data:`~airflow_nbjobs.api.pacing.STARTING`), unless trying is of no use.
+
+    :raises CredentialsError: when they cannot be made.
+    """
+    trying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, CredentialsError) and error.is_transient),
+        wait=lambda state: backoff(state.attempt_number),
+        stop=tenacity.stop_after_attempt(STARTING.tries) | tenacity.stop_before_delay(STARTING.seconds),
+        before_sleep=_log_failure,
+        reraise=True,
+    )
+    result: T = trying(_made_once, make)
+    return result
+
+
+def _made_once(make: Callable[[], T]) -> T:
+    try:
+        return make()
+    except (google.auth.exceptions.GoogleAuthError, OSError, ValueError) as error:
+        words, is_transient = _words(error), _may_be_made(error)
+    raise CredentialsError(f"The connection's credentials could not be made: {words}", is_transient=is_transient)
+
+
+def _may_be_made(error: Exception) -> bool:
+    """Tell whether credentials that could not be made may be made later."""
+    if isinstance(error, google.auth.exceptions.DefaultCredentialsError):
+        return "default credentials were not found" in str(error)  # the others are of files
+    if isinstance(error, ValueError | FileNotFoundError | PermissionError | IsADirectoryError | NotADirectoryError):
+        return False
+    return isinstance(error, OSError) or _is_transient(error)
+
+
+def _log_failure(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    log.warning("Trying again in %.1f s: %s", state.upcoming_sleep, error)
 
 
 def _check(headers: Mapping[str, str]) -> None:

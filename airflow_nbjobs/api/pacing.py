@@ -11,6 +11,7 @@ __all__ = [
     "BRISK",
     "ENDURING",
     "PATIENT",
+    "STARTING",
     "Budget",
     "Patience",
     "backoff",
@@ -51,6 +52,12 @@ tasks that submit at once are through in two hours.
 
 BRISK = Patience(tries=3, seconds=3.5, timeout=2.5, queueing=3.5)
 """For a task that is about to be killed: Airflow allows it five seconds, which bound all of its calls together."""
+
+STARTING = Patience(tries=5, seconds=15.0)
+"""
+For credentials that cannot be made: a machine's metadata server may be later than its first task. But a machine that
+has no credentials at all looks just like that, and whoever waits shall soon be told.
+"""
 
 _LONGEST_REST = 300.0
 """Seconds that the service may ask to be left alone at once: after them a look tells whether it still wants that."""

@@ -75,7 +75,6 @@ def connecting(name: str) -> Iterator[None]:
     :raises CredentialsError: in place of Airflow's and Google's own errors.
     """
     from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
-    from google.auth.exceptions import GoogleAuthError
 
     from airflow_nbjobs.exceptions import CredentialsError
 
@@ -86,7 +85,7 @@ def connecting(name: str) -> Iterator[None]:
             f"There is no connection {name!r}: add it to Airflow, set AIRFLOW_CONN_{name.upper()}, or name another "
             "one with --gcp-conn-id."
         ) from error
-    except (AirflowException, GoogleAuthError, OSError) as error:
+    except (AirflowException, CredentialsError) as error:
         raise CredentialsError(
             f"The connection {name!r} gives no credentials: {' '.join(str(error).split())} Run `gcloud auth "
             "application-default login`, or name another connection with --gcp-conn-id."

@@ -12,6 +12,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.auth import made
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.checks import check
 from airflow_nbjobs.api.client import AsyncClient, Client, Conversation
@@ -63,14 +64,20 @@ class NotebookExecutionJobHook(GoogleBaseHook):
             return Connection(conn_id=conn_id, conn_type=cls.conn_type)
 
     def get_credentials_and_project_id(self) -> tuple[Any, str | None]:
-        """Return the connection's credentials and project; on an emulator, anonymous ones and a project in any case."""
+        """Return the connection's credentials and project; on an emulator, anonymous ones and a project in any case.
+
+        :raises CredentialsError: when they cannot be made, for some seconds or for good.
+        """
         if settings.emulator_address() is None:
-            return super().get_credentials_and_project_id()
+            return made(super().get_credentials_and_project_id)
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
         return anonymous, self._get_field("project") or settings.emulator_project()
 
     def service_account_email(self) -> str | None:
-        """Return the account that the connection's credentials are of, or ``None`` when they are a person's."""
+        """Return the account that the connection's credentials are of, or ``None`` when they are a person's.
+
+        :raises CredentialsError: when there are none.
+        """
         credentials, project = self.get_credentials_and_project_id()
         if settings.emulator_address() is not None:
             return f"emulator@{project}.iam.gserviceaccount.com"
@@ -78,7 +85,7 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         if email == "default":  # a machine's own account is known to it once it has a token
             from google.auth.transport.requests import Request
 
-            credentials.refresh(Request())
+            made(lambda: credentials.refresh(Request()))
             email = credentials.service_account_email
         return email if isinstance(email, str) and "@" in email else None
 

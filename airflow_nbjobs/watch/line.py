@@ -6,7 +6,6 @@ import asyncio
 from typing import TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
-from google.auth.exceptions import GoogleAuthError
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient
@@ -71,12 +70,7 @@ class Line:
             except Exception as error:  # Airflow's API server or database is in trouble, and may be back soon
                 problem = f"The connection could not be looked up: {type(error).__name__}: {error}"
                 raise CredentialsError(problem, is_transient=True) from error
-            try:
-                self._client = await self._hook.client(self._location)
-            except (GoogleAuthError, OSError) as error:
-                # A metadata server may be later than a triggerer that has just started; google-auth then finds none.
-                problem = f"The connection's credentials could not be made: {type(error).__name__}: {error}"
-                raise CredentialsError(problem, is_transient=True) from error
+            self._client = await self._hook.client(self._location)
         return self._client
 
     def _rest(self, error: ApiError | CredentialsError) -> None:

@@ -7,13 +7,16 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from google.auth import impersonated_credentials
+from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
 from google_lookalike import EMAIL, JOB, NAME, Answer, Server
 
+from airflow_nbjobs.api.pacing import STARTING
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
@@ -304,3 +307,42 @@ def test_the_event_loop_is_never_blocked(
     assert service.tokens == [f"Bearer {TOKEN}-late"]
     begun, answered = asked
     assert len([beat for beat in beats if begun < beat < answered]) > 20  # of 160, on a busy machine
+
+
+def test_a_machine_without_credentials_is_told_so_after_a_few_tries(
+    connect: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks like one whose metadata server is slow to start; nobody shall wait for a quarter of an hour for that."""
+    connect("application default")
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.001)
+    tries: list[None] = []
+
+    def default(**_: Any) -> Any:
+        tries.append(None)
+        raise DefaultCredentialsError("Your default credentials were not found. To set up …")
+
+    monkeypatch.setattr("google.auth.default", default)
+    with pytest.raises(CredentialsError, match="could not be made: Your default credentials were not found") as failure:
+        NotebookExecutionJobHook().client("us-central1")
+    assert len(tries) == STARTING.tries
+    assert STARTING.seconds <= 15
+    assert failure.value.is_transient
+
+
+@pytest.mark.parametrize("kind", ["no file", "no JSON", "no key", "another key"])
+def test_a_key_that_is_none_is_told_at_once(
+    connect: Callable[..., dict[str, str]], kind: str, private_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"no JSON": private_key, "no key": "{}", "another key": json.dumps({"type": "service_account"})}
+    if kind in contents:
+        (tmp_path / "other.json").write_text(contents[kind])
+    connect("key file", key_path=str(tmp_path / "other.json"))
+    begun = time.monotonic()
+    with pytest.raises(CredentialsError, match="could not be made") as failure:
+        NotebookExecutionJobHook().client("us-central1")
+    connect("application default")
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "other.json"))
+    with pytest.raises(CredentialsError, match="could not be made"):
+        NotebookExecutionJobHook().client("us-central1")
+    assert not failure.value.is_transient
+    assert time.monotonic() - begun < 0.5

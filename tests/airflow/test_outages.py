@@ -6,12 +6,14 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any
 
+import google.auth.exceptions
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
+from google.auth.exceptions import DefaultCredentialsError
 from google_lookalike import Relay, Server
 from task_runs import JOB, TaskRun, only_event, restored
 
@@ -202,12 +204,66 @@ def test_a_server_that_cannot_be_reached_for_a_while_is_borne(
     assert running.requests()["create"] == {"200": 1}
 
 
+@pytest.fixture
+def behind_tls(
+    running: Emulator, certificate: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Relay]]:
+    """Return what lets the emulator be reached as the real service is, with credentials."""
+    relays: list[Relay] = []
+
+    def start(*, refused: Container[int] = ()) -> Relay:
+        relays.append(Relay(running.url, certificate, refused=refused))
+        monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", relays[0].url)
+        monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", relays[0].url)
+        return relays[0]
+
+    yield start
+    for relay in relays:
+        relay.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "failure",
+    [
+        DefaultCredentialsError("Your default credentials were not found."),
+        google.auth.exceptions.TransportError("no route"),
+        OSError("reset"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+def test_credentials_that_cannot_be_made_at_first_are_made_later(
+    running: Emulator,
+    project: str,
+    mode: str,
+    failure: Exception,
+    behind_tls: Callable[..., Relay],
+    connect: Callable[..., dict[str, str]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each process of a task makes its own, and fails four times: the machine's metadata server is slow to start."""
+    connect("application default", project=project)
+    tries, real = itertools.count(1), google.auth.default
+
+    def default(**known: Any) -> Any:
+        if next(tries) % 5:
+            raise failure
+        return real(**known)
+
+    monkeypatch.setattr("google.auth.default", default)
+    behind_tls()
+    assert MODES[mode](lambda: None)["state"] == "JOB_STATE_SUCCEEDED"
+    assert len(running.book(project)) == 1
+    assert next(tries) > (15 if "deferrable" in mode else 5)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_tokens_that_cannot_be_had_for_a_while_or_are_refused_once_are_borne(
     running: Emulator,
     project: str,
     mode: str,
-    certificate: Path,
+    behind_tls: Callable[..., Relay],
     serve: Callable[..., Server],
     connect: Callable[..., dict[str, str]],
     monkeypatch: pytest.MonkeyPatch,
@@ -218,14 +274,8 @@ def test_tokens_that_cannot_be_had_for_a_while_or_are_refused_once_are_borne(
     connect(keyfile_dict=json.dumps(key), project=project)
     resolver = Resolver("localhost", unknown)
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
-    relay = Relay(running.url, certificate, refused={1, 4})
-    monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
-    monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", relay.url)
-    monkeypatch.setenv("AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS", relay.url)
-    try:
-        assert MODES[mode](lambda: None)["state"] == "JOB_STATE_SUCCEEDED"
-    finally:
-        relay.close()
+    relay = behind_tls(refused={1, 4})
+    assert MODES[mode](lambda: None)["state"] == "JOB_STATE_SUCCEEDED"
     assert len(running.book(project)) == 1
     assert resolver.failures >= 2 * (len(relay.tokens) - 1)
     assert len(set(relay.tokens)) == len(relay.tokens) >= 5

@@ -11,8 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, TransportError
 
+from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import Budget, Patience
@@ -24,6 +26,7 @@ from tests.watch.crowd import LOCATION, Service, event, trigger, until
 
 LONG_AGO = "2026-01-01T00:00:00Z"
 DONE = ("done", "JOB_STATE_CANCELLED")
+MISSING = "Your default credentials were not found."
 
 
 async def waited_for(service: Service, jobs: list[dict[str, Any]], *, first: str) -> list[tuple[str, str | None]]:
@@ -443,32 +446,35 @@ def test_looking_a_connection_up_is_not_broken_off(service: Service, monkeypatch
     assert steps == ["asked", "answered"]
 
 
-class EarlyHook(NotebookExecutionJobAsyncHook):
-    """A connection whose credentials cannot be made at first: the metadata server is not there yet."""
-
-    def __init__(self, *failures: Exception) -> None:
-        super().__init__()
-        self.failures = list(failures)
-
-    async def client(self, location: str) -> Any:
-        if self.failures:
-            raise self.failures.pop()
-        return await super().client(location)
-
-
-@pytest.mark.parametrize("failure", [TransportError("no route"), DefaultCredentialsError("none"), OSError("reset")])
-def test_credentials_that_cannot_be_made_at_first_are_made_later(service: Service, failure: Exception):
+@pytest.mark.parametrize("failure", [TransportError("no route"), DefaultCredentialsError(MISSING), OSError("reset")])
+def test_credentials_that_cannot_be_made_at_first_are_made_later(
+    service: Service, failure: Exception, monkeypatch: pytest.MonkeyPatch
+):
+    """A metadata server is not there yet; the poller bears it for longer than a task does."""
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
+    monkeypatch.setenv("AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", "google-cloud-platform://")
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
+    trusted = Endpoint(service.emulator.url, is_trusted=True)
+    monkeypatch.setattr(NotebookExecutionJobHook, "endpoint", lambda *_: trusted)
     jobs = service.create(3)
+    failures = [failure] * 7
+
+    def default(**_: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return AnonymousCredentials(), "p"
+
+    monkeypatch.setattr("google.auth.default", default)
 
     async def wait() -> list[JobState]:
         crowd = Crowd(service)
-        crowd.poller._hook = crowd.poller._line._hook = EarlyHook(failure, failure)
         waiters = crowd.join(jobs)
         states = await asyncio.wait_for(asyncio.gather(*(waiter.change() for waiter in waiters)), 30)
         await crowd.leave()
         return states
 
     assert {state.is_terminal for state in asyncio.run(wait())} == {False}
+    assert not failures
 
 
 class SlowlyClosedHook(BrokenHook):
