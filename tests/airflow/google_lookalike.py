@@ -90,7 +90,7 @@ class Relay(Server):
     :param refused: which requests, by number, are refused for their tokens.
     """
 
-    def __init__(self, emulator: str, certificate: Path, *, refused: Container[int]) -> None:
+    def __init__(self, emulator: str, certificate: Path | None, *, refused: Container[int]) -> None:
         self._emulator = httpx2.Client(base_url=emulator, trust_env=False)
         denied: Answer = (401, {}, {"error": {"code": 401, "message": "Stale.", "status": "UNAUTHENTICATED"}})
         self._refused = refused

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from google_lookalike import Answer, Relay
 from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
@@ -69,6 +71,42 @@ def test_the_table_has_each_state_that_google_knows_and_one_more() -> None:
     job = discovery.document()["schemas"]["GoogleCloudAiplatformV1NotebookExecutionJob"]
     known = {state.removeprefix("JOB_STATE_") for state in job["properties"]["jobState"]["enum"]}
     assert MEANING.keys() == known | {"OF_A_LATER_YEAR"}
+
+
+class Silent(Relay):
+    """Passes everything on, but says something else of a job's state at the first three looks at it."""
+
+    def __init__(self, emulator: str, said: dict[str, Any]) -> None:
+        super().__init__(emulator, None, refused=())
+        self._said = said
+        self.looks = 0
+
+    def reply(self, number: int, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+        """Pass it on."""
+        status, headers, answer = super().reply(number, request, body)
+        if request.command == "GET" and "jobState" in answer and self.looks < 3:
+            self.looks += 1
+            del answer["jobState"]
+            answer.update(self._said)
+        return status, headers, answer
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    "said", [{}, {"jobState": None}, {"jobState": ""}, {"jobState": 4}, {"jobState": ["x"]}], ids=str
+)
+def test_a_job_that_says_nothing_of_its_state_goes_on(
+    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, mode: str, said: dict[str, Any]
+) -> None:
+    """The service leaves out what has its first value; and what is no text is no state."""
+    silent = Silent(nbjobs_emulator.url, said)
+    monkeypatch.setenv("NBJOBS_EMULATOR_HOST", silent.url)
+    try:
+        assert MODES[mode]()["state"] == "JOB_STATE_SUCCEEDED"
+    finally:
+        silent.close()
+    assert silent.looks == 3
+    assert not {"cancel", "delete"} & nbjobs_emulator.requests().keys()
 
 
 @pytest.mark.parametrize("mode", MODES)
