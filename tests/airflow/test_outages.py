@@ -258,6 +258,27 @@ def test_credentials_that_cannot_be_made_at_first_are_made_later(
     assert next(tries) > (15 if "deferrable" in mode else 5)
 
 
+@pytest.mark.parametrize("make", [create, sensor], ids=["create", "sensor"])
+def test_a_token_that_is_refused_to_a_trigger_is_renewed_there(
+    running: Emulator,
+    make: Callable[..., TaskRun],
+    behind_tls: Callable[..., Relay],
+    connect: Callable[..., dict[str, str]],
+    project: str,
+) -> None:
+    """The resumed task would see the job's end all the same, and nobody would notice."""
+    connect(project=project)
+    refused: set[int] = set()
+    relay = behind_tls(refused=refused)
+    run = make(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    refused |= {len(relay.seen) + 1, len(relay.seen) + 3}
+    assert run.after(deferral.value)["state"] == "JOB_STATE_SUCCEEDED"
+    assert [event["outcome"] for event in run.events] == ["done"]
+    assert max(refused) <= len(relay.seen)
+
+
 @pytest.mark.parametrize("mode", MODES)
 def test_tokens_that_cannot_be_had_for_a_while_or_are_refused_once_are_borne(
     running: Emulator,
