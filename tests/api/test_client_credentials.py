@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -17,10 +18,11 @@ from google.oauth2 import credentials as oauth2
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.client import AsyncClient
 from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.job import DirectNotebookSource
 from airflow_nbjobs.api.pacing import Patience
-from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, TransportError, UnauthenticatedError
 from tests.api.raw_server import RawServer, http_answer, refusal
-from tests.canaries import TOKEN
+from tests.canaries import MARK, TOKEN, shows_canary
 
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 GOOD = http_answer(200, json.dumps({"name": JOB}).encode())
@@ -342,6 +344,33 @@ def test_a_token_is_in_no_error(open_talk):
         with pytest.raises(Exception, match="said so") as refused:
             talk.send(calls.get_job(JOB))
     assert "token-1" not in f"{refused.value!r} {vars(refused.value)}"
+
+
+SILENT = {"nobody": None, "cut": b"", "no HTTP": b"nonsense\r\n\r\n", "cut short": http_answer(200, b"{", length=99)}
+
+
+@pytest.mark.parametrize("answer", SILENT.values(), ids=SILENT)
+def test_a_token_is_in_no_error_of_a_request_without_an_answer(open_talk, answer):
+    """The canaries look at each error, and at what was logged of it."""
+    with RawServer(lambda *_: answer) as server:
+        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
+        with pytest.raises(TransportError, match="got no answer"):
+            talk.send(calls.get_job(JOB), Patience(tries=2, timeout=0.2))
+        assert tokens(server) == [f"Bearer {TOKEN}-1"] * 2
+
+
+@pytest.mark.parametrize("status", [200, 400, 404, 409, 413, 429, 500, 503, None])
+def test_a_notebook_is_in_no_error_of_the_create_that_it_was_sent_with(open_talk, a_job, status):
+    """The canaries look for it as it is, and in base64."""
+    notebook = json.dumps({"cells": [{"cell_type": "code", "source": f"# {MARK}"}]}).encode()
+    impatient = Patience(tries=2, timeout=0.2, queueing=20.0)
+    job = replace(a_job, gcs_notebook_source=None, direct_notebook_source=DirectNotebookSource(content=notebook))
+    answer = None if status is None else http_answer(status, refusal(status, "ANY") if status > 200 else b"{}")
+    with RawServer(lambda *_: answer) as server:
+        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
+        with pytest.raises(ApiError):
+            talk.send(calls.create_job("projects/p/locations/us-central1", job), impatient)
+        assert shows_canary(server.requests[0].partition("\n\n")[2])
 
 
 def test_an_hour_of_polls_refreshes_when_the_token_runs_out(open_talk):
