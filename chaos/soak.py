@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
 from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
+from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.exceptions import ApiError, LostAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.sending import Submitted
@@ -111,7 +112,7 @@ class Soak:
             with_closed_hook = NotebookExecutionJobHook()
             try:
                 asking = submit(with_closed_hook.parent(REGION, PROJECT), _job(this), this, "cancel")
-                return with_closed_hook.follow(REGION, asking)
+                return with_closed_hook.follow(REGION, asking, ENDURING)
             except (ApiError, LostAnswerError):
                 self.retried += 1
             finally:

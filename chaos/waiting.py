@@ -58,7 +58,7 @@ def look(name: str) -> str:
     """Return the state of a job."""
     hook = NotebookExecutionJobHook()
     try:
-        return hook.follow(REGION, first_look(name)).job_state.value
+        return hook.follow(REGION, first_look(name), ENDURING).job_state.value
     finally:
         hook.close()
 
