@@ -108,6 +108,7 @@ def _request(context: Context) -> tuple[dict[str, Any], Any]:
     task = task_identity(context)
     check_connection(operator.gcp_conn_id)
     with connecting(operator.gcp_conn_id):
+        operator.check_waiting()
         told = cast("CreateNotebookExecutionJobOperator", _Told(operator))
         built = build_job(told, task, context, operator.runtime_template)
         endpoint = operator.hook.endpoint(operator.location or "").url

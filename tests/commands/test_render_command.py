@@ -38,6 +38,8 @@ with DAG("squares", schedule="@daily", params={"side": 2}):
         )
     CreateNotebookExecutionJobOperator(task_id="reference", notebook="gs://shared/square.ipynb", **JOB)
 
+    CreateNotebookExecutionJobOperator(task_id="wrong", notebook="square.ipynb", kill="pause", **JOB)
+
     @task
     def before():
         return {"side": 4}
@@ -165,6 +167,7 @@ WRONG = {
     "no XCom": (["decorated"], "needs the XCom 'return_value' of the task 'before'"),
     "no JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is no JSON"),
     "JSON without end": (["plain", "--conf", "[" * 10_000], "is no JSON ("),
+    "an argument that counts later": (["wrong"], "kill='pause' is not a policy: give 'cancel', 'delete' or 'leave'."),
     "no date": (["plain", "--logical-date", "soon"], "'soon' is no date: write it as 2026-11-22"),
 }
 
