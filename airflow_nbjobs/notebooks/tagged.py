@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal
 
 from airflow_nbjobs.notebooks.failures import text_of
+from airflow_nbjobs.notebooks.plain_text import plain
 
 __all__ = ["LastOutputs"]
 
 _KEPT = 5
 _LEAST_CHARACTERS = 64 * 2**10
+_SHOWN_CHARACTERS = 100
 _JSON = "application/json"
 _LITERAL_ENDS = {"{": "}", "[": "]", "(": ")", '"': '"', "'": "'"}
 
@@ -63,7 +65,7 @@ class LastOutputs:
 
         :raises ValueError: saying why they cannot be had, after "is tagged as a result, and".
         """
-        is_shortened = False
+        is_shortened, shown = False, ""
         for output in reversed(self._kept):
             if output is None:
                 raise ValueError("its output is too large to be one")
@@ -73,9 +75,20 @@ class LastOutputs:
                     {str(name): item for name, item in value.items()} if isinstance(value, dict) else {"result": value}
                 )
             is_shortened = is_shortened or (kind == "text" and "..." in text)
+            shown = shown or _cut(text)
         if is_shortened:
             raise ValueError("IPython has shortened its output: print json.dumps(...) of it")
-        raise ValueError("none of its last outputs is JSON: print json.dumps(...) of what it reports")
+        if not shown:
+            raise ValueError("none of its last outputs is JSON: print json.dumps(...) of what it reports")
+        raise ValueError(
+            f"its output is no JSON (`{shown}`): let it be of numbers, text, lists and dicts, float(...) or .item() of "
+            "numpy's numbers among them, or print json.dumps(...) of it"
+        )
+
+
+def _cut(text: str) -> str:
+    shown = plain(text[: 2 * _SHOWN_CHARACTERS])
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[:_SHOWN_CHARACTERS]}…"
 
 
 def _text(output: Mapping[str, Any]) -> tuple[Kind, str]:

@@ -218,8 +218,14 @@ def test_the_output_of_a_tagged_cell_is_a_result(source: str, tag: str) -> None:
 
 
 UNREADABLE = {
-    "<Figure>": "none of its last outputs is JSON: print json.dumps(...) of what it reports",
-    "{'rows': 3, 'mean': nan}": "none of its last outputs is JSON: print json.dumps(...) of what it reports",
+    "": "none of its last outputs is JSON: print json.dumps(...) of what it reports",
+    "<Figure>": "its output is no JSON (`<Figure>`): ",
+    "{'rows': 3, 'mean': nan}": "its output is no JSON (`{'rows': 3, 'mean': nan}`): ",
+    "{'x': np.float64(3.0)}": (
+        "its output is no JSON (`{'x': np.float64(3.0)}`): let it be of numbers, text, lists and dicts, float(...) or "
+        ".item() of numpy's numbers among them, or print json.dumps(...) of it"
+    ),
+    "<b\x1b[2J\na>" + "x" * 500: f"its output is no JSON (`<b a>{'x' * 95}…`): ",
     pretty({f"k{number}": number for number in range(1_001)}): "IPython has shortened its output",
     pretty(list(range(1_500))): "IPython has shortened its output: print json.dumps(...) of it",
     pretty({"rows": list(range(1_500))}): "IPython has shortened its output: print json.dumps(...) of it",
