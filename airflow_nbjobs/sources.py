@@ -83,6 +83,11 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
         # As in gsutil, only digits after the last "#" are a generation: an object's name may hold a "#".
         pinned = re.fullmatch(r"(.+)#([0-9]+)", notebook, re.DOTALL)
         uri, generation = pinned.groups() if pinned else (notebook, None)
+        if pinned is None and re.search(r"\.ipynb#(?!.*\.ipynb$)[^/]*$", notebook):
+            raise InvalidNotebookJobError(
+                f"notebook={notebook!r} has no generation after its '#': write digits there, like "
+                "'gs://bucket/notebook.ipynb#1700000000000000', or leave '#' out."
+            )
         return {"gcs_notebook_source": GcsNotebookSource(uri=uri, generation=generation)}
     if notebook.startswith("projects/") and "/repositories/" in notebook:
         repository, _, commit = notebook.partition("@")
@@ -120,7 +125,17 @@ def _find(path: str, folders: Iterable[Path]) -> Path:
         raise InvalidNotebookJobError(
             f"notebook={path!r} leads to {str(found)!r}, outside the DAG's folder and bundle: keep it inside them."
         )
+    if any(_is_folder(place) for place in looked):
+        raise InvalidNotebookJobError(f"notebook={path!r} is a folder: name the notebook in it.")
     places = " and ".join(repr(str(place)) for place in looked) or "no folder at all"
     raise InvalidNotebookJobError(
-        f"notebook={path!r} is not there: looked for {places}. One in Cloud Storage is 'gs://bucket/notebook.ipynb'."
+        f"notebook={path!r} is not there: looked for {places}. One in Cloud Storage is 'gs://bucket/notebook.ipynb', "
+        "one in Dataform 'projects/p/locations/l/repositories/r'."
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

@@ -22,7 +22,7 @@ from airflow_nbjobs.operators import (
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from airflow_nbjobs.sources import InlineNotebook
+from airflow_nbjobs.sources import InlineNotebook, source_fields
 
 ELSEWHERE = "projects/p/locations/europe-west1/notebookRuntimeTemplates/1"
 JOB_NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
@@ -42,6 +42,15 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "another store": ({"notebook": "s3://bucket/x.ipynb"}, ["notebook='s3://bucket/x.ipynb'", "gs://"]),
     "no object": ({"notebook": "gs://bucket"}, ["notebook='gs://bucket'", "gs://bucket/folder/notebook.ipynb"]),
     "a folder": ({"notebook": "gs://bucket/a/"}, ["notebook='gs://bucket/a/'", "names no object"]),
+    "a generation that is none": (
+        {"notebook": "gs://bucket/a.ipynb#abc"},
+        ["notebook='gs://bucket/a.ipynb#abc'", "no generation", "#1700000000000000"],
+    ),
+    "a generation that is empty": ({"notebook": "gs://bucket/a.ipynb#"}, ["no generation"]),
+    "no repository": (
+        {"notebook": "projects/p/locations/l/repository/r"},
+        ["is not there", "'projects/p/locations/l/repositories/r'"],
+    ),
     "no bucket": ({"notebook": "gs:///a.ipynb"}, ["notebook='gs:///a.ipynb'"]),
     "a commit that is none": ({"notebook": "projects/p/locations/l/repositories/r@main"}, ["'main'", "SHA"]),
     "two environments": (
@@ -147,6 +156,23 @@ def test_all_that_is_wrong_is_told_at_once(nbjobs_emulator: Emulator, project: s
         run.execute()
     named = ["notebook=", "runtime_template", "gcs_output_uri=", "service_account="]
     assert [word for word in named if word not in str(refusal.value)] == []
+
+
+def test_a_folder_is_no_notebook(nbjobs_emulator: Emulator, project: str, tmp_path: Path) -> None:
+    (tmp_path / "my").mkdir()
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "notebook": "my"}), tmp_path)
+    with pytest.raises(InvalidNotebookJobError, match="notebook='my' is a folder: name the notebook in it"):
+        run.execute()
+    assert nbjobs_emulator.requests() == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "generation"),
+    [("a.ipynb#12", "12"), ("a#b", None), ("a.ipynb#b.ipynb", None), ("a.ipynb#b/c", None), ("#a.ipynb", None)],
+)
+def test_an_object_s_name_may_hold_a_hash(given: str, generation: str | None) -> None:
+    source = source_fields(f"gs://bucket/{given}", [])["gcs_notebook_source"]
+    assert (source.uri, source.generation) == (f"gs://bucket/{given.removesuffix('#12')}", generation)
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "{}", '{"nbformat": 4}', "\x00", json.dumps(NOTEBOOK)[:-5]])
