@@ -170,10 +170,21 @@ def _labels(labels: Mapping[str, str]) -> Iterator[str]:
             f"leave {len(labels) - LABEL_LIMIT} of yours out."
         )
     for key, value in labels.items():
-        if not key.startswith(_RESERVED_BY_GOOGLE) and (not key or _made_valid(key) != key):
-            yield f"The label key {key!r} {_LABEL_RULE}"
-        if _made_valid(value) != value:
-            yield f"The value {value!r} of the label {key!r} {_LABEL_RULE}"
+        if not key:
+            yield f"The label key {key!r} is empty: give it a name."
+        if not key.startswith(_RESERVED_BY_GOOGLE):
+            yield from _label_problem(f"The label key {key!r}", key)
+        yield from _label_problem(f"The value {value!r} of the label {key!r}", value)
+
+
+def _label_problem(what: str, text: str) -> Iterator[str]:
+    if len(text) > LABEL_LIMIT:
+        yield f"{what} has {len(text)} characters: give at most {LABEL_LIMIT}, or set sanitize_labels=True."
+    elif wrong := next((letter for letter in text if _made_valid(letter) != letter), None):
+        yield (
+            f"{what} has {wrong!r} in it: use lower-case letters, digits, '_' and '-' alone, or set "
+            "sanitize_labels=True."
+        )
 
 
 def _json(job: NotebookExecutionJob) -> Iterator[str]:
@@ -183,9 +194,3 @@ def _json(job: NotebookExecutionJob) -> Iterator[str]:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             yield f"{key}={_shown(value)} cannot be written as JSON ({error}): use text, numbers, lists and dicts."
-
-
-_LABEL_RULE = (
-    f"is not one: use at most {LABEL_LIMIT} lower-case letters, digits, '_' and '-', or have it made valid with "
-    "sanitize_labels=True."
-)

@@ -129,11 +129,20 @@ def _check_name(name: str, translator: type, language: str) -> None:
     pattern, taken = (table.get(translator.__name__) for table in (_NAMES, _TAKEN))
     is_name = name.isidentifier() if pattern is None else pattern.fullmatch(name) is not None
     is_taken = taken is not None and taken.fullmatch(name) is not None
-    if not is_name or is_taken:
-        what = "taken" if is_taken else "no name"
+    if is_taken:
         raise InvalidNotebookJobError(
-            f"The parameter {name!r} is {what} in {language}, and nothing can be assigned to it: use another name."
+            f"The parameter {name!r} is a word that {_shown(language)} keeps for itself, to which nothing can be "
+            "assigned: use another name."
         )
+    if not is_name:
+        raise InvalidNotebookJobError(
+            f"The parameter {name!r} is not a valid {_shown(language)} variable name: use another, of letters, digits "
+            "and '_', which does not begin with a digit."
+        )
+
+
+def _shown(language: str) -> str:
+    return language[:1].upper() + language[1:]
 
 
 def _check_text(value: Any, place: str, translator: type, language: str) -> None:
