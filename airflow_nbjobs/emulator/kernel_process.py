@@ -179,7 +179,11 @@ def _explain(error: BaseException, cell: int, kernel_name: str, last_words: byte
         return f"Cell {cell} failed: {plain(f'{error.ename}: {error.evalue}')}"
     if isinstance(error, NoSuchKernel):
         known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
-        return f"There is no kernel named {plain(kernel_name)!r} on this machine; it has: {known}."
+        return (
+            f"There is no kernel named {plain(kernel_name)!r} on this machine; it has: {known}. It is named by "
+            "the job's kernel_name, or else by the notebook's metadata.kernelspec: give kernel_name one that is there, "
+            "or install it."
+        )
     if cell == 0:
         reason = plain(last_words.decode(errors="replace")) or plain(str(error))
         return f"The kernel {plain(kernel_name)!r} did not start: {reason}"

@@ -136,6 +136,7 @@ def test_a_missing_kernel_is_named_with_those_there_are(run: Callable[..., Ended
     ended = run("no_kernel.ipynb")
     assert ended.message.startswith("There is no kernel named 'nope' on this machine; it has: ")
     assert "python3" in ended.message
+    assert "by the job's kernel_name, or else by the notebook's metadata.kernelspec: give kernel_name" in ended.message
     assert ended.notebook is None
     assert run("no_kernel.ipynb", kernel="python3").ok
     assert run("ok.ipynb", kernel="nope").message.startswith(
