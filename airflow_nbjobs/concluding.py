@@ -77,7 +77,9 @@ def look_for_executed(
     except (ApiError, CredentialsError, InvalidNotebookJobError) as error:
         if has_results and job.job_state.is_success and getattr(error, "is_transient", False):
             raise
-        return Executed(problem=str(error))
+        # What is wrong with our own settings has its remedy with it.
+        what_to_do = "" if isinstance(error, InvalidNotebookJobError) else ". Let the connection's account read it"
+        return Executed(problem=f"{str(error).rstrip('.')}{what_to_do}")
 
 
 def _find_and_read(job: NotebookExecutionJob, client: Client) -> Executed | None:
@@ -159,8 +161,7 @@ def _results(job: NotebookExecutionJob, executed: Executed, log: Any, *, fail: b
     if outcome is None:
         raise NotebookJobError(
             f"The results of {describe(job)} cannot be had, since its executed notebook cannot be read: "
-            f"{executed.problem}. Let the connection's account read it, or set unusable_results='omit' or "
-            "do_xcom_push=False.",
+            f"{executed.problem}. To do without them, set unusable_results='omit' or do_xcom_push=False.",
             job_name=job.name or "",
             state=job.job_state.value,
         )

@@ -166,6 +166,17 @@ def test_a_look_that_fails_silently_is_repeated(
     assert wait(made, mode, silent_fail=True, **more)["state"] == "JOB_STATE_SUCCEEDED"
 
 
+def test_results_in_a_storage_that_is_not_named_have_one_remedy(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = submit()
+    monkeypatch.delenv("STORAGE_EMULATOR_HOST")
+    with pytest.raises(AirflowFailException, match="STORAGE_EMULATOR_HOST is not set") as refusal:
+        wait(made, "poke")
+    assert "that `nbjobs emulator` prints. To do without them, set unusable_results='omit'" in str(refusal.value)
+    assert "account" not in str(refusal.value)
+
+
 @IN_EACH_MODE
 def test_a_bare_id_is_a_job_of_the_location(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
     made = submit()
