@@ -3,7 +3,7 @@
 The function says which parameters the notebook gets, in Python instead of templates, and may ask for Airflow's context
 by name. The decorator's arguments are the operator's. What the notebooks report comes to the next task as a list.
 
-The environment variables are those of ``hello_notebook.py``.
+The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
 """
 
 import os

@@ -7,7 +7,7 @@ A backfill asks for each of its days and gets as many different results: ``airfl
 ``airflow backfill create --dag-id daily_report --from-date 2026-11-16 --to-date 2026-11-22``. A run that somebody
 starts by hand may have no logical date: it is for the day on which it starts.
 
-The environment variables are those of ``hello_notebook.py``.
+The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
 """
 
 import os

@@ -7,7 +7,7 @@ it in one line.
 A cell that raises is no accident of a machine: this task has retries, and does not use them for it
 (``retry_on_notebook_error``). They are for what may go better the next time.
 
-The environment variables are those of ``hello_notebook.py``.
+The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
 """
 
 import os

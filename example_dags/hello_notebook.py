@@ -7,6 +7,13 @@ Where it runs is said by the environment, with defaults that the emulator takes:
 - ``NBJOBS_RUNTIME_TEMPLATE``: a runtime template, its id or its whole name
 - ``NBJOBS_SERVICE_ACCOUNT``: the service account that the notebook runs as
 - ``NBJOBS_POLL_INTERVAL``: seconds between two looks at the job; on Vertex AI, 30 is plenty
+
+``nbjobs emulator`` runs notebooks in its own environment, which then needs what the examples import; and its storage
+begins without the bucket. From this folder, in a shell that has run the emulator's two ``export`` lines::
+
+    pip install matplotlib pandas scikit-learn
+    python -c "from google.cloud.storage import Client; Client('local').create_bucket('nbjobs-examples').blob(
+        'notebooks/wine.ipynb').upload_from_filename('notebooks/wine.ipynb')"
 """
 
 import os

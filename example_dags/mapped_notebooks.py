@@ -2,7 +2,7 @@
 
 They lie beside this file and their content is sent along, so nothing is uploaded first.
 
-The environment variables are those of ``hello_notebook.py``.
+The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
 """
 
 import os

@@ -4,7 +4,7 @@ The create task does not wait, so it gives its worker slot back at once. The sen
 task is a teardown: it runs when the notebook failed too, and the run's outcome is still the notebook's. It removes the
 service's record of the job; the executed notebook stays in Cloud Storage.
 
-The environment variables are those of ``hello_notebook.py``.
+The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
 """
 
 import os
