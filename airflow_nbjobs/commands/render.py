@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -180,13 +181,15 @@ def _notebook(content: bytes, job: NotebookExecutionJob, operator: CreateNoteboo
 
 
 def _printed(notebook: Any) -> Iterator[str]:
-    """Return the cells, whole, as lines."""
+    """Return the cells, whole, as lines; code cells have the numbers that errors call them by."""
     from airflow_nbjobs.commands.masking import masked
 
-    yield f"\nThe notebook has {len(notebook.cells)} cells:"
-    for number, cell in enumerate(notebook.cells, 1):
+    yield f"\nThe notebook has {len(notebook.cells)} cells; those of code are numbered as in errors:"
+    numbers = itertools.count(1)
+    for cell in notebook.cells:
         own = cell.metadata.get("tags")
         tags = ", ".join(map(str, own)) if isinstance(own, list) else ""
+        number = next(numbers) if cell.cell_type == "code" else ""
         yield printable(f"{number:>4} {cell.cell_type}{f' ({tags})' if tags else ''}:")
         yield from (f"     | {line}" for line in printable(masked(cell.source)).removesuffix("\n").split("\n"))
 

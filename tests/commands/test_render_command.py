@@ -133,6 +133,23 @@ def test_a_notebook_over_the_limit_is_the_reference_that_it_will_be(render: Any)
     assert 'side = "2"' in cell(done.stdout)
 
 
+def test_code_cells_are_numbered_as_errors_number_them(render: Any, dags: Path) -> None:
+    notebook = json.loads((dags / "square.ipynb").read_text())
+    notebook["cells"].insert(0, {"cell_type": "markdown", "id": "title", "metadata": {}, "source": "# Squares"})
+    (dags / "square.ipynb").write_text(json.dumps(notebook))
+    lines = render("plain").stdout.splitlines()
+    headers = [line for line in lines if line.endswith(":") and not line.startswith("     |")]
+    assert headers == [
+        "The notebook has 6 cells; those of code are numbered as in errors:",
+        "     markdown:",
+        "   1 code (parameters):",
+        "   2 code (injected-parameters):",
+        "   3 code:",
+        "   4 code (result):",
+        "   5 code:",
+    ]
+
+
 def test_what_a_notebook_holds_does_nothing_to_a_terminal(render: Any, dags: Path) -> None:
     notebook = json.loads((dags / "square.ipynb").read_text())
     notebook["cells"][1] |= {"source": "x = '\x1b[2J\u202e\ud800é'\x0c\n", "metadata": {"tags": None}}
