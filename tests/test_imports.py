@@ -86,7 +86,12 @@ for number, step in enumerate(json.loads(sys.argv[1])):
         given["notebook"] = NOTEBOOK
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(**given))
     try:
-        run.resume("execute_complete", {"event": step["event"]}) if "event" in step else run.execute()
+        if "event" in step:
+            note = {"v": 1, "name": step["event"]["job_name"], "operation": None, "adopted": False}
+            run.ti.xcom_push("notebook_execution_job", note)
+            run.resume("execute_complete", {"event": step["event"]})
+        else:
+            run.execute()
     except TaskDeferred:
         assert given["deferrable"]
     loaded[step["name"]] = sorted(set(sys.modules) - before)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.deferral import Event
     from airflow_nbjobs.submission import TaskIdentity
 
 __all__ = ["NotebookJobOwner"]
@@ -242,10 +243,8 @@ class NotebookJobOwner(NotebookJobRenewer):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Resume: look at the job, whatever the event says of it, and settle or wait on."""
-        from airflow_nbjobs.deferral import Event, Held, check_agreement
-        from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
-        from airflow_nbjobs.operators.request import task_identity
-        from airflow_nbjobs.submission import attempt_of, is_of_task
+        from airflow_nbjobs.deferral import Event, check_agreement
+        from airflow_nbjobs.exceptions import NotFoundError
 
         # The task's own note is to be trusted more than an event that went through a database.
         kept = self._kept(context)
@@ -262,14 +261,26 @@ class NotebookJobOwner(NotebookJobRenewer):
                     raise
                 return self._settle_gone(error, context)
             if kept is None:
-                if not is_of_task(job, task_identity(context).key):
-                    raise NbjobsError(f"The trigger's event is about {name}, which is not this task's job.")
-                operation, attempt = told.operation_name, attempt_of(job)
-                self._held = Held(name=name, operation_name=operation, is_adopted=False, attempt=attempt)
+                self._hold_told(told, job, context)
             if told.outcome == "timeout" and not job.job_state.is_terminal:
                 self._time_out(job)
             check_agreement(told, job)
         return self.wait(job, context)
+
+    def _hold_told(self, told: Event, job: NotebookExecutionJob, context: Context) -> None:
+        """Hold the job that an event names, for want of a note.
+
+        :raises NbjobsError: when it is another task's.
+        """
+        from airflow_nbjobs.deferral import Held
+        from airflow_nbjobs.exceptions import NbjobsError
+        from airflow_nbjobs.operators.request import task_identity
+        from airflow_nbjobs.submission import attempt_of, is_of_task
+
+        name, operation = told.job_name, told.operation_name
+        if not is_of_task(job, task_identity(context).key):
+            raise NbjobsError(f"The trigger's event is about {name}, which is not this task's job.")
+        self._held = Held(name=name, operation_name=operation, is_adopted=False, attempt=attempt_of(job))
 
     def _time_out(self, job: NotebookExecutionJob) -> NoReturn:
         from airflow_nbjobs.exceptions import NotebookJobTimeoutError
