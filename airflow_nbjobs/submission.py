@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 RESERVED_PREFIX = "nbjobs-"
+_OWN_LABELS = 9
 """What the labels of ours begin with, and no user's may."""
 
 _KEY_LENGTH = 16
@@ -160,10 +161,17 @@ def attempt_of(job: NotebookExecutionJob) -> int:
 
 
 def _own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    from airflow_nbjobs.api.checks import LABEL_LIMIT
+
     if taken := sorted(key for key in labels if key.startswith(RESERVED_PREFIX)):
         raise InvalidNotebookJobError(
             f"The labels {taken} are reserved by this provider, as all that begin with {RESERVED_PREFIX!r}: "
             "use other keys."
+        )
+    if len(labels) > (limit := LABEL_LIMIT - _OWN_LABELS):
+        raise InvalidNotebookJobError(
+            f"There are {len(labels)} labels, and a job has at most {LABEL_LIMIT}, of which {_OWN_LABELS} are kept for "
+            f"the provider's own: leave {len(labels) - limit} out."
         )
     return labels
 

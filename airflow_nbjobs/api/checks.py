@@ -32,7 +32,6 @@ _GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _EMAIL = re.compile(r"[^@\s:/]+@[^@\s:/]+")  # "serviceAccount:…" is a member of a policy
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
-_RESERVED_BY_PROVIDER = "nbjobs-"
 
 
 def is_gcs_object(uri: object) -> bool:
@@ -164,11 +163,7 @@ def _texts(job: NotebookExecutionJob) -> Iterator[str]:
 
 def _labels(labels: Mapping[str, str]) -> Iterator[str]:
     if len(labels) > LABEL_LIMIT:
-        ours = sum(key.startswith(_RESERVED_BY_PROVIDER) for key in labels)
-        yield (
-            f"There are {len(labels)} labels, {ours} of them the provider's own, and a job has at most {LABEL_LIMIT}: "
-            f"leave {len(labels) - LABEL_LIMIT} of yours out."
-        )
+        yield f"There are {len(labels)} labels, and a job has at most {LABEL_LIMIT}: leave some out."
     for key, value in labels.items():
         if not key:
             yield f"The label key {key!r} is empty: give it a name."

@@ -78,7 +78,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
     :param execution_user: e-mail of the person that the notebook runs as; Colab runtimes only (templated).
     :param display_name: the readable part of the job's display name, at most 128 characters; the DAG's and the task's
         id by default (templated). A key is appended by which the task knows its job, and takes 17 of the 128.
-    :param labels: labels of the job (templated). Those that begin with ``nbjobs-`` are the provider's own.
+    :param labels: labels of the job, 55 at most (templated). Those that begin with ``nbjobs-`` are the provider's own.
     :param sanitize_labels: make ``labels`` valid (lower case, other characters as ``_``, at most 64) instead of
         failing on those that are not. Default ``False``.
     :param kernel_name: Jupyter kernel to use; the service's choice by default (templated).
