@@ -221,13 +221,20 @@ class Tries(RuleBasedStateMachine):
             model.identity = replace(model.identity, try_number=model.identity.try_number + 1)
         self.carry_out(model, dies, lost, kill)
 
-    @rule(which=WHICH, dies=DIES, lost=MAYBE_LOST, kill=KILLS)
+    @rule(which=WHICH, dies=DIES, lost=MAYBE_LOST, kill=KILLS, is_run_over=st.booleans())
     @precondition(has("done", "failed"))
-    def is_cleared(self, which: int, dies: str | None, lost: dict[str, Any] | None, kill: str) -> None:
-        """Clear a task that is over; when its worker dies at once, a retry follows."""
+    def is_cleared(
+        self, which: int, dies: str | None, lost: dict[str, Any] | None, kill: str, is_run_over: bool
+    ) -> None:
+        """Clear a task that is over; when its worker dies at once, a retry follows.
+
+        A run that is over begins anew with that.
+        """
         model = self.pick(which, "done", "failed")
         anew = model.identity.try_number + 1
         model.identity = replace(model.identity, try_number=anew, first_try=anew)
+        if is_run_over:
+            model.identity = replace(model.identity, run_started=datetime.now(UTC))
         self.carry_out(model, dies, lost, kill)
         if dies:
             model.identity = replace(model.identity, try_number=anew + 1)
@@ -293,7 +300,10 @@ class Tries(RuleBasedStateMachine):
     @rule(which=WHICH, dies=st.sampled_from(["before", "after"]))
     @precondition(has("done", "failed"))
     def run_is_made_again(self, which: int, dies: str) -> None:
-        """Delete the DAG run and make it again under its id at once, whatever became of its jobs; its worker dies."""
+        """Delete the DAG run and make it again under its id at once, whatever became of its jobs; its worker dies.
+
+        What the deleted one has left is ended.
+        """
         model = self.pick(which, "done", "failed")
         again = replace(
             model.identity, try_number=1, first_try=1, run_started=datetime.now(UTC), instance=str(uuid.uuid4())
@@ -303,6 +313,7 @@ class Tries(RuleBasedStateMachine):
         self.carry_out(made_again, dies, None, "cancel")
         made_again.identity = replace(again, try_number=2)
         self.carry_out(made_again, None, None, "cancel")
+        assert not {key_of(job) for job in self.active()} & model.made.keys()
 
     @invariant()
     def no_success_is_paid_for_twice(self) -> None:
