@@ -31,7 +31,8 @@ CASES = pytest.mark.parametrize(
 @pytest.fixture
 def looks(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """Let a job run for good, and nobody wait between two looks that fail."""
-    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 0.0)
+    for module in ("client", "auth"):
+        monkeypatch.setattr(f"airflow_nbjobs.api.{module}.backoff", lambda *_: 0.0)
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     yield nbjobs_emulator
     nbjobs_emulator.clear_faults()
