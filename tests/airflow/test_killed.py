@@ -18,7 +18,11 @@ from task_runs import JOB, TaskRun
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.operators import (
+    CreateNotebookExecutionJobOperator,
+    GetNotebookExecutionJobOperator,
+    ListNotebookExecutionJobsOperator,
+)
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 
 
@@ -352,6 +356,21 @@ def test_whatever_ends_the_task_its_kill_policy_says_what_becomes_of_the_job(
     end(run)
     (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     assert (job["state"], job["deleted"]) == (f"JOB_STATE_{state}", is_deleted)
+
+
+@pytest.mark.parametrize(
+    ("operator", "arguments"),
+    [(GetNotebookExecutionJobOperator, {"job_name": "x"}), (ListNotebookExecutionJobsOperator, {})],
+)
+def test_an_operator_that_only_reads_ends_nothing_when_it_is_killed(
+    nbjobs_emulator: Emulator, held: TaskRun, operator: Any, arguments: dict[str, Any]
+) -> None:
+    if arguments:
+        arguments = {"job_name": held.ti.xcoms["notebook_execution_job"]["name"]}
+    reads = TaskRun(lambda: operator(task_id="read", location=JOB["location"], **arguments))
+    assert "JOB_STATE_RUNNING" in str(reads.execute())
+    kill(reads)
+    assert state_of_job(nbjobs_emulator) == "RUNNING"
 
 
 def test_a_sensor_that_is_killed_leaves_the_job_that_it_waits_for(nbjobs_emulator: Emulator) -> None:
