@@ -80,7 +80,7 @@ def decide(
     of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number or _is_twins(job, task)]
     # Not the newest alone: of two jobs of one create the younger was ended.
     adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
-    if takes_failed and of_generation and of_generation[0].job_state == JobState.FAILED:
+    if adopt is None and takes_failed and of_generation and of_generation[0].job_state == JobState.FAILED:
         adopt = of_generation[0]
     others = [
         job for job in ours if _try(job) < task.try_number or _is_twins(job, task) or _is_of_earlier_run(job, task)
@@ -218,7 +218,7 @@ def _told(became: dict[str, str]) -> str:
 
 def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], None]) -> Conversation[None]:
     for unwanted in decision.end:
-        became = yield from end_job(unwanted.name or "", None, kill)
+        became = yield from end_job(unwanted.name or "", None, kill, must_see=True)
         tell(f"The job {unwanted.name} of try {_try(unwanted)} is nobody's any more: it {became}.")
 
 

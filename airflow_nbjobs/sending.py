@@ -157,7 +157,8 @@ def _keep_oldest(sending: Sending, twins: list[NotebookExecutionJob]) -> Convers
     """Return the first of several jobs of one create, and end the others."""
     for younger in twins[1:]:
         # Even a policy that leaves jobs to run does not pay twice for one.
-        became = yield from end_job(younger.name or "", None, "cancel" if sending.kill == "leave" else sending.kill)
+        kill: KillPolicy = "cancel" if sending.kill == "leave" else sending.kill
+        became = yield from end_job(younger.name or "", None, kill, must_see=True)
         sending.tell(f"The create was carried out twice: the younger job {younger.name} {became}.")
     return twins[0]
 

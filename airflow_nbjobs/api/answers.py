@@ -13,7 +13,7 @@ import httpx2
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.capacity import is_about_machines
 from airflow_nbjobs.api.endpoint import Endpoint
-from airflow_nbjobs.api.redacting import redacted
+from airflow_nbjobs.api.redacting import redacted, redacted_json
 from airflow_nbjobs.exceptions import (
     AbortedError,
     AlreadyExistsError,
@@ -109,13 +109,13 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
 
 def _told(response: httpx2.Response) -> dict[str, Any]:
     try:
-        answer = json.loads(_kept(response, response.content.decode("utf-8-sig", errors="replace")))
+        answer = json.loads(response.content.decode("utf-8-sig", errors="replace"))
+        if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
+            answer = answer[0]
+        error = answer.get("error") if isinstance(answer, dict) else None
+        return redacted_json(error, *_sent(response)) if isinstance(error, dict) else {}
     except (ValueError, RecursionError):
         return {}
-    if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
-        answer = answer[0]
-    error = answer.get("error") if isinstance(answer, dict) else None
-    return error if isinstance(error, dict) else {}
 
 
 def _beginning(response: httpx2.Response) -> str:
@@ -125,11 +125,16 @@ def _beginning(response: httpx2.Response) -> str:
 
 def _kept(response: httpx2.Response, text: str) -> str:
     """Return what errors may repeat of an answer, which may repeat its request: not its token."""
+    return redacted(text, *_sent(response))
+
+
+def _sent(response: httpx2.Response) -> tuple[str, str]:
+    """Return what was sent as authorization, and the token in it."""
     try:
         sent = response.request.headers.get("authorization", "")
     except RuntimeError:  # it was made without one
         sent = ""
-    return redacted(text, sent, sent.partition(" ")[2])
+    return sent, sent.partition(" ")[2]
 
 
 def _retry_after(value: str | None) -> float | None:

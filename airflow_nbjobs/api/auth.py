@@ -173,6 +173,8 @@ def _words(error: BaseException) -> str:
     """Return what an error of google-auth says, without the answers that it repeats: a token may be in them."""
     if isinstance(error, google.auth.exceptions.InvalidValue):
         return "what was given as a token is none"
+    if isinstance(error, OSError) and error.filename:
+        return redacted(f"{error.strerror}: {error.filename!r}")
     said: list[str] = []
     for part in map(_said, error.args):
         if part and not any(part in other for other in said):

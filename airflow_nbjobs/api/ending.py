@@ -50,12 +50,18 @@ def check_kill_policy(kill: str) -> KillPolicy:
 
 
 def end_job(
-    name: str, operation_name: str | None, kill: KillPolicy, *, is_late: Callable[[], bool] = lambda: False
+    name: str,
+    operation_name: str | None,
+    kill: KillPolicy,
+    *,
+    is_late: Callable[[], bool] = lambda: False,
+    must_see: bool = False,
 ) -> Conversation[str]:
     """End a job by the policy, and return what became of it, as the rest of a sentence that begins with the job.
 
     :param operation_name: its create operation; looked up when it is not known.
     :param is_late: tells when a cancellation was given long enough to work.
+    :param must_see: whether it is an error not to see what came of a cancellation: something else begins after it.
     :raises ApiError: when the service cannot be told.
     """
     if kill == "leave":
@@ -68,7 +74,7 @@ def end_job(
             except NotFoundError:
                 raise
             except (ApiError, CredentialsError) as error:
-                if not is_told:
+                if must_see or not is_told:
                     raise
                 return f"was cancelled, and whether it ends could not be seen ({error})"
             if state.value in _CANCELLED:

@@ -147,6 +147,7 @@ class NotebookJobOwner(NotebookJobRenewer):
         from airflow_nbjobs.api.waiting import wait_for_job
         from airflow_nbjobs.exceptions import NotFoundError
 
+        gone: NotFoundError | None = None
         with self._answering_for(context):
             if self.deferrable and not job.job_state.is_terminal:
                 self._defer(job, context)
@@ -159,7 +160,9 @@ class NotebookJobOwner(NotebookJobRenewer):
                     # As a resumed task does when its trigger does not find the job: not found once is not gone.
                     ended = self._look(job.name or "")
                 except NotFoundError as error:
-                    return self._settle_gone(error, context)
+                    gone = error
+        if gone is not None:
+            return self._settle_gone(gone, context)
         return self._settle(ended, context) if ended.job_state.is_terminal else self.wait(ended, context)
 
     def _look(self, name: str) -> NotebookExecutionJob:
@@ -249,6 +252,7 @@ class NotebookJobOwner(NotebookJobRenewer):
         # The task's own note is to be trusted more than an event that went through a database.
         kept = self._kept(context)
         self._held = kept
+        gone: NotFoundError | None = None
         with self._answering_for(context):
             told = Event.from_payload(event, self._parent())
             # The triggerer's clock may be ahead of this one.
@@ -259,13 +263,14 @@ class NotebookJobOwner(NotebookJobRenewer):
             except NotFoundError as error:
                 if kept is None:
                     raise
-                return self._settle_gone(error, context)
-            if kept is None:
-                self._hold_told(told, job, context)
-            if told.outcome == "timeout" and not job.job_state.is_terminal:
-                self._time_out(job)
-            check_agreement(told, job)
-        return self.wait(job, context)
+                gone = error
+            else:
+                if kept is None:
+                    self._hold_told(told, job, context)
+                if told.outcome == "timeout" and not job.job_state.is_terminal:
+                    self._time_out(job)
+                check_agreement(told, job)
+        return self.wait(job, context) if gone is None else self._settle_gone(gone, context)
 
     def _hold_told(self, told: Event, job: NotebookExecutionJob, context: Context) -> None:
         """Hold the job that an event names, for want of a note.

@@ -61,6 +61,7 @@ class Asking:
         *,
         kill: KillPolicy = "cancel",
         job_ids: Iterable[str | None] = (None,),
+        takes_failed: bool = False,
         check: Callable[[], object] = lambda: None,
     ) -> Submitted:
         """Have one try ask for its job."""
@@ -68,7 +69,8 @@ class Asking:
         job = identify(wanted, task, request_hash(wanted, {}))
         parent = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
         with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
-            submitting = submit(parent, job, task, kill, job_ids=job_ids, tell=self.told.append, check=check)
+            told = {"tell": self.told.append, "check": check}
+            submitting = submit(parent, job, task, kill, job_ids=job_ids, takes_failed=takes_failed, **told)
             return client.follow(submitting)
 
     def states(self) -> list[str]:

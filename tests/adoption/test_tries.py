@@ -9,6 +9,7 @@ import pytest
 from asking import TASK, Asking, clear, request, retry
 
 from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import PermissionDeniedError
 from airflow_nbjobs.submission import TaskIdentity
 
 
@@ -72,6 +73,25 @@ def test_what_submits_anew_in_one_try_adopts_nothing(asking: Asking) -> None:
     asking.ask()
     assert not asking.ask(replace(TASK, first_try=2)).is_adopted
     assert len(asking.made()) == 2
+
+
+def test_a_retry_that_cannot_see_whether_an_unwanted_job_ends_makes_no_other(asking: Asking) -> None:
+    asking.ask()
+    asking.emulator.fault({"method": "get", "status": 403})
+    with pytest.raises(PermissionDeniedError):
+        asking.ask(retry(), request("gs://notebooks/other.ipynb"))
+    assert len(asking.made()) == 1
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
+def test_a_job_that_failed_is_taken_for_want_of_a_better_one_only(asking: Asking, state: str) -> None:
+    """The younger of two jobs of one create may fail, too."""
+    asking.next_job_is(state)
+    older = asking.ask()
+    asking.next_job_is("FAILED")
+    asking.ask(replace(TASK, first_try=2))
+    taken = asking.ask(retry(), takes_failed=True)
+    assert (taken.is_adopted, job_id(taken), asking.states()[0]) == (True, job_id(older), state)
 
 
 def test_a_retry_re_attaches_to_an_active_job(asking: Asking) -> None:

@@ -15,6 +15,7 @@ from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "failing_notebook.py"
 FAILING = notebook(
@@ -86,6 +87,29 @@ def test_a_failure_that_is_final_is_not_paid_for_again_though_airflow_starts_the
     with pytest.raises(AirflowFailException, match=r"cell 1, line 1 \(`1 / 0`\): ZeroDivisionError"):
         again.to_its_end()
     assert jobs(nbjobs_emulator, project) == ["FAILED"]
+
+
+def test_a_failure_of_a_replacement_is_final_too(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The job that the retry has re-attached to disappears."""
+    wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    first = task(ti={"max_tries": 2}, **wanted)
+    monkeypatch.setattr(first.operator, "wait", lambda *_: None)
+    first.execute()
+    retry = task(ti={"max_tries": 2, "try_number": 2}, **wanted)
+    publish: Any = retry.ti.xcom_push
+
+    def and_delete(key: str, value: Any) -> None:
+        monkeypatch.setattr(retry.ti, "xcom_push", publish)
+        publish(key, value)
+        NotebookExecutionJobHook().delete_job(value["name"])
+
+    monkeypatch.setattr(retry.ti, "xcom_push", and_delete)
+    with pytest.raises(AirflowFailException, match="ZeroDivisionError"):
+        retry.execute()
+    assert jobs(nbjobs_emulator, project) == ["CANCELLED", "FAILED"]
 
 
 def test_a_failure_that_is_final_is_looked_for_in_the_newest_job_and_not_after_a_clear(

@@ -224,6 +224,14 @@ def test_a_cancel_that_does_nothing_is_looked_after_and_followed_by_a_delete():
     assert steps == ["POST 7:cancel", "GET 5", 0.2, "GET 5", 0.4, "GET 5", 0.7, "GET 5", 1.0, "GET 5", "DELETE 5"]
 
 
+def test_a_cancellation_that_cannot_be_looked_after_is_told_and_is_an_error_where_something_else_begins_after_it():
+    refusal = PermissionDeniedError("no")
+    said, _ = answered(end_job(JOB, OPERATION, "cancel"), [None, refusal])
+    assert said == "was cancelled, and whether it ends could not be seen (no)"
+    with pytest.raises(PermissionDeniedError):
+        answered(end_job(JOB, OPERATION, "cancel", must_see=True), [None, refusal])
+
+
 def test_a_cancel_that_takes_its_time_is_enough():
     said, steps = answered(end_job(JOB, OPERATION, "cancel"), [None, RUNNING, RUNNING, in_state("CANCELLING")])
     assert said == "was cancelled"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.api.redacting import redacted
-from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError
+from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotFoundError
 from tests.api.raw_server import RawServer, http_answer
 from tests.api.test_client_credentials import JOB, CountedCredentials
 from tests.canaries import MARK, TOKEN, shows_canary
@@ -53,6 +54,40 @@ def test_what_is_a_secret_by_its_name_or_its_looks_is_left_out(text: str) -> Non
 )
 def test_other_words_are_kept(text: str) -> None:
     assert redacted(text) == text
+
+
+@pytest.mark.parametrize(
+    "piece", ["0123456789abcdef", "token", "private_key", "secret-", "A", "//", "Bearer ", "\\\\", "eyJ"]
+)
+@pytest.mark.parametrize("end", ["", '": "x', "="])
+def test_a_long_text_is_gone_through_in_a_time_that_grows_with_its_length(piece: str, end: str) -> None:
+    """Nothing else has its turn meanwhile, neither a triggerer's other tasks nor the clock of a kill."""
+    times = []
+    for length in (20_000, 200_000):
+        text = piece * (length // len(piece)) + end
+        begun = time.process_time()
+        redacted(text)
+        times.append(time.process_time() - begun)
+    assert times[1] < max(1.0, 40 * times[0])
+
+
+@pytest.mark.parametrize(
+    ("message", "details"),
+    [
+        ("Job with {'token': 'abc is not there", []),
+        ('Unknown: {"password": "abc', []),
+        ("plain", [{"password": "c:\\"}]),
+        ("plain", [{"token": 'a"}, {"a": "b'}, {"a": ["b"] * 3}]),
+    ],
+)
+def test_an_error_of_the_services_stays_that_error(open_talk: Any, message: str, details: list[Any]) -> None:
+    told = {"error": {"code": 404, "message": message, "status": "NOT_FOUND", "details": details}}
+    with RawServer(lambda *_: http_answer(404, json.dumps(told).encode())) as server:
+        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
+        with pytest.raises(NotFoundError) as refused:
+            talk.send(calls.get_job(JOB), Patience(tries=1))
+    assert len(refused.value.details) == len(details)
+    assert all("***" in str(detail) for detail in refused.value.details[:1])
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 502])
