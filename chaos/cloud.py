@@ -9,7 +9,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections import Counter
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -33,11 +32,13 @@ class Cloud:
 
     :param folder: where it keeps its book, over its own death too.
     :param seconds: how long a job runs.
+    :param name: a host name by which it is reached too.
     """
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, name: str = "localhost") -> None:
         self._folder = folder
         self._seconds = seconds
+        self._name = name
         self._ports = _free_ports(2)
         self.url = f"http://127.0.0.1:{self._ports[0]}"
         self.env = {"NBJOBS_EMULATOR_HOST": self.url, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{self._ports[1]}"}
@@ -61,6 +62,7 @@ class Cloud:
             "--data": self._folder / "emulator",
             "--runner": "simulated",
             "--seconds": self._seconds,
+            "--allow-host": self._name,
             "--cleanup-seconds": 1,
         }
         words = [str(word) for option in options.items() for word in option]
@@ -93,15 +95,14 @@ class Cloud:
         """Ask for a fault."""
         self._http.post("/faults", json=fault).raise_for_status()
 
-    def met(self, project: str) -> list[tuple[dict[str, Any], int, int]]:
-        """Return each fault of a project, how often it was asked for and how often it was met."""
+    def met(self, project: str | None = None) -> list[tuple[dict[str, Any], int, int]]:
+        """Return each fault, of a project or all, how often it was asked for and how often it was met."""
         told = self._http.get("/faults").raise_for_status().json()["faults"]
-        return [(each["fault"], each["asked"], each["met"]) for each in told if each["fault"].get("project") == project]
-
-    def met_in_all(self) -> Counter[str]:
-        """Count the faults that were met, by method."""
-        told = self._http.get("/faults").raise_for_status().json()["faults"]
-        return sum((Counter({each["fault"].get("method", ""): each["met"]}) for each in told), Counter())
+        return [
+            (each["fault"], each["asked"], each["met"])
+            for each in told
+            if project in {None, each["fault"].get("project")}
+        ]
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Count the requests by method and by what they were answered with."""

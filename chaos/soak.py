@@ -27,6 +27,7 @@ from airflow_nbjobs.exceptions import ApiError, LostAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.submission import TaskIdentity, identify
+from chaos import front
 from chaos.cloud import Cloud, duplicates, is_active
 from chaos.report import commit
 from chaos.waiting import ONE_IN, REGION, SUCCEEDED, WAYS, as_trigger, look
@@ -43,19 +44,22 @@ MAY_GROW = 1.05
 MAY_STAY = 1
 """Threads: the one that asgiref keeps."""
 
-KINDS: tuple[dict[str, Any], ...] = (
-    {"status": 503},
-    {"status": 500, "phase": "after"},
-    {"drop": True},
-    {"status": 429, "retry_after": 1},
-    {"drop": True, "phase": "after"},
-    {"delay_seconds": 3},
-    {"status": 408},
-    {"status": 504, "phase": "after"},
-    {"truncate": True},
-    {"body": "<html>Sign in</html>"},
-    {"status": 502, "body": "<html>Bad gateway</html>"},
-)
+KINDS: dict[str, dict[str, Any]] = {
+    "503": {"status": 503},
+    "500, though it was done": {"status": 500, "phase": "after"},
+    "connection cut": {"drop": True},
+    "429": {"status": 429, "retry_after": 1},
+    "connection cut, though it was done": {"drop": True, "phase": "after"},
+    "answer late": {"delay_seconds": 3},
+    "408": {"status": 408},
+    "504, though it was done": {"status": 504, "phase": "after"},
+    "answer breaks off": {"truncate": True},
+    "a proxy's page": {"body": "<html>Sign in</html>"},
+    "502 and a page": {"status": 502, "body": "<html>Bad gateway</html>"},
+    "token refused": {"status": 401},
+}
+"""What the emulator is asked for; names, connections and the service of tokens fail on the way to it."""
+
 _EVERY_SECONDS = 1.0
 
 _MEANING = """\
@@ -65,8 +69,8 @@ sensor that pokes. Nothing may be lost, run twice or left, and memory may not gr
 second third of the time to the last. A thread that is left is the one that asgiref keeps for all of Django's and
 Airflow's synchronous calls.
 
-Tokens that are refused or cannot be had, names that are not found and connections that are refused cannot be asked of
-the emulator: `tests/airflow/test_outages.py` has them, in each way of waiting.
+The emulator is reached as the service is: by name, under TLS, and with tokens of an account's key. One request in
+twenty to it fails, one in twenty for a token, and one look-up of a name in twenty; each kind of failure in turn.
 """
 
 
@@ -124,7 +128,7 @@ class Soak:
         while True:
             for method, answers in self.cloud.requests().items():
                 wanted = int(SHARE * sum(answers.values())) - self.asked[method]
-                kinds = self.kinds.setdefault(method, cycle(KINDS))
+                kinds = self.kinds.setdefault(method, cycle(KINDS.values()))
                 for kind in islice(kinds, max(0, wanted)):
                     self.cloud.ask_for({"method": method, **kind})
                     self.asked[method] += 1
@@ -185,15 +189,17 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60, help="that a job runs, %(default)s by default")
     parser.add_argument("--page", type=Path, help="where the page is written; printed by default")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        cloud = Cloud(Path(folder), options.seconds)
-        os.environ |= cloud.env
+    with tempfile.TemporaryDirectory() as folder, front.Names() as names:
+        cloud = Cloud(Path(folder), options.seconds, f"{REGION}-aiplatform.googleapis.com")
         cloud.start()
+        before_it = front.Front(Path(folder), cloud.url, PROJECT)
+        os.environ |= before_it.env
         try:
             before = _left()
             soak = Soak(cloud, time.monotonic() + 60 * options.minutes)
             asyncio.run(_run(soak, options.jobs))
-            text, is_good = _page(soak, options, before, _left())
+            after = _left()
+            text, is_good = _page(soak, options, (before, after), {**names.met, **before_it.stop()})
         finally:
             cloud.stop()
     if options.page:
@@ -212,7 +218,9 @@ def is_flat(memory: tuple[float, float], before: tuple[int, int], after: tuple[i
     return memory[1] <= MAY_GROW * memory[0] and after[0] <= before[0] + MAY_STAY and after[1] <= before[1]
 
 
-def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], after: tuple[int, int]) -> tuple[str, bool]:
+def _page(
+    soak: Soak, options: argparse.Namespace, kept: tuple[tuple[int, int], tuple[int, int]], on_the_way: dict[str, int]
+) -> tuple[str, bool]:
     book = soak.cloud.jobs(PROJECT)
     by_task: dict[str, list[dict[str, Any]]] = {}
     for job in book:
@@ -222,19 +230,20 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
     third = len(soak.memory) // 3
     early, late = (sorted(part)[len(part) // 2] for part in (soak.memory[third : 2 * third], soak.memory[2 * third :]))
     requests = {method: sum(answers.values()) for method, answers in soak.cloud.requests().items()}
+    met = _met(soak.cloud)
     rows = {
         "jobs at once": options.jobs,
         "minutes": f"{options.minutes:g}",
         "notebooks run": ", ".join(f"{count} {way}" for way, count in soak.done.items()),
         "requests": ", ".join(f"{method} {count}" for method, count in requests.items()),
-        "faults met": ", ".join(f"{method} {count}" for method, count in sorted(soak.cloud.met_in_all().items())),
+        "faults met": sum(sum(each.values()) for each in met.values()) + sum(on_the_way.values()),
         "tries that failed and were retried": soak.retried,
         "lost": len(soak.lost),
         "duplicates": twice,
         "jobs left running": active,
         "memory, median of the second and of the last third": f"{early:.0f} MiB, {late:.0f} MiB",
-        "threads before and after": f"{before[0]}, {after[0]}",
-        "sockets before and after": f"{before[1]}, {after[1]}",
+        "threads before and after": f"{kept[0][0]}, {kept[1][0]}",
+        "sockets before and after": f"{kept[0][1]}, {kept[1][1]}",
     }
     command = f"python -m chaos.soak --jobs {options.jobs} --minutes {options.minutes:g} --seconds {options.seconds:g}"
     machine = f"{platform.system()}, {os.cpu_count()} cores"
@@ -248,9 +257,28 @@ def _page(soak: Soak, options: argparse.Namespace, before: tuple[int, int], afte
         "|---|---|",
         *(f"| {name} | {value} |" for name, value in rows.items()),
         *(f"- lost: {text}" for text in soak.lost[:20]),
+        "",
+        f"| in place of an answer | {' | '.join(requests)} |",
+        f"|---|{'---|' * len(requests)}",
+        *(f"| {kind} | {' | '.join(str(each[method]) for method in requests)} |" for kind, each in met.items()),
+        "",
+        "| on the way, and in place of a token | |",
+        "|---|---|",
+        *(f"| {kind} | {count} |" for kind, count in sorted(on_the_way.items())),
     ]
-    is_good = not (soak.lost or twice or active) and is_flat((early, late), before, after)
-    return "\n".join(lines) + "\n", is_good
+    is_whole = all(each.total() for each in met.values()) and on_the_way.keys() == set(front.KINDS)
+    is_good = not (soak.lost or twice or active) and is_flat((early, late), *kept)
+    return "\n".join(lines) + "\n", is_good and is_whole
+
+
+def _met(cloud: Cloud) -> dict[str, Counter[str]]:
+    """Count the faults that the emulator's callers met, by kind and method."""
+    counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
+    kinds = {frozenset(fault.items()): kind for kind, fault in KINDS.items()}
+    for fault, _, met in cloud.met():
+        method = fault.pop("method")
+        counts[kinds[frozenset(fault.items())]][method] += met
+    return counts
 
 
 if __name__ == "__main__":

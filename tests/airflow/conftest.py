@@ -68,7 +68,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def private_key() -> str:
     """Make a private key for the session."""
-    return plant(new_key()[1])
+    return plant(new_key())
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def serve(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         servers.append(Server(reply, certificate if tls else None))
         return servers[-1]
 
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "ca.pem"))
     yield start
     for server in servers:
         server.close()

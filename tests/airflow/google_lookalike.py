@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import ssl
 import threading
 from collections.abc import Callable, Container
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+import trustme
 
 HOST = "127.0.0.2"
 """An address of this machine that is not among those that the client calls local, whose certificates it checks."""
@@ -61,7 +56,7 @@ class Server:
         self._http = ThreadingHTTPServer((HOST if certificate else "127.0.0.1", 0), Handler)
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate / "cert.pem", certificate / "key.pem")
+            context.load_cert_chain(certificate / "server.pem")
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         host, port = self._http.server_address[:2]
         self.url = f"{'https' if certificate else 'http'}://{host!s}:{port}"
@@ -110,29 +105,13 @@ class Relay(Server):
         self._emulator.close()
 
 
-def new_key() -> tuple[rsa.RSAPrivateKey, str]:
-    """Return a private key, and its PEM."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    return key, pem.decode()
+def new_key() -> str:
+    """Return a private key, as PEM."""
+    return trustme.CA(key_type=trustme.KeyType.RSA).private_key_pem.bytes().decode()
 
 
 def write_certificate(folder: Path) -> None:
-    """Write a certificate for :data:`HOST` that vouches for itself: ``cert.pem`` and ``key.pem``."""
-    key, pem = new_key()
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(HOST))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    (folder / "key.pem").write_text(pem)
+    """Write a certificate for :data:`HOST` with its key, ``server.pem``, and what vouches for it, ``ca.pem``."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    authority.issue_cert(HOST).private_key_and_cert_chain_pem.write_to_path(str(folder / "server.pem"))

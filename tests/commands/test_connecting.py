@@ -15,7 +15,7 @@ ACCOUNT = "reports@p.iam.gserviceaccount.com"
 
 
 def test_the_account_that_is_named_is_impersonated(monkeypatch: pytest.MonkeyPatch) -> None:
-    key = {"type": "service_account", "project_id": "p", "private_key": new_key()[1], "client_email": "me@p.x"}
+    key = {"type": "service_account", "project_id": "p", "private_key": new_key(), "client_email": "me@p.x"}
     told = {"keyfile_dict": json.dumps({**key, "token_uri": "https://oauth2.googleapis.com/token"})}
     monkeypatch.setenv("AIRFLOW_CONN_MINE", json.dumps({"conn_type": "google_cloud_platform", "extra": told}))
     parser = argparse.ArgumentParser()

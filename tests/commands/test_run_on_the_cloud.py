@@ -24,7 +24,7 @@ def test_a_notebook_runs_on_the_service_that_the_connection_leads_to(
         "type": "service_account",
         "project_id": "on-the-cloud",
         "private_key_id": "1",
-        "private_key": plant(new_key()[1]),
+        "private_key": plant(new_key()),
         "client_email": EMAIL,
         "client_id": "1",
         "token_uri": issuer.url,
@@ -36,7 +36,7 @@ def test_a_notebook_runs_on_the_service_that_the_connection_leads_to(
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": json.dumps(connection),
         "AIRFLOW__NBJOBS__ENDPOINT": service.url,
         "AIRFLOW__NBJOBS__ALLOWED_ENDPOINTS": service.url,
-        "SSL_CERT_FILE": str(tmp_path / "cert.pem"),
+        "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
     }
     try:
         notebook = written(tmp_path / "square.ipynb", "import time; time.sleep(2)")
