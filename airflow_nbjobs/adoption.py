@@ -73,24 +73,30 @@ def decide(
 
     :param jobs: in any order; those that do not bear it are left alone.
     :param request: hash of what the user asks for now.
-    :param takes_failed: whether the newest job is adopted when it has FAILED, too.
+    :param takes_failed: whether one that has FAILED is adopted when there is no other.
     """
     ours = sorted((job for job in jobs if is_of_task(job, task.key)), key=created, reverse=True)
     same = [job for job in ours if _is_of_run(job, task) and job.labels.get("nbjobs-request") == request]
     of_generation = [job for job in same if task.first_try <= _try(job) < task.try_number or _is_twins(job, task)]
     # Not the newest alone: of two jobs of one create the younger was ended.
     adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
-    if adopt is None and takes_failed and of_generation and of_generation[0].job_state == JobState.FAILED:
-        adopt = of_generation[0]
+    # One that has FAILED says nothing of what was made after it.
+    is_complete = task.is_first_try or adopt is not None or _is_accounted_for(ours, task)
+    if adopt is None and takes_failed:
+        adopt = next((job for job in of_generation if job.job_state == JobState.FAILED), None)
+    # A process of a deleted run may live on beside the run that was made again: that one's jobs are not its own.
     others = [
-        job for job in ours if _try(job) < task.try_number or _is_twins(job, task) or _is_of_earlier_run(job, task)
+        job
+        for job in ours
+        if _is_of_earlier_run(job, task)
+        or (_is_of_run(job, task) and (_try(job) < task.try_number or _is_twins(job, task)))
     ]
     unwanted = [job for job in others if _is_active(job) and job is not adopt]
     return Decision(
         adopt=adopt,
         # Without a name that is surely this Airflow's own, another one on some laptop may have made a job.
         end=tuple(job for job in unwanted if task.is_certain or _is_of_run(job, task)),
-        is_complete=task.is_first_try or adopt is not None or _is_accounted_for(ours, task),
+        is_complete=is_complete,
     )
 
 
@@ -136,13 +142,17 @@ def submit(
     taken: AlreadyExistsError | None = None
     for job_id in ids:
         try:
-            return (yield from (create(sending) if job_id is None else _create_or_take(sending, job_id, task)))
+            if job_id is None:
+                return (yield from create(sending))
+            return (yield from _create_or_take(sending, job_id, task, takes_failed=takes_failed))
         except AlreadyExistsError as error:
             taken = error
     raise taken or AssertionError("there is no id to create the job with")
 
 
-def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conversation[Submitted]:
+def _create_or_take(
+    sending: Sending, job_id: str, task: TaskIdentity, *, takes_failed: bool
+) -> Conversation[Submitted]:
     """Create the job with an id of its own, or take the one that has it if that is this try's to take.
 
     :raises AlreadyExistsError: when it is not.
@@ -164,7 +174,7 @@ def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conver
         if is_submitted_as(existing, sending.job):
             return Submitted(job=existing, operation_name=None, is_adopted=False)
         _refuse_if_overtaken([existing], task)
-        decision = decide([existing], task, sending.job.labels["nbjobs-request"])
+        decision = decide([existing], task, sending.job.labels["nbjobs-request"], takes_failed=takes_failed)
         yield from _end_unwanted(decision, sending.kill, sending.tell)
         if decision.adopt is not None:
             return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Executed", "conclude", "look_for_executed"]
 
 _GRACE = (0.5, 1.5)
-"""Seconds before each further look for the executed notebook of a job that SUCCEEDED."""
+"""Seconds before each further look for an executed notebook on whose absence something depends."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,9 +66,11 @@ def look_for_executed(
     :raises ApiError: when they do, the job SUCCEEDED and Cloud Storage does not answer: a retry takes the same job's
         result.
     """
+    # Of a job that got no machine none is expected, and another job follows if there is none.
+    is_crucial = job.job_state.is_success or is_capacity(job.status)
     try:
         with storage_client(hook) as client:
-            for pause in (0.0, *(_GRACE if job.job_state.is_success else ())):
+            for pause in (0.0, *(_GRACE if is_crucial else ())):
                 sleep(pause)
                 executed = _find_and_read(job, client)
                 if executed is not None:

@@ -14,7 +14,7 @@
     │   ├── PermissionDeniedError    403
     │   ├── NotFoundError            404
     │   ├── AlreadyExistsError       409
-    │   ├── AbortedError             409 with status ABORTED
+    │   ├── AbortedError             409 of anything but a create
     │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED: too many requests in a minute
     │   ├── NoCapacityError          the same, for a machine or a quota of machines: asking again soon is of no use
     │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
@@ -154,11 +154,11 @@ class NotFoundError(ApiError):
 
 
 class AlreadyExistsError(ApiError):
-    """409: the id is taken."""
+    """409 of a create: the id is taken."""
 
 
 class AbortedError(ApiError):
-    """409 ABORTED: the request met another one."""
+    """409 of another request, or with status ABORTED: it met another one."""
 
     is_transient = True
 
@@ -178,7 +178,7 @@ class NotImplementedByServiceError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """408 and 5xx: the service could not answer. It is not known whether the request was carried out."""
+    """408, 499 and 5xx: the service could not answer. It is not known whether the request was carried out."""
 
     is_transient = True
 

@@ -45,6 +45,7 @@ _BY_HTTP_STATUS: dict[int, type[ApiError]] = {
     408: UnavailableError,
     409: AlreadyExistsError,
     429: RateLimitedError,
+    499: UnavailableError,  # CANCELLED: somebody on the way has hung up, which says as little as a 504
     501: NotImplementedByServiceError,
 }
 # What these say of a job is believed only of the service: a proxy's page, or a front end that knows no such host, says
@@ -96,7 +97,9 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
         kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
     if kind in _SAID_BY_THE_SERVICE and not told and not call.is_raw:
         kind = UnexpectedAnswerError
-    if kind is RateLimitedError and is_about_machines(str(told.get("message"))):
+    if call.may_repeat and kind is AlreadyExistsError:
+        kind = AbortedError  # it is no create: it met another request
+    if not call.may_repeat and kind is RateLimitedError and is_about_machines(str(told.get("message"))):
         kind = NoCapacityError
     return kind(
         str(told.get("message") or f"{_what(call)} was refused without a reason: {_beginning(response)!r}"),

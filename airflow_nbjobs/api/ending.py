@@ -71,8 +71,6 @@ def end_job(
             is_told = yield from _tell(name, operation_name)
             try:
                 state = yield from _look_after(name, is_told, is_late)
-            except NotFoundError:
-                raise
             except (ApiError, CredentialsError) as error:
                 if must_see or not is_told:
                     raise
@@ -80,8 +78,7 @@ def end_job(
             if state.value in _CANCELLED:
                 return "was cancelled"
         else:
-            job: NotebookExecutionJob = yield calls.get_job(name)
-            state = job.job_state
+            state = yield from _look(name)
         if state.is_terminal:
             return f"is over already ({state.word})"
         yield calls.delete_job(name)
@@ -94,12 +91,21 @@ def _look_after(
     name: str, is_told: bool, is_late: Callable[[], bool]
 ) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
     """Return the job's state after it had time to leave its active one, if its cancellation was taken."""
-    job: NotebookExecutionJob = yield calls.get_job(name)
+    state = yield from _look(name)
     for pause in _LOOKS if is_told else ():
-        if job.job_state.is_terminal or job.job_state.value in _CANCELLED or is_late():
+        if state.is_terminal or state.value in _CANCELLED or is_late():
             break
         yield Pause(pause)
-        job = yield calls.get_job(name)
+        state = yield from _look(name)
+    return state
+
+
+def _look(name: str) -> Generator[calls.Call[Any], Any, JobState]:
+    """Return the job's state; it is not known of one that is not found: gone, or reads are behind its create."""
+    try:
+        job: NotebookExecutionJob = yield calls.get_job(name)
+    except NotFoundError:
+        return JobState.UNSPECIFIED
     return job.job_state
 
 
@@ -122,4 +128,8 @@ def _create_operation(name: str) -> Generator[calls.Call[Any], Any, str | None]:
         page: calls.Page[Operation] = yield calls.list_operations(name)
     except ApiError:
         return None
-    return next((operation.name for operation in page.items if not operation.done), None)
+    return next((each.name for each in page.items if not each.done and not _is_deletion(each)), None)
+
+
+def _is_deletion(operation: Operation) -> bool:
+    return str((operation.metadata or {}).get("@type")).endswith(".DeleteOperationMetadata")

@@ -79,7 +79,10 @@ def _origin(address: str) -> httpx2.URL:
         reason = "it has a user" if "@" in str(address) else error
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: {reason}.") from None
     is_place = _HOST.fullmatch(url.raw_host) is not None and (url.port or 0) < 65536
-    if url.scheme not in {"http", "https"} or not is_place or url.userinfo or url.query or url.fragment:
+    has_more = (
+        url.userinfo or "?" in address or "#" in address
+    )  # an empty query is lost to the URL, and stays in its text
+    if url.scheme not in {"http", "https"} or not is_place or has_more:
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: write 'https://host[:port]'.")
     if url.path not in {"", "/"}:
         raise InvalidNotebookJobError(f"{shown} has a path: write 'https://host[:port]' alone.")

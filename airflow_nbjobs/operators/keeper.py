@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.deferral import Held
 
-__all__ = ["NotebookJobKeeper"]
+__all__ = ["NotebookJobKeeper", "why_final"]
 
 _KILL_SECONDS = 4.6
 """What :meth:`NotebookJobKeeper.on_kill` may take: Airflow ends the process five seconds after it has called it."""
@@ -52,17 +52,53 @@ class NotebookJobKeeper(NotebookJobReader):
 
     @closing_hook
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; where Airflow resumes the task only to fail it, see to the job first."""
-        self._context = context  # a kill may come before the task has read which job it holds
-        # Airflow calls no on_kill on this way out. Seen in 3.1.8 and 3.3.2, `BaseOperator.resume_execution`.
-        if next_method == "__fail__":
-            self._held = self._kept(context)
-            name = self._held.name if self._held else "its remote job"
-            if (next_kwargs or {}).get("error") == "Trigger timeout":
-                self.log.error("The deferral timed out; %s %s.", name, self._end())
-            else:
-                self.log.error("The trigger failed; %s %s.", name, self._leave_or_end(context))
-        return super().resume_execution(next_method, next_kwargs, context)
+        """Resume; where Airflow resumes the task only to fail it, see to the job."""
+        with suppress(Exception):  # it is said where the hook is needed
+            self._get_ready(context)
+        self._obey_early_kill(context)
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except Exception as error:
+            # Airflow calls no on_kill on this way out. Seen in 3.1.8 and 3.3.2, `BaseOperator.resume_execution`.
+            if next_method == "__fail__":
+                self._held = self._kept(context)
+                name = self._held.name if self._held else "its remote job"
+                is_timeout = (next_kwargs or {}).get("error") == "Trigger timeout"
+                what, became = (
+                    ("deferral timed out", self._end())
+                    if is_timeout
+                    else ("trigger failed", self._leave_or_end(context, error))
+                )
+                self.log.error("The %s; %s %s.", what, name, became)
+            raise
+
+    def _get_ready(self, context: Context) -> None:
+        """Make and import what ending a job needs, and be able to from then on.
+
+        A kill that comes in the middle cannot wait for it, since it is this thread that it interrupts: the kill is
+        noted, and obeyed as soon as this is done.
+        """
+        from airflow_nbjobs import adoption, wanted
+        from airflow_nbjobs.operators import request
+
+        del adoption, wanted, request
+        try:
+            _ = self.hook
+        finally:
+            self._context = context
+
+    def _obey_early_kill(self, context: Context) -> None:
+        """End the job when a kill came before the task was ready to.
+
+        :raises NotebookJobError: when one did.
+        """
+        from airflow_nbjobs.exceptions import NotebookJobError
+
+        if not self._is_killed:
+            return
+        self._held = self._held or self._kept(context)
+        name = self._held.name if self._held else "its job"
+        raise NotebookJobError(f"The task was killed: {name} {self._spare_or_end()}.", job_name=name)
 
     def _kept(self, context: Context) -> Held | None:
         from airflow_nbjobs.deferral import JOB_XCOM, Held
@@ -81,15 +117,18 @@ class NotebookJobKeeper(NotebookJobReader):
         from airflow_nbjobs.exceptions import NotebookJobError
 
         is_first = context["ti"].try_number == 1
-        self._context = None if is_first else context
         try:
+            if not is_first:
+                self._get_ready(context)
+                self._obey_early_kill(context)
             yield
         except NotebookJobError:
             raise  # it says what becomes of the job
         except Exception as error:
-            goes_on = _has_retry(context) and not isinstance(error, AirflowFailException | AirflowSkipException)
-            if self._held is None and not is_first and not goes_on:
-                self.log.error("The task ends before it has its job; what earlier tries left %s.", self._end())
+            if self._held is None and not is_first and (why := why_final(context, error)):
+                self.log.error(
+                    "The task ends before it has its job, and %s; what earlier tries left %s.", why, self._end()
+                )
             raise
 
     @contextmanager
@@ -109,13 +148,19 @@ class NotebookJobKeeper(NotebookJobReader):
         except Exception as error:
             name = self._held.name if self._held else ""
             job = f"The job {name}" if name else "Its job"
-            raise NotebookJobError(f"{_sentence(error)} {job} {self._leave_or_end(context)}.", job_name=name) from error
+            failure = NotebookJobError(_sentence(error), job_name=name)
+            failure.__cause__ = error
+            became = self._leave_or_end(context, failure)
+            raise NotebookJobError(f"{failure} {job} {became}.", job_name=name) from error
 
-    def _leave_or_end(self, context: Context) -> str:
-        """While a retry is left the job goes on; afterwards nobody would wait for it."""
-        if _has_retry(context):
-            return "goes on, and the retry re-attaches to it"
-        return f"{self._end()}, since no retry is left"
+    def _leave_or_end(self, context: Context, error: Exception) -> str:
+        """Leave the job to the retry that follows on an error; without one nobody would wait for it.
+
+        :returns: what became of it, as the rest of a sentence.
+        """
+        if why := why_final(context, error):
+            return f"{self._end()}, since {why}"
+        return "goes on, and the retry re-attaches to it"
 
     def on_kill(self) -> None:
         """End the job by the kill policy; Airflow kills the process five seconds later.
@@ -194,3 +239,20 @@ def _sentence(error: Exception) -> str:
 
 def _has_retry(context: Context) -> bool:
     return bool(context["ti"].try_number <= context["ti"].max_tries)
+
+
+def why_final(context: Context, error: Exception) -> str:
+    """Return why no retry follows on an error, as a clause; nothing when one does."""
+    if not _has_retry(context):
+        return "no retry is left"
+    if isinstance(error, AirflowFailException | AirflowSkipException):
+        return "its failure is final"
+    policy = getattr(context["task"], "retry_policy", None)  # of Airflow 3.3 and later
+    if policy is None:
+        return ""
+    ti = context["ti"]
+    try:
+        decision = policy.evaluate(exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=context)
+    except Exception:  # noqa: BLE001 - it is the user's code; Airflow then goes by the number of retries, and says so
+        return ""
+    return "the task's retry policy lets no retry follow" if decision.action.value == "fail" else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property, wraps
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
@@ -52,13 +52,23 @@ class NotebookJobOperator(BaseOperator):
         self.project_id = project_id
         self.gcp_conn_id = gcp_conn_id
         self.impersonation_chain = impersonation_chain
+        self._hook: NotebookExecutionJobHook | None = None
 
-    @cached_property
+    @property
     def hook(self) -> NotebookExecutionJobHook:
-        """The hook over the operator's connection."""
+        """The hook over the operator's connection, made once."""
         from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-        return NotebookExecutionJobHook(gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain)
+        # No `cached_property`: on Python 3.11 it holds a lock meanwhile, and a kill asks for the hook in a thread.
+        if self._hook is None:
+            self._hook = NotebookExecutionJobHook(
+                gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain
+            )
+        return self._hook
+
+    @hook.setter
+    def hook(self, hook: NotebookExecutionJobHook) -> None:
+        self._hook = hook
 
     def _parent(self) -> str:
         return self.hook.parent(self.location or "", self.project_id)
@@ -92,7 +102,7 @@ def closing_hook(method: Callable[Concatenate[Operator, P], R]) -> Callable[Conc
         try:
             return method(self, *args, **kwargs)
         finally:
-            if "hook" in self.__dict__:
-                self.hook.close()
+            if self._hook is not None:
+                self._hook.close()
 
     return closing

@@ -123,7 +123,7 @@ class NotebookJobOwner(NotebookJobRenewer):
             try:
                 return self._look(name)
             except NotFoundError as error:
-                raise self._gone(error) from error
+                raise self._gone(error, context) from error
 
     @contextmanager
     def _advising(self, context: Context) -> Iterator[None]:
@@ -138,8 +138,10 @@ class NotebookJobOwner(NotebookJobRenewer):
                 self.log.error("%s", hint)
             raise
         except LostAnswerError as error:
-            became = self._leave_or_end(context)
-            raise NotebookJobError(f"{error} Its job, if there is one, {became}.", job_name="") from error
+            failure = NotebookJobError(str(error), job_name="")
+            failure.__cause__ = error
+            became = self._leave_or_end(context, failure)
+            raise NotebookJobError(f"{failure} Its job, if there is one, {became}.", job_name="") from error
 
     def wait(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Wait for the job, here or in the triggerer, and settle it."""
@@ -206,7 +208,9 @@ class NotebookJobOwner(NotebookJobRenewer):
         except NotebookJobFailedError as error:
             if error.cell is not None and not self.retry_on_notebook_error:
                 raise AirflowFailException(f"{error} (No retry: retry_on_notebook_error=False.)") from error
-            if self._had_failed:
+            if self._had_failed and not (executed.is_missing or executed.outcome):
+                why_not = f"It is not submitted anew, since it is not known whether a cell raised: {executed.problem}"
+            elif self._had_failed:
                 self.log.info("%s had FAILED before this try, and no cell of it: it is submitted anew.", job.name)
                 return self.start(context, anew=True)
             if why_not:
@@ -246,6 +250,10 @@ class NotebookJobOwner(NotebookJobRenewer):
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Resume: look at the job, whatever the event says of it, and settle or wait on."""
+        with self._succeeding(context):  # a job that disappeared is replaced
+            return self._complete(context, event)
+
+    def _complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         from airflow_nbjobs.deferral import Event, check_agreement
         from airflow_nbjobs.exceptions import NotFoundError
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_nbjobs.operators.keeper import NotebookJobKeeper
+from airflow_nbjobs.operators.keeper import NotebookJobKeeper, why_final
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -86,17 +86,21 @@ class NotebookJobRenewer(NotebookJobKeeper):
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
         if self._held is not None and self._held.is_adopted and not self.why_not_again(context):
             return self._replace(f"{self._held.name} disappeared", context)
-        raise self._gone(error) from error
+        raise self._gone(error, context) from error
 
-    def _gone(self, error: Exception) -> NotebookJobGoneError:
+    def _gone(self, error: Exception, context: Context) -> NotebookJobGoneError:
         from airflow_nbjobs.exceptions import NotebookJobGoneError
         from airflow_nbjobs.hints import hint_for_missing
 
         name = self._held.name if self._held else ""
-        return NotebookJobGoneError(
-            f"The notebook job {name} was made and is not there any more: was it deleted? {hint_for_missing()} {error}",
-            job_name=name,
+        said = (
+            f"The notebook job {name} was made and is not there any more: was it deleted? {hint_for_missing()} {error}"
         )
+        failure = NotebookJobGoneError(said, job_name=name)
+        # Should it be there all the same, a retry finds it, and without one it would run on for nobody.
+        if why := why_final(context, failure):
+            said = f"{said} It was told to end all the same, since {why}: it {self._end()}."
+        return NotebookJobGoneError(said, job_name=name)
 
     def _replace(self, what: str, context: Context) -> dict[str, Any]:
         # Clearing a running task looks like a retry: its old worker may have ended the job after we re-attached to it.

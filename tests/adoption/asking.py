@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from airflow_nbjobs.adoption import Submitted, submit
+from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.ending import KillPolicy
 from airflow_nbjobs.api.endpoint import Endpoint
@@ -39,20 +40,30 @@ def request(notebook: str = "gs://notebooks/report.ipynb") -> NotebookExecutionJ
     )
 
 
+def parent() -> str:
+    """Return the place of the test's own jobs."""
+    return f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
+
+
 @dataclass
 class Asking:
     """Tries of a task at the emulator; pauses between looks take no time and are counted.
 
     :ivar paused: seconds that were waited in all.
     :ivar told: what a person was told.
+    :ivar meanwhile: what happens in the first pause that lasts for seconds.
     """
 
     emulator: Emulator
     paused: float = 0.0
     told: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], object] | None = None
 
     def _sleep(self, seconds: float) -> None:
         self.paused += seconds
+        if seconds > 3 and self.meanwhile is not None:
+            happens, self.meanwhile = self.meanwhile, None
+            happens()
 
     def ask(
         self,
@@ -67,11 +78,16 @@ class Asking:
         """Have one try ask for its job."""
         wanted = asked or request()
         job = identify(wanted, task, request_hash(wanted, {}))
-        parent = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
         with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
             told = {"tell": self.told.append, "check": check}
-            submitting = submit(parent, job, task, kill, job_ids=job_ids, takes_failed=takes_failed, **told)
+            submitting = submit(parent(), job, task, kill, job_ids=job_ids, takes_failed=takes_failed, **told)
             return client.follow(submitting)
+
+    def carry_out(self, task: TaskIdentity) -> None:
+        """Carry out the create of a try whose process is dead."""
+        wanted = request()
+        with Client(Endpoint.of_emulator(self.emulator.url), None) as client:
+            client.send(calls.create_job(parent(), identify(wanted, task, request_hash(wanted, {}))))
 
     def states(self) -> list[str]:
         """Return the state of each job that was ever made for the test, the oldest first."""

@@ -19,6 +19,7 @@ from airflow_nbjobs.submission import identify, request_hash
 LOST = [
     {"status": 503, "phase": "after"},
     {"status": 500, "phase": "after"},
+    {"status": 499, "phase": "after"},
     {"drop": True, "phase": "after"},
     {"truncate": True},
     {"body": "<html>Sign in</html>"},
@@ -50,6 +51,20 @@ def test_a_create_that_was_not_carried_out_is_sent_again_after_three_looks(
     assert len(asking.made()) == 1
     assert asking.paused >= 15
     assert asking.emulator.requests()["list"] == {"200": 1 + 4}
+
+
+def test_the_younger_of_two_is_ended_though_no_read_shows_it_yet(asking: Asking) -> None:
+    """The first create is carried out and its answer lost; no list shows its job, and none of the second's either."""
+    asking.emulator.fault({"method": "create", "drop": True, "phase": "after"})
+    asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
+
+    def behind() -> None:
+        for method in ("get", "list_operations"):
+            asking.emulator.fault({"method": method, "status": 404})
+
+    asking.meanwhile = behind
+    asking.ask()
+    assert sorted(asking.states()) == ["CANCELLED", "RUNNING"]
 
 
 @pytest.mark.parametrize(("is_answered", "is_shown"), [(True, True), (True, False), (False, True)])

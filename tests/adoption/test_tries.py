@@ -69,6 +69,13 @@ def test_a_first_try_whose_look_is_refused_says_what_that_means_and_makes_a_job(
     assert f"another process of this try has made a job already cannot be found out: {status}" in asking.told[0]
 
 
+def test_too_many_lists_in_a_minute_are_no_want_of_a_machine(asking: Asking) -> None:
+    """The task would go on without what it has."""
+    first = asking.ask()
+    asking.emulator.fault({"method": "list", "status": 429, "message": "Quota 'LISTS' exceeded. Limit: 600.0"})
+    assert job_id(asking.ask(retry())) == job_id(first)
+
+
 def test_what_submits_anew_in_one_try_adopts_nothing(asking: Asking) -> None:
     asking.ask()
     assert not asking.ask(replace(TASK, first_try=2)).is_adopted
@@ -92,6 +99,23 @@ def test_a_job_that_failed_is_taken_for_want_of_a_better_one_only(asking: Asking
     asking.ask(replace(TASK, first_try=2))
     taken = asking.ask(retry(), takes_failed=True)
     assert (taken.is_adopted, job_id(taken), asking.states()[0]) == (True, job_id(older), state)
+
+
+def test_of_two_jobs_of_one_create_the_failure_of_the_one_that_was_kept_is_taken(asking: Asking) -> None:
+    asking.next_job_is("FAILED")
+    kept = asking.ask()
+    asking.next_job_is("CANCELLED")
+    asking.ask(replace(TASK, first_try=2))
+    taken = asking.ask(retry(), takes_failed=True)
+    assert (taken.is_adopted, job_id(taken)) == (True, job_id(kept))
+
+
+def test_a_failure_is_found_by_its_id_where_nobody_may_list_jobs(asking: Asking) -> None:
+    asking.next_job_is("FAILED")
+    asking.ask(job_ids=TASK.job_ids(), takes_failed=True)
+    asking.emulator.fault({"method": "list", "status": 403})
+    assert asking.ask(job_ids=TASK.job_ids(), takes_failed=True).is_adopted
+    assert len(asking.made()) == 1
 
 
 def test_a_retry_re_attaches_to_an_active_job(asking: Asking) -> None:

@@ -7,12 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from asking import TASK, Asking, clear, request, retry
+from asking import TASK, Asking, clear, parent, request, retry
 
-from airflow_nbjobs.adoption import decide
+from airflow_nbjobs.adoption import abandon, decide
+from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import AlreadyExistsError, LostAnswerError, NbjobsError
+from airflow_nbjobs.exceptions import AlreadyExistsError, ApiError, LostAnswerError, NbjobsError
 from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
@@ -55,6 +57,21 @@ def test_a_first_try_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alon
     asking.ask(begun_now())
     asking.ask(replace(TASK, instance="another"))
     assert asking.states()[0] == "RUNNING"
+
+
+def test_a_retry_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alone(asking: Asking) -> None:
+    asking.ask(begun_now())
+    asking.ask(retry())
+    assert asking.states()[0] == "RUNNING"
+
+
+def test_a_try_of_a_deleted_run_that_is_killed_leaves_the_new_runs_job_alone(asking: Asking) -> None:
+    """It was waiting for the quota, and had no job yet, when its run was deleted and made again."""
+    asking.ask(begun_now())
+    wanted = identify(request(), TASK, request_hash(request(), {}))
+    with Client(Endpoint.of_emulator(asking.emulator.url), None, sleep=lambda _: None) as client:
+        client.follow(abandon(parent(), TASK, wanted, "cancel"))
+    assert asking.states() == ["RUNNING"]
 
 
 def test_a_clear_of_a_run_that_was_over_ends_what_a_dead_worker_left_in_it(asking: Asking) -> None:
@@ -104,12 +121,40 @@ def test_a_retry_takes_the_job_that_was_kept_of_two_and_not_the_younger_that_was
     assert asking.states() == [state, "CANCELLED"]
 
 
-def test_after_a_job_that_got_no_machine_a_retry_looks_for_the_one_that_may_have_followed(asking: Asking) -> None:
+@pytest.mark.parametrize("takes_failed", [False, True])
+def test_after_a_job_that_got_no_machine_a_retry_looks_for_the_one_that_may_have_followed(
+    asking: Asking, takes_failed: bool
+) -> None:
     asking.emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": NO_MACHINE})
     asking.ask()
-    asking.ask(retry())
+    asking.ask(retry(), takes_failed=takes_failed)
     assert asking.emulator.requests()["list"] == {"200": 1 + 4}
     assert asking.paused >= 15
+
+
+@pytest.mark.parametrize("takes_failed", [False, True])
+def test_a_job_that_failed_before_is_no_reason_not_to_look_for_that_of_the_try_before(
+    asking: Asking, takes_failed: bool
+) -> None:
+    """The first try's job FAILED, and the second died with its create on its way."""
+    asking.next_job_is("FAILED")
+    asking.ask()
+    asking.meanwhile = lambda: asking.carry_out(retry())
+    third = asking.ask(retry(retry()), takes_failed=takes_failed)
+    assert (third.is_adopted, third.job.labels["nbjobs-try"]) == (True, "2")
+    assert asking.states() == ["FAILED", "RUNNING"]
+
+
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_conflict_with_the_end_of_the_old_requests_job_is_no_id_that_is_taken(asking: Asking, status: int) -> None:
+    asking.ask(job_ids=TASK.job_ids())
+    asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
+    asking.emulator.fault({"method": "delete", "status": status, "times": 10})
+    with pytest.raises(ApiError) as failure:
+        asking.ask(retry(), request("gs://notebooks/other.ipynb"), job_ids=retry().job_ids(), kill="delete")
+    asking.emulator.clear_faults()
+    assert failure.value.http_status == status
+    assert asking.states() == ["RUNNING"]
 
 
 def test_with_ids_of_its_own_a_late_create_of_the_old_request_is_ended(asking: Asking) -> None:

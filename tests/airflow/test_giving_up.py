@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import NotebookJobError
+from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 CASES = pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_a_connection_that_breaks_is_told_of_the_job_that_may_still_run(
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type": "google_cloud_platform", "extra": {"keyfile_dict": "{}"}}'
     )
     if way == "on_kill":
-        run.operator.__dict__.pop("hook")
+        run.operator._hook = None
         run.operator.on_kill()
     else:
         with pytest.raises(Exception, match="Trigger"):
@@ -233,3 +233,40 @@ def test_a_job_that_is_replaced_takes_the_next_id_of_its_generation(nbjobs_emula
         assert working.result(30)["state"] == "JOB_STATE_SUCCEEDED"
     ids = [each["id"].rpartition("-")[0][-2:] + each["id"].rpartition("-")[2] for each in nbjobs_emulator.book(project)]
     assert ids == ["-10", "-11"]
+
+
+@pytest.fixture
+def policy() -> Any:
+    """Return a retry policy that lets no retry follow on a failure of ours."""
+    policies = pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="of Airflow 3.3 and later")
+    rule = policies.RetryRule(exception=NbjobsError, action=policies.RetryAction.FAIL)
+    return policies.ExceptionRetryPolicy(rules=[rule])
+
+
+def test_a_job_whose_task_its_retry_policy_makes_fail_goes_on_for_nobody(
+    looks: Emulator, project: str, policy: Any
+) -> None:
+    looks.fault({"method": "get", "status": 403})
+    with pytest.raises(NotebookJobError, match="was cancelled, since the task's retry policy lets no retry follow"):
+        task(3, "cancel", retry_policy=policy).execute()
+    assert state(looks, project) == "CANCELLED"
+
+
+def test_what_earlier_tries_left_is_ended_when_the_retry_policy_lets_no_retry_follow(
+    looks: Emulator, project: str, policy: Any
+) -> None:
+    task(3, "cancel", wait_for_completion=False).execute()
+    retry = task(3, "cancel", retry_policy=policy, notebook="gs://notebooks/")
+    retry.ti.try_number = 2
+    with pytest.raises(InvalidNotebookJobError):
+        retry.execute()
+    assert state(looks, project) == "CANCELLED"
+
+
+def test_a_retry_policy_that_raises_leaves_the_job_to_the_retry(looks: Emulator, project: str, policy: Any) -> None:
+    """Airflow goes by the number of retries then."""
+    policy.rules = None
+    looks.fault({"method": "get", "status": 403})
+    with pytest.raises(NotebookJobError, match="goes on, and the retry re-attaches to it"):
+        task(3, "cancel", retry_policy=policy).execute()
+    assert state(looks, project) == "RUNNING"

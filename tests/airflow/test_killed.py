@@ -389,3 +389,61 @@ def test_a_sensor_that_is_killed_leaves_the_job_that_it_waits_for(nbjobs_emulato
     waits.operator.on_kill()
     (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     assert job["state"] == "JOB_STATE_RUNNING"
+
+
+def test_a_task_that_is_killed_before_it_resumes_ends_its_job(nbjobs_emulator: Emulator, held: TaskRun) -> None:
+    """Its templates are rendered then, or the Google provider is imported: nothing can be ended yet."""
+    held.operator = held._new()
+    held.operator.render_template_fields(held.context)
+    held.operator.on_kill()
+    with pytest.raises(NotebookJobError, match=r"The task was killed: .* was cancelled"):
+        held.operator.resume_execution("execute_complete", {"event": {"v": 1}}, held.context)
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+
+
+def test_a_task_that_is_killed_while_it_makes_its_hook_ends_its_job(
+    nbjobs_emulator: Emulator, held: TaskRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resumed = held._new()
+    make = NotebookExecutionJobHook.__init__
+
+    def and_be_killed(hook: NotebookExecutionJobHook, **known: Any) -> None:
+        monkeypatch.setattr(NotebookExecutionJobHook, "__init__", make)
+        began = time.monotonic()
+        resumed.on_kill()
+        assert time.monotonic() - began < 0.5  # the five seconds are needed afterwards
+        make(hook, **known)
+
+    monkeypatch.setattr(NotebookExecutionJobHook, "__init__", and_be_killed)
+    with pytest.raises(NotebookJobError, match=r"The task was killed: .* was cancelled"):
+        resumed.resume_execution("execute_complete", {"event": {"v": 1}}, held.context)
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+
+
+def test_a_retry_that_is_killed_before_it_executes_ends_what_earlier_tries_left(nbjobs_emulator: Emulator) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", wait_for_completion=False, **JOB)).execute()
+    retry = TaskRun(create, try_number=2, max_tries=1)
+    retry.operator.render_template_fields(retry.context)
+    retry.operator.on_kill()
+    with pytest.raises(NotebookJobError, match="The task was killed: its job was cancelled"):
+        retry.operator.execute(retry.context)
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
+
+
+@pytest.mark.parametrize("kill", ["cancel", "delete"])
+def test_a_task_that_is_killed_before_a_read_shows_its_job_ends_it(nbjobs_emulator: Emulator, kill: str) -> None:
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, **JOB))
+    publish: Any = run.ti.xcom_push
+
+    def and_be_killed(key: str, value: Any) -> None:
+        publish(key, value)
+        run.ti.xcom_push = publish  # type: ignore[method-assign]
+        nbjobs_emulator.fault({"method": "get", "status": 404})
+        run.operator.on_kill()
+
+    run.ti.xcom_push = and_be_killed  # type: ignore[method-assign]
+    with pytest.raises(NotebookJobError):
+        run.execute()
+    assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}

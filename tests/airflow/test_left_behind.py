@@ -9,11 +9,17 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotebookJobError, PermissionDeniedError
+from airflow_nbjobs.exceptions import (
+    InvalidNotebookJobError,
+    NotebookJobError,
+    NotebookJobGoneError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 
@@ -164,3 +170,36 @@ def test_a_deferral_that_times_out_ends_its_job_though_the_note_of_it_cannot_be_
     with pytest.raises(Exception, match="Trigger timeout"):
         run.resume("__fail__", {"error": "Trigger timeout"})
     assert state(left, project) == "CANCELLED"
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize(("retries", "became"), [(1, "RUNNING"), (0, "CANCELLED")])
+def test_a_job_that_was_made_and_is_not_to_be_seen_is_ended_when_no_retry_would_find_it(
+    nbjobs_emulator: Emulator, project: str, retries: int, became: str
+) -> None:
+    """Reads are behind for longer than a task looks."""
+    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    nbjobs_emulator.fault({"method": "get", "status": 404, "times": 5})
+    with pytest.raises(NotebookJobGoneError) as failure:
+        attempt(1, retries).execute()
+    assert state(nbjobs_emulator, project) == became
+    assert ("since no retry is left: it was cancelled" in str(failure.value)) is (retries == 0)
+
+
+@pytest.mark.usefixtures("brisk")
+@pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
+def test_a_job_that_disappears_and_cannot_be_replaced_is_answered_for(
+    left: Emulator, project: str, retries: int, became: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The task re-attached to it, was deferred, and is resumed; no read shows the job then, and no list is had."""
+    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 0.0)
+    run = attempt(2, retries, deferrable=True)
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    left.fault({"method": "get", "status": 404, "times": 5})
+    left.fault({"method": "list", "status": 503, "times": 30})
+    with pytest.raises(UnavailableError):
+        run.resume("execute_complete", {"event": {"v": 1, "job_name": name, "outcome": "gone"}})
+    left.clear_faults()
+    assert state(left, project) == became

@@ -407,16 +407,19 @@ def test_another_failure_is_not_submitted_again(nbjobs_emulator: Emulator, proje
     assert jobs(nbjobs_emulator, project) == ["FAILED"]
 
 
+@pytest.mark.parametrize("seconds", [0.0, 1.0])
 def test_a_job_in_which_a_cell_raised_is_not_submitted_again(
-    nbjobs_emulator: Emulator, project: str, bucket: str
+    nbjobs_emulator: Emulator, project: str, bucket: str, seconds: float
 ) -> None:
+    """Its executed notebook may show a moment after its state."""
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, wait_for_completion=False)
     name = run.execute()["name"]
     error = {"output_type": "error", "ename": "Exhausted", "evalue": "RESOURCE_EXHAUSTED", "traceback": []}
     executed = notebook({**cell("call()"), "outputs": [error], "execution_count": 1})
-    nbjobs_emulator.upload(f"{bucket}/{name.rpartition('/')[2]}/content.ipynb", as_bytes(executed))
+    uri = f"{bucket}/{name.rpartition('/')[2]}/content.ipynb"
     nbjobs_emulator.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
+    threading.Timer(seconds, nbjobs_emulator.upload, (uri, as_bytes(executed))).start()
     told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_FAILED"}
     with pytest.raises(NotebookJobFailedError, match="cell 1: Exhausted: RESOURCE_EXHAUSTED"):
         run.resume("execute_complete", {"event": told})

@@ -6,10 +6,11 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from papers import as_bytes, cell, jobs, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError
+from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotebookJobFailedError
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/flaky"
 PAPER = notebook(cell("side = 1", "parameters"), cell("{'area': side ** 2}", "result"))
@@ -73,3 +74,19 @@ def test_a_dataform_that_refuses_is_not_asked_again(nbjobs_emulator: Emulator, p
         task(notebook=REPOSITORY, parameters={"side": 4}).execute()
     assert nbjobs_emulator.requests()["read_file"] == {"403": 1}
     assert jobs(nbjobs_emulator, project) == []
+
+
+def test_a_failure_of_which_is_not_known_whether_a_cell_raised_is_not_paid_for_again(
+    nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Airflow took the first try for dead, and retries it; Cloud Storage does not answer meanwhile."""
+    wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
+    with pytest.raises(AirflowFailException):
+        task(ti={"try_number": 1, "max_tries": 2}, **wanted).to_its_end()
+    with monkeypatch.context() as away:
+        away.setenv("STORAGE_EMULATOR_HOST", nobody)
+        with pytest.raises(NotebookJobFailedError, match=r"not known whether a cell raised: .*got no answer"):
+            task(ti={"try_number": 2, "max_tries": 2}, **wanted).to_its_end()
+    with pytest.raises(AirflowFailException, match="ZeroDivisionError"):
+        task(ti={"try_number": 3, "max_tries": 2}, **wanted).to_its_end()
+    assert jobs(nbjobs_emulator, project) == ["FAILED"]

@@ -75,6 +75,8 @@ def test_every_other_host_is_refused_or_not_trusted(url):
         "https://x.googleapis.com/v1",
         "https://x.googleapis.com?a=b",
         "https://x.googleapis.com#a",
+        "https://x.googleapis.com?",
+        "https://x.googleapis.com#",
         "ftp://x.googleapis.com",
         "x.googleapis.com",
         "https://",
@@ -96,6 +98,7 @@ pieces = st.sampled_from(
 @given(st.lists(pieces, min_size=1, max_size=8).map("".join))
 @example("evil.example\\.googleapis.com")
 @example("googleapis.com@evil.example")
+@example("a?")
 def test_only_a_host_that_dns_finds_under_googleapis_is_trusted(text):
     """The host is the one that the HTTP client connects to, by its own reading of the address."""
     try:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from airflow_nbjobs import exceptions
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.answers import read_answer
-from airflow_nbjobs.api.job import JobState
+from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.exceptions import (
     ApiError,
@@ -37,7 +37,7 @@ STATUSES = {
     403: exceptions.PermissionDeniedError,
     404: exceptions.NotFoundError,
     408: exceptions.UnavailableError,
-    409: exceptions.AlreadyExistsError,
+    409: exceptions.AbortedError,
     418: exceptions.InvalidArgumentError,
     429: exceptions.RateLimitedError,
     500: exceptions.UnavailableError,
@@ -73,7 +73,7 @@ def test_a_refusal_has_the_type_of_its_status_and_the_services_words(talk, emula
     [
         (400, "FAILED_PRECONDITION", exceptions.FailedPreconditionError),
         (409, "ABORTED", exceptions.AbortedError),
-        (409, "ALREADY_EXISTS", exceptions.AlreadyExistsError),
+        (409, "ALREADY_EXISTS", exceptions.AbortedError),
     ],
 )
 def test_the_canonical_name_decides_where_the_status_says_too_little(open_talk, status, name, kind):
@@ -84,6 +84,24 @@ def test_the_canonical_name_decides_where_the_status_says_too_little(open_talk, 
     assert (refused.value.status, refused.value.details) == (name, tuple(details))
     twin = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own bytes
     assert (type(twin), str(twin), vars(twin)) == (kind, str(refused.value), vars(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kind"),
+    [
+        (409, "It exists.", exceptions.AlreadyExistsError),
+        (429, "Quota 'CPUS' exceeded. Limit: 24.0", exceptions.NoCapacityError),
+    ],
+)
+def test_only_of_a_create_it_says_that_an_id_is_taken_or_no_machine_is_to_be_had(talk, emulator, status, message, kind):
+    emulator.fault({"method": "create", "status": status, "message": message})
+    emulator.fault({"method": "get", "status": status, "message": message})
+    creating = calls.create_job(PARENT, NotebookExecutionJob(gcs_output_uri="gs://results/runs"))
+    with pytest.raises(kind):
+        talk.send(creating, ONCE)
+    with pytest.raises(ApiError) as refused:
+        talk.send(calls.get_job(JOB), ONCE)
+    assert type(refused.value) in {exceptions.AbortedError, exceptions.RateLimitedError}
 
 
 def test_an_error_in_a_list_is_read_too(open_talk):

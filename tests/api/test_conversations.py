@@ -198,6 +198,26 @@ def test_an_unknown_operation_is_found_by_listing(talk, emulator, running, proje
     assert emulator.requests()["list_operations"] == {"200": 1}
 
 
+def test_a_deletion_that_goes_on_is_not_what_is_cancelled():
+    """Its operation is the job's as well, and the newest."""
+    metadata = {"@type": "type.googleapis.com/google.cloud.aiplatform.v1.DeleteOperationMetadata"}
+    both = [Operation(name=f"{JOB}/operations/8", metadata=metadata), Operation(name=OPERATION)]
+    answers = [calls.Page(items=both, next_page_token=""), None, in_state("CANCELLED")]
+    said, steps = answered(end_job(JOB, None, "cancel"), answers)
+    assert (said, steps[1]) == ("was cancelled", "POST 7:cancel")
+
+
+def test_a_cancelled_job_that_no_read_shows_yet_is_looked_for_before_it_is_deleted():
+    missing = NotFoundError("not found")
+    said, steps = answered(end_job(JOB, OPERATION, "cancel"), [None, missing, missing, in_state("CANCELLING")])
+    assert (said, steps) == ("was cancelled", ["POST 7:cancel", "GET 5", 0.2, "GET 5", 0.4, "GET 5"])
+
+
+def test_a_job_that_no_read_shows_is_deleted_all_the_same():
+    said, steps = answered(end_job(JOB, None, "delete"), [NotFoundError("not found"), Operation(name=OPERATION)])
+    assert (said, steps) == ("was deleted", ["GET 5", "DELETE 5"])
+
+
 def test_deleting_takes_the_record_away(talk, emulator, running, project):
     assert talk.follow(end_job(*running, "delete")) == "was deleted"
     assert becomes(emulator, project, "CANCELLED", is_deleted=True)
