@@ -97,8 +97,8 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
         kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
     if kind in _SAID_BY_THE_SERVICE and not told and not call.is_raw:
         kind = UnexpectedAnswerError
-    if call.may_repeat and kind is AlreadyExistsError:
-        kind = AbortedError  # it is no create: it met another request
+    if kind is AlreadyExistsError and call.verb in {"GET", "DELETE"}:
+        kind = AbortedError  # nothing is created: it met another request
     if not call.may_repeat and kind is RateLimitedError and is_about_machines(str(told.get("message"))):
         kind = NoCapacityError
     return kind(

@@ -73,15 +73,11 @@ class NotebookJobKeeper(NotebookJobReader):
             raise
 
     def _get_ready(self, context: Context) -> None:
-        """Make and import what ending a job needs, and be able to from then on.
+        """Make the hook, which ending a job needs, and be able to from then on.
 
-        A kill that comes in the middle cannot wait for it, since it is this thread that it interrupts: the kill is
-        noted, and obeyed as soon as this is done.
+        Its import takes a second. A kill that comes meanwhile cannot wait for it, since it interrupts this very thread:
+        it is noted, and obeyed as soon as this is done.
         """
-        from airflow_nbjobs import adoption, wanted
-        from airflow_nbjobs.operators import request
-
-        del adoption, wanted, request
         try:
             _ = self.hook
         finally:
@@ -220,15 +216,16 @@ class NotebookJobKeeper(NotebookJobReader):
             return f"could not be ended and may still run ({error})"
 
     def _ending(self, is_late: Callable[[], bool]) -> Conversation[str]:
-        from airflow_nbjobs.adoption import abandon
         from airflow_nbjobs.api.ending import check_kill_policy, end_job
-        from airflow_nbjobs.operators.request import task_identity
 
         kill = check_kill_policy(self.kill)
         if self._held is not None:
             return end_job(self._held.name, self._held.operation_name, kill, is_late=is_late)
         if self._context is None:
             raise RuntimeError("it is not known which job that is")
+        from airflow_nbjobs.adoption import abandon
+        from airflow_nbjobs.operators.request import task_identity
+
         return abandon(self._parent(), task_identity(self._context), self._asked, kill, is_late=is_late)
 
 

@@ -167,16 +167,6 @@ class NotebookJobOwner(NotebookJobRenewer):
             return self._settle_gone(gone, context)
         return self._settle(ended, context) if ended.job_state.is_terminal else self.wait(ended, context)
 
-    def _look(self, name: str) -> NotebookExecutionJob:
-        """Get a job that there must be.
-
-        :raises NotFoundError: when it is not to be seen for some seconds.
-        """
-        from airflow_nbjobs.api.pacing import ENDURING
-        from airflow_nbjobs.api.waiting import first_look
-
-        return self.hook.follow(self.location or "", first_look(name), ENDURING)
-
     def _settle(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         from airflow_nbjobs.api.job import JobState
         from airflow_nbjobs.exceptions import NotebookJobFailedError

@@ -83,6 +83,16 @@ class NotebookJobRenewer(NotebookJobKeeper):
         verb = "would be" if left + pause > 0 else "is"
         return f"It is not submitted again: execution_timeout={self.execution_timeout} {verb} over."
 
+    def _look(self, name: str) -> NotebookExecutionJob:
+        """Get a job that there must be.
+
+        :raises NotFoundError: when it is not to be seen for some seconds.
+        """
+        from airflow_nbjobs.api.pacing import ENDURING
+        from airflow_nbjobs.api.waiting import first_look
+
+        return self.hook.follow(self.location or "", first_look(name), ENDURING)
+
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
         if self._held is not None and self._held.is_adopted and not self.why_not_again(context):
             return self._replace(f"{self._held.name} disappeared", context)

@@ -124,8 +124,9 @@ def test_a_failure_that_is_final_is_looked_for_in_the_newest_job_and_not_after_a
 
 @pytest.mark.parametrize("status", ["internal error", "does not have enough resources available"])
 def test_a_job_that_failed_before_its_cells_is_submitted_anew_by_a_retry_that_looks(
-    nbjobs_emulator: Emulator, project: str, status: str
+    nbjobs_emulator: Emulator, project: str, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("airflow_nbjobs.adoption.LOOKS", (0.01,) * 3)
     wanted = {"notebook": notebook(cell("1")), "retry_on_notebook_error": False, "retries": 1}
     nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
     with pytest.raises(NotebookJobFailedError):
