@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from httpx2 import HTTPError
+
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import ComponentDiedError, LocalAirflow
 from demo.airflow_rest import Run
@@ -56,7 +58,7 @@ def main() -> int:
     except KeyboardInterrupt:
         print("\nInterrupted; every process has ended.")
         return 130
-    except (ComponentDiedError, TimeoutError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+    except (ComponentDiedError, TimeoutError, OSError, RuntimeError, subprocess.SubprocessError, HTTPError) as error:
         print(f"\nThe demo failed. {error}", file=sys.stderr)
         return 1
 

@@ -54,14 +54,22 @@ class AirflowRest:
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Send one request and return its JSON.
 
-        Where SQLite is locked, Airflow answers 500, having done what it was asked or not: it is asked again.
+        Where SQLite is locked, Airflow answers 500, having done what it was asked or not, and on a busy machine nothing
+        for half a minute: it is asked again.
 
         :raises httpx2.HTTPStatusError: when Airflow refuses it; its words are in the message's notes.
+        :raises httpx2.TransportError: when it does not answer for a minute.
         """
         deadline, is_again = time.monotonic() + LOCKED_SECONDS, False
-        while (answer := self._send(method, path, arguments)).status_code == httpx2.codes.INTERNAL_SERVER_ERROR:
-            if time.monotonic() > deadline:
-                break
+        while True:
+            try:
+                answer = self._send(method, path, arguments)
+            except httpx2.TimeoutException:
+                if is_again:
+                    raise
+            else:
+                if answer.status_code != httpx2.codes.INTERNAL_SERVER_ERROR or time.monotonic() > deadline:
+                    break
             is_again = True
             time.sleep(LOOK_SECONDS)
         if is_again and answer.status_code == _DONE_BEFORE.get(method):

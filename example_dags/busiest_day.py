@@ -38,5 +38,5 @@ def busiest(reports: list[dict[str, Any]]) -> str:
     return str(found["day"])
 
 
-with DAG("busiest_day", schedule=None, tags=["notebooks"]):
+with DAG("busiest_day", schedule=None, tags=["notebooks"], default_args={"retries": 3}):
     busiest(visits.expand(days_ago=[1, 2, 3]))

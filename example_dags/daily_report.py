@@ -35,6 +35,7 @@ with DAG(
     schedule="@daily",
     start_date=pendulum.datetime(2026, 1, 1, tz="UTC"),
     catchup=False,
+    default_args={"retries": 3},
     is_paused_upon_creation=True,  # an example runs when somebody asks for it
     tags=["notebooks"],
 ):

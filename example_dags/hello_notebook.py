@@ -24,7 +24,7 @@ from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
 
-with DAG("hello_notebook", schedule=None, tags=["notebooks"]):
+with DAG("hello_notebook", schedule=None, tags=["notebooks"], default_args={"retries": 3}):
     CreateNotebookExecutionJobOperator(
         task_id="wine_report",
         notebook=f"gs://{BUCKET}/notebooks/wine.ipynb",

@@ -13,7 +13,7 @@ from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
 
-with DAG("mapped_notebooks", schedule=None, tags=["notebooks"]):
+with DAG("mapped_notebooks", schedule=None, tags=["notebooks"], default_args={"retries": 3}):
     CreateNotebookExecutionJobOperator.partial(
         task_id="reports",
         map_index_template="{{ task.notebook }}",  # what the UI calls each of them

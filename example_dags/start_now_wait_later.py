@@ -22,7 +22,7 @@ def work_meanwhile() -> None:
     """Stand for whatever need not wait for the notebook."""
 
 
-with DAG("start_now_wait_later", schedule=None, tags=["notebooks"]):
+with DAG("start_now_wait_later", schedule=None, tags=["notebooks"], default_args={"retries": 3}):
     start = CreateNotebookExecutionJobOperator(
         task_id="start",
         notebook="notebooks/diabetes.ipynb",  # beside this file; its content is sent along

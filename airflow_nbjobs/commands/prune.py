@@ -77,9 +77,10 @@ def _deployment(given: str | None) -> str:
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
     if given is None and not settings.is_deployment_certain():
+        known = f", but {settings.deployment()!r}" if settings.deployment() else ""
         raise InvalidNotebookJobError(
-            f"This Airflow has no name of its own, but {settings.deployment()!r}: say with --deployment whose jobs to "
-            "delete, or set [nbjobs] deployment."
+            f"This Airflow has no name of its own{known}: say with --deployment whose jobs to delete, or set [nbjobs] "
+            "deployment."
         )
     name = settings.deployment() if given is None else given
     if not name.strip():

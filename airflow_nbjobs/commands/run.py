@@ -151,7 +151,7 @@ def _operator(
         kernel_name=options.kernel,
         job_timeout=options.timeout,
         display_name=Path(notebook.partition("#")[0]).stem[:100] or None,
-        poll_interval=options.poll_interval or (0.5 if is_emulated else 10),
+        poll_interval=(0.5 if is_emulated else 10) if options.poll_interval is None else options.poll_interval,
         kill=options.kill,
         log_output=options.log_output,
         deferrable=False,
