@@ -391,8 +391,11 @@ def test_a_sensor_that_is_killed_leaves_the_job_that_it_waits_for(nbjobs_emulato
     assert job["state"] == "JOB_STATE_RUNNING"
 
 
-def test_a_task_that_is_killed_before_it_resumes_ends_its_job(nbjobs_emulator: Emulator, held: TaskRun) -> None:
+def test_a_task_that_is_killed_before_it_resumes_ends_its_job(
+    nbjobs_emulator: Emulator, held: TaskRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its templates are rendered then, or the Google provider is imported: nothing can be ended yet."""
+    monkeypatch.setattr(CreateNotebookExecutionJobOperator, "wait", lambda *_: pytest.fail("The task goes on."))
     held.operator = held._new()
     held.operator.render_template_fields(held.context)
     held.operator.on_kill()
@@ -434,7 +437,7 @@ def test_a_retry_that_is_killed_before_it_executes_ends_what_earlier_tries_left(
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
 def test_a_task_that_is_killed_before_a_read_shows_its_job_ends_it(nbjobs_emulator: Emulator, kill: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, **JOB))
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, deferrable=True, **JOB))
     publish: Any = run.ti.xcom_push
 
     def and_be_killed(key: str, value: Any) -> None:
