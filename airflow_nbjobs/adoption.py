@@ -89,7 +89,7 @@ def decide(
         job
         for job in ours
         if _is_of_earlier_run(job, task)
-        or (_is_of_run(job, task) and (_try(job) < task.try_number or _is_twins(job, task)))
+        or ((_try(job) < task.try_number or _is_twins(job, task)) and not _is_of_later_run(job, task))
     ]
     unwanted = [job for job in others if _is_active(job) and job is not adopt]
     return Decision(
@@ -142,17 +142,13 @@ def submit(
     taken: AlreadyExistsError | None = None
     for job_id in ids:
         try:
-            if job_id is None:
-                return (yield from create(sending))
-            return (yield from _create_or_take(sending, job_id, task, takes_failed=takes_failed))
+            return (yield from (create(sending) if job_id is None else _create_or_take(sending, job_id, task)))
         except AlreadyExistsError as error:
             taken = error
     raise taken or AssertionError("there is no id to create the job with")
 
 
-def _create_or_take(
-    sending: Sending, job_id: str, task: TaskIdentity, *, takes_failed: bool
-) -> Conversation[Submitted]:
+def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conversation[Submitted]:
     """Create the job with an id of its own, or take the one that has it if that is this try's to take.
 
     :raises AlreadyExistsError: when it is not.
@@ -174,7 +170,7 @@ def _create_or_take(
         if is_submitted_as(existing, sending.job):
             return Submitted(job=existing, operation_name=None, is_adopted=False)
         _refuse_if_overtaken([existing], task)
-        decision = decide([existing], task, sending.job.labels["nbjobs-request"], takes_failed=takes_failed)
+        decision = decide([existing], task, sending.job.labels["nbjobs-request"])
         yield from _end_unwanted(decision, sending.kill, sending.tell)
         if decision.adopt is not None:
             return Submitted(job=decision.adopt, operation_name=None, is_adopted=True)
@@ -284,6 +280,13 @@ def _is_of_earlier_run(job: NotebookExecutionJob, task: TaskIdentity) -> bool:
     """Tell whether the job was made in a run of the DAG that had the same id, and was over before this one started."""
     started, made = task.run_started, job.create_time
     return started is not None and made is not None and made < started and not _is_of_run(job, task)
+
+
+def _is_of_later_run(job: NotebookExecutionJob, task: TaskIdentity) -> bool:
+    """Tell whether the job was surely made in a run of the DAG that had the same id, and started after this one."""
+    started, made = task.run_started, job.create_time
+    is_later = started is not None and made is not None and made - started >= _CLOCKS_DIFFER
+    return is_later and not _is_of_run(job, task)
 
 
 def _try(job: NotebookExecutionJob) -> int:

@@ -14,7 +14,7 @@
     │   ├── PermissionDeniedError    403
     │   ├── NotFoundError            404
     │   ├── AlreadyExistsError       409
-    │   ├── AbortedError             409 of what creates nothing
+    │   ├── AbortedError             409 with status ABORTED
     │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED: too many requests in a minute
     │   ├── NoCapacityError          the same, for a machine or a quota of machines: asking again soon is of no use
     │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
@@ -154,11 +154,11 @@ class NotFoundError(ApiError):
 
 
 class AlreadyExistsError(ApiError):
-    """409: the id is taken."""
+    """409 of what creates something: the id is taken."""
 
 
 class AbortedError(ApiError):
-    """409 of what creates nothing, or with status ABORTED: the request met another one."""
+    """409 ABORTED: the request met another one."""
 
     is_transient = True
 

@@ -98,7 +98,7 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
     if kind in _SAID_BY_THE_SERVICE and not told and not call.is_raw:
         kind = UnexpectedAnswerError
     if kind is AlreadyExistsError and call.verb in {"GET", "DELETE"}:
-        kind = AbortedError  # nothing is created: it met another request
+        kind = FailedPreconditionError  # nothing is created, so that no id is taken
     if not call.may_repeat and kind is RateLimitedError and is_about_machines(str(told.get("message"))):
         kind = NoCapacityError
     return kind(

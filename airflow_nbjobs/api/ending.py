@@ -36,6 +36,8 @@ _POLICIES: dict[str, KillPolicy] = {"cancel": "cancel", "delete": "delete", "lea
 _LOOKS = (0.2, 0.4, 0.7, 1.0)
 """Seconds before each look whether a cancelled job leaves its active state."""
 
+_UNSEEN = JobState.UNSPECIFIED
+
 _CANCELLED = frozenset({JobState.CANCELLING.value, JobState.CANCELLED.value})
 
 
@@ -78,7 +80,7 @@ def end_job(
             if state.value in _CANCELLED:
                 return "was cancelled"
         else:
-            state = yield from _look(name)
+            state = yield from _look_after(name, False, is_late)
         if state.is_terminal:
             return f"is over already ({state.word})"
         yield calls.delete_job(name)
@@ -90,10 +92,14 @@ def end_job(
 def _look_after(
     name: str, is_told: bool, is_late: Callable[[], bool]
 ) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
-    """Return the job's state after it had time to leave its active one, if its cancellation was taken."""
+    """Return the job's state after it had time to leave its active one, if its cancellation was taken.
+
+    One that is not found is looked for again, too: it may be over, and keeps its record then.
+    """
     state = yield from _look(name)
-    for pause in _LOOKS if is_told else ():
-        if state.is_terminal or state.value in _CANCELLED or is_late():
+    for pause in _LOOKS:
+        is_ending = is_told and not (state.is_terminal or state.value in _CANCELLED)
+        if is_late() or not (is_ending or state is _UNSEEN):
             break
         yield Pause(pause)
         state = yield from _look(name)
@@ -105,7 +111,7 @@ def _look(name: str) -> Generator[calls.Call[Any], Any, JobState]:
     try:
         job: NotebookExecutionJob = yield calls.get_job(name)
     except NotFoundError:
-        return JobState.UNSPECIFIED
+        return _UNSEEN
     return job.job_state
 
 

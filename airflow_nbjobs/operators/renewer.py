@@ -108,7 +108,7 @@ class NotebookJobRenewer(NotebookJobKeeper):
         )
         failure = NotebookJobGoneError(said, job_name=name)
         # Should it be there all the same, a retry finds it, and without one it would run on for nobody.
-        if why := why_final(context, failure):
+        if self.kill != "leave" and (why := why_final(context, failure)):
             said = f"{said} It was told to end all the same, since {why}: it {self._end()}."
         return NotebookJobGoneError(said, job_name=name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
@@ -14,7 +14,10 @@ from airflow_nbjobs.watch.horizon import Glimpse
 __all__ = ["Waiter", "WatchedJob"]
 
 _GRACE_SECONDS = 7.5
-"""How long a job may be unknown, as in ``api.waiting.first_look``: a read may be behind its create, or wrong once."""
+"""How long a new job may be unknown: a read may be behind the write, as in ``api.waiting.first_look``."""
+
+_NEW = timedelta(minutes=1)
+"""The age up to which a job counts as just made."""
 
 
 class Waiter:
@@ -125,11 +128,13 @@ class WatchedJob:
             waiter.tell(JobState(seen.state))
         return True
 
-    def may_appear(self, now: float) -> bool:
-        """Take note that there is no such job, and tell whether it may be known a moment later.
+    def may_appear(self, now: float, today: datetime) -> bool:
+        """Take note that there is no such job, and tell whether it may only be too new to be known.
 
-        :param now: in the loop's time.
+        :param now: in the loop's time; ``today`` is the same in the service's.
         """
+        if self._state or (self.changed_at is not None and today - self.changed_at > _NEW):
+            return False
         self.missing_since = now if self.missing_since is None else self.missing_since
         return now - self.missing_since < _GRACE_SECONDS
 

@@ -262,7 +262,7 @@ class Poller:
     async def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
         """Bear an error that concerns one job, or tell those who wait for it."""
         now = self._loop.time()
-        may_appear = isinstance(error, NotFoundError) and job.may_appear(now)
+        may_appear = isinstance(error, NotFoundError) and job.may_appear(now, datetime.now(UTC))
         if not error.is_transient and not may_appear:
             await _tell([job], error)
             return

@@ -110,14 +110,6 @@ def test_of_two_jobs_of_one_create_the_failure_of_the_one_that_was_kept_is_taken
     assert (taken.is_adopted, job_id(taken)) == (True, job_id(kept))
 
 
-def test_a_failure_is_found_by_its_id_where_nobody_may_list_jobs(asking: Asking) -> None:
-    asking.next_job_is("FAILED")
-    asking.ask(job_ids=TASK.job_ids(), takes_failed=True)
-    asking.emulator.fault({"method": "list", "status": 403})
-    assert asking.ask(job_ids=TASK.job_ids(), takes_failed=True).is_adopted
-    assert len(asking.made()) == 1
-
-
 def test_a_retry_re_attaches_to_an_active_job(asking: Asking) -> None:
     first, second = asking.ask(), asking.ask(retry())
     assert (second.is_adopted, job_id(second), len(asking.made())) == (True, job_id(first), 1)

@@ -19,6 +19,8 @@ from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
 
+LONG_AGO = replace(TASK, run_started=datetime.now(UTC) - timedelta(hours=1))
+
 
 @pytest.fixture
 def asking(nbjobs_emulator: Emulator) -> Asking:
@@ -61,17 +63,25 @@ def test_a_first_try_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alon
 
 def test_a_retry_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alone(asking: Asking) -> None:
     asking.ask(begun_now())
-    asking.ask(retry())
+    asking.ask(retry(LONG_AGO))
     assert asking.states()[0] == "RUNNING"
 
 
 def test_a_try_of_a_deleted_run_that_is_killed_leaves_the_new_runs_job_alone(asking: Asking) -> None:
     """It was waiting for the quota, and had no job yet, when its run was deleted and made again."""
     asking.ask(begun_now())
-    wanted = identify(request(), TASK, request_hash(request(), {}))
+    wanted = identify(request(), LONG_AGO, request_hash(request(), {}))
     with Client(Endpoint.of_emulator(asking.emulator.url), None, sleep=lambda _: None) as client:
-        client.follow(abandon(parent(), TASK, wanted, "cancel"))
+        client.follow(abandon(parent(), LONG_AGO, wanted, "cancel"))
     assert asking.states() == ["RUNNING"]
+
+
+def test_a_clear_ends_the_job_of_the_run_before_though_the_services_clock_is_ahead(asking: Asking) -> None:
+    """The run was cleared when it was over, and so started anew: by Airflow's clock before that job was made."""
+    asking.ask()
+    behind = replace(clear(), run_started=datetime.now(UTC) - timedelta(seconds=30))
+    asking.ask(behind)
+    assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
 
 
 def test_a_clear_of_a_run_that_was_over_ends_what_a_dead_worker_left_in_it(asking: Asking) -> None:

@@ -37,7 +37,7 @@ STATUSES = {
     403: exceptions.PermissionDeniedError,
     404: exceptions.NotFoundError,
     408: exceptions.UnavailableError,
-    409: exceptions.AbortedError,
+    409: exceptions.FailedPreconditionError,
     418: exceptions.InvalidArgumentError,
     429: exceptions.RateLimitedError,
     500: exceptions.UnavailableError,
@@ -73,7 +73,7 @@ def test_a_refusal_has_the_type_of_its_status_and_the_services_words(talk, emula
     [
         (400, "FAILED_PRECONDITION", exceptions.FailedPreconditionError),
         (409, "ABORTED", exceptions.AbortedError),
-        (409, "ALREADY_EXISTS", exceptions.AbortedError),
+        (409, "ALREADY_EXISTS", exceptions.FailedPreconditionError),
     ],
 )
 def test_the_canonical_name_decides_where_the_status_says_too_little(open_talk, status, name, kind):
@@ -101,7 +101,7 @@ def test_only_of_a_create_it_says_that_an_id_is_taken_or_no_machine_is_to_be_had
         talk.send(creating, ONCE)
     with pytest.raises(ApiError) as refused:
         talk.send(calls.get_job(JOB), ONCE)
-    assert type(refused.value) in {exceptions.AbortedError, exceptions.RateLimitedError}
+    assert type(refused.value) in {exceptions.FailedPreconditionError, exceptions.RateLimitedError}
 
 
 def test_an_error_in_a_list_is_read_too(open_talk):

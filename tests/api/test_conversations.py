@@ -214,8 +214,16 @@ def test_a_cancelled_job_that_no_read_shows_yet_is_looked_for_before_it_is_delet
 
 
 def test_a_job_that_no_read_shows_is_deleted_all_the_same():
-    said, steps = answered(end_job(JOB, None, "delete"), [NotFoundError("not found"), Operation(name=OPERATION)])
-    assert (said, steps) == ("was deleted", ["GET 5", "DELETE 5"])
+    answers = [*[NotFoundError("not found")] * 5, Operation(name=OPERATION)]
+    said, steps = answered(end_job(JOB, None, "delete"), answers)
+    assert (said, steps[-2:]) == ("was deleted", ["GET 5", "DELETE 5"])
+
+
+@pytest.mark.parametrize(("kill", "before"), [("delete", []), ("cancel", [PermissionDeniedError("no")])])
+def test_a_job_that_is_over_keeps_its_record_though_one_read_does_not_find_it(kill, before):
+    answers = [*before, NotFoundError("not found"), in_state("SUCCEEDED")]
+    said, _ = answered(end_job(JOB, OPERATION, kill), answers)
+    assert said == "is over already (SUCCEEDED)"
 
 
 def test_deleting_takes_the_record_away(talk, emulator, running, project):

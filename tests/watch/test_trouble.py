@@ -170,16 +170,15 @@ def test_a_job_that_was_deleted_is_gone(service: Service):
     async def wait() -> None:
         await until(lambda: any(job["deleted"] for job in service.emulator.book(service.project)))
         waiting = [asyncio.create_task(event(trigger(job, created_at=LONG_AGO))) for job in jobs]
-        assert await asyncio.wait_for(waiting[0], 20) == ("gone", None)
+        assert await asyncio.wait_for(waiting[0], 3) == ("gone", None)
         assert not any(one.done() for one in waiting[1:])
 
     asyncio.run(wait())
 
 
 @pytest.mark.parametrize("count", [1, 5])
-@pytest.mark.parametrize("age", [{}, {"created_at": None}, {"created_at": LONG_AGO}], ids=["new", "unknown", "old"])
-def test_a_job_may_be_unknown_for_a_moment(service: Service, count: int, age: dict[str, Any]):
-    """One that was just made, since a read may be behind its create; another since an answer may be wrong once."""
+@pytest.mark.parametrize("age", [{}, {"created_at": None}], ids=["new", "unknown"])
+def test_a_job_that_was_just_made_may_be_unknown_for_a_moment(service: Service, count: int, age: dict[str, Any]):
     jobs = service.create(count)
     if count > 3:  # otherwise nothing is listed
         service.emulator.fault({"method": "list", "status": 403})
