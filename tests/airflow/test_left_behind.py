@@ -41,9 +41,9 @@ def left(nbjobs_emulator: Emulator) -> Emulator:
 
 
 def state(emulator: Emulator, project: str) -> str:
-    """Return the state of the one job."""
+    """Return the state of the one job; one that is being cancelled counts as cancelled."""
     (job,) = emulator.book(project)
-    return str(job["state"].removeprefix("JOB_STATE_"))
+    return str(job["state"].removeprefix("JOB_STATE_")).replace("CANCELLING", "CANCELLED")
 
 
 def wrong() -> dict[str, Any]:
