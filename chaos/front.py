@@ -27,7 +27,7 @@ import trustme
 ONE_IN = 20
 """Of so many requests for a token, and of so many look-ups of a name, one fails."""
 
-HOST = "127.0.0.2"
+_HOST = "127.0.0.2"
 _NOBODY = "127.0.0.3"
 _SECONDS_OF_LIFE = 240
 """Of a token: google-auth asks for another when less than 225 of them are left."""
@@ -80,7 +80,7 @@ class Names:
             return self._look_up(host, *arguments, **known)
         failed, rest = divmod(next(self._number), ONE_IN)
         if rest:
-            return self._look_up(HOST, *arguments, **known)
+            return self._look_up(_HOST, *arguments, **known)
         if failed % 2:
             self.met[_NO_NAME] += 1
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
@@ -136,7 +136,7 @@ class _Tokens(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__((HOST, 0), _TokenRequest)
+        super().__init__((_HOST, 0), _TokenRequest)
         self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.numbers = count(1)
         self.met: Counter[str] = Counter()
@@ -192,7 +192,7 @@ async def _serve(emulator: str, certificate: str) -> None:
 
     tokens = _Tokens(context)
     threading.Thread(target=tokens.serve_forever, daemon=True).start()
-    service = await asyncio.start_server(relay, HOST, 0, ssl=context)
+    service = await asyncio.start_server(relay, _HOST, 0, ssl=context)
     ports = {"service": service.sockets[0].getsockname()[1], "tokens": tokens.server_address[1]}
     print(json.dumps(ports), flush=True)
     await asyncio.to_thread(sys.stdin.readline)  # its end, too, when who started it is gone

@@ -192,14 +192,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, front.Names() as names:
         cloud = Cloud(Path(folder), options.seconds, f"{REGION}-aiplatform.googleapis.com")
         cloud.start()
-        before_it = front.Front(Path(folder), cloud.url, PROJECT)
-        os.environ |= before_it.env
+        facade = front.Front(Path(folder), cloud.url, PROJECT)
+        os.environ |= facade.env
         try:
             before = _left()
             soak = Soak(cloud, time.monotonic() + 60 * options.minutes)
             asyncio.run(_run(soak, options.jobs))
             after = _left()
-            text, is_good = _page(soak, options, (before, after), {**names.met, **before_it.stop()})
+            text, is_good = _page(soak, options, (before, after), {**names.met, **facade.stop()})
         finally:
             cloud.stop()
     if options.page:

@@ -79,9 +79,8 @@ def _origin(address: str) -> httpx2.URL:
         reason = "it has a user" if "@" in str(address) else error
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: {reason}.") from None
     is_place = _HOST.fullmatch(url.raw_host) is not None and (url.port or 0) < 65536
-    has_more = (
-        url.userinfo or "?" in address or "#" in address
-    )  # an empty query is lost to the URL, and stays in its text
+    # An empty query is none to the URL, and stays in its text.
+    has_more = url.userinfo or "?" in address or "#" in address
     if url.scheme not in {"http", "https"} or not is_place or has_more:
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: write 'https://host[:port]'.")
     if url.path not in {"", "/"}:

@@ -37,9 +37,9 @@ _CANCEL_SECONDS = 3.0
 class NotebookJobKeeper(NotebookJobReader):
     """Holding a job, and ending it.
 
-    :param kill: what becomes of the job when its task is killed, runs out of time, or fails with no retry left. Default
-        ``"cancel"``: its create operation is cancelled, and the job deleted if that does not end it. ``"delete"``
-        deletes it, ``"leave"`` lets it run.
+    :param kill: what becomes of the job when its task is killed, runs out of time, or fails and no retry follows.
+        Default ``"cancel"``: its create operation is cancelled, and the job deleted if that does not end it.
+        ``"delete"`` deletes it, ``"leave"`` lets it run.
     """
 
     def __init__(self, *, kill: KillPolicy = "cancel", **kwargs: Any) -> None:
@@ -63,13 +63,10 @@ class NotebookJobKeeper(NotebookJobReader):
             if next_method == "__fail__":
                 self._held = self._kept(context)
                 name = self._held.name if self._held else "its remote job"
-                is_timeout = (next_kwargs or {}).get("error") == "Trigger timeout"
-                what, became = (
-                    ("deferral timed out", self._end())
-                    if is_timeout
-                    else ("trigger failed", self._leave_or_end(context, error))
-                )
-                self.log.error("The %s; %s %s.", what, name, became)
+                if (next_kwargs or {}).get("error") == "Trigger timeout":
+                    self.log.error("The deferral timed out; %s %s.", name, self._end())
+                else:
+                    self.log.error("The trigger failed; %s %s.", name, self._leave_or_end(context, error))
             raise
 
     def _get_ready(self, context: Context) -> None:

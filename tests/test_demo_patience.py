@@ -1,0 +1,45 @@
+"""The demo's client of Airflow's REST API bears a server that is slow; `tests/system` has it at a real Airflow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import httpx2
+import pytest
+
+from demo.airflow_rest import AirflowRest
+from tests.airflow.google_lookalike import Answer, Server
+
+
+@pytest.fixture
+def slow() -> Iterator[Callable[[int], tuple[AirflowRest, Server]]]:
+    """Return what starts a server that answers the first so many requests too late."""
+    servers: list[Server] = []
+
+    def start(late: int) -> tuple[AirflowRest, Server]:
+        def answer(number: int) -> Answer:
+            time.sleep(1.0 if number <= late else 0.0)
+            return 200, {}, {"state": "running"}
+
+        servers.append(Server(answer))
+        rest = AirflowRest(servers[0].url, "admin", "admin")
+        rest._http.timeout = httpx2.Timeout(0.3)  # half a minute otherwise
+        return rest, servers[0]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def test_a_request_that_gets_no_answer_is_sent_again(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
+    rest, server = slow(1)
+    assert rest.call("GET", "/dags/a/dagRuns/b") == {"state": "running"}
+    assert len(server.seen) == 2
+
+
+def test_a_server_that_does_not_answer_twice_is_given_up(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
+    rest, server = slow(9)
+    with pytest.raises(httpx2.TimeoutException):
+        rest.call("GET", "/dags/a/dagRuns/b")
+    assert len(server.seen) == 2
