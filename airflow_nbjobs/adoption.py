@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from airflow_nbjobs.api.client import Conversation, Pause
+from airflow_nbjobs.api.client import Flow, Sleep
 from airflow_nbjobs.api.ending import KillPolicy, end_job
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.waiting import first_look
@@ -116,7 +116,7 @@ def submit(
     takes_failed: bool = False,
     tell: Callable[[str], None] = lambda _: None,
     check: Callable[[], None] = lambda: None,
-) -> Conversation[Submitted]:
+) -> Flow[Submitted]:
     """Return the one job of this try: adopted, or created.
 
     :param parent: ``projects/p/locations/l``.
@@ -148,7 +148,7 @@ def submit(
     raise taken or AssertionError("there is no id to create the job with")
 
 
-def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Conversation[Submitted]:
+def _create_or_take(sending: Sending, job_id: str, task: TaskIdentity) -> Flow[Submitted]:
     """Create the job with an id of its own, or take the one that has it if that is this try's to take.
 
     :raises AlreadyExistsError: when it is not.
@@ -185,7 +185,7 @@ def abandon(
     kill: KillPolicy,
     *,
     is_late: Callable[[], bool] = lambda: False,
-) -> Conversation[str]:
+) -> Flow[str]:
     """End what this try and earlier ones have left, and return what became of it, as the rest of a sentence.
 
     :param parent: ``projects/p/locations/l``.
@@ -199,7 +199,7 @@ def abandon(
     over = replace(task, try_number=task.try_number + 1, first_try=task.try_number + 1, instance=None)
     became: dict[str, str] = {}
     for pause in (0.0, 1.0, 1.0) if job is not None else (0.0,):
-        yield Pause(pause)
+        yield Sleep(pause)
         jobs = yield from list_by_key(parent, task.key)
         made = [each for each in jobs if job is not None and is_submitted_as(each, job)]
         for each in {each.name: each for each in [*decide(jobs, over, "").end, *made]}.values():
@@ -222,7 +222,7 @@ def _told(became: dict[str, str]) -> str:
     return f"(there were {len(became)}): " + "; ".join(f"{name} {what}" for name, what in became.items())
 
 
-def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], None]) -> Conversation[None]:
+def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], None]) -> Flow[None]:
     for unwanted in decision.end:
         became = yield from end_job(unwanted.name or "", None, kill, must_see=True)
         tell(f"The job {unwanted.name} of try {_try(unwanted)} is nobody's any more: it {became}.")
@@ -230,10 +230,10 @@ def _end_unwanted(decision: Decision, kill: KillPolicy, tell: Callable[[str], No
 
 def _look(
     parent: str, task: TaskIdentity, request: str, tell: Callable[[str], None], *, takes_failed: bool
-) -> Conversation[Decision]:
+) -> Flow[Decision]:
     """Look at the task's jobs; again for a while if the try before this one may have made one that is yet to show."""
     for pause in (0.0, *LOOKS):
-        yield Pause(pause)
+        yield Sleep(pause)
         try:
             jobs = yield from list_by_key(parent, task.key)
         except ApiError as error:

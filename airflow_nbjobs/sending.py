@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Conversation, Pause
+from airflow_nbjobs.api.client import Flow, Sleep
 from airflow_nbjobs.api.ending import KillPolicy, end_job
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import job_of_operation, same_job
@@ -75,7 +75,7 @@ class Sending:
     tell: Callable[[str], None]
     check: Callable[[], None]
 
-    def once(self, job_id: str | None = None) -> Conversation[Operation | _Lost]:
+    def once(self, job_id: str | None = None) -> Flow[Operation | _Lost]:
         """Send it once; return the error when its answer was lost."""
         try:
             operation: Operation = yield replace(calls.create_job(self.parent, self.job, job_id), check=self.check)
@@ -87,7 +87,7 @@ class Sending:
         return operation
 
 
-def create(sending: Sending) -> Conversation[Submitted]:
+def create(sending: Sending) -> Flow[Submitted]:
     """Create the job; one whose answer was lost is looked for before it is created again.
 
     :raises ApiError: when the service refuses.
@@ -107,7 +107,7 @@ def create(sending: Sending) -> Conversation[Submitted]:
     raise LostAnswerError(f"{_CREATES} creates got no answer, the last: {lost}. No job of theirs is to be seen.")
 
 
-def create_named(sending: Sending, job_id: str) -> Conversation[Submitted]:
+def create_named(sending: Sending, job_id: str) -> Flow[Submitted]:
     """Create the job with an id of its own: after a lost answer the id itself tells whether the job was made.
 
     :raises AlreadyExistsError: when a job has the id; it may be the one that was created here.
@@ -122,11 +122,11 @@ def create_named(sending: Sending, job_id: str) -> Conversation[Submitted]:
             return Submitted(job=made, operation_name=answer.name, is_adopted=False)
         lost = answer
         if pause is not None:
-            yield Pause(pause)
+            yield Sleep(pause)
     raise LostAnswerError(f"{len(LOOKS) + 1} creates of {job_id} got no answer, the last: {lost}")
 
 
-def _uncertain(asking: Conversation[T], lost: _Lost) -> Conversation[T]:
+def _uncertain(asking: Flow[T], lost: _Lost) -> Flow[T]:
     """Ask after an answer was lost: a refusal now leaves open whether there is a job."""
     try:
         return (yield from asking)
@@ -138,22 +138,22 @@ def _uncertain(asking: Conversation[T], lost: _Lost) -> Conversation[T]:
         ) from error
 
 
-def _look_for_lost(sending: Sending) -> Conversation[NotebookExecutionJob | None]:
+def _look_for_lost(sending: Sending) -> Flow[NotebookExecutionJob | None]:
     for pause in LOOKS:
-        yield Pause(pause)
+        yield Sleep(pause)
         if twins := (yield from find_submitted(sending.parent, sending.job)):
             return (yield from _keep_oldest(sending, twins))
     return None
 
 
-def _look_for_older(sending: Sending, made: NotebookExecutionJob) -> Conversation[NotebookExecutionJob]:
+def _look_for_older(sending: Sending, made: NotebookExecutionJob) -> Flow[NotebookExecutionJob]:
     """After a create that was sent twice: return the oldest job that it made; a list may not show the last one yet."""
     twins = yield from find_submitted(sending.parent, sending.job)
     is_shown = any(same_job(each.name or "", made.name or "") for each in twins)
     return (yield from _keep_oldest(sending, twins if is_shown else [*twins, made]))
 
 
-def _keep_oldest(sending: Sending, twins: list[NotebookExecutionJob]) -> Conversation[NotebookExecutionJob]:
+def _keep_oldest(sending: Sending, twins: list[NotebookExecutionJob]) -> Flow[NotebookExecutionJob]:
     """Return the first of several jobs of one create, and end the others."""
     for younger in twins[1:]:
         # Even a policy that leaves jobs to run does not pay twice for one.
@@ -163,7 +163,7 @@ def _keep_oldest(sending: Sending, twins: list[NotebookExecutionJob]) -> Convers
     return twins[0]
 
 
-def find_submitted(parent: str, job: NotebookExecutionJob) -> Conversation[list[NotebookExecutionJob]]:
+def find_submitted(parent: str, job: NotebookExecutionJob) -> Flow[list[NotebookExecutionJob]]:
     """Return the jobs that one submission made, the oldest first: none, one, or by a lost answer more."""
     listed = yield from list_by_key(parent, (job.display_name or "").rpartition("-")[2])
     return sorted((each for each in listed if is_submitted_as(each, job)), key=created)
@@ -173,7 +173,7 @@ def _operation_of(job: NotebookExecutionJob, operation: Operation) -> str | None
     return operation.name if same_job(job.name or "", str(job_of_operation(operation.name))) else None
 
 
-def list_by_key(parent: str, key: str) -> Conversation[list[NotebookExecutionJob]]:
+def list_by_key(parent: str, key: str) -> Flow[list[NotebookExecutionJob]]:
     """Return the jobs whose display names end in a key; a few others may be among them."""
     # The expression is right whether the service matches the whole name or a part of it.
     call = calls.list_jobs(

@@ -121,7 +121,7 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
             if self._seen is not None:
                 job = self.hook.get_job(name, patience=patience)
             else:  # it may have been created a moment ago, and a read may be behind that
-                job = self.hook.follow(JobName.parse(name).location, first_look(name), patience)
+                job = self.hook.run_flow(JobName.parse(name).location, first_look(name), patience)
         if self._seen is None:
             publish(context["ti"], job, self._project(job))
         if job.job_state != self._seen:

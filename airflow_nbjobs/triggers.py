@@ -179,7 +179,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         async with ending_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
             await _patiently(partial(hook.client, location))
             ending = end_job(self.job_name, self.operation_name, policy)
-            return await hook.follow(location, ending, ENDURING)
+            return await hook.run_flow(location, ending, ENDURING)
 
     async def _is_unwanted(self) -> bool:
         """Tell whether nobody waits for the job any more.

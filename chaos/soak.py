@@ -116,7 +116,7 @@ class Soak:
             with_closed_hook = NotebookExecutionJobHook()
             try:
                 asking = submit(with_closed_hook.parent(REGION, PROJECT), _job(this), this, "cancel")
-                return with_closed_hook.follow(REGION, asking, ENDURING)
+                return with_closed_hook.run_flow(REGION, asking, ENDURING)
             except (ApiError, LostAnswerError):
                 self.retried += 1
             finally:

@@ -36,7 +36,7 @@ def in_worker(job: NotebookExecutionJob) -> list[Any]:
     """Wait as an operator does that is not deferrable; return the state."""
     hook = NotebookExecutionJobHook()
     try:
-        return [hook.follow(REGION, wait_for_job(job, POLL_SECONDS), ENDURING).job_state.value]
+        return [hook.run_flow(REGION, wait_for_job(job, POLL_SECONDS), ENDURING).job_state.value]
     finally:
         hook.close()
 
@@ -58,7 +58,7 @@ def look(name: str) -> str:
     """Return the state of a job."""
     hook = NotebookExecutionJobHook()
     try:
-        return hook.follow(REGION, first_look(name), ENDURING).job_state.value
+        return hook.run_flow(REGION, first_look(name), ENDURING).job_state.value
     finally:
         hook.close()
 

@@ -1,8 +1,8 @@
 """Sending calls, in a thread (:class:`Client`) or on an event loop (:class:`AsyncClient`).
 
 What a call is, how its answer is read, what is tried again and how long: all of it is said once, for both. A
-*conversation* is a generator that yields calls and is handed their answers, or has their errors raised at its
-``yield``; both clients can :meth:`~Client.follow` one, so that logic of several calls needs no asynchronous copy.
+*flow* is a generator that yields calls and is handed their answers, or has their errors raised at its
+``yield``; both clients can :meth:`~Client.run_flow` one, so that logic of several calls needs no asynchronous copy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff, rest, turn
 from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
 
-__all__ = ["AsyncClient", "Client", "Conversation", "Pause"]
+__all__ = ["AsyncClient", "Client", "Flow", "Sleep"]
 
 T = TypeVar("T")
 
@@ -36,25 +36,25 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pause:
-    """What a conversation yields to wait a while: seconds."""
+class Sleep:
+    """What a flow yields to wait a while: seconds."""
 
     seconds: float
 
 
-Conversation = Generator[Call[Any] | Pause, Any, T]
+Flow = Generator[Call[Any] | Sleep, Any, T]
 
 
 class _Talk(Generic[T]):
-    """A conversation that is being held: its next step, then that step's answer or error, until it has a result."""
+    """A flow that is being held: its next step, then that step's answer or error, until it has a result."""
 
     result: T
 
-    def __init__(self, conversation: Conversation[T]) -> None:
-        self._conversation = conversation
-        self._resume: Callable[[], Call[Any] | Pause] = lambda: next(conversation)
+    def __init__(self, flow: Flow[T]) -> None:
+        self._conversation = flow
+        self._resume: Callable[[], Call[Any] | Sleep] = lambda: next(flow)
 
-    def next_step(self) -> Call[Any] | Pause | None:
+    def next_step(self) -> Call[Any] | Sleep | None:
         try:
             return self._resume()
         except StopIteration as end:
@@ -191,15 +191,15 @@ class Client:
                 return
             call = call.with_page_token(page.next_page_token)
 
-    def follow(self, conversation: Conversation[T], patience: Patience = PATIENT, *, until: float = _NEVER) -> T:
-        """Hold a conversation to its end and return what it returns.
+    def run_flow(self, flow: Flow[T], patience: Patience = PATIENT, *, until: float = _NEVER) -> T:
+        """Hold a flow to its end and return what it returns.
 
         :param until: moment of :func:`time.monotonic` after which no call is sent.
         """
-        talk = _Talk(conversation)
+        talk = _Talk(flow)
         while (step := talk.next_step()) is not None:
             try:
-                if isinstance(step, Pause):
+                if isinstance(step, Sleep):
                     talk.answer(self._sleep(step.seconds))
                 else:
                     talk.answer(self.send(step, _within(patience, until - time.monotonic())))
@@ -270,12 +270,12 @@ class AsyncClient:
                 return
             call = call.with_page_token(page.next_page_token)
 
-    async def follow(self, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
-        """Hold a conversation to its end and return what it returns."""
-        talk = _Talk(conversation)
+    async def run_flow(self, flow: Flow[T], patience: Patience = PATIENT) -> T:
+        """Hold a flow to its end and return what it returns."""
+        talk = _Talk(flow)
         while (step := talk.next_step()) is not None:
             try:
-                talk.answer(await (self._sleep(step.seconds) if isinstance(step, Pause) else self.send(step, patience)))
+                talk.answer(await (self._sleep(step.seconds) if isinstance(step, Sleep) else self.send(step, patience)))
             except (ApiError, CredentialsError) as error:
                 talk.fail(error)
         return talk.result

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator
 from typing import Any, Literal
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Conversation, Pause
+from airflow_nbjobs.api.client import Flow, Sleep
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
 from airflow_nbjobs.exceptions import (
     ApiError,
@@ -58,7 +58,7 @@ def end_job(
     *,
     is_late: Callable[[], bool] = lambda: False,
     must_see: bool = False,
-) -> Conversation[str]:
+) -> Flow[str]:
     """End a job by the policy, and return what became of it, as the rest of a sentence that begins with the job.
 
     :param operation_name: its create operation; looked up when it is not known.
@@ -91,7 +91,7 @@ def end_job(
 
 def _look_after(
     name: str, is_told: bool, is_late: Callable[[], bool]
-) -> Generator[calls.Call[Any] | Pause, Any, JobState]:
+) -> Generator[calls.Call[Any] | Sleep, Any, JobState]:
     """Return the job's state after it had time to leave its active one, if its cancellation was taken.
 
     One that is not found is looked for again, too: it may be over, and keeps its record then.
@@ -101,7 +101,7 @@ def _look_after(
         is_ending = is_told and not (state.is_terminal or state.value in _CANCELLED)
         if is_late() or not (is_ending or state is _UNSEEN):
             break
-        yield Pause(pause)
+        yield Sleep(pause)
         state = yield from _look(name)
     return state
 

@@ -1,4 +1,4 @@
-"""Waiting as conversations: the same for a worker that sleeps and for a triggerer that awaits."""
+"""Waiting as flows: the same for a worker that sleeps and for a triggerer that awaits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Conversation, Pause
+from airflow_nbjobs.api.client import Flow, Sleep
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.pacing import next_look
 from airflow_nbjobs.exceptions import NotFoundError
@@ -17,7 +17,7 @@ _GRACE = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks for a job that was just created: a read may be behind the write for a moment."""
 
 
-def first_look(name: str) -> Conversation[NotebookExecutionJob]:
+def first_look(name: str) -> Flow[NotebookExecutionJob]:
     """Get a job that was just created.
 
     :raises ApiError: when the service refuses; NotFoundError when the job has not appeared after 7.5 seconds.
@@ -27,7 +27,7 @@ def first_look(name: str) -> Conversation[NotebookExecutionJob]:
         try:
             job = yield calls.get_job(name)
         except NotFoundError:
-            yield Pause(pause)
+            yield Sleep(pause)
         else:
             return job
     job = yield calls.get_job(name)
@@ -41,7 +41,7 @@ def wait_for_job(
     deadline: datetime | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     changed: Callable[[NotebookExecutionJob], None] = lambda _: None,
-) -> Conversation[NotebookExecutionJob]:
+) -> Flow[NotebookExecutionJob]:
     """Wait until a job is over or its time is, and return it as it was last seen.
 
     :param job: as it was last seen; its name is needed.
@@ -55,14 +55,14 @@ def wait_for_job(
         remaining = None if deadline is None else (deadline - clock()).total_seconds()
         if remaining is not None and remaining <= 0:
             break
-        yield Pause(next_look(poll_interval, remaining))
+        yield Sleep(next_look(poll_interval, remaining))
         before, seen = seen, (yield calls.get_job(job.name or ""))
         if seen.job_state != before.job_state:
             changed(seen)
     return seen
 
 
-def wait_for_operation(operation: Operation, poll_interval: float) -> Conversation[Operation]:
+def wait_for_operation(operation: Operation, poll_interval: float) -> Flow[Operation]:
     """Wait until an operation is done; one that is gone with the job it belonged to counts as done.
 
     :param poll_interval: seconds between two looks.
@@ -70,7 +70,7 @@ def wait_for_operation(operation: Operation, poll_interval: float) -> Conversati
     """
     seen: Operation = operation
     while not seen.done:
-        yield Pause(poll_interval)
+        yield Sleep(poll_interval)
         try:
             seen = yield calls.get_operation(operation.name)
         except NotFoundError:

@@ -14,7 +14,7 @@ from airflow.providers.google.common.hooks.base_google import GoogleBaseAsyncHoo
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.checks import check
-from airflow_nbjobs.api.client import AsyncClient, Conversation
+from airflow_nbjobs.api.client import AsyncClient, Flow
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
@@ -158,6 +158,6 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
     async def _parent(self, location: str, project_id: str | None) -> str:
         return await asyncio.to_thread((await self.get_sync_hook()).parent, location, project_id)
 
-    async def follow(self, location: str, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
-        """Hold a conversation of several calls with a location, and return what it returns."""
-        return await (await self.client(location)).follow(conversation, patience)
+    async def run_flow(self, location: str, flow: Flow[T], patience: Patience = PATIENT) -> T:
+        """Hold a flow of several calls with a location, and return what it returns."""
+        return await (await self.client(location)).run_flow(flow, patience)

@@ -15,7 +15,7 @@ from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.auth import made
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.checks import check
-from airflow_nbjobs.api.client import AsyncClient, Client, Conversation
+from airflow_nbjobs.api.client import AsyncClient, Client, Flow
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent, parent
@@ -204,9 +204,9 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         """
         self.client(operation_parent(name)[1]).send(calls.cancel_operation(name))
 
-    def follow(self, location: str, conversation: Conversation[T], patience: Patience = PATIENT) -> T:
-        """Hold a conversation of several calls with a location, and return what it returns."""
-        return self.client(location).follow(conversation, patience)
+    def run_flow(self, location: str, flow: Flow[T], patience: Patience = PATIENT) -> T:
+        """Hold a flow of several calls with a location, and return what it returns."""
+        return self.client(location).run_flow(flow, patience)
 
 
 def _close(clients: dict[str, Client]) -> None:

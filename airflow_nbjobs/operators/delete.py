@@ -60,7 +60,7 @@ class DeleteNotebookExecutionJobOperator(NotebookJobOperator):
                 raise
             self.log.info("There is no job %s to delete: %s", name, error)
             return None
-        deleted = self.hook.follow(JobName.parse(name).location, wait_for_operation(operation, pause), ENDURING)
+        deleted = self.hook.run_flow(JobName.parse(name).location, wait_for_operation(operation, pause), ENDURING)
         if deleted.error is not None and deleted.error.code:
             raise NbjobsError(f"The notebook job {name} could not be deleted: {deleted.error.message}")
         self.log.info("The notebook job %s was deleted.", name)

@@ -17,7 +17,7 @@ from airflow_nbjobs.operators.reader import NotebookJobReader
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.api.client import Conversation
+    from airflow_nbjobs.api.client import Flow
     from airflow_nbjobs.api.ending import KillPolicy
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.deferral import Held
@@ -208,11 +208,11 @@ class NotebookJobKeeper(NotebookJobReader):
         try:
             # Its own client: a signal can arrive in the middle of any request of the other one, which holds its locks.
             with self.hook.new_client(self.location or "") as client:
-                return client.follow(self._ending(lambda: time.monotonic() >= late), patience, until=until)
+                return client.run_flow(self._ending(lambda: time.monotonic() >= late), patience, until=until)
         except Exception as error:  # noqa: BLE001 - the connection, its credentials, the service: a person must hear of it
             return f"could not be ended and may still run ({error})"
 
-    def _ending(self, is_late: Callable[[], bool]) -> Conversation[str]:
+    def _ending(self, is_late: Callable[[], bool]) -> Flow[str]:
         from airflow_nbjobs.api.ending import check_kill_policy, end_job
 
         kill = check_kill_policy(self.kill)

@@ -102,7 +102,7 @@ class NotebookJobOwner(NotebookJobRenewer):
             check=self._check_not_killed,
         )
         with self._advising(context):
-            submitted = self.hook.follow(self.location or "", submitting, ENDURING)
+            submitted = self.hook.run_flow(self.location or "", submitting, ENDURING)
         self._had_failed = submitted.is_adopted and submitted.job.job_state == JobState.FAILED
         name = submitted.job.name or ""
         self._held = Held(
@@ -156,7 +156,7 @@ class NotebookJobOwner(NotebookJobRenewer):
             self._log_state(job)
             waiting = wait_for_job(job, float(self.poll_interval), changed=self._log_state)
             try:
-                ended = self.hook.follow(self.location or "", waiting, ENDURING)
+                ended = self.hook.run_flow(self.location or "", waiting, ENDURING)
             except NotFoundError:
                 try:
                     # As a resumed task does when its trigger does not find the job: not found once is not gone.

@@ -91,7 +91,7 @@ class NotebookJobRenewer(NotebookJobKeeper):
         from airflow_nbjobs.api.pacing import ENDURING
         from airflow_nbjobs.api.waiting import first_look
 
-        return self.hook.follow(self.location or "", first_look(name), ENDURING)
+        return self.hook.run_flow(self.location or "", first_look(name), ENDURING)
 
     def _settle_gone(self, error: Exception, context: Context) -> dict[str, Any]:
         if self._held is not None and self._held.is_adopted and not self.why_not_again(context):

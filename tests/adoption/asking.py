@@ -81,7 +81,7 @@ class Asking:
         with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
             told = {"tell": self.told.append, "check": check}
             submitting = submit(parent(), job, task, kill, job_ids=job_ids, takes_failed=takes_failed, **told)
-            return client.follow(submitting)
+            return client.run_flow(submitting)
 
     def carry_out(self, task: TaskIdentity) -> None:
         """Carry out the create of a try whose process is dead."""

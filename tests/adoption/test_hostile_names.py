@@ -29,16 +29,16 @@ texts = st.text(min_size=1, max_size=128) | st.sampled_from(NASTY)
 labels = st.dictionaries(texts.filter(lambda key: not key.startswith(RESERVED_PREFIX)), texts, max_size=3)
 
 
-def asked_for(conversation: Any) -> Iterator[tuple[str, httpx2.URL]]:
-    """Return verb and address of each request that a conversation makes, when each list shows nothing."""
-    step = next(conversation)
+def asked_for(flow: Any) -> Iterator[tuple[str, httpx2.URL]]:
+    """Return verb and address of each request that a flow makes, when each list shows nothing."""
+    step = next(flow)
     while True:
         if isinstance(step, Call):
             yield step.verb, CLIENT.build_request(step.verb, step.path, params=dict(step.query)).url
             if step.verb != "GET":
                 return
         try:
-            step = conversation.send(Page([], "") if isinstance(step, Call) else None)
+            step = flow.send(Page([], "") if isinstance(step, Call) else None)
         except StopIteration:
             return
 

@@ -10,7 +10,7 @@ from asking import TASK, Asking, request, retry
 
 from airflow_nbjobs.adoption import Submitted, submit
 from airflow_nbjobs.api.calls import Page
-from airflow_nbjobs.api.client import Pause
+from airflow_nbjobs.api.client import Sleep
 from airflow_nbjobs.api.job import JobState, Operation
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, LostAnswerError, NbjobsError, TransportError
@@ -88,19 +88,19 @@ def test_of_two_jobs_from_one_submission_the_younger_is_ended(is_answered: bool,
     told: list[str] = []
     asking = submit(parent, job, TASK, "leave", tell=told.append)
 
-    assert isinstance(next(asking), Pause)
+    assert isinstance(next(asking), Sleep)
     assert asking.send(None).verb == "GET"
     assert asking.send(Page([], "")).verb == "POST"
     step = asking.throw(TransportError("reset", was_sent=True))
     for _ in range(3):
-        assert isinstance(step, Pause)
+        assert isinstance(step, Sleep)
         assert asking.send(None).path.endswith("/notebookExecutionJobs")
         step = asking.send(Page([], ""))
     assert step.verb == "POST"
     if is_answered:
         step = asking.send(Operation(name=f"{younger.name}/operations/7"))
     else:
-        assert isinstance(asking.throw(TransportError("reset", was_sent=True)), Pause)
+        assert isinstance(asking.throw(TransportError("reset", was_sent=True)), Sleep)
         step = asking.send(None)
     assert step.verb == "GET"
     ending = asking.send(Page([younger, older] if is_shown else [older], ""))

@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 
 from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.calls import Call
-from airflow_nbjobs.api.client import Client, Conversation
+from airflow_nbjobs.api.client import Client, Flow
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError
@@ -69,9 +69,9 @@ class WorkerDiedError(Exception):
     """The process that carries a try out is killed."""
 
 
-def dying(conversation: Conversation[Submitted], where: str | None) -> Conversation[Submitted]:
-    """Carry a conversation on until the worker dies: before its create is sent, or when it has been carried out."""
-    step = next(conversation)
+def dying(flow: Flow[Submitted], where: str | None) -> Flow[Submitted]:
+    """Carry a flow on until the worker dies: before its create is sent, or when it has been carried out."""
+    step = next(flow)
     while True:
         is_create = isinstance(step, Call) and step.verb == "POST" and step.path.endswith("/notebookExecutionJobs")
         if is_create and where == "before":
@@ -83,7 +83,7 @@ def dying(conversation: Conversation[Submitted], where: str | None) -> Conversat
         if is_create and where == "after":
             raise WorkerDiedError
         try:
-            step = conversation.throw(answer) if isinstance(answer, ApiError) else conversation.send(answer)
+            step = flow.throw(answer) if isinstance(answer, ApiError) else flow.send(answer)
         except StopIteration as end:
             return end.value
 
@@ -184,7 +184,7 @@ class Tries(RuleBasedStateMachine):
         job_ids = model.identity.job_ids() if model.has_own_ids else (None,)
         where = f"projects/{self.project}/locations/us-central1"
         try:
-            return self.client.follow(dying(submit(where, job, task, kill, job_ids=job_ids), dies))
+            return self.client.run_flow(dying(submit(where, job, task, kill, job_ids=job_ids), dies))
         except WorkerDiedError:
             return None
 

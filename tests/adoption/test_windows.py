@@ -72,7 +72,7 @@ def test_a_try_of_a_deleted_run_that_is_killed_leaves_the_new_runs_job_alone(ask
     asking.ask(begun_now())
     wanted = identify(request(), LONG_AGO, request_hash(request(), {}))
     with Client(Endpoint.of_emulator(asking.emulator.url), None, sleep=lambda _: None) as client:
-        client.follow(abandon(parent(), LONG_AGO, wanted, "cancel"))
+        client.run_flow(abandon(parent(), LONG_AGO, wanted, "cancel"))
     assert asking.states() == ["RUNNING"]
 
 

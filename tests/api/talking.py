@@ -11,7 +11,7 @@ from airflow_nbjobs.api.pacing import PATIENT
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.calls import Call, Page
-    from airflow_nbjobs.api.client import Conversation
+    from airflow_nbjobs.api.client import Flow
     from airflow_nbjobs.api.endpoint import Endpoint
     from airflow_nbjobs.api.pacing import Patience
 
@@ -21,7 +21,7 @@ class Talk(Protocol):
 
     def send(self, call: Call[Any], patience: Patience = PATIENT) -> Any: ...
     def first(self, call: Call[Page[Any]], count: int | None = None) -> list[Any]: ...
-    def follow(self, conversation: Conversation[Any], patience: Patience = PATIENT) -> Any: ...
+    def run_flow(self, flow: Flow[Any], patience: Patience = PATIENT) -> Any: ...
     def close(self) -> None: ...
 
 
@@ -37,8 +37,8 @@ class SyncTalk:
         """Take so many of a list's items, or all."""
         return list(itertools.islice(self.client.pages(call), count))
 
-    def follow(self, conversation: Conversation[Any], patience: Patience = PATIENT) -> Any:
-        return self.client.follow(conversation, patience)
+    def run_flow(self, flow: Flow[Any], patience: Patience = PATIENT) -> Any:
+        return self.client.run_flow(flow, patience)
 
     def close(self) -> None:
         self.client.close()
@@ -68,8 +68,8 @@ class AsyncTalk:
 
         return self.runner.run(take())
 
-    def follow(self, conversation: Conversation[Any], patience: Patience = PATIENT) -> Any:
-        return self.runner.run(self.client.follow(conversation, patience))
+    def run_flow(self, flow: Flow[Any], patience: Patience = PATIENT) -> Any:
+        return self.runner.run(self.client.run_flow(flow, patience))
 
     def close(self) -> None:
         self.runner.run(self.client.close())

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Client, Pause
+from airflow_nbjobs.api.client import Client, Sleep
 from airflow_nbjobs.api.ending import check_kill_policy, end_job
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
@@ -31,30 +31,30 @@ OPERATION = f"{JOB}/operations/7"
 START = datetime(2026, 11, 22, tzinfo=UTC)
 
 
-def answered(conversation, answers, pass_time=lambda seconds: None):
-    """Hold a conversation in which each call is answered, or refused, by the next of the answers.
+def answered(flow, answers, pass_time=lambda seconds: None):
+    """Hold a flow in which each call is answered, or refused, by the next of the answers.
 
     Gives what it returns, and its steps: pauses in seconds, calls by verb and last part of the path.
     """
     steps, remaining = [], iter(answers)
-    advance = lambda: next(conversation)  # noqa: E731 - a step, replaced in each round
+    advance = lambda: next(flow)  # noqa: E731 - a step, replaced in each round
     while True:
         try:
             step = advance()
         except StopIteration as end:
             assert list(remaining) == []
             return end.value, steps
-        if isinstance(step, Pause):
+        if isinstance(step, Sleep):
             steps.append(step.seconds)
             pass_time(step.seconds)
-            advance = lambda: conversation.send(None)  # noqa: E731 - as above
+            advance = lambda: flow.send(None)  # noqa: E731 - as above
             continue
         steps.append(f"{step.verb} {step.path.rpartition('/')[2]}")
         answer = next(remaining)
         if isinstance(answer, Exception):
-            advance = lambda error=answer: conversation.throw(error)  # noqa: E731 - as above
+            advance = lambda error=answer: flow.throw(error)  # noqa: E731 - as above
         else:
-            advance = lambda value=answer: conversation.send(value)  # noqa: E731 - as above
+            advance = lambda value=answer: flow.send(value)  # noqa: E731 - as above
 
 
 def in_state(word: str) -> NotebookExecutionJob:
@@ -128,33 +128,33 @@ def test_a_deadline_that_is_over_ends_the_waiting_at_once():
 
 def test_a_wait_in_real_life(talk, where, a_job):
     name, _ = created(talk, where, a_job)
-    job = talk.follow(wait_for_job(NotebookExecutionJob(name=name), 30))
+    job = talk.run_flow(wait_for_job(NotebookExecutionJob(name=name), 30))
     assert job.job_state == JobState.SUCCEEDED
     assert all(27 <= pause <= 30 for pause in talk.slept)
 
 
 def test_a_job_that_is_deleted_meanwhile_ends_the_waiting(talk, where):
     with pytest.raises(NotFoundError):
-        talk.follow(wait_for_job(NotebookExecutionJob(name=f"{where}/notebookExecutionJobs/1"), 30))
+        talk.run_flow(wait_for_job(NotebookExecutionJob(name=f"{where}/notebookExecutionJobs/1"), 30))
 
 
 def test_a_new_job_may_take_a_moment_to_appear(talk, emulator, where, a_job):
     name, _ = created(talk, where, a_job)
     emulator.fault({"method": "get", "status": 404, "times": 3})
-    assert talk.follow(first_look(name)).name == name
+    assert talk.run_flow(first_look(name)).name == name
     assert talk.slept == [0.5, 1.0, 2.0]
 
 
 def test_a_new_job_that_does_not_appear_is_not_found(talk, where):
     with pytest.raises(NotFoundError):
-        talk.follow(first_look(f"{where}/notebookExecutionJobs/1"))
+        talk.run_flow(first_look(f"{where}/notebookExecutionJobs/1"))
     assert sum(talk.slept) == 7.5
 
 
 def test_an_operation_is_waited_for(talk, emulator, running):
     name, _ = running
     operation = talk.send(calls.delete_job(name))
-    done = talk.follow(wait_for_operation(operation, 5))
+    done = talk.run_flow(wait_for_operation(operation, 5))
     assert done.done
     assert done.error is None
     assert set(talk.slept) <= {5}
@@ -182,18 +182,18 @@ def test_another_word_is_no_policy(kill):
 
 def test_leaving_a_job_asks_nothing_of_it(talk, emulator, running, project):
     emulator.reset_requests()
-    assert talk.follow(end_job(*running, "leave")) == "is left running (kill='leave')"
+    assert talk.run_flow(end_job(*running, "leave")) == "is left running (kill='leave')"
     assert emulator.requests() == {}
 
 
 def test_cancelling_keeps_the_record(talk, emulator, running, project):
-    assert talk.follow(end_job(*running, "cancel")) == "was cancelled"
+    assert talk.run_flow(end_job(*running, "cancel")) == "was cancelled"
     assert becomes(emulator, project, "CANCELLED")
     assert talk.slept == []
 
 
 def test_an_unknown_operation_is_found_by_listing(talk, emulator, running, project):
-    assert talk.follow(end_job(running[0], None, "cancel")) == "was cancelled"
+    assert talk.run_flow(end_job(running[0], None, "cancel")) == "was cancelled"
     assert becomes(emulator, project, "CANCELLED")
     assert emulator.requests()["list_operations"] == {"200": 1}
 
@@ -227,7 +227,7 @@ def test_a_job_that_is_over_keeps_its_record_though_one_read_does_not_find_it(ki
 
 
 def test_deleting_takes_the_record_away(talk, emulator, running, project):
-    assert talk.follow(end_job(*running, "delete")) == "was deleted"
+    assert talk.run_flow(end_job(*running, "delete")) == "was deleted"
     assert becomes(emulator, project, "CANCELLED", is_deleted=True)
     assert "cancel" not in emulator.requests()
 
@@ -235,14 +235,14 @@ def test_deleting_takes_the_record_away(talk, emulator, running, project):
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 501, 503])
 def test_a_job_that_cannot_be_cancelled_is_deleted_without_waiting(talk, emulator, running, project, status):
     emulator.fault({"method": "cancel", "status": status})
-    assert talk.follow(end_job(*running, "cancel"), ONCE) == "was deleted"
+    assert talk.run_flow(end_job(*running, "cancel"), ONCE) == "was deleted"
     assert becomes(emulator, project, "CANCELLED", is_deleted=True)
     assert talk.slept == []
 
 
 def test_a_job_whose_operations_cannot_be_listed_is_deleted(talk, emulator, running, project):
     emulator.fault({"method": "list_operations", "status": 501})
-    assert talk.follow(end_job(running[0], None, "cancel")) == "was deleted"
+    assert talk.run_flow(end_job(running[0], None, "cancel")) == "was deleted"
     assert becomes(emulator, project, "CANCELLED", is_deleted=True)
 
 
@@ -283,8 +283,8 @@ def test_a_job_that_is_over_already_keeps_its_outcome(word, kill, before):
 def test_a_finished_job_is_neither_cancelled_nor_deleted(talk, emulator, project, where, a_job, kill):
     """Its result may not have been read yet."""
     name, operation = created(talk, where, a_job)
-    talk.follow(wait_for_job(NotebookExecutionJob(name=name), 30))
-    assert talk.follow(end_job(name, operation, kill)) == "is over already (SUCCEEDED)"
+    talk.run_flow(wait_for_job(NotebookExecutionJob(name=name), 30))
+    assert talk.run_flow(end_job(name, operation, kill)) == "is over already (SUCCEEDED)"
     assert becomes(emulator, project, "SUCCEEDED")
 
 
@@ -292,20 +292,20 @@ def test_a_finished_job_is_neither_cancelled_nor_deleted(talk, emulator, project
 @pytest.mark.parametrize("operation", ["operations/1", None])
 def test_a_job_that_is_gone_needs_no_ending(talk, where, kill, operation):
     name = f"{where}/notebookExecutionJobs/1"
-    assert talk.follow(end_job(name, operation and f"{name}/{operation}", kill)) == "is gone already"
+    assert talk.run_flow(end_job(name, operation and f"{name}/{operation}", kill)) == "is gone already"
 
 
 def test_a_delete_that_is_refused_is_told(talk, emulator, running):
     emulator.fault({"method": "delete", "status": 403})
     with pytest.raises(PermissionDeniedError):
-        talk.follow(end_job(*running, "delete"))
+        talk.run_flow(end_job(*running, "delete"))
 
 
 def test_a_service_that_is_down_is_told(talk, emulator, running):
     emulator.fault({"method": "cancel", "status": 503})
     emulator.fault({"method": "get", "status": 503})
     with pytest.raises(UnavailableError):
-        talk.follow(end_job(*running, "cancel"), ONCE)
+        talk.run_flow(end_job(*running, "cancel"), ONCE)
 
 
 def test_a_conversation_ends_in_time_though_nobody_answers():
@@ -313,9 +313,9 @@ def test_a_conversation_ends_in_time_though_nobody_answers():
     begun = time.monotonic()
     with RawServer(lambda *_: None) as server, Client(Endpoint(server.url, is_trusted=False), None) as client:
         with pytest.raises(TransportError):
-            client.follow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun + 0.5)
+            client.run_flow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun + 0.5)
         with pytest.raises(TransportError, match="no time left"):
-            client.follow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun)
+            client.run_flow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun)
     assert time.monotonic() - begun < 3
 
 
@@ -327,14 +327,14 @@ def test_nobody_who_answers_is_told_at_once():
 
 
 def test_an_error_reaches_the_conversation_where_it_waits(talk, where, a_job):
-    """So that a conversation may go on after it."""
+    """So that a flow may go on after it."""
 
     def asking():
         try:
             yield calls.get_job(f"{where}/notebookExecutionJobs/1")
         except NotFoundError:
-            yield Pause(3)
+            yield Sleep(3)
             return (yield calls.create_job(where, replace(a_job, display_name="second")))
 
-    assert talk.follow(asking()).name.startswith("projects/")
+    assert talk.run_flow(asking()).name.startswith("projects/")
     assert talk.slept == [3]
