@@ -30,7 +30,7 @@ All of them survive pickling: their only positional argument is the message.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 __all__ = [
     "AbortedError",
@@ -109,6 +109,12 @@ class ApiError(NbjobsError):
         """Return the HTTP status, the canonical name and the service's own words."""
         known = " ".join(str(part) for part in (self.http_status, self.status) if part)
         return f"{known}: {self.message}" if known else self.message
+
+    def with_message(self, message: str) -> Self:
+        """Return the same error with another message; its class and all of its attributes are kept."""
+        error = type(self)(message)
+        error.__dict__ |= {**self.__dict__, "message": message}
+        return error
 
 
 class TransportError(ApiError):

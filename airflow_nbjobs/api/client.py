@@ -1,8 +1,7 @@
 """Sending calls, in a thread (:class:`Client`) or on an event loop (:class:`AsyncClient`).
 
-What a call is, how its answer is read, what is tried again and how long: all of it is said once, for both. A
-*flow* is a generator that yields calls and is handed their answers, or has their errors raised at its
-``yield``; both clients can :meth:`~Client.run_flow` one, so that logic of several calls needs no asynchronous copy.
+What a call is, how its answer is read, what is tried again and how long is defined once for both. Both can run a flow
+(:mod:`airflow_nbjobs.api.flows`), so that logic of several calls needs no asynchronous copy.
 """
 
 from __future__ import annotations
@@ -10,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
-from dataclasses import dataclass, replace
-from typing import Any, Generic, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import replace
+from typing import Any, Self, TypeVar
 
 import httpx2
 import tenacity
@@ -22,6 +21,7 @@ from airflow_nbjobs.api.answers import no_answer, read_answer
 from airflow_nbjobs.api.auth import BearerAuth, Credentials
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.flows import Flow, Sleep
 from airflow_nbjobs.api.pacing import PATIENT, Patience, backoff, rest, turn
 from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
@@ -33,39 +33,6 @@ T = TypeVar("T")
 _NEVER = float("inf")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Sleep:
-    """What a flow yields to wait a while: seconds."""
-
-    seconds: float
-
-
-Flow = Generator[Call[Any] | Sleep, Any, T]
-
-
-class _Talk(Generic[T]):
-    """A flow that is being held: its next step, then that step's answer or error, until it has a result."""
-
-    result: T
-
-    def __init__(self, flow: Flow[T]) -> None:
-        self._conversation = flow
-        self._resume: Callable[[], Call[Any] | Sleep] = lambda: next(flow)
-
-    def next_step(self) -> Call[Any] | Sleep | None:
-        try:
-            return self._resume()
-        except StopIteration as end:
-            self.result = end.value
-            return None
-
-    def answer(self, answer: Any) -> None:
-        self._resume = lambda: self._conversation.send(answer)
-
-    def fail(self, error: Exception) -> None:
-        self._resume = lambda: self._conversation.throw(error)
 
 
 def _within(patience: Patience, seconds: float) -> Patience:
@@ -182,30 +149,46 @@ class Client:
             raise no_answer(call, self.endpoint, error) from error
         return read_answer(call, response)
 
-    def pages(self, call: Call[Page[T]]) -> Iterator[T]:
-        """Return the items of all pages, each page asked for when its first item is."""
+    def pages(self, call: Call[Page[T]], patience: Patience = PATIENT) -> Iterator[T]:
+        """Yield the items of all pages. A page is requested when its first item is needed.
+
+        :param call: the list call of the first page.
+        :param patience: how long each page is tried.
+        :raises ApiError: the last try's error.
+        :raises CredentialsError: when there is no access token.
+        """
         while True:
-            page = self.send(call)
+            page = self.send(call, patience)
             yield from page.items
             if not page.next_page_token:
                 return
             call = call.with_page_token(page.next_page_token)
 
     def run_flow(self, flow: Flow[T], patience: Patience = PATIENT, *, until: float = _NEVER) -> T:
-        """Hold a flow to its end and return what it returns.
+        """Run a flow to its end: send its calls, sleep its sleeps, and raise errors at its ``yield``.
 
-        :param until: moment of :func:`time.monotonic` after which no call is sent.
+        :param patience: how long each of its calls is tried.
+        :param until: moment of :func:`time.monotonic` after which no call is sent; without one by default.
+        :returns: what the flow returns.
+        :raises ApiError: the last error of a call that the flow does not catch.
+        :raises CredentialsError: when there is no access token.
         """
-        talk = _Talk(flow)
-        while (step := talk.next_step()) is not None:
+        answer: Any = None
+        error: Exception | None = None
+        while True:
+            try:
+                step = flow.send(answer) if error is None else flow.throw(error)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = error = None
             try:
                 if isinstance(step, Sleep):
-                    talk.answer(self._sleep(step.seconds))
+                    self._sleep(step.seconds)
                 else:
-                    talk.answer(self.send(step, _within(patience, until - time.monotonic())))
-            except (ApiError, CredentialsError) as error:
-                talk.fail(error)
-        return talk.result
+                    answer = self.send(step, _within(patience, until - time.monotonic()))
+            except (ApiError, CredentialsError) as caught:
+                error = caught
 
     def close(self) -> None:
         """Close the connections."""
@@ -260,10 +243,16 @@ class AsyncClient:
             raise no_answer(call, self.endpoint, error) from error
         return read_answer(call, response)
 
-    async def pages(self, call: Call[Page[T]]) -> AsyncIterator[T]:
-        """Return the items of all pages, each page asked for when its first item is."""
+    async def pages(self, call: Call[Page[T]], patience: Patience = PATIENT) -> AsyncIterator[T]:
+        """Yield the items of all pages. A page is requested when its first item is needed.
+
+        :param call: the list call of the first page.
+        :param patience: how long each page is tried.
+        :raises ApiError: the last try's error.
+        :raises CredentialsError: when there is no access token.
+        """
         while True:
-            page = await self.send(call)
+            page = await self.send(call, patience)
             for item in page.items:
                 yield item
             if not page.next_page_token:
@@ -271,14 +260,29 @@ class AsyncClient:
             call = call.with_page_token(page.next_page_token)
 
     async def run_flow(self, flow: Flow[T], patience: Patience = PATIENT) -> T:
-        """Hold a flow to its end and return what it returns."""
-        talk = _Talk(flow)
-        while (step := talk.next_step()) is not None:
+        """Run a flow to its end: send its calls, sleep its sleeps, and raise errors at its ``yield``.
+
+        :param patience: how long each of its calls is tried.
+        :returns: what the flow returns.
+        :raises ApiError: the last error of a call that the flow does not catch.
+        :raises CredentialsError: when there is no access token.
+        """
+        answer: Any = None
+        error: Exception | None = None
+        while True:
             try:
-                talk.answer(await (self._sleep(step.seconds) if isinstance(step, Sleep) else self.send(step, patience)))
-            except (ApiError, CredentialsError) as error:
-                talk.fail(error)
-        return talk.result
+                step = flow.send(answer) if error is None else flow.throw(error)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            answer = error = None
+            try:
+                if isinstance(step, Sleep):
+                    await self._sleep(step.seconds)
+                else:
+                    answer = await self.send(step, patience)
+            except (ApiError, CredentialsError) as caught:
+                error = caught
 
     async def close(self) -> None:
         """Close the connections."""

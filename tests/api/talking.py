@@ -20,7 +20,7 @@ class Talk(Protocol):
     slept: list[float]
 
     def send(self, call: Call[Any], patience: Patience = PATIENT) -> Any: ...
-    def first(self, call: Call[Page[Any]], count: int | None = None) -> list[Any]: ...
+    def first(self, call: Call[Page[Any]], count: int | None = None, patience: Patience = PATIENT) -> list[Any]: ...
     def run_flow(self, flow: Flow[Any], patience: Patience = PATIENT) -> Any: ...
     def close(self) -> None: ...
 
@@ -33,9 +33,9 @@ class SyncTalk:
     def send(self, call: Call[Any], patience: Patience = PATIENT) -> Any:
         return self.client.send(call, patience)
 
-    def first(self, call: Call[Page[Any]], count: int | None = None) -> list[Any]:
+    def first(self, call: Call[Page[Any]], count: int | None = None, patience: Patience = PATIENT) -> list[Any]:
         """Take so many of a list's items, or all."""
-        return list(itertools.islice(self.client.pages(call), count))
+        return list(itertools.islice(self.client.pages(call, patience), count))
 
     def run_flow(self, flow: Flow[Any], patience: Patience = PATIENT) -> Any:
         return self.client.run_flow(flow, patience)
@@ -57,10 +57,10 @@ class AsyncTalk:
     def send(self, call: Call[Any], patience: Patience = PATIENT) -> Any:
         return self.runner.run(self.client.send(call, patience))
 
-    def first(self, call: Call[Page[Any]], count: int | None = None) -> list[Any]:
+    def first(self, call: Call[Page[Any]], count: int | None = None, patience: Patience = PATIENT) -> list[Any]:
         async def take() -> list[Any]:
             taken: list[Any] = []
-            async for item in self.client.pages(call):
+            async for item in self.client.pages(call, patience):
                 taken.append(item)
                 if len(taken) == count:
                     break

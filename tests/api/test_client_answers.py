@@ -285,12 +285,3 @@ def test_a_job_is_read_as_the_service_has_it(talk, where, a_job):
     assert job.display_name == a_job.display_name
     assert job.job_state in (JobState.QUEUED, JobState.PENDING, JobState.RUNNING, JobState.SUCCEEDED)
     assert job.create_time <= job.update_time
-
-
-@pytest.mark.parametrize("name", exceptions.__all__)
-def test_every_error_is_in_the_tree_and_survives_pickling(name):
-    kind = getattr(exceptions, name)
-    assert issubclass(kind, exceptions.NbjobsError)
-    assert f" {name} " in f" {exceptions.__doc__} ".replace("\n", " ")
-    twin = pickle.loads(pickle.dumps(kind("what happened")))  # noqa: S301 - our own bytes
-    assert (type(twin), str(twin), vars(twin)) == (kind, "what happened", vars(kind("what happened")))

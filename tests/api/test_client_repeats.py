@@ -238,6 +238,13 @@ def test_a_later_page_is_retried_like_the_first(open_talk):
         assert ["pageToken=t" in request for request in server.requests] == [False, True, True]
 
 
+def test_pages_are_tried_as_patiently_as_asked(open_talk):
+    with RawServer(lambda *_: http_answer(503, b"")) as server:
+        with pytest.raises(UnavailableError):
+            open_talk(server.url).first(calls.list_jobs("projects/p/locations/us-central1"), None, Patience(tries=2))
+        assert len(server.requests) == 2
+
+
 def test_an_argument_that_the_service_refuses_keeps_its_words(talk, where):
     with pytest.raises(InvalidArgumentError, match="jobState"):
         talk.first(calls.list_jobs(where, filter='jobState="JOB_STATE_RUNNING"'))

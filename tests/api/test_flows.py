@@ -12,6 +12,7 @@ from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.client import Client, Sleep
 from airflow_nbjobs.api.ending import check_kill_policy, end_job
 from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.flows import all_pages
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
 from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.api.waiting import first_look, wait_for_job, wait_for_operation
@@ -86,6 +87,20 @@ def running(emulator, talk, where, a_job):
     name, operation = created(talk, where, a_job)
     eventually(lambda: talk.send(calls.get_job(name)).job_state == JobState.RUNNING)
     return name, operation
+
+
+def test_all_pages_are_one_list():
+    pages = [calls.Page([1, 2], "a"), calls.Page([], "b"), calls.Page([3], "")]
+    flow = all_pages(calls.list_jobs("projects/p/locations/us-central1", page_size=2))
+    queries, items = [], []
+    for page in [None, *pages]:
+        try:
+            queries.append(flow.send(page).query)
+        except StopIteration as end:
+            items = end.value
+    assert items == [1, 2, 3]
+    assert [query.get("pageToken") for query in queries] == [None, "a", "b"]
+    assert {query["pageSize"] for query in queries} == {"2"}
 
 
 # Waiting.
