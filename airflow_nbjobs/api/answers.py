@@ -1,4 +1,4 @@
-"""An HTTP answer, or the lack of one, becomes a value or one of our errors."""
+"""Turn an HTTP answer, or the lack of one, into a value or one of our errors."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ __all__ = ["no_answer", "read_answer"]
 
 T = TypeVar("T")
 
-# The HTTP status decides, and where it says too little the canonical name does: https://google.aip.dev/193
+# The HTTP status decides; the canonical name does where one status has several meanings: https://google.aip.dev/193
 _BY_NAME: dict[str, type[ApiError]] = {"ABORTED": AbortedError, "FAILED_PRECONDITION": FailedPreconditionError}
 _BY_HTTP_STATUS: dict[int, type[ApiError]] = {
     400: InvalidArgumentError,
@@ -45,42 +45,42 @@ _BY_HTTP_STATUS: dict[int, type[ApiError]] = {
     408: UnavailableError,
     409: AlreadyExistsError,
     429: RateLimitedError,
-    499: UnavailableError,  # CANCELLED: somebody on the way has hung up, which says as little as a 504
+    499: UnavailableError,  # CANCELLED: something between us and the service has hung up, like a 504
     501: NotImplementedByServiceError,
 }
-# What these say of a job is believed only of the service: a proxy's page, or a front end that knows no such host, says
-# 404 too, and no job is gone for that.
-_SAID_BY_THE_SERVICE = frozenset({NotFoundError, AlreadyExistsError})
+# Only believed with the service's error in the body: a proxy answers 404 too, which does not mean that a job is gone.
+_NEEDS_BODY = frozenset({NotFoundError, AlreadyExistsError})
 
 
 def read_answer(call: Call[T], response: httpx2.Response) -> T:
     """Return the parsed answer.
 
-    :raises ApiError: the error that the answer is.
+    :raises ApiError: if the answer is an error, a redirect, or not the service's.
     """
     if response.is_redirect:
-        raise UnexpectedAnswerError(
-            f"{_what(call)} was redirected to {_kept(response, response.headers.get('location', ''))!r}, which is not "
-            "followed.",
-            http_status=response.status_code,
-        )
+        to = _redacted(response, response.headers.get("location", ""))
+        raise _unexpected(response, f"{_what(call)} was redirected to {to!r}, which is not followed.")
     if not response.is_success:
         raise _error(call, response)
     try:
         return call.parse(response.content if call.is_raw else json.loads(response.content))
-    except Exception as error:  # whatever Python has against it (`RecursionError`), it is not the service's answer
-        raise UnexpectedAnswerError(
-            f"{_what(call)} was answered with something other than the service's JSON: {_beginning(response)!r}",
-            http_status=response.status_code,
-        ) from error
+    except Exception as error:  # any error, also RecursionError, means that the service did not send this
+        raise _unexpected(response, f"{_what(call)} got an unexpected answer: {_beginning(response)!r}") from error
+
+
+def _unexpected(response: httpx2.Response, message: str) -> UnexpectedAnswerError:
+    return UnexpectedAnswerError(message, http_status=response.status_code)
 
 
 def no_answer(call: Call[Any], endpoint: Endpoint, error: httpx2.HTTPError) -> TransportError:
-    """Return the error for a request that got no answer."""
+    """Return the error for a request that got no answer.
+
+    :param error: of the HTTP client; it tells whether the request may have reached the service.
+    """
     was_sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
     reason = str(error) or type(error).__name__
     if endpoint.is_loopback and not was_sent:
-        reason += ". Does `nbjobs emulator` run where NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST say?"
+        reason += ". Start `nbjobs emulator` where NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST point to."
     return TransportError(f"{_what(call)} at {endpoint.url} got no answer: {redacted(reason)}", was_sent=was_sent)
 
 
@@ -89,54 +89,52 @@ def _what(call: Call[Any]) -> str:
 
 
 def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
-    told = _told(response)
-    name = told.get("status") if isinstance(told.get("status"), str) else ""
-    details = told.get("details")
-    kind = _BY_NAME.get(name or "") or _BY_HTTP_STATUS.get(response.status_code)
+    body = _error_body(response)
+    message = str(body.get("message") or "")
+    name = body.get("status")
+    name = name if isinstance(name, str) else ""
+    details = body.get("details")
+    kind = _BY_NAME.get(name) or _BY_HTTP_STATUS.get(response.status_code)
     if kind is None:
         kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
-    if kind in _SAID_BY_THE_SERVICE and not told and not call.is_raw:
+    if kind in _NEEDS_BODY and not body and not call.is_raw:
         kind = UnexpectedAnswerError
     if kind is AlreadyExistsError and call.verb in {"GET", "DELETE"}:
-        kind = FailedPreconditionError  # nothing is created, so that no id is taken
-    if not call.may_repeat and kind is RateLimitedError and is_about_machines(str(told.get("message"))):
+        kind = FailedPreconditionError  # these calls create nothing
+    if not call.may_repeat and kind is RateLimitedError and is_about_machines(message):
         kind = NoCapacityError
     return kind(
-        str(told.get("message") or f"{_what(call)} was refused without a reason: {_beginning(response)!r}"),
+        message or f"{_what(call)} was refused without a reason: {_beginning(response)!r}",
         http_status=response.status_code,
-        status=name or "",
+        status=name,
         details=tuple(details) if isinstance(details, list) else (),
         retry_after=_retry_after(response.headers.get("retry-after")),
     )
 
 
-def _told(response: httpx2.Response) -> dict[str, Any]:
+def _error_body(response: httpx2.Response) -> dict[str, Any]:
     try:
         answer = json.loads(response.content.decode("utf-8-sig", errors="replace"))
         if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
             answer = answer[0]
         error = answer.get("error") if isinstance(answer, dict) else None
-        return redacted_json(error, *_sent(response)) if isinstance(error, dict) else {}
+        return redacted_json(error, *_secrets(response)) if isinstance(error, dict) else {}
     except (ValueError, RecursionError):
         return {}
 
 
 def _beginning(response: httpx2.Response) -> str:
-    """Return how an answer begins, whatever it is; the ``charset`` that it names may be none, or no charset of text."""
-    return _kept(response, response.content[:20_000].decode(errors="replace"))[:200]
+    # Always as UTF-8: the charset in the header may not exist, or not be one of text.
+    return _redacted(response, response.content[:20_000].decode(errors="replace"))[:200]
 
 
-def _kept(response: httpx2.Response, text: str) -> str:
-    """Return what errors may repeat of an answer, which may repeat its request: not its token."""
-    return redacted(text, *_sent(response))
+def _redacted(response: httpx2.Response, text: str) -> str:
+    return redacted(text, *_secrets(response))
 
 
-def _sent(response: httpx2.Response) -> tuple[str, str]:
-    """Return what was sent as authorization, and the token in it."""
-    try:
-        sent = response.request.headers.get("authorization", "")
-    except RuntimeError:  # it was made without one
-        sent = ""
+def _secrets(response: httpx2.Response) -> tuple[str, str]:
+    """Return the authorization that was sent, and the token in it: an answer may repeat its request."""
+    sent = response.request.headers.get("authorization", "")
     return sent, sent.partition(" ")[2]
 
 

@@ -1,4 +1,4 @@
-"""Whether a refusal, or a job's end, is for want of machines. The service tells by its words alone."""
+"""Tell lack of machines from other errors. Only the service's words show the difference."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 __all__ = ["is_about_machines"]
 
-# Texts that were seen in practice: dbt's and other public clients' issues.
+# Messages seen in practice, in issues of dbt and other public clients.
 _NO_MACHINE = re.compile(
     r"does not have enough resources|RESOURCE_POOL_EXHAUSTED|Quota '[^']+' exceeded|No available zone found",
     re.IGNORECASE,
@@ -14,5 +14,5 @@ _NO_MACHINE = re.compile(
 
 
 def is_about_machines(message: str) -> bool:
-    """Tell whether a message says that there is no machine to be had, or no quota for one."""
+    """Tell whether a message says that no machine, or no quota for one, is available."""
     return _NO_MACHINE.search(message) is not None

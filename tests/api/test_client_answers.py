@@ -260,14 +260,19 @@ def test_a_refusal_without_words_shows_what_came(open_talk):
 def test_whatever_retry_after_says_is_a_number_of_seconds_or_nothing(text):
     headers = {"retry-after": text.encode()}
     with pytest.raises(UnavailableError) as refused:
-        read_answer(calls.get_job(JOB), httpx2.Response(503, headers=headers))
+        read_answer(
+            calls.get_job(JOB), httpx2.Response(503, headers=headers, request=httpx2.Request("GET", "http://x"))
+        )
     assert refused.value.retry_after is None or refused.value.retry_after >= 0
 
 
 def test_retry_after_is_read_as_seconds_and_as_a_date():
     def asked(text: str) -> float:
         with pytest.raises(UnavailableError) as refused:
-            read_answer(calls.get_job(JOB), httpx2.Response(503, headers={"retry-after": text}))
+            read_answer(
+                calls.get_job(JOB),
+                httpx2.Response(503, headers={"retry-after": text}, request=httpx2.Request("GET", "http://x")),
+            )
         return refused.value.retry_after
 
     now = datetime.now(UTC)

@@ -1,0 +1,25 @@
+"""Each method of the API as a value: what to send, and how to parse the answer. One module for each resource.
+
+A call does nothing by itself: :mod:`airflow_nbjobs.api.client` sends it. Paths and parameters: discovery document
+``aiplatform.v1``, revision 20261106.
+"""
+
+from __future__ import annotations
+
+from airflow_nbjobs.api.calls.call import PAGE_LIMIT, Call, Page, about
+from airflow_nbjobs.api.calls.jobs import create_job, delete_job, get_job, list_jobs
+from airflow_nbjobs.api.calls.operations import cancel_operation, get_operation, list_operations
+
+__all__ = [
+    "PAGE_LIMIT",
+    "Call",
+    "Page",
+    "about",
+    "cancel_operation",
+    "create_job",
+    "delete_job",
+    "get_job",
+    "get_operation",
+    "list_jobs",
+    "list_operations",
+]
