@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.client import Client
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.notebooks.log_lines import LogOutput
     from airflow_nbjobs.notebooks.outcome import Outcome
-    from airflow_nbjobs.notebooks.printing import LogOutput
 
 __all__ = ["Executed", "conclude", "look_for_executed"]
 
@@ -92,7 +92,7 @@ def _find_and_read(job: NotebookExecutionJob, client: Client) -> Executed | None
         return storage.find_executed(client, job.gcs_output_uri or "", job_id, executed_notebook(job))
 
     def read(found: storage.StoredObject) -> Executed:
-        outcome = read_outcome(storage.read_pieces(client, found), result_bytes=settings.result_bytes())
+        outcome = read_outcome(storage.read_chunks(client, found), result_bytes=settings.result_bytes())
         return Executed(uri=found.uri, outcome=outcome)
 
     found = find()
@@ -123,7 +123,7 @@ def conclude(
     """
     outcome = executed.outcome
     if outcome is not None:
-        from airflow_nbjobs.notebooks.printing import log_lines
+        from airflow_nbjobs.notebooks.log_lines import log_lines
 
         for line in log_lines(outcome, log_output, executed.uri):
             log.info("%s", line)
@@ -141,7 +141,7 @@ def _log_failure(job: NotebookExecutionJob, outcome: Outcome | None, log: Any, p
     :param is_shown: whether the outputs of cells that failed were logged; a traceback among them is not logged again.
     """
     if outcome is not None and outcome.failure is not None:
-        from airflow_nbjobs.notebooks.printing import source_lines, traceback_lines
+        from airflow_nbjobs.notebooks.log_lines import source_lines, traceback_lines
 
         if not (is_shown and outcome.shows_failure()):
             for line in traceback_lines(outcome.failure):

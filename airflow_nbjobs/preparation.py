@@ -135,7 +135,7 @@ def _from_storage(
 
 def _newest_generation(uri: str, hook: NotebookExecutionJobHook) -> str:
     with storage_client(hook) as client:
-        return storage.look(client, uri).generation
+        return storage.get_object(client, uri).generation
 
 
 def _from_dataform(
@@ -145,7 +145,7 @@ def _from_dataform(
 
     repository = source.dataform_repository_resource_name or ""
     with dataform_client(hook) as client:
-        version = source.commit_sha or _if_allowed(lambda: dataform.head_commit(client, repository))
+        version = source.commit_sha or _if_allowed(lambda: dataform.newest_commit(client, repository))
         sent: SourceFields = {"dataform_repository_source": replace(source, commit_sha=version)}
         if request.parameters:
             content = dataform.read_repository(client, repository, version)
@@ -188,7 +188,7 @@ def _injected(content: bytes, request: Request, warn: Callable[[str], None]) -> 
 def _check_known(notebook: Any, request: Request, warn: Callable[[str], None]) -> None:
     from airflow_nbjobs.notebooks import cells, document
 
-    if cells.first_tagged(notebook.cells, "parameters") is None:
+    if cells.find_tagged(notebook.cells, "parameters") is None:
         problem = "it has no cell tagged 'parameters', so they are set in a cell of their own, before all others"
     else:
         declared = document.declared_parameters(notebook, kernel_name=request.kernel_name)

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import mask_secret, redact
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.values import plain_parameters
+from airflow_nbjobs.notebooks.parameters import plain_parameters
 
 __all__ = ["check_no_secret", "check_parameters", "looks_secret"]
 

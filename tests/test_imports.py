@@ -97,7 +97,7 @@ for number, step in enumerate(json.loads(sys.argv[1])):
     loaded[step["name"]] = sorted(set(sys.modules) - before)
 print(json.dumps(loaded))
 """
-PAPERS = {f"airflow_nbjobs.notebooks.{name}" for name in ("document", "languages", "outcome", "printing", "results")}
+PAPERS = {f"airflow_nbjobs.notebooks.{name}" for name in ("document", "languages", "log_lines", "outcome", "results")}
 DOCUMENTS = {"nbformat", "traitlets", "fastjsonschema", *PAPERS}
 WAITING = {"airflow_nbjobs.triggers", "airflow_nbjobs.watch"}
 SUBMITTING = {"airflow_nbjobs.operators.request", "airflow_nbjobs.submission"}

@@ -172,7 +172,7 @@ def _notebook(content: bytes, job: NotebookExecutionJob, operator: CreateNoteboo
     """Return the notebook, its parameters injected once more with what is masked."""
     from airflow_nbjobs.commands.masking import masked
     from airflow_nbjobs.notebooks import document
-    from airflow_nbjobs.notebooks.values import plain_parameters
+    from airflow_nbjobs.notebooks.parameters import plain_parameters
 
     notebook = document.load(content, "The notebook")
     if not operator.parameters:

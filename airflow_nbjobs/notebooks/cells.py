@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["first_tagged", "is_tagged", "with_ids", "without_outputs"]
+__all__ = ["add_ids", "find_tagged", "is_tagged", "without_outputs"]
 
 # What a run leaves in the metadata: timings (JupyterLab, papermill, ExecuteTime), and in Colab who ran it.
 _LEFT_IN_CELLS = ("execution", "papermill", "ExecuteTime", "executionInfo", "outputId")
@@ -27,12 +27,12 @@ def is_tagged(cell: Mapping[str, Any], *tags: str) -> bool:
     return isinstance(own, list) and any(tag in own for tag in tags)
 
 
-def first_tagged(cells: Sequence[Mapping[str, Any]], tag: str) -> int | None:
+def find_tagged(cells: Sequence[Mapping[str, Any]], tag: str) -> int | None:
     """Return the index of the first cell with a tag."""
     return next((index for index, cell in enumerate(cells) if is_tagged(cell, tag)), None)
 
 
-def with_ids(notebook: NotebookNode, *, anew: bool = False) -> NotebookNode:
+def add_ids(notebook: NotebookNode, *, anew: bool = False) -> NotebookNode:
     """Give cells that lack an id one, derived from what is in them, and return the notebook, changed in place.
 
     nbformat would give them random ones, and the same notebook would not be the same bytes twice. Cells have ids from

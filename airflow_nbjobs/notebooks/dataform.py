@@ -16,7 +16,7 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
 
-__all__ = ["dataform_endpoint", "head_commit", "read_repository"]
+__all__ = ["dataform_endpoint", "newest_commit", "read_repository"]
 
 _FILE = "content.ipynb"
 _REPOSITORY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/repositories/[^/\s]+")
@@ -30,7 +30,7 @@ def dataform_endpoint(emulator: str | None = None) -> Endpoint:
     return Endpoint.of_emulator(emulator) if emulator else Endpoint("https://dataform.googleapis.com", is_trusted=True)
 
 
-def head_commit(client: Client, repository: str) -> str | None:
+def newest_commit(client: Client, repository: str) -> str | None:
     """Return the newest commit of a repository, which pins what is read; ``None`` for a repository without commits.
 
     :param repository: ``projects/p/locations/l/repositories/r``.

@@ -12,9 +12,9 @@ import nbformat
 from nbformat import NotebookNode
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.cells import first_tagged, with_ids, without_outputs
+from airflow_nbjobs.notebooks.cells import add_ids, find_tagged, without_outputs
 from airflow_nbjobs.notebooks.languages import assigned_names, check_names, kernel_and_language, write_assignments
-from airflow_nbjobs.notebooks.values import plain_parameters
+from airflow_nbjobs.notebooks.parameters import plain_parameters
 
 __all__ = [
     "check_parameter_names",
@@ -56,14 +56,14 @@ def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name
             "source": source,
         }
     )
-    older, declared = (first_tagged(injected.cells, tag) for tag in ("injected-parameters", "parameters"))
+    older, declared = (find_tagged(injected.cells, tag) for tag in ("injected-parameters", "parameters"))
     if older is not None:
         injected.cells[older] = cell
     else:
         injected.cells.insert(0 if declared is None else declared + 1, cell)
     known = injected.metadata.get("papermill")
     injected.metadata["papermill"] = {**(known if isinstance(known, Mapping) else {}), "parameters": values}
-    return with_ids(injected)
+    return add_ids(injected)
 
 
 def check_parameter_names(notebook: NotebookNode, names: Iterable[str], *, kernel_name: str | None = None) -> None:
@@ -83,7 +83,7 @@ def declared_parameters(notebook: NotebookNode, *, kernel_name: str | None = Non
     :raises InvalidNotebookJobError: when papermill does not know the language at all.
     """
     readable = _as_version_4(notebook)
-    index = first_tagged(readable.cells, "parameters")
+    index = find_tagged(readable.cells, "parameters")
     if index is None:
         return None
     return assigned_names(readable.cells[index].source, *kernel_and_language(readable, kernel_name))
@@ -163,7 +163,7 @@ def _from_text(content: bytes, suffix: str, what: str) -> NotebookNode:
         notebook: NotebookNode = jupytext.reads(content.decode(), fmt=suffix.lstrip("."))
     except Exception as error:  # jupytext has no errors of its own: yaml's, its parsers', ValueError
         raise InvalidNotebookJobError(f"{what} cannot be read by jupytext: {error}") from error
-    return with_ids(_as_version_4(notebook), anew=True)
+    return add_ids(_as_version_4(notebook), anew=True)
 
 
 def _as_version_4(notebook: NotebookNode) -> NotebookNode:
@@ -176,7 +176,7 @@ def _as_version_4(notebook: NotebookNode) -> NotebookNode:
     for cell in copied.cells:
         if "metadata" not in cell:
             cell["metadata"] = {}  # becomes a NotebookNode
-    return with_ids(copied, anew=is_older)
+    return add_ids(copied, anew=is_older)
 
 
 def _has(part: Any, **kinds: type) -> bool:

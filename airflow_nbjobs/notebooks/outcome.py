@@ -14,9 +14,9 @@ from typing import Any
 from airflow_nbjobs.notebooks.cells import is_tagged
 from airflow_nbjobs.notebooks.failures import CellFailure
 from airflow_nbjobs.notebooks.output_text import Allowance, CellText, Gap
-from airflow_nbjobs.notebooks.reading import Piece, pieces
 from airflow_nbjobs.notebooks.results import RESULT_TAGS, Results
-from airflow_nbjobs.notebooks.tagged import LastOutputs
+from airflow_nbjobs.notebooks.scanner import Piece, pieces
+from airflow_nbjobs.notebooks.tagged_output import LastOutputs
 from airflow_nbjobs.notebooks.timing import Span, cell_span
 
 __all__ = ["RESULT_BYTES", "CellRun", "Outcome", "read_outcome"]

@@ -13,9 +13,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_nbjobs.notebooks.carried import check_carried
 from airflow_nbjobs.notebooks.plain_text import plain
-from airflow_nbjobs.notebooks.tagged import LastOutputs
+from airflow_nbjobs.notebooks.tagged_output import LastOutputs
+from airflow_nbjobs.notebooks.xcom_limits import check_carried
 
 __all__ = ["RESULT_TAGS", "Results"]
 

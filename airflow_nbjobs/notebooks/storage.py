@@ -21,7 +21,7 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
 
-__all__ = ["StoredObject", "delete", "find_executed", "look", "read", "read_pieces", "storage_endpoint", "write"]
+__all__ = ["StoredObject", "delete", "find_executed", "get_object", "read", "read_chunks", "storage_endpoint", "write"]
 
 _PIECE_BYTES = 8 * 2**20
 _LISTED = 1_000
@@ -65,7 +65,7 @@ def storage_endpoint(emulator: str | None = None) -> Endpoint:
     return Endpoint.of_emulator(emulator) if emulator else Endpoint("https://storage.googleapis.com", is_trusted=True)
 
 
-def look(client: Client, uri: str, generation: str | None = None) -> StoredObject:
+def get_object(client: Client, uri: str, generation: str | None = None) -> StoredObject:
     """Return what is there to be read.
 
     :param uri: ``gs://bucket/name``.
@@ -77,10 +77,10 @@ def look(client: Client, uri: str, generation: str | None = None) -> StoredObjec
     return client.send(Call("GET", _path(uri), StoredObject.parse, query))
 
 
-def read_pieces(client: Client, found: StoredObject) -> Iterator[bytes]:
+def read_chunks(client: Client, found: StoredObject) -> Iterator[bytes]:
     """Return the content of an object in pieces of 8 MiB, each asked for when it is wanted, and retried by itself.
 
-    :param found: what :func:`look` returned; another generation is never read.
+    :param found: what :func:`get_object` returned; another generation is never read.
     :raises InvalidNotebookJobError: when it is stored compressed, and its size not what is read.
     :raises ApiError: when Cloud Storage refuses.
     """
@@ -98,15 +98,15 @@ def read(client: Client, uri: str, generation: str | None = None, *, limit: int)
 
     :param limit: bytes.
     :raises InvalidNotebookJobError: when it is larger than that.
-    :raises ApiError: as :func:`look`.
+    :raises ApiError: as :func:`get_object`.
     """
-    found = look(client, uri, generation)
+    found = get_object(client, uri, generation)
     if found.size > limit:
         raise InvalidNotebookJobError(
             f"{uri} has {found.size:,} bytes, and {limit:,} is the limit for one that is given parameters: raise "
             "[nbjobs] notebook_bytes, or run it without."
         )
-    return b"".join(read_pieces(client, found)), found
+    return b"".join(read_chunks(client, found)), found
 
 
 def write(client: Client, uri: str, content: bytes) -> StoredObject:
@@ -120,7 +120,7 @@ def write(client: Client, uri: str, content: bytes) -> StoredObject:
     except InvalidArgumentError as error:
         if error.http_status != 412:
             raise
-        found = look(client, uri)  # ours, if it was a repeated try that came too late
+        found = get_object(client, uri)  # ours, if it was a repeated try that came too late
         if found.md5 != base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode():
             raise
         return found
@@ -149,7 +149,7 @@ def find_executed(
     """
     if predicted_uri:
         try:
-            return look(client, predicted_uri)
+            return get_object(client, predicted_uri)
         except NotFoundError:
             pass
     bucket, prefix = _split(f"{gcs_output_uri.rstrip('/')}/{job_id}/")

@@ -17,7 +17,7 @@ from airflow_nbjobs.concluding import look_for_executed
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.notebooks.storage import StoredObject, read_pieces
+from airflow_nbjobs.notebooks.storage import StoredObject, read_chunks
 
 PAPER = notebook(cell("print(1)"))
 
@@ -101,9 +101,9 @@ def test_a_notebook_that_is_written_anew_while_it_is_read_is_read_once_more(
     def pieces(client: Client, found: StoredObject) -> Iterator[bytes]:
         for paper in itertools.islice(newer, 1):
             nbjobs_emulator.upload(uri, as_bytes(paper))
-        return read_pieces(client, found)
+        return read_chunks(client, found)
 
-    monkeypatch.setattr("airflow_nbjobs.notebooks.storage.read_pieces", pieces)
+    monkeypatch.setattr("airflow_nbjobs.notebooks.storage.read_chunks", pieces)
     executed = look_for_executed(job, NotebookExecutionJobHook(), has_results=True)
     assert executed.is_missing is False
     assert (executed.uri, executed.outcome and executed.outcome.cells) == ((uri, 2) if read else (None, None))

@@ -16,7 +16,7 @@ from task_runs import TaskRun
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.notebooks.dataform import head_commit, read_repository
+from airflow_nbjobs.notebooks.dataform import newest_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.stores import dataform_client
 
@@ -68,7 +68,7 @@ def generation(emulator: Emulator, uri: str) -> str:
 def newest(repository: str) -> bytes:
     """Return the newest commit of a repository, and the notebook in it."""
     with dataform_client(NotebookExecutionJobHook()) as client:
-        commit = head_commit(client, repository)
+        commit = newest_commit(client, repository)
         return f"{commit} ".encode() + read_repository(client, repository, commit)
 
 

@@ -30,13 +30,13 @@ def server(connect: Callable[..., object], serve: Callable[..., Server], monkeyp
 
 def test_cloud_storage_is_sent_the_connections_token(server: Server) -> None:
     with storage_client(NotebookExecutionJobHook()) as client, pytest.raises(NotFoundError):
-        storage.look(client, "gs://papers/report.ipynb")
+        storage.get_object(client, "gs://papers/report.ipynb")
     assert server.tokens == [f"Bearer {TOKEN}-1"]
 
 
 def test_dataform_is_sent_the_connections_token(server: Server) -> None:
     with dataform_client(NotebookExecutionJobHook()) as client, pytest.raises(NotFoundError):
-        dataform.head_commit(client, "projects/p/locations/l/repositories/r")
+        dataform.newest_commit(client, "projects/p/locations/l/repositories/r")
     assert server.tokens == [f"Bearer {TOKEN}-1"]
 
 

@@ -134,16 +134,16 @@ def test_what_was_staged_for_a_job_goes_with_its_record(
     copy = f"{folder}/nbjobs-staged/1/report.ipynb"
     nbjobs_emulator.upload(copy, b"{}")
     with storage_client(NotebookExecutionJobHook()) as client:
-        source = {"uri": copy, "generation": storage.look(client, copy).generation}
+        source = {"uri": copy, "generation": storage.get_object(client, copy).generation}
     make("SUCCEEDED", gcsNotebookSource=source, gcsOutputUri=folder, labels={"nbjobs-submit": "1"})
     done = nbjobs(*OF_TEAM_A, *(["--dry-run"] if dry_run else []))
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
     with storage_client(NotebookExecutionJobHook()) as client:
         if dry_run:
-            storage.look(client, copy)
+            storage.get_object(client, copy)
         else:
             with pytest.raises(NotFoundError):
-                storage.look(client, copy)
+                storage.get_object(client, copy)
 
 
 @pytest.mark.parametrize("variable", ["AIRFLOW__NBJOBS__DEPLOYMENT", "AIRFLOW__API__BASE_URL"])

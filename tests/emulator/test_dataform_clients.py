@@ -15,7 +15,7 @@ from google.cloud.dataform_v1.services.dataform.transports import DataformRestTr
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
-from airflow_nbjobs.notebooks.dataform import dataform_endpoint, head_commit, read_repository
+from airflow_nbjobs.notebooks.dataform import dataform_endpoint, newest_commit, read_repository
 from tests.contract import discovery
 from tests.contract.conftest import notebook
 
@@ -110,11 +110,11 @@ def test_googles_client_gets_its_own_errors(google, parent):
 def test_our_client_reads_what_the_library_committed(api, ours, parent):
     repository = f"{parent}/repositories/report"
     with pytest.raises(NotFoundError, match="does not exist"):
-        head_commit(ours, repository)
+        newest_commit(ours, repository)
     first = api.emulator.commit(repository, b"first")
-    assert head_commit(ours, repository) == first
+    assert newest_commit(ours, repository) == first
     second = api.emulator.commit(repository, b"second")
-    assert head_commit(ours, repository) == second
+    assert newest_commit(ours, repository) == second
     assert [read_repository(ours, repository, sha) for sha in (first, second, None)] == [b"first", b"second", b"second"]
     with pytest.raises(NotFoundError, match="no commit"):
         read_repository(ours, repository, 40 * "0")

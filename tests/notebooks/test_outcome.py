@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 from IPython.lib.pretty import pretty
 from pydantic import JsonValue, TypeAdapter
 
+from airflow_nbjobs.notebooks.log_lines import log_lines
 from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
-from airflow_nbjobs.notebooks.printing import log_lines
 from tests.notebooks.building import PEAK, code, notebook
 
 try:

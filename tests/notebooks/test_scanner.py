@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_nbjobs.notebooks.reading import PIECE_BYTES, pieces
+from airflow_nbjobs.notebooks.scanner import PIECE_BYTES, pieces
 from tests.notebooks.building import PEAK
 
 NOTEBOOK: dict[str, Any] = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from airflow_nbjobs.notebooks.values import MAX_DEPTH
+from airflow_nbjobs.notebooks.parameters import MAX_DEPTH
 
 __all__ = ["check_carried"]
 

@@ -44,7 +44,7 @@ def test_another_generation_than_the_one_asked_for_is_never_read(
 ) -> None:
     uri = f"{folder}/report.ipynb"
     nbjobs_emulator.upload(uri, b"old")
-    old = storage.look(client, uri)
+    old = storage.get_object(client, uri)
     nbjobs_emulator.upload(uri, b"new")
     with pytest.raises(NotFoundError):
         storage.read(client, uri, old.generation, limit=100)
@@ -53,14 +53,14 @@ def test_another_generation_than_the_one_asked_for_is_never_read(
 
 def test_a_missing_notebook_is_not_found(client: Client, folder: str) -> None:
     with pytest.raises(NotFoundError):
-        storage.look(client, f"{folder}/report.ipynb")
+        storage.get_object(client, f"{folder}/report.ipynb")
 
 
 def test_a_large_notebook_is_read_in_pieces(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
     content = secrets.token_bytes(20 * 2**20)
     nbjobs_emulator.upload(f"{folder}/large.ipynb", content)
-    found = storage.look(client, f"{folder}/large.ipynb")
-    pieces = list(storage.read_pieces(client, found))
+    found = storage.get_object(client, f"{folder}/large.ipynb")
+    pieces = list(storage.read_chunks(client, found))
     assert [len(piece) for piece in pieces] == [8 * 2**20, 8 * 2**20, 4 * 2**20]
     assert b"".join(pieces) == content
 
@@ -88,7 +88,7 @@ def test_a_compressed_object_is_refused(nbjobs_emulator: Emulator, client: Clien
 
 def test_what_is_written_can_be_downloaded(nbjobs_emulator: Emulator, client: Client, folder: str) -> None:
     written = storage.write(client, f"{folder}/ü/staged.ipynb", b"{}")
-    assert written == storage.look(client, f"{folder}/ü/staged.ipynb")
+    assert written == storage.get_object(client, f"{folder}/ü/staged.ipynb")
     assert nbjobs_emulator.download(f"{folder}/ü/staged.ipynb") == b"{}"
 
 
@@ -110,7 +110,7 @@ def test_a_staged_copy_is_deleted_and_deleting_it_again_is_no_error(client: Clie
     storage.delete(client, written)
     storage.delete(client, written)
     with pytest.raises(NotFoundError):
-        storage.look(client, written.uri)
+        storage.get_object(client, written.uri)
 
 
 def test_the_executed_notebook_is_found_where_it_is_predicted(
@@ -149,7 +149,7 @@ def test_a_job_that_left_nothing_has_no_executed_notebook(client: Client, folder
 @pytest.mark.parametrize("uri", ["gs://bucket", "gs://bucket/", "s3://bucket/x", "gs://../x", "gs://bucket/.."])
 def test_a_uri_without_an_object_is_refused(client: Client, uri: str) -> None:
     with pytest.raises(InvalidNotebookJobError, match="must be gs://bucket/name"):
-        storage.look(client, uri)
+        storage.get_object(client, uri)
 
 
 def test_tokens_go_to_googles_storage_and_to_no_emulator() -> None:
@@ -181,7 +181,7 @@ from airflow_nbjobs.notebooks.outcome import read_outcome
 
 before = peak()
 with Client(storage.storage_endpoint(sys.argv[1]), None) as client:
-    outcome = read_outcome(storage.read_pieces(client, storage.look(client, sys.argv[2])))
+    outcome = read_outcome(storage.read_chunks(client, storage.get_object(client, sys.argv[2])))
 print(outcome.failure, peak() - before)
 """
 

@@ -68,7 +68,7 @@ def test_a_notebook_is_read_at_its_newest_commit_or_at_the_one_asked_for() -> No
 def test_the_newest_commit_is_known() -> None:
     for commits, newest in (({"c1": {}, "c2": {}}, "c2"), ({}, None)):
         with RawServer(serve(commits)) as server, Client(dataform.dataform_endpoint(server.url), None) as client:
-            assert dataform.head_commit(client, REPOSITORY) == newest
+            assert dataform.newest_commit(client, REPOSITORY) == newest
 
 
 def test_the_only_notebook_is_read_whatever_its_name() -> None:
