@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping, MutableMapping
 from typing import Any, Protocol, TypeVar
 
 import httpx2
-import tenacity
 from google.auth.credentials import TokenState
 from google.auth.exceptions import GoogleAuthError
 
@@ -117,29 +117,22 @@ def made(make: Callable[[], T]) -> T:
     :returns: what ``make`` returns.
     :raises CredentialsError: when they cannot be created.
     """
-    trying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception(lambda error: isinstance(error, CredentialsError) and error.is_transient),
-        wait=lambda state: backoff(state.attempt_number),
-        stop=tenacity.stop_after_attempt(STARTING.tries) | tenacity.stop_before_delay(STARTING.seconds),
-        before_sleep=_log_failure,
-        reraise=True,
-    )
-    result: T = trying(_made_once, make)
-    return result
-
-
-def _made_once(make: Callable[[], T]) -> T:
-    try:
-        return make()
-    except (GoogleAuthError, OSError, ValueError) as error:
-        words = words_of(error) + (_ADD_CONNECTION if is_missing(error) else "")
-        may_help = is_transient(error) and not isinstance(error, ValueError)  # which is about the configuration
-    raise CredentialsError(f"The connection's credentials could not be made: {words}", is_transient=may_help)
-
-
-def _log_failure(state: tenacity.RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    log.warning("Trying again in %.1f s: %s", state.upcoming_sleep, error)
+    give_up_at = time.monotonic() + STARTING.seconds
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return make()
+        except (GoogleAuthError, OSError, ValueError) as error:
+            words = words_of(error) + (_ADD_CONNECTION if is_missing(error) else "")
+            may_help = is_transient(error) and not isinstance(error, ValueError)  # which is about the configuration
+        # Raised outside the except block, as in `_ask`.
+        problem = CredentialsError(f"The connection's credentials could not be made: {words}", is_transient=may_help)
+        pause = backoff(attempt)
+        if not may_help or attempt == STARTING.tries or time.monotonic() + pause > give_up_at:
+            raise problem
+        log.warning("Trying again in %.1f s: %s", pause, problem)
+        time.sleep(pause)
 
 
 def _ask(work: Callable[[], None]) -> None:

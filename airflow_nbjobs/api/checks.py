@@ -16,7 +16,7 @@ from typing import Any
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
-__all__ = ["DISPLAY_NAME_LIMIT", "LABEL_LIMIT", "check", "is_gcs_object", "valid_labels"]
+__all__ = ["DISPLAY_NAME_LIMIT", "LABEL_LIMIT", "check", "valid_labels"]
 
 DISPLAY_NAME_LIMIT = 128
 """Characters of a display name, by the field's documentation."""
@@ -32,11 +32,6 @@ _GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _EMAIL = re.compile(r"[^@\s:/]+@[^@\s:/]+")  # "serviceAccount:…" is a member of a policy
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
-
-
-def is_gcs_object(uri: object) -> bool:
-    """Tell whether ``uri`` is ``gs://bucket/object``, whole and with an object in it."""
-    return _is(_GCS_OBJECT, uri)
 
 
 def _is(form: re.Pattern[str], value: object) -> bool:
@@ -102,7 +97,7 @@ def _source(job: NotebookExecutionJob) -> Iterator[str]:
         },
     )
     if gcs := job.gcs_notebook_source:
-        if not is_gcs_object(gcs.uri):
+        if not _is(_GCS_OBJECT, gcs.uri):
             yield f"notebook={gcs.uri!r} names no object: write 'gs://bucket/folder/notebook.ipynb'."
         if gcs.generation is not None and not _is(_GENERATION, gcs.generation):
             yield f"The generation {gcs.generation!r} of {gcs.uri!r} is not a number: write 'gs://…#1700000000000000'."

@@ -1,7 +1,7 @@
-"""Where requests go, and whether real credentials may go there.
+"""Where requests go, and whether credentials may be sent there.
 
-A token goes to Google only: to ``https`` hosts under ``googleapis.com``, and to those that the deployment's
-administrator allowed. Every other endpoint is spoken to without credentials.
+A token is only sent to ``https`` hosts under ``googleapis.com``, and to those that the deployment's administrator
+allows. Requests to any other endpoint carry no credentials.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = ["Endpoint"]
 
-# What is looked up in DNS, and IPv6. Other characters are legal in a URL's host, and a resolver may read
-# "evil.example\.googleapis.com" in its own way.
+# Names in DNS, and IPv6. Other characters are legal in a URL's host, but resolvers may disagree on how to read
+# "evil.example\.googleapis.com".
 _HOST = re.compile(rb"[a-z0-9._:-]+")
 _GOOGLE = re.compile(rb"(?:[a-z0-9-]+\.)*googleapis\.com")
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -30,7 +30,7 @@ class Endpoint:
     """The origin of the service.
 
     :ivar url: scheme, host and port, without a path: ``https://us-central1-aiplatform.googleapis.com``.
-    :ivar is_trusted: whether real credentials may be sent there.
+    :ivar is_trusted: whether credentials may be sent there.
     """
 
     url: str
@@ -38,17 +38,17 @@ class Endpoint:
 
     @property
     def is_loopback(self) -> bool:
-        """Whether it is on this machine; a proxy of the environment does not lead there."""
+        """Whether it is on this machine; the environment's proxy is not used for it."""
         return httpx2.URL(self.url).host in _LOOPBACK
 
     @classmethod
     def of_location(cls, location: str, override: str | None = None, allowed: Iterable[str] = ()) -> Endpoint:
         """Return the endpoint of a location.
 
-        :param location: such as ``us-central1``; checked whole before it becomes a host name.
+        :param location: such as ``us-central1``; checked as a whole before it becomes a host name.
         :param override: an address to use instead; ``{location}`` in it is replaced.
-        :param allowed: further addresses that real credentials may go to, scheme, host and port each.
-        :raises InvalidNotebookJobError: when the location or an address is not well formed.
+        :param allowed: further addresses that credentials may be sent to: scheme, host and port.
+        :raises InvalidNotebookJobError: if the location or an address is not well formed.
         """
         check_location(location)
         if override is None:
@@ -62,24 +62,24 @@ class Endpoint:
     def of_emulator(cls, address: str) -> Endpoint:
         """Return the endpoint of an emulator, never trusted with credentials.
 
-        :param address: ``127.0.0.1:9099`` or ``http://127.0.0.1:9099``, as ``NBJOBS_EMULATOR_HOST`` has it.
-        :raises InvalidNotebookJobError: when it is neither.
+        :param address: ``127.0.0.1:9099`` or ``http://127.0.0.1:9099``, the value of ``NBJOBS_EMULATOR_HOST``.
+        :raises InvalidNotebookJobError: if it is neither.
         """
         url = _origin(address if "://" in address else f"http://{address}")
         return cls(str(url).rstrip("/"), is_trusted=False)
 
 
 def _origin(address: str) -> httpx2.URL:
-    """Read an address as the HTTP client will, so that no second reading can differ from it."""
+    """Parse an address with the HTTP client's own parser: another one could read another host."""
     shown = without_user(address)
     try:
         url = httpx2.URL(address)
     except (httpx2.InvalidURL, TypeError, ValueError) as error:
-        # What is wrong with it may be a part of a password, which is read as a port.
+        # The parser's message may quote a part of a password, which it reads as a port.
         reason = "it has a user" if "@" in str(address) else error
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: {reason}.") from None
     is_place = _HOST.fullmatch(url.raw_host) is not None and (url.port or 0) < 65536
-    # An empty query is none to the URL, and stays in its text.
+    # "?" and "#": the parser drops an empty query or fragment.
     has_more = url.userinfo or "?" in address or "#" in address
     if url.scheme not in {"http", "https"} or not is_place or has_more:
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: write 'https://host[:port]'.")

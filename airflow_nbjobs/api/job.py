@@ -1,7 +1,7 @@
 """The resource ``NotebookExecutionJob`` of Vertex AI, API v1, as one frozen value.
 
 Fields and their meaning: Google's discovery document ``aiplatform.v1``, revision 20261106. Every field of the
-resource is here under its own name in snake case; fields that Google adds later are kept and sent back untouched.
+resource has its own name in snake case. Fields that Google adds later are kept and sent back unchanged.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ __all__ = [
 class JobState(StrEnum):
     """The state of a job.
 
-    A string that this version does not know becomes a member of its own, which is neither terminal nor a success: a
-    job in a state that Google adds later is a job that still goes on.
+    An unknown string becomes a member of its own, which is neither terminal nor a success: a job in a state that Google
+    adds later counts as active.
     """
 
     UNSPECIFIED = "JOB_STATE_UNSPECIFIED"
@@ -56,36 +56,21 @@ class JobState(StrEnum):
         return unknown
 
     @property
-    def is_known(self) -> bool:
-        """Whether the state is one of the twelve that API v1 documents."""
-        return self.value in JobState._value2member_map_
-
-    @property
     def is_success(self) -> bool:
-        """Whether the notebook ran to its end: SUCCEEDED, and nothing else."""
-        return self.value == JobState.SUCCEEDED.value
+        """Whether the notebook ran to its end: only SUCCEEDED."""
+        return self == JobState.SUCCEEDED
 
     @property
     def is_terminal(self) -> bool:
         """Whether the job is over: SUCCEEDED, FAILED, CANCELLED, EXPIRED or PARTIALLY_SUCCEEDED."""
-        return self.value in _TERMINAL
+        cls = JobState
+        return self in {cls.SUCCEEDED, cls.FAILED, cls.CANCELLED, cls.EXPIRED, cls.PARTIALLY_SUCCEEDED}
 
     @property
     def word(self) -> str:
-        """The state without its prefix, as people say it: ``"SUCCEEDED"``."""
+        """The state without its prefix, for messages: ``"SUCCEEDED"``."""
         return self.value.removeprefix("JOB_STATE_")
 
-
-_TERMINAL = frozenset(
-    state.value
-    for state in (
-        JobState.SUCCEEDED,
-        JobState.FAILED,
-        JobState.CANCELLED,
-        JobState.EXPIRED,
-        JobState.PARTIALLY_SUCCEEDED,
-    )
-)
 
 STATE = Codec(
     lambda value: JobState(value) if isinstance(value, str) and value else JobState.UNSPECIFIED,
@@ -95,7 +80,7 @@ STATE = Codec(
 
 @dataclass(frozen=True, kw_only=True)
 class GcsNotebookSource(Message):
-    """A notebook in Cloud Storage: ``gs://bucket/notebook.ipynb``, and the object's generation when it is pinned."""
+    """A notebook in Cloud Storage: ``gs://bucket/notebook.ipynb``, and the object's generation if it is pinned."""
 
     uri: str | None = wired("uri", TEXT)
     generation: str | None = wired("generation", TEXT)
@@ -103,7 +88,7 @@ class GcsNotebookSource(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class DataformRepositorySource(Message):
-    """A notebook in a Dataform repository of one file, at a commit or at HEAD."""
+    """A notebook in a Dataform repository with one file, at a commit or at HEAD."""
 
     dataform_repository_resource_name: str | None = wired("dataformRepositoryResourceName", TEXT)
     commit_sha: str | None = wired("commitSha", TEXT)
@@ -125,7 +110,7 @@ class EncryptionSpec(Message):
 
 @dataclass(frozen=True, kw_only=True)
 class Status(Message):
-    """``google.rpc.Status``: a code of ``google.rpc.Code`` (0 is no error), the service's words, and details."""
+    """``google.rpc.Status``: a code of ``google.rpc.Code`` (0 means success), the service's message, and details."""
 
     code: int | None = wired("code", Codec(lambda value: value if type(value) is int else None, int))
     message: str | None = wired("message", TEXT)
@@ -139,10 +124,10 @@ class NotebookExecutionJob(Message):
     Exactly one source (``gcs_notebook_source``, ``dataform_repository_source``, ``direct_notebook_source``), one
     environment (``notebook_runtime_template_resource_name``, ``custom_environment_spec``) and one identity
     (``service_account``, ``execution_user``) make a job that can be created; :func:`airflow_nbjobs.api.checks.check`
-    says what is wrong with one. ``name``, ``job_state``, ``status``, ``create_time`` and ``update_time`` are the
-    service's to say and are not sent. ``execution_timeout`` is a timedelta (the service's default is 24 hours), times
-    are aware datetimes with microseconds; the service's nanoseconds are kept on the wire.
-    ``custom_environment_spec`` and ``workbench_runtime`` are JSON objects in the service's own spelling.
+    says what is wrong with one. ``name``, ``job_state``, ``status``, ``create_time`` and ``update_time`` are written by
+    the service and not sent. ``execution_timeout`` is a timedelta (the service's default is 24 hours). Times are aware
+    datetimes with microseconds; the service's nanoseconds are kept on the wire. ``custom_environment_spec`` and
+    ``workbench_runtime`` are JSON objects in the service's own spelling.
     """
 
     name: str | None = wired("name", TEXT)
@@ -180,8 +165,8 @@ _OUTPUT_ONLY = frozenset({"name", "jobState", "status", "createTime", "updateTim
 class Operation(Message):
     """A long-running operation (``google.longrunning.Operation``).
 
-    The one of a create ends minutes after its job did, and its ``error`` does not say whether the notebook failed:
-    decide on :attr:`NotebookExecutionJob.job_state`.
+    The operation of a create ends minutes after its job, and its ``error`` does not tell whether the notebook failed:
+    use :attr:`NotebookExecutionJob.job_state`.
     """
 
     name: str = wired("name", Codec(lambda value: value if isinstance(value, str) else "", str))

@@ -1,4 +1,4 @@
-"""Resource names: what is said to be one is matched whole, since it becomes part of a host name or a path.
+"""Resource names. Each is matched as a whole, because it becomes part of a host name or a path.
 
 Jobs are compared by their id alone (:func:`same_job`): a request may say ``projects/my-project``, and the service
 answers with the project's number.
@@ -26,65 +26,71 @@ __all__ = [
 ]
 
 _LOCATION = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-# "example.com:project" is a project id of a domain; a number is a project too.
+# "example.com:project" is the project id of a domain; a number is a project too.
 _PROJECT = r"[a-z0-9](?:[a-z0-9.:-]*[a-z0-9])?"
 _ID = r"[A-Za-z0-9](?:[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])?"
 _PARENT = rf"projects/(?P<project>{_PROJECT})/locations/(?P<location>{_LOCATION})"
-_PLACE = re.compile(_PARENT)
-_JOB = re.compile(rf"{_PARENT}/notebookExecutionJobs/(?P<job_id>{_ID})")
-_OPERATION = re.compile(rf"(?P<owner>{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID}))?)/operations/{_ID}")
-_TEMPLATE = re.compile(rf"{_PARENT}/notebookRuntimeTemplates/{_ID}")
-_NO_JOB = "is not the name of a notebook execution job"
-_WHOLE = "give it whole, as 'projects/my-project/locations/us-central1/notebookExecutionJobs/1234567890123456789'."
+_JOB = rf"{_PARENT}/notebookExecutionJobs/(?P<job_id>{_ID})"
+_OPERATION = rf"{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID}))?/operations/{_ID}"
+_TEMPLATE = rf"{_PARENT}/notebookRuntimeTemplates/{_ID}"
+_NOT_A_JOB = "is not the name of a notebook execution job"
+_FULL_NAME = "give it whole, as 'projects/my-project/locations/us-central1/notebookExecutionJobs/1234567890123456789'."
+
+
+def _match(pattern: str, value: object, problem: str) -> re.Match[str]:
+    match = re.fullmatch(pattern, value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidNotebookJobError(problem)
+    return match
 
 
 def check_location(location: object) -> str:
-    """Return ``location`` when it is one, such as ``us-central1``.
+    """Return ``location`` if it is well formed, such as ``us-central1``.
 
-    :raises InvalidNotebookJobError: otherwise. A location becomes a host name: a bad one would send a token elsewhere.
+    It becomes a host name: a bad one would send a token elsewhere.
+
+    :raises InvalidNotebookJobError: if it is not, or is missing.
     """
-    if isinstance(location, str) and re.fullmatch(_LOCATION, location):
-        return location
     if location in (None, ""):
         raise InvalidNotebookJobError("location is missing: give the jobs' region, like location='us-central1'.")
-    raise InvalidNotebookJobError(
+    problem = (
         f"location={location!r} is not a location: give one in lower-case letters, digits and '-', like 'us-central1'."
     )
+    return _match(_LOCATION, location, problem)[0]
 
 
 def check_project(project: object) -> str:
-    """Return ``project`` when it is a project id or number.
+    """Return ``project`` if it is a project id or number.
 
-    :raises InvalidNotebookJobError: otherwise.
+    :raises InvalidNotebookJobError: if it is not.
     """
-    if isinstance(project, str) and re.fullmatch(_PROJECT, project):
-        return project
-    raise InvalidNotebookJobError(
+    problem = (
         f"project_id={project!r} is not a project: give an id like 'my-project', as project_id or in the connection."
     )
+    return _match(_PROJECT, project, problem)[0]
 
 
 def parent(project: str, location: str) -> str:
     """Return ``projects/{project}/locations/{location}``.
 
-    :raises InvalidNotebookJobError: when one of them is not well formed.
+    :raises InvalidNotebookJobError: if one of them is not well formed.
     """
     return f"projects/{check_project(project)}/locations/{check_location(location)}"
 
 
 def check_parent(name: object) -> str:
-    """Return ``name`` when it is ``projects/{project}/locations/{location}``.
+    """Return ``name`` if it is ``projects/{project}/locations/{location}``.
 
-    :raises InvalidNotebookJobError: otherwise.
+    :raises InvalidNotebookJobError: if it is not.
     """
-    if isinstance(name, str) and _PLACE.fullmatch(name):
-        return name
-    raise InvalidNotebookJobError(f"{name!r} is not a place of jobs: give 'projects/my-project/locations/us-central1'.")
+    return _match(
+        _PARENT, name, f"{name!r} is not a location's name: give 'projects/my-project/locations/us-central1'."
+    )[0]
 
 
 @dataclass(frozen=True)
 class JobName:
-    """The name of a job, in its parts."""
+    """The parts of a job's name."""
 
     project: str
     location: str
@@ -92,26 +98,11 @@ class JobName:
 
     @classmethod
     def parse(cls, name: object) -> JobName:
-        """Read ``projects/{project}/locations/{location}/notebookExecutionJobs/{id}``.
+        """Parse ``projects/{project}/locations/{location}/notebookExecutionJobs/{id}``.
 
-        :raises InvalidNotebookJobError: when ``name`` is not exactly that.
+        :raises InvalidNotebookJobError: if ``name`` is anything else.
         """
-        match = _JOB.fullmatch(name) if isinstance(name, str) else None
-        if match is None:
-            raise InvalidNotebookJobError(f"{name!r} {_NO_JOB}: {_WHOLE}")
-        return cls(**match.groupdict())
-
-    @classmethod
-    def build(cls, project: str, location: str, job_id: object) -> JobName:
-        """Build a name from its parts, each of them checked.
-
-        :raises InvalidNotebookJobError: when one of them is not well formed.
-        """
-        check_project(project)
-        check_location(location)
-        if not (isinstance(job_id, str) and re.fullmatch(_ID, job_id)):
-            raise InvalidNotebookJobError(f"job_id={job_id!r} is not an id: give the last part of a job's name.")
-        return cls(project, location, job_id)
+        return cls(**_match(_JOB, name, f"{name!r} {_NOT_A_JOB}: {_FULL_NAME}").groupdict())
 
     @property
     def parent(self) -> str:
@@ -119,15 +110,16 @@ class JobName:
         return f"projects/{self.project}/locations/{self.location}"
 
     def __str__(self) -> str:
-        """Return the whole name."""
+        """Return the full name."""
         return f"{self.parent}/notebookExecutionJobs/{self.job_id}"
 
 
 def job_name(given: object, parent_name: Callable[[], str]) -> str:
-    """Return the whole name of the job that somebody names by it, by its bare id, or by a create task's output.
+    """Return the full name of a job.
 
-    :param parent_name: returns ``projects/p/locations/l``; asked only for a bare id.
-    :raises InvalidNotebookJobError: when it is none of them.
+    :param given: the full name, the bare id, or the output of a create task (a dict with ``name``).
+    :param parent_name: returns ``projects/p/locations/l``; called only for a bare id.
+    :raises InvalidNotebookJobError: if ``given`` is none of these.
     """
     name = given.get("name") if isinstance(given, Mapping) else given
     if isinstance(name, str) and name != "None" and re.fullmatch(_ID, name):
@@ -135,13 +127,10 @@ def job_name(given: object, parent_name: Callable[[], str]) -> str:
             name = f"{parent_name()}/notebookExecutionJobs/{name}"
         except InvalidNotebookJobError as error:
             raise InvalidNotebookJobError(f"job_name={name!r} is a bare id, which needs a place. {error}") from error
-    try:
-        return str(JobName.parse(name))
-    except InvalidNotebookJobError as error:
-        raise InvalidNotebookJobError(f"job_name={given!r} {_NO_JOB}: {_why_no_job(given, name)}") from error
+    return _match(_JOB, name, f"job_name={given!r} {_NOT_A_JOB}: {_remedy(given, name)}")[0]
 
 
-def _why_no_job(given: object, name: object) -> str:
+def _remedy(given: object, name: object) -> str:
     if isinstance(given, Mapping) and name is None:
         return "it has no 'name'. Give the output of a create task."
     if name in (None, "", "None"):
@@ -151,57 +140,52 @@ def _why_no_job(given: object, name: object) -> str:
         )
     if isinstance(name, str) and name.startswith("{"):
         return "it is a dict as text. Ask for its ['name'] in the template, or give the create task's .output."
-    return _WHOLE
+    return _FULL_NAME
 
 
 def same_job(one: str, other: str) -> bool:
-    """Tell whether two names are of one job, whether they carry the project's id or its number."""
+    """Tell whether two names are of the same job. One may have the project's id, the other its number."""
     return JobName.parse(one).job_id == JobName.parse(other).job_id
 
 
 def job_of_operation(name: str) -> JobName:
-    """Return the job that an operation belongs to; the service's operation names begin with it.
+    """Return the job that an operation belongs to; the service's operation names begin with the job's.
 
-    :raises InvalidNotebookJobError: when the name is not an operation's, or has no job in it.
+    :raises InvalidNotebookJobError: if the name is not an operation's, or has no job in it.
     """
-    match = _match_operation(name)
-    if match["job_id"] is None:
+    parts = _operation(name).groupdict()
+    if parts["job_id"] is None:
         raise InvalidNotebookJobError(f"{name!r} is an operation without a job in its name.")
-    return JobName(match["project"], match["location"], match["job_id"])
+    return JobName(**parts)
 
 
 def operation_parent(name: str) -> tuple[str, str]:
     """Return the project and the location of an operation.
 
-    :raises InvalidNotebookJobError: when the name is not an operation's.
+    :raises InvalidNotebookJobError: if the name is not an operation's.
     """
-    match = _match_operation(name)
-    return match["project"], match["location"]
+    return _operation(name)["project"], _operation(name)["location"]
 
 
-def _match_operation(name: object) -> re.Match[str]:
-    match = _OPERATION.fullmatch(name) if isinstance(name, str) else None
-    if match is None:
-        raise InvalidNotebookJobError(f"{name!r} is not the name of an operation of a notebook execution job.")
-    return match
+def _operation(name: object) -> re.Match[str]:
+    return _match(_OPERATION, name, f"{name!r} is not the name of an operation of a notebook execution job.")
 
 
 def template_name(template: str, project: str, location: str) -> str:
-    """Return a runtime template's full name, whether it was given whole or as a bare id.
+    """Return the full name of a runtime template.
 
-    :raises InvalidNotebookJobError: when it is neither, or of another location: the service wants both in one.
+    :param template: its full name or bare id.
+    :param project: of a bare id.
+    :param location: of the job. The service wants both in one location.
+    :raises InvalidNotebookJobError: if it is neither, or in another location.
     """
     if isinstance(template, str) and re.fullmatch(_ID, template):
         return f"{parent(project, location)}/notebookRuntimeTemplates/{template}"
-    match = _TEMPLATE.fullmatch(template) if isinstance(template, str) else None
-    if match is None:
+    example = f"'projects/{project}/locations/{location}/notebookRuntimeTemplates/ID'"
+    problem = f"runtime_template={template!r} is not a runtime template: give its id, or {example}."
+    if (other := _match(_TEMPLATE, template, problem)["location"]) != location:
         raise InvalidNotebookJobError(
-            f"runtime_template={template!r} is not a runtime template: give its id, or "
-            f"'projects/{project}/locations/{location}/notebookRuntimeTemplates/ID'."
-        )
-    if match["location"] != location:
-        raise InvalidNotebookJobError(
-            f"runtime_template={template!r} is in {match['location']!r} and the job in {location!r}: "
+            f"runtime_template={template!r} is in {other!r} and the job in {location!r}: "
             "a job and its runtime template must be in one location."
         )
     return template

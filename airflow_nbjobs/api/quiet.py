@@ -1,6 +1,6 @@
-"""Our requests stay out of the logs: the HTTP client logs each at INFO, and a task may look at its job for hours.
+"""Keep INFO lines of libraries out of task logs: the HTTP client logs each request, and a task may poll for hours.
 
-So does what our libraries load: papermill loads gcsfs (2026.10), which tells every task of its experiments.
+gcsfs (2026.10), which papermill loads, logs its experiments.
 """
 
 from __future__ import annotations
@@ -12,26 +12,17 @@ from contextvars import ContextVar
 
 __all__ = ["quietly"]
 
-_is_ours: ContextVar[bool] = ContextVar("_is_ours", default=False)
-
-
-class _NotOurs(logging.Filter):
-    """Drops the lines of INFO about our own doing; everybody else's, and all warnings, stay."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Tell whether a record is logged."""
-        return record.levelno != logging.INFO or not _is_ours.get()
-
+_is_quiet: ContextVar[bool] = ContextVar("_is_quiet", default=False)
 
 for _name in ("httpx2", "gcsfs"):
-    logging.getLogger(_name).addFilter(_NotOurs())
+    logging.getLogger(_name).addFilter(lambda record: record.levelno != logging.INFO or not _is_quiet.get())
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Do what others do not log at INFO, in this thread or task."""
-    token = _is_ours.set(True)
+    """Drop the INFO lines of httpx2 and gcsfs inside the block, in this thread or asyncio task only."""
+    token = _is_quiet.set(True)
     try:
         yield
     finally:
-        _is_ours.reset(token)
+        _is_quiet.reset(token)

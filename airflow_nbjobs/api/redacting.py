@@ -1,4 +1,4 @@
-"""Secrets are left out of what others say before it becomes our error: a proxy's page may repeat the whole request."""
+"""Remove secrets from answers before they become error messages: a proxy's page may repeat the whole request."""
 
 from __future__ import annotations
 
@@ -9,37 +9,38 @@ __all__ = ["redacted", "redacted_json", "without_user"]
 
 _MASK = "***"
 _SHORTEST = 8
-"""Characters of a secret that is looked for as such: a shorter one is in too many words."""
+"""Minimum characters of a known secret that is removed: a shorter one would match ordinary words."""
 
 _NAME = r"(?:token|secret|password|assertion|private_?key|jwt)"
 _NAMED = re.compile(_NAME, re.IGNORECASE)
 
-# All repetitions before a value are bounded: a long text that is none of these must not be tried from each of its
-# characters to its end, since nothing else has its turn meanwhile.
 _LONGEST = 5_000
-"""Characters of a text of an answer that errors repeat."""
+"""Characters of each text of an answer that are kept."""
+
+# All repetitions before a value are bounded, or the time would grow with the square of the length: on an event loop
+# nothing else runs in the meantime.
 
 _SECRETS = (
-    # "access_token": "…" of JSON, of JSON within a text, and of Python's repr.
+    # "access_token": "…" in JSON, in JSON within a text, and in Python's repr.
     re.compile(
         rf"""(?P<kept>{_NAME}[\w-]{{0,40}}\\{{0,8}}["']\s{{0,8}}:\s{{0,8}}(?P<quote>\\{{0,8}}["']))"""
         r"""(?:(?!(?<!\\)(?P=quote)).)*""",
         re.IGNORECASE | re.DOTALL,
     ),
-    # The same of a form, a header or an address; what is shorter is a word.
+    # The same in a form, a header or an address; shorter values are ordinary words.
     re.compile(rf"(?P<kept>{_NAME}[\w-]{{0,40}}\s{{0,8}}[:=]\s{{0,8}})[\w.~+/%-]{{16,}}=*", re.IGNORECASE),
     re.compile(r"(?P<kept>\b(?:Bearer|Basic)(?:\s|%20|\+){1,8})[\w.~+/%-]{8,}=*", re.IGNORECASE),
     re.compile(r"(?P<kept>-----BEGIN [A-Z ]{0,20}PRIVATE KEY-----)(?:(?!-----END)[^\"'<])*"),
     re.compile(r"(?P<kept>//)[^\s/?#\"'<>@]{0,300}(?=@)"),
-    # Google's access tokens, and what is JSON in base64: tokens again.
+    # Google's access tokens, and JSON in base64 (JWTs).
     re.compile(r"(?P<kept>\b)(?:ya29\.|eyJ)[\w.-]{8,}"),
 )
 
 
 def redacted(text: str, *secrets: str) -> str:
-    """Return a text without what is a secret by its looks or by its name.
+    """Return a text with ``***`` in place of everything that looks like a secret, or has a secret's name.
 
-    :param secrets: what must not be in it either.
+    :param secrets: known secrets to remove as well.
     """
     for secret in secrets:
         if len(secret) >= _SHORTEST:
@@ -50,19 +51,22 @@ def redacted(text: str, *secrets: str) -> str:
 
 
 def redacted_json(value: Any, *secrets: str) -> Any:
-    """Return JSON that was read without such secrets, and without the texts under their names."""
+    """Return parsed JSON with all its texts redacted and cut to 5,000 characters.
+
+    :param secrets: known secrets to remove as well.
+    """
     if isinstance(value, str):
         return redacted(value[:_LONGEST], *secrets)
     if isinstance(value, list):
         return [redacted_json(each, *secrets) for each in value]
     if isinstance(value, dict):
         return {
-            key: _MASK if isinstance(told, str) and _NAMED.search(key) else redacted_json(told, *secrets)
-            for key, told in value.items()
+            key: _MASK if isinstance(each, str) and _NAMED.search(key) else redacted_json(each, *secrets)
+            for key, each in value.items()
         }
     return value
 
 
 def without_user(address: object) -> str:
-    """Return an address as messages quote it, without the user and the password that do not belong there."""
+    """Return an address quoted for a message, with ``***`` in place of a user and a password."""
     return re.sub(r"(['\"])(\w+://)?.*@", rf"\1\2{_MASK}@", repr(address), flags=re.DOTALL)

@@ -31,7 +31,7 @@ CASES = pytest.mark.parametrize(
 @pytest.fixture
 def looks(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
     """Let a job run for good, and nobody wait between two looks that fail."""
-    for module in ("client", "auth"):
+    for module in ("retries", "auth"):
         monkeypatch.setattr(f"airflow_nbjobs.api.{module}.backoff", lambda *_: 0.0)
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     yield nbjobs_emulator

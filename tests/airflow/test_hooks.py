@@ -129,7 +129,7 @@ def test_a_redirect_is_not_followed(
     get: Callable[[], str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 0.0)
+    monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 0.0)
     connect()
     thief = serve(JOB)
     google((307, {"Location": thief.url}, {}))

@@ -164,7 +164,7 @@ def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_e
 def test_a_task_that_is_killed_while_its_create_waits_for_the_quota_creates_nothing(
     nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.api.client.turn", lambda *_: 1.0)
+    monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
     nbjobs_emulator.fault({"method": "create", "status": 429})
     run = TaskRun(create, max_tries=1)
     with ThreadPoolExecutor(1) as pool:

@@ -103,7 +103,7 @@ def test_a_task_that_is_killed_before_it_has_its_job_ends_that_of_an_earlier_try
     left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
 ) -> None:
     """The service is away when the retry looks for its job, and is back when a person has lost patience."""
-    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 1.0)
+    monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 1.0)
     left.fault({"method": "list", "status": 503})
     run = attempt(2)
     with ThreadPoolExecutor(1) as pool:
@@ -192,7 +192,7 @@ def test_a_job_that_disappears_and_cannot_be_replaced_is_answered_for(
     left: Emulator, project: str, retries: int, became: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task re-attached to it, was deferred, and is resumed; no read shows the job then, and no list is had."""
-    monkeypatch.setattr("airflow_nbjobs.api.client.backoff", lambda *_: 0.0)
+    monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 0.0)
     run = attempt(2, retries, deferrable=True)
     with pytest.raises(TaskDeferred):
         run.execute()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.api.checks import LABEL_LIMIT, check, is_gcs_object, valid_labels
+from airflow_nbjobs.api.checks import LABEL_LIMIT, check, valid_labels
 from airflow_nbjobs.api.job import (
     DataformRepositorySource,
     DirectNotebookSource,
@@ -182,18 +182,16 @@ def test_the_services_own_labels_stay_as_they_are():
 
 
 @given(uris)
-def test_an_object_is_an_object(uri):
-    assert is_gcs_object(uri)
-    assert not is_gcs_object(f"{uri}/")
-    assert not is_gcs_object(f"{uri}\n")
-    assert not is_gcs_object(f" {uri}")
+def test_a_source_is_one_whole_object(uri):
+    for wrong in (f"{uri}/", f"{uri}\n", f" {uri}"):
+        with pytest.raises(InvalidNotebookJobError, match="names no object"):
+            check(replace(GOOD, gcs_notebook_source=GcsNotebookSource(uri=wrong)))
 
 
-@pytest.mark.parametrize(
-    "value", [None, 5, b"gs://bucket/x", "", "gs://", "gs:///x", "gs://b/x", "/gs://bucket/x", "http://x"]
-)
-def test_anything_else_is_none(value):
-    assert not is_gcs_object(value)
+@pytest.mark.parametrize("uri", [5, b"gs://bucket/x", "", "gs://", "gs:///x", "gs://b/x", "/gs://bucket/x", "http://x"])
+def test_anything_else_is_not_an_object(uri):
+    with pytest.raises(InvalidNotebookJobError, match="names no object"):
+        check(replace(GOOD, gcs_notebook_source=GcsNotebookSource(uri=uri)))
 
 
 @given(good_jobs)

@@ -49,6 +49,6 @@ def test_a_try_that_fails_is_logged_before_the_next_one(caplog, open_talk):
     with RawServer(lambda _, number: down if number < 2 else GOOD) as server:
         talk = open_talk(server.url)
         talk.send(calls.get_job(JOB))
-    told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.api.client"]
+    told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.api.retries"]
     assert told == [f"Trying again in {pause:.1f} s: 503 UNAVAILABLE: said so" for pause in talk.slept]
     assert len(told) == 2

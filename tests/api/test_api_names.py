@@ -39,21 +39,16 @@ JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 REFUSED = pytest.raises(InvalidNotebookJobError)
 
 
-@given(projects, locations, ids)
-def test_a_name_that_is_built_is_read_as_the_same(project, location, job_id):
-    name = JobName.build(project, location, job_id)
-    assert JobName.parse(str(name)) == name
-    assert str(name) == f"{parent(project, location)}/notebookExecutionJobs/{job_id}"
-    assert (check_parent(name.parent), check_project(project), check_location(location)) == (
-        name.parent,
-        project,
-        location,
-    )
+def full(project: str, location: str, job_id: str) -> str:
+    return f"projects/{project}/locations/{location}/notebookExecutionJobs/{job_id}"
 
 
 @given(projects, locations, ids, ids)
-def test_an_operations_name_holds_its_job(project, location, job_id, operation):
-    name = JobName.build(project, location, job_id)
+def test_names_are_read_in_their_parts(project, location, job_id, operation):
+    name = JobName.parse(full(project, location, job_id))
+    assert name == JobName(project, location, job_id)
+    assert str(name) == full(project, location, job_id)
+    assert name.parent == parent(project, location) == check_parent(name.parent)
     assert job_of_operation(f"{name}/operations/{operation}") == name
     assert operation_parent(f"{name}/operations/{operation}") == (project, location)
     assert operation_parent(f"{name.parent}/operations/{operation}") == (project, location)
@@ -62,21 +57,22 @@ def test_an_operations_name_holds_its_job(project, location, job_id, operation):
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_nothing_nasty_is_a_location(text):
-    with REFUSED:
-        check_location(text)
-    with REFUSED:
-        JobName.build("p", text, "5")
+def test_hostile_text_is_not_a_location(text):
+    for check in (check_location, lambda text: JobName.parse(full("p", text, "5"))):
+        with REFUSED:
+            check(text)
 
 
 # Dots, colons and dashes lead nowhere in a path, and domains have projects like "example.com:p".
 @pytest.mark.parametrize("text", [text for text in NASTY if not re.fullmatch("[a-z][a-z0-9.:-]+", text)])
-def test_nothing_nasty_is_a_project_or_an_id(text):
-    with REFUSED:
-        check_project(text)
-    for parts in ((text, "us-central1", "5"), ("p", "us-central1", text)):
+def test_hostile_text_is_not_a_project_or_an_id(text):
+    for check in (
+        check_project,
+        lambda text: JobName.parse(full(text, "us-central1", "5")),
+        lambda text: JobName.parse(full("p", "us-central1", text)),
+    ):
         with REFUSED:
-            JobName.build(*parts)
+            check(text)
 
 
 @pytest.mark.parametrize("value", [None, 5, b"p", ["p"], {"name": 5}])
