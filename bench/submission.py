@@ -94,7 +94,7 @@ def _submit(number: int) -> str | None:
     from airflow.providers.common.compat.sdk import TaskDeferred
 
     from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
-    from tests.airflow.task_runs import JOB, TaskRun
+    from tests.support.task_runs import JOB, TaskRun
 
     def operator() -> CreateNotebookExecutionJobOperator:
         return CreateNotebookExecutionJobOperator(task_id=f"wave_{number}", deferrable=True, project_id="bench", **JOB)

@@ -17,7 +17,10 @@ import httpcore2
 import hypothesis
 import pytest
 
-pytest_plugins = ["tests.canaries"]
+# Asserts in helpers explain themselves only when pytest rewrites them.
+pytest.register_assert_rewrite("tests.support", "tests.contract.scenarios")
+
+pytest_plugins = ["tests.support.canaries"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _HOME = tempfile.mkdtemp(prefix="nbjobs-airflow-")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.canaries import MARK, plant, shows_canary
+from tests.support.canaries import MARK, plant, shows_canary
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,7 +19,7 @@ import logging
 import pytest
 
 from airflow_nbjobs.exceptions import NbjobsError
-from tests.canaries import MARK, tell
+from tests.support.canaries import MARK, tell
 
 
 def test_that_keeps_it(tmp_path):
@@ -65,8 +65,9 @@ def test_a_canary_is_seen_in_whatever_is_around_it(text: str) -> None:
 
 def test_each_leak_fails_its_test_and_what_keeps_its_secret_passes(tmp_path: Path) -> None:
     (tmp_path / "test_leaks.py").write_text(LEAKS)
-    call = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "tests.canaries", "-p", "no:cacheprovider"]
-    call += ["-c", "/dev/null", f"--rootdir={tmp_path}", f"--basetemp={tmp_path}/work", f"{tmp_path}/test_leaks.py"]
+    call = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
+    call += ["-p", "tests.support.canaries", f"--rootdir={tmp_path}", f"--basetemp={tmp_path}/work"]
+    call += [f"{tmp_path}/test_leaks.py"]
     told = subprocess.run(call, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE).stdout
     shutil.rmtree(tmp_path / "work")  # or it would be found once more
     assert "6 passed, 5 errors" in told, told

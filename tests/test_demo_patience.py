@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from demo.airflow_rest import AirflowRest
-from tests.airflow.google_lookalike import Answer, Server
+from tests.support.google_lookalike import Answer, Server
 
 
 @pytest.fixture

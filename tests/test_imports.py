@@ -76,7 +76,7 @@ def test_the_eyes_of_this_test_are_open():
 TASK = """
 import json, sys
 from airflow.providers.common.compat.sdk import TaskDeferred
-from tests.airflow.task_runs import JOB, NOTEBOOK, TaskRun
+from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 loaded, before = {}, set(sys.modules)

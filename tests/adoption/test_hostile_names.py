@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import httpx2
-from asking import TASK, request
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +15,7 @@ from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.sending import find_submitted
 from airflow_nbjobs.submission import RESERVED_PREFIX, identify
+from tests.support.asking import TASK, request
 
 PARENT = "projects/p/locations/us-central1"
 PATH = f"/v1/{PARENT}/notebookExecutionJobs"

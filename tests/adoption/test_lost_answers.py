@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from asking import TASK, Asking, request, retry
 
 from airflow_nbjobs.adoption import Submitted, submit
 from airflow_nbjobs.api.calls import Page
@@ -15,6 +14,7 @@ from airflow_nbjobs.api.job import JobState, Operation
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, LostAnswerError, NbjobsError, TransportError
 from airflow_nbjobs.submission import identify, request_hash
+from tests.support.asking import TASK, Asking, request, retry
 
 LOST = [
     {"status": 503, "phase": "after"},

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import pytest
-from asking import TASK, request
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -34,6 +33,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError
 from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.submission import TaskIdentity, identify
+from tests.support.asking import TASK, request
 
 ENDS = ["SUCCEEDED", "SUCCEEDED", "FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
 ENDED = {f"JOB_STATE_{state}" for state in [*ENDS, "CANCELLED"]}

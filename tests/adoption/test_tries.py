@@ -6,11 +6,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from asking import TASK, Asking, clear, request, retry
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import PermissionDeniedError
 from airflow_nbjobs.submission import TaskIdentity
+from tests.support.asking import TASK, Asking, clear, request, retry
 
 
 @pytest.fixture

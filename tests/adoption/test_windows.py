@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from asking import TASK, Asking, clear, parent, request, retry
 
 from airflow_nbjobs.adoption import abandon, decide
 from airflow_nbjobs.api.client import Client
@@ -16,6 +15,7 @@ from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import AlreadyExistsError, ApiError, LostAnswerError, NbjobsError
 from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
+from tests.support.asking import TASK, Asking, clear, parent, request, retry
 
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
 

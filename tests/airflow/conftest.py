@@ -11,12 +11,12 @@ from typing import Any
 
 import airflow
 import pytest
-from google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 from structlog.testing import capture_logs
 
 from airflow_nbjobs.emulator import Emulator
-from tests import canaries
-from tests.canaries import TOKEN, plant
+from tests.support import canaries
+from tests.support.canaries import TOKEN, plant
+from tests.support.google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 
 if airflow.__version__.startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under

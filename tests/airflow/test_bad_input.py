@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google_lookalike import Server
-from task_runs import JOB, NOTEBOOK, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
@@ -23,6 +21,8 @@ from airflow_nbjobs.operators import (
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.sources import InlineNotebook, source_fields
+from tests.support.google_lookalike import Server
+from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
 
 ELSEWHERE = "projects/p/locations/europe-west1/notebookRuntimeTemplates/1"
 JOB_NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
 
 from airflow_nbjobs import links
 from airflow_nbjobs.emulator import Emulator
@@ -25,6 +24,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 FAILURES = ["FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]

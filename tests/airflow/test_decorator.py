@@ -12,7 +12,8 @@ import nbformat
 import pytest
 from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.sdk import DAG, task
-from task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
+
+from tests.support.task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
 
 try:
     from airflow.dag_processing.dagbag import DagBag

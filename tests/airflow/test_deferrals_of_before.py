@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.module_loading import import_string
-from task_runs import JOB, TaskRun, only_event
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.task_runs import JOB, TaskRun, only_event
 
 RECORDED = Path(__file__).with_name("deferrals")
 EACH_RELEASE = pytest.mark.parametrize("version", ["0.1.0"])

@@ -12,12 +12,12 @@ import pytest
 import structlog
 from airflow.providers.git.bundles.git import GitDagBundle
 from airflow.sdk.execution_time.task_runner import parse
-from papers import as_bytes, cell, notebook
-from task_runs import ACCOUNT, REGION, TEMPLATE, TaskInstance
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.papers import as_bytes, cell, notebook
+from tests.support.task_runs import ACCOUNT, REGION, TEMPLATE, TaskInstance
 
 DAG_FILE = f"""
 from airflow.sdk import DAG

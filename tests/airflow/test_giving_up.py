@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.task_runs import JOB, TaskRun
 
 CASES = pytest.mark.parametrize(
     ("retries", "kill", "said", "became"),

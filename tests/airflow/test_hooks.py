@@ -14,13 +14,13 @@ import pytest
 from google.auth import impersonated_credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
-from google_lookalike import EMAIL, JOB, NAME, Answer, Server
 
 from airflow_nbjobs.api.pacing import STARTING
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
-from tests.canaries import TOKEN
+from tests.support.canaries import TOKEN
+from tests.support.google_lookalike import EMAIL, JOB, NAME, Answer, Server
 
 
 def look(hook: NotebookExecutionJobHook) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError
@@ -24,6 +23,7 @@ from airflow_nbjobs.operators import (
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.task_runs import JOB, TaskRun
 
 
 def create() -> CreateNotebookExecutionJobOperator:

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
@@ -21,6 +20,7 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
 )
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.task_runs import JOB, TaskRun
 
 
 def attempt(number: int, retries: int = 1, **arguments: Any) -> TaskRun:

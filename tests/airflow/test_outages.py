@@ -14,14 +14,14 @@ import google.auth.exceptions
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from google.auth.exceptions import DefaultCredentialsError
-from google_lookalike import Relay, Server
-from task_runs import JOB, TaskRun, only_event, restored
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, PermissionDeniedError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from tests.canaries import TOKEN
+from tests.support.canaries import TOKEN
+from tests.support.google_lookalike import Relay, Server
+from tests.support.task_runs import JOB, TaskRun, only_event, restored
 
 Spoil = Callable[[], None]
 

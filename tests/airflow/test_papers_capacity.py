@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
-from papers import as_bytes, cell, jobs, notebook, task
-from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.storage import StorageError
 from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.papers import as_bytes, cell, jobs, notebook, task
+from tests.support.task_runs import TaskRun
 
 PAPER = notebook(cell("print(1)"))
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from papers import cell, jobs, notebook, task
-from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.papers import cell, jobs, notebook, task
+from tests.support.task_runs import TaskRun
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "failing_notebook.py"
 FAILING = notebook(

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from papers import as_bytes, cell, notebook, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
+from tests.support.papers import as_bytes, cell, notebook, task
 
 AROUND = (
     b'{"cells":[{"cell_type":"code","execution_count":1,"metadata":{},"outputs":[%b],"source":"bad()"},'

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from papermill.translators import BashTranslator, RTranslator
-from papers import cell, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
+from tests.support.papers import cell, notebook, sent, task
 
 TEXT = 'a "quoted" $word\\'
 LANGUAGES: dict[str, tuple[str, Any, list[str]]] = {

@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import mask_secret, redact
-from papers import cell, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.secrecy import check_parameters
-from tests.canaries import MARK
+from tests.support.canaries import MARK
+from tests.support.papers import cell, notebook, sent, task
 
 DECLARED = notebook(cell('day = "unset"\nrows = 10', "parameters"), cell(f"print(day)  # {MARK}"))
 UNDECLARED = notebook(cell(f"print(1)  # {MARK}"))

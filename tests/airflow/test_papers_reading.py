@@ -7,8 +7,6 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from google_lookalike import Server
-from papers import as_bytes, cell, notebook, task
 
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.job import NotebookExecutionJob
@@ -18,6 +16,8 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.storage import StoredObject, read_chunks
+from tests.support.google_lookalike import Server
+from tests.support.papers import as_bytes, cell, notebook, task
 
 PAPER = notebook(cell("print(1)"))
 

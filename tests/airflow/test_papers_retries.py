@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from papers import as_bytes, cell, jobs, notebook, sent, task
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotebookJobFailedError
+from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/flaky"
 PAPER = notebook(cell("side = 1", "parameters"), cell("{'area': side ** 2}", "result"))

@@ -10,8 +10,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from papers import as_bytes, cell, notebook, sent, task
-from task_runs import TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
@@ -19,6 +17,8 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.dataform import newest_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.stores import dataform_client
+from tests.support.papers import as_bytes, cell, notebook, sent, task
+from tests.support.task_runs import TaskRun
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/reports"
 PLACES = ["gs", "gs, a generation", "dataform", "dataform, a commit", "file", "percent file", "Markdown file", "dict"]

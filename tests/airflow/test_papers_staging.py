@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from papers import as_bytes, cell, jobs, notebook, sent, task
-from task_runs import REGION, TaskRun
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.emulator import Emulator
@@ -20,7 +18,9 @@ from airflow_nbjobs.exceptions import (
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.stores import storage_client
-from tests.canaries import MARK
+from tests.support.canaries import MARK
+from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
+from tests.support.task_runs import REGION, TaskRun
 
 PAPER = notebook(cell('day = "unset"', "parameters"), cell(f"print(day)  # {MARK}"))
 FIRST = {"try_number": 1, "max_tries": 1}

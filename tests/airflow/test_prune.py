@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TEMPLATE, TaskRun
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
@@ -28,6 +27,7 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.stores import storage_client
 from airflow_nbjobs.submission import deployment_label
+from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TEMPLATE, TaskRun
 
 OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
 

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from google_lookalike import NAME, Server
-from task_runs import JOB, NOTEBOOK, REGION, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
@@ -18,6 +16,8 @@ from airflow_nbjobs.operators import (
     GetNotebookExecutionJobOperator,
     ListNotebookExecutionJobsOperator,
 )
+from tests.support.google_lookalike import NAME, Server
+from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun
 
 
 def submit(**arguments: Any) -> dict[str, Any]:

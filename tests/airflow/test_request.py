@@ -9,12 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TaskRun
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/r"
 

@@ -13,7 +13,6 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from hypothesis import given
 from hypothesis import strategies as st
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.api.names import same_job
 from airflow_nbjobs.deferral import Event
@@ -21,6 +20,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJobTimeoutError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.task_runs import JOB, TaskRun
 
 NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
 OWN = NAME.replace("/p/", "/{project}/")

@@ -7,11 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.task_runs import JOB, TaskRun
 
 
 def create(**arguments: Any) -> TaskRun:

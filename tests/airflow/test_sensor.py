@@ -14,12 +14,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     TaskDeferred,
 )
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.task_runs import JOB, TaskRun
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
-from google_lookalike import Answer, Relay
-from task_runs import JOB, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from tests.contract import discovery
+from tests.support import discovery
+from tests.support.google_lookalike import Answer, Relay
+from tests.support.task_runs import JOB, TaskRun
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from google_lookalike import Answer, Server
 
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import dataform, storage
 from airflow_nbjobs.stores import dataform_client, storage_client
-from tests.canaries import TOKEN
+from tests.support.canaries import TOKEN
+from tests.support.google_lookalike import Answer, Server
 
 NOTHING: Answer = (404, {}, {"error": {"code": 404, "message": "Not here.", "status": "NOT_FOUND"}})
 

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from task_runs import JOB, REGION, TaskRun
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.operators import (
@@ -25,7 +24,8 @@ from airflow_nbjobs.operators import (
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from tests.canaries import MARK as CANARY
+from tests.support.canaries import MARK as CANARY
+from tests.support.task_runs import JOB, REGION, TaskRun
 
 DAGS = Path(__file__).with_name("dags")
 BRACES = "x = '{{ ds }} {% if %} {# no #}'  # "

@@ -15,14 +15,14 @@ import pytest
 from airflow.providers.common.compat.sdk import XCom
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger
-from task_runs import ACCOUNT, REGION, only_event
 
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation, template_name
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
-from tests.watch.crowd import until
+from tests.support.task_runs import ACCOUNT, REGION, only_event
+from tests.support.waiting import until
 
 
 def submit(project: str, hook: NotebookExecutionJobHook | None = None) -> tuple[str, str]:

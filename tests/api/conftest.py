@@ -9,13 +9,13 @@ import pytest
 
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from tests.api.talking import AsyncTalk, SyncTalk
+from tests.support.talking import AsyncTalk, SyncTalk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from airflow_nbjobs.emulator import Emulator
-    from tests.api.talking import Talk
+    from tests.support.talking import Talk
 
 
 @pytest.fixture(params=[SyncTalk, AsyncTalk], ids=["sync", "async"])

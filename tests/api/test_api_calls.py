@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from tests.contract import discovery
+from tests.support import discovery
 
 PARENT = "projects/p/locations/us-central1"
 JOB = f"{PARENT}/notebookExecutionJobs/5"

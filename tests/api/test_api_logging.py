@@ -8,7 +8,7 @@ import httpx2
 import pytest
 
 from airflow_nbjobs.api import calls
-from tests.api.raw_server import RawServer, http_answer, refusal
+from tests.support.raw_server import RawServer, http_answer, refusal
 
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 GOOD = http_answer(200, b'{"name": "%s"}' % JOB.encode())

@@ -13,8 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.api.job import EncryptionSpec, JobState, NotebookExecutionJob, Operation, Status
-from tests.api.wire_data import MESSAGES, any_json, canonical, values_of, wire_objects
-from tests.contract import discovery
+from tests.support import discovery
+from tests.support.wire_data import MESSAGES, any_json, canonical, values_of, wire_objects
 
 WIRED = [field for field in fields(NotebookExecutionJob) if "key" in field.metadata]
 SCHEMAS = {

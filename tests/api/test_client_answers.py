@@ -26,7 +26,7 @@ from airflow_nbjobs.exceptions import (
     UnexpectedAnswerError,
 )
 from airflow_nbjobs.watch.horizon import get_glimpse, list_glimpses
-from tests.api.raw_server import RawServer, http_answer, refusal
+from tests.support.raw_server import RawServer, http_answer, refusal
 
 ONCE = Patience(tries=1, seconds=5, timeout=5)
 PARENT = "projects/p/locations/us-central1"

@@ -21,29 +21,12 @@ from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import DirectNotebookSource
 from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, TransportError, UnauthenticatedError
-from tests.api.raw_server import RawServer, http_answer, refusal
-from tests.canaries import MARK, TOKEN, shows_canary
+from tests.support.canaries import MARK, TOKEN, shows_canary
+from tests.support.credentials import JOB, CountedCredentials
+from tests.support.raw_server import RawServer, http_answer, refusal
 
-JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 GOOD = http_answer(200, json.dumps({"name": JOB}).encode())
 DENIED = http_answer(401, refusal(401, "UNAUTHENTICATED"))
-
-
-class CountedCredentials(Credentials):
-    """Tokens named after how often they were refreshed; the first refreshes may fail."""
-
-    def __init__(self, *failures: Exception) -> None:
-        super().__init__()
-        self.refreshes = 0
-        self.failures = list(failures)
-        self.threads: set[str] = set()
-
-    def refresh(self, request):
-        self.threads.add(threading.current_thread().name)
-        if self.failures:
-            raise self.failures.pop(0)
-        self.refreshes += 1
-        self.token = f"{TOKEN}-{self.refreshes}"
 
 
 def tokens(server: RawServer) -> list[str]:

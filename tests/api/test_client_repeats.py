@@ -22,8 +22,8 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from tests.api.raw_server import RawServer, http_answer, refusal
-from tests.emulator.running import eventually
+from tests.support.raw_server import RawServer, http_answer, refusal
+from tests.support.waiting import eventually
 
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 GOOD = json.dumps({"name": JOB, "jobState": "JOB_STATE_RUNNING"}).encode()

@@ -23,8 +23,8 @@ from airflow_nbjobs.exceptions import (
     TransportError,
     UnavailableError,
 )
-from tests.api.raw_server import RawServer
-from tests.emulator.running import eventually
+from tests.support.raw_server import RawServer
+from tests.support.waiting import eventually
 
 ONCE = Patience(tries=1)
 JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"

@@ -13,9 +13,9 @@ from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.api.redacting import redacted
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotFoundError
-from tests.api.raw_server import RawServer, http_answer
-from tests.api.test_client_credentials import JOB, CountedCredentials
-from tests.canaries import MARK, TOKEN, shows_canary
+from tests.support.canaries import MARK, TOKEN, shows_canary
+from tests.support.credentials import JOB, CountedCredentials
+from tests.support.raw_server import RawServer, http_answer
 
 LONG = f"{MARK}-{'0123456789' * 8}"
 

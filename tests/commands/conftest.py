@@ -4,37 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import nbformat
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
-from tests.commands.process import Running
-
-NBJOBS = [sys.executable, "-c", "from airflow_nbjobs.cli import main; raise SystemExit(main())"]
-SQUARE = nbformat.v4.new_notebook(
-    metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
-    cells=[
-        nbformat.v4.new_code_cell("side = 1\nday = None", metadata={"tags": ["parameters"]}, id="defaults"),
-        nbformat.v4.new_code_cell("print('the side is', side)", id="print"),
-        nbformat.v4.new_code_cell("{'area': side ** 2}", metadata={"tags": ["result"]}, id="area"),
-    ],
-)
-
-Start = Callable[..., Running]
-Command = Callable[..., subprocess.CompletedProcess[str]]
-
-
-def written(path: Path, *sources: str) -> Path:
-    """Write the notebook of squares with further cells."""
-    more = [nbformat.v4.new_code_cell(source, id=f"more-{number}") for number, source in enumerate(sources)]
-    nbformat.write(nbformat.v4.new_notebook(metadata=SQUARE.metadata, cells=[*SQUARE.cells, *more]), path)
-    return path
+from tests.support.commands import NBJOBS, Command, Running, Start
 
 
 @pytest.fixture

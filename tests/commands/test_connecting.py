@@ -9,7 +9,7 @@ import pytest
 from google.auth import impersonated_credentials
 
 from airflow_nbjobs.commands.connecting import add_connection, new_hook
-from tests.airflow.google_lookalike import new_key
+from tests.support.google_lookalike import new_key
 
 ACCOUNT = "reports@p.iam.gserviceaccount.com"
 

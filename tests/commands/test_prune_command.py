@@ -17,8 +17,8 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.stores import storage_client
 from airflow_nbjobs.submission import deployment_label
-from tests.commands.conftest import Command
-from tests.emulator.running import eventually
+from tests.support.commands import Command
+from tests.support.waiting import eventually
 
 OLD = ["prune", "--older-than", "0.001s", "--location", "us-central1"]
 OF_TEAM_A = [*OLD, "--deployment", "team-a"]

@@ -12,7 +12,7 @@ import nbformat
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
-from tests.commands.conftest import Command, written
+from tests.support.commands import Command, written
 
 DAG_FILE = """
 from airflow.sdk import DAG, TaskGroup, task

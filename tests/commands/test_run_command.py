@@ -16,8 +16,8 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from tests.commands.conftest import SQUARE, Command, Start, written
-from tests.emulator.running import eventually
+from tests.support.commands import SQUARE, Command, Start, written
+from tests.support.waiting import eventually
 
 
 def test_the_results_are_printed_and_nothing_else(

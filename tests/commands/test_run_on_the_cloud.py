@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 from airflow_nbjobs.emulator import Emulator
-from tests.airflow.google_lookalike import EMAIL, Relay, Server, new_key, write_certificate
-from tests.canaries import TOKEN, plant
-from tests.commands.conftest import Command, written
+from tests.support.canaries import TOKEN, plant
+from tests.support.commands import Command, written
+from tests.support.google_lookalike import EMAIL, Relay, Server, new_key, write_certificate
 
 
 def test_a_notebook_runs_on_the_service_that_the_connection_leads_to(

@@ -2,82 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import itertools
-import json
 import os
-import secrets
-import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.contract.contract_client import ServiceError
+from tests.contract.world import LIVE, World, emulated, live
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from google.auth.credentials import Credentials
-
     from airflow_nbjobs.emulator import Emulator
     from tests.contract.contract_client import ContractClient
-
-# Asserts in helpers explain themselves only when pytest rewrites them.
-pytest.register_assert_rewrite("tests.contract.scenarios")
-
-LIVE = "NBJOBS_LIVE_PROJECT"
-
-
-@dataclass(kw_only=True)
-class World:
-    """Where the scenarios happen.
-
-    :param read: reads an object by its ``gs://`` URI.
-    :param seconds: how long a job may take to end; ``pause`` is the time between two looks.
-    """
-
-    endpoint: str
-    credentials: Credentials
-    project: str
-    location: str
-    output: str
-    environment: dict[str, Any]
-    identity: dict[str, str]
-    read: Callable[[str], bytes]
-    seconds: float
-    pause: float
-    prefix: str = field(default_factory=lambda: f"nbjobs-contract-{secrets.token_hex(6)}")
-
-    @property
-    def parent(self) -> str:
-        return f"projects/{self.project}/locations/{self.location}"
-
-    def job(self, name: str = "", code: str = "print(6 * 7)", **fields: Any) -> dict[str, Any]:
-        """Describe a job that runs one cell; a field that is None is left out."""
-        job = {
-            "displayName": f"{self.prefix}-{name}",
-            "directNotebookSource": {"content": base64.b64encode(notebook(code)).decode()},
-            "gcsOutputUri": self.output,
-            **self.environment,
-            **self.identity,
-            **fields,
-        }
-        return {key: value for key, value in job.items() if value is not None}
-
-    def until(self, look: Callable[[], Any], wanted: Callable[[Any], Any]) -> Any:
-        """Look until what is seen is as wanted, and return it."""
-        end = time.monotonic() + self.seconds
-        for _ in itertools.count():
-            seen = look()
-            if wanted(seen):
-                return seen
-            assert time.monotonic() < end, f"not so after {self.seconds} s: {seen}"
-            time.sleep(self.pause)
-        raise AssertionError
-
-
-def notebook(code: str) -> bytes:
-    cell = {"cell_type": "code", "id": "only", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
-    return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}).encode()
 
 
 @pytest.fixture(scope="session")
@@ -91,55 +28,12 @@ def simulation() -> Iterator[Emulator]:
 
 @pytest.fixture
 def world(request: pytest.FixtureRequest) -> World:
-    return _live() if LIVE in os.environ else _emulated(request.getfixturevalue("nbjobs_emulator"))
-
-
-def _emulated(emulator: Any) -> World:
-    from google.auth.credentials import AnonymousCredentials
-
-    emulator.upload("gs://contract-output/made", b"")
-    return World(
-        endpoint=emulator.url,
-        credentials=AnonymousCredentials(),
-        project=os.environ["GOOGLE_CLOUD_PROJECT"],
-        location="us-central1",
-        output="gs://contract-output/runs",
-        environment={"customEnvironmentSpec": {}},
-        identity={"serviceAccount": "runner@local.iam.gserviceaccount.com"},
-        read=emulator.download,
-        seconds=60,
-        pause=0.05,
-    )
-
-
-def _live() -> World:
-    import google.auth
-    from google.cloud import storage
-
-    credentials, _ = google.auth.default(scopes=["https://www.googleapis.com/auth/cloud-platform"])
-    variables = {name: os.environ[f"NBJOBS_LIVE_{name}"] for name in ("LOCATION", "BUCKET", "SERVICE_ACCOUNT")}
-    template = os.environ.get("NBJOBS_LIVE_TEMPLATE")
-    project, location = os.environ[LIVE], variables["LOCATION"]
-    client = storage.Client(project=project, credentials=credentials)
-    return World(
-        endpoint=f"https://{location}-aiplatform.googleapis.com",
-        credentials=credentials,
-        project=project,
-        location=location,
-        output=f"gs://{variables['BUCKET']}/nbjobs-contract",
-        environment={"notebookRuntimeTemplateResourceName": template} if template else {"customEnvironmentSpec": {}},
-        identity={"serviceAccount": variables["SERVICE_ACCOUNT"]},
-        read=lambda uri: storage.Blob.from_uri(uri, client=client).download_as_bytes(),
-        seconds=1800,
-        pause=15,
-    )
+    return live() if LIVE in os.environ else emulated(request.getfixturevalue("nbjobs_emulator"))
 
 
 @pytest.fixture
 def make(client: ContractClient, world: World) -> Iterator[Callable[..., str]]:
     """Create jobs, by ``world.job``'s arguments, that are deleted afterwards; gives the job's name."""
-    from tests.contract.contract_client import ServiceError
-
     made: list[str] = []
 
     def create(name: str = "", code: str = "print(6 * 7)", job_id: str = "", **fields: Any) -> str:

@@ -13,8 +13,8 @@ from google.cloud.aiplatform_v1.services.notebook_service.transports import Note
 from google.longrunning import operations_pb2
 from google.protobuf.json_format import MessageToDict
 
-from tests.contract import discovery
 from tests.contract.contract_client import ServiceError
+from tests.support import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from airflow_nbjobs.api.client import AsyncClient, Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError
-from tests.contract import discovery
 from tests.contract.contract_client import ServiceError
+from tests.support import discovery
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

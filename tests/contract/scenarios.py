@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from airflow_nbjobs.emulator import Emulator
-    from tests.contract.conftest import World
+    from tests.contract.world import World
 
 ENDED = {
     "JOB_STATE_SUCCEEDED",

@@ -15,7 +15,7 @@ from tests.contract.scenarios import ENDLESS, AskingScenarios, RunningScenarios,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.contract.conftest import World
+    from tests.contract.world import World
 
 
 @pytest.fixture

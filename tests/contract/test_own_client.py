@@ -12,7 +12,7 @@ from tests.contract.scenarios import AskingScenarios, RunningScenarios
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.contract.conftest import World
+    from tests.contract.world import World
 
 
 @pytest.fixture(params=[OwnClient, OwnAsyncClient], ids=["sync", "async"])

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.emulator.running import running_storage, talk
+from tests.support.running import running_storage, talk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from airflow_nbjobs.emulator.runner import Ended, KernelRunner
-from tests.emulator.running import eventually
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
-from tests.emulator.running import talk
+from tests.support.running import talk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from airflow_nbjobs import __version__, cli, emulator
-from tests.emulator.conftest import Api
-from tests.emulator.running import eventually
+from tests.support.emulator_api import Api
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

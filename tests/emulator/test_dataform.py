@@ -11,8 +11,8 @@ import pytest
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.dataform_methods import COMMIT, OPERATION, REPOSITORY
 from airflow_nbjobs.emulator.ids import project_number
-from tests.emulator.conftest import Api
-from tests.emulator.test_schema import described, documented
+from tests.support.discovery import described, documented
+from tests.support.emulator_api import Api
 
 AUTHOR = {"name": "Ada", "emailAddress": "ada@example.com"}
 

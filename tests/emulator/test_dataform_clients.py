@@ -16,8 +16,8 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.notebooks.dataform import dataform_endpoint, newest_commit, read_repository
-from tests.contract import discovery
-from tests.contract.conftest import notebook
+from tests.support import discovery
+from tests.support.emulator_api import notebook
 
 FileOperation = dataform_v1.CommitRepositoryChangesRequest.FileOperation
 AUTHOR = dataform_v1.CommitAuthor(name="Ada", email_address="ada@example.com")

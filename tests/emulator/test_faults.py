@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from airflow_nbjobs.emulator import states
-from tests.emulator.running import eventually
+from tests.support.waiting import eventually
 
 
 def count(api):

@@ -15,9 +15,8 @@ from airflow_nbjobs.emulator.book import Book
 from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.ids import Parent, new_id
 from airflow_nbjobs.emulator.jobs import Jobs
-from tests.contract.conftest import notebook
-from tests.emulator.conftest import Api
-from tests.emulator.running import eventually
+from tests.support.emulator_api import Api, notebook
+from tests.support.waiting import eventually
 
 SLEEP = "import subprocess, sys\nsubprocess.run([sys.executable, '-c', 'import time; time.sleep(300)  # {mark}'])"
 

@@ -7,36 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.emulator.schema import JOB, OUTPUT_ONLY, duration_nanoseconds, read_job
-from tests.contract.discovery import document, problems_of
+from tests.support.discovery import described, document, documented, problems_of
 
 NAME = "GoogleCloudAiplatformV1NotebookExecutionJob"
-BASIC = {"string": ("string", None), "boolean": ("boolean", None), "int32": ("integer", "int32"), "any": ("any", None)}
-FORMATS = {"int64": "int64", "bytes": "byte", "duration": "google-duration", "datetime": "google-datetime"}
-
-
-def described(kind):
-    """Write a kind of our table as the discovery document describes it."""
-    if isinstance(kind, tuple):
-        return set(kind)
-    if isinstance(kind, list):
-        return [described(kind[0])]
-    if isinstance(kind, dict):
-        return {name: described(inner) for name, inner in kind.items()}
-    return ("string", FORMATS[kind]) if kind in FORMATS else BASIC.get(kind, kind)
-
-
-def documented(schema):
-    """Write a schema of the document in the same form."""
-    if "$ref" in schema:
-        properties = document()["schemas"][schema["$ref"]]["properties"]
-        return {name: documented(inner) for name, inner in properties.items()}
-    if "enum" in schema:
-        return set(schema["enum"])
-    if schema["type"] == "array":
-        return [documented(schema["items"])]
-    if schema["type"] == "object":
-        return "labels" if schema.get("additionalProperties", {}).get("type") == "string" else ("any", None)
-    return (schema["type"], schema.get("format"))
 
 
 def test_the_table_says_what_googles_discovery_document_says():

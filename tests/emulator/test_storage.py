@@ -19,7 +19,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
 
 from airflow_nbjobs.emulator.storage import Storage, StorageError
-from tests.emulator.running import Loop, eventually, running_storage, talk
+from tests.support.running import Loop, running_storage, talk
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,10 +16,7 @@ from papermill.parameterize import parameterize_notebook
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.document import dump, inject, load, read_file, without_outputs
 from airflow_nbjobs.notebooks.languages import kernel_and_language
-from tests.foreign.test_notebooks import (
-    SOURCES,
-    downloads,  # noqa: F401 - a fixture
-)
+from tests.support.foreign import SOURCES
 
 PARAMETERS: dict[str, Any] = {
     "msg": 'it\'s "quoted",\nünïcode\\',
@@ -37,7 +34,7 @@ LANGUAGES = {
 
 
 @pytest.mark.parametrize("package", SOURCES)
-def test_papermill_would_inject_the_same(package: str, downloads: Path) -> None:  # noqa: F811 - the fixture
+def test_papermill_would_inject_the_same(package: str, downloads: Path) -> None:
     paths = sorted((downloads / f"{package}-{SOURCES[package]}").rglob("*.ipynb"))
     problems, languages = [], set()
     for path in paths:

@@ -10,9 +10,6 @@ import asyncio
 import re
 import subprocess
 import sys
-import tarfile
-import tempfile
-import venv
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +17,11 @@ from xml.etree import ElementTree as ET
 
 import nbformat
 import pytest
-from filelock import FileLock
 
 from airflow_nbjobs.emulator.runner import Ended, KernelRunner
 from airflow_nbjobs.notebooks.document import dump, inject, load
+from tests.support.foreign import SOURCES
 
-SOURCES = {"nbclient": "0.11.0", "papermill": "2.7.0", "jupytext": "1.19.6"}
 RUN = ["nbclient", "papermill"]  # jupytext's are in forty languages, and meant to be converted
 
 # Every notebook of a package is run, but these.
@@ -66,31 +62,6 @@ GIVEN: dict[str, tuple[dict[str, Any], str]] = {
     "report_mode_test": ({"a": 40, "b": 2.5}, "42.5\n"),
     "nb_version_4.4": ({"var": True}, "True\n"),
 }
-
-
-@pytest.fixture(scope="module")
-def downloads(request: pytest.FixtureRequest) -> Path:
-    """Return a folder with the unpacked source distributions."""
-    assert request.config.cache is not None
-    cache = request.config.cache.mkdir("nbjobs-foreign")
-    with FileLock(cache / "lock"):  # one process of the test run downloads, the others wait
-        missing = {name: version for name, version in SOURCES.items() if not (cache / f"{name}-{version}").exists()}
-        if missing:
-            _download(cache, missing)
-    return cache
-
-
-def _download(cache: Path, packages: Mapping[str, str]) -> None:
-    with tempfile.TemporaryDirectory(dir=cache) as folder:
-        venv.create(Path(folder) / "venv", with_pip=True)
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ",".join(packages)]
-        pip = [Path(folder) / "venv/bin/python", "-m", "pip", "download", *options, "--dest", folder]
-        subprocess.run([*pip, *(f"{name}=={version}" for name, version in packages.items())], check=True)
-        for archive in Path(folder).glob("*.tar.gz"):
-            with tarfile.open(archive) as opened:
-                opened.extractall(folder, filter="data")
-            unpacked = archive.name.removesuffix(".tar.gz")
-            (Path(folder) / unpacked).rename(cache / unpacked)
 
 
 @pytest.mark.parametrize("package", RUN)

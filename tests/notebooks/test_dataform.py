@@ -13,7 +13,7 @@ import pytest
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.notebooks import dataform
-from tests.api.raw_server import RawServer, http_answer, refusal
+from tests.support.raw_server import RawServer, http_answer, refusal
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/r"
 

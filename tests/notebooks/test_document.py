@@ -26,7 +26,7 @@ from airflow_nbjobs.notebooks.document import (
     read_file,
     without_outputs,
 )
-from tests.notebooks.building import code, notebook
+from tests.support.building import code, notebook
 
 PERCENT = """# ---
 # jupyter:

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.document import check_parameter_names, declared_parameters, dump, inject, load
-from tests.notebooks.building import by_papermill, code, notebook, shown
+from tests.support.building import by_papermill, code, notebook, shown
 
 TAGGED = notebook(code("import os"), code("day = None\nlimit = 3", "parameters"), code("print(day)"))
 AGAIN = notebook(

@@ -12,7 +12,7 @@ import pytest
 from airflow_nbjobs.notebooks.log_lines import LogOutput, duration, log_lines
 from airflow_nbjobs.notebooks.outcome import read_outcome
 from airflow_nbjobs.notebooks.plain_text import plain, plain_lines
-from tests.notebooks.building import code, notebook
+from tests.support.building import code, notebook
 
 ERROR = nbformat.v4.new_output("error", ename="E", evalue="v", traceback=["\x1b[31mTraceback\x1b[0m", "E: v"])
 

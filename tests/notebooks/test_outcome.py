@@ -25,7 +25,7 @@ from pydantic import JsonValue, TypeAdapter
 
 from airflow_nbjobs.notebooks.log_lines import log_lines
 from airflow_nbjobs.notebooks.outcome import Outcome, read_outcome
-from tests.notebooks.building import PEAK, code, notebook
+from tests.support.building import PEAK, code, notebook
 
 try:
     from airflow.sdk.serde import deserialize, serialize

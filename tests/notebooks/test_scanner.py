@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_nbjobs.notebooks.scanner import PIECE_BYTES, pieces
-from tests.notebooks.building import PEAK
+from tests.support.building import PEAK
 
 NOTEBOOK: dict[str, Any] = {
     "cells": [

@@ -15,7 +15,7 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.notebooks import storage
-from tests.notebooks.building import PEAK
+from tests.support.building import PEAK
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
-from tests.canaries import plant
+from tests.support.canaries import plant
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAG, TASK = "hello_notebook", "wine_report"

@@ -12,7 +12,7 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
-from tests.canaries import MARK
+from tests.support.canaries import MARK
 
 DAGS = """
 from datetime import timedelta

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
-from tests.watch.crowd import Service
+from tests.support.crowd import Service
 
 
 @pytest.fixture(scope="session")

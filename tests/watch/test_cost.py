@@ -33,7 +33,7 @@ def _import(case: str) -> dict[str, Any]:
 
 def _task(side: str) -> dict[str, Any]:
     with our_service() as service:
-        return in_fresh_process("tests.watch.deferring", side, env=service.env)
+        return in_fresh_process("tests.support.deferring", side, env=service.env)
 
 
 MEASURED: dict[str, Callable[[], dict[str, Any]]] = {

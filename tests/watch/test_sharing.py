@@ -14,7 +14,8 @@ import pytest
 import structlog
 
 from airflow_nbjobs.watch import waiting
-from tests.watch.crowd import Service, event, trigger, until
+from tests.support.crowd import Service, event, trigger
+from tests.support.waiting import until
 
 DONE = ("done", "JOB_STATE_CANCELLED")
 

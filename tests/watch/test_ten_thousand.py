@@ -14,7 +14,7 @@ from airflow_nbjobs.api.pacing import Budget
 from airflow_nbjobs.watch.horizon import Glimpse
 from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
-from tests.watch.crowd import until
+from tests.support.waiting import until
 
 INTERVAL = 1.0
 PARENT = "projects/p/locations/us-central1"

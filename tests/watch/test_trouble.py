@@ -22,7 +22,8 @@ from airflow_nbjobs.exceptions import ApiError, CredentialsError, NbjobsError, N
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
-from tests.watch.crowd import LOCATION, Service, event, trigger, until
+from tests.support.crowd import LOCATION, Service, event, trigger
+from tests.support.waiting import until
 
 LONG_AGO = "2026-01-01T00:00:00Z"
 DONE = ("done", "JOB_STATE_CANCELLED")

@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from tests.airflow.task_runs import JOB, TaskRun
+from tests.support.task_runs import JOB, TaskRun
 
 
 def ours() -> Any:

@@ -4,7 +4,7 @@ A test that keeps something secret makes it of :data:`MARK`, or gives it to :fun
 connection, a notebook's source, a parameter that is a secret by its name. Looked through after each test is
 
 - what it printed and logged, as far as pytest captures it, and each of the package's errors in its own process;
-- what a :class:`task_runs.TaskRun` stored: XComs, events, deferrals and rendered fields;
+- what a :class:`~tests.support.task_runs.TaskRun` stored: XComs, events, deferrals and rendered fields;
 - what the emulators among its fixtures know of their jobs but their content: labels, names, states;
 - what it gives to :func:`tell`;
 
@@ -55,7 +55,7 @@ def plant(secret: str) -> str:
 
 
 def watch(run: Any) -> None:
-    """Look at what a :class:`task_runs.TaskRun` leaves, when the test is over."""
+    """Look at what a :class:`~tests.support.task_runs.TaskRun` leaves, when the test is over."""
     _runs.append(run)
 
 

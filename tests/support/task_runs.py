@@ -19,7 +19,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from tests import canaries
+from tests.support import canaries
 
 try:
     from airflow.sdk.serde import deserialize, serialize

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import httpx2
@@ -75,12 +73,3 @@ async def event(waiting: NotebookExecutionJobTrigger) -> tuple[str, str | None]:
     assert len(events) == 1
     assert events[0]["job_name"] == waiting.job_name
     return events[0]["outcome"], events[0]["state"]
-
-
-async def until(holds: Callable[[], Any], *, within_seconds: float = 30.0) -> Any:
-    """Return the first true value, and let the loop go on meanwhile."""
-    deadline = time.monotonic() + within_seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"{holds} did not come true within {within_seconds} s"
-        await asyncio.sleep(0.01)
-    return value

@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from task_runs import JOB, TaskRun
-
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.task_runs import JOB, TaskRun
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 

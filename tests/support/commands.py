@@ -6,12 +6,25 @@ import multiprocessing
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import nbformat
+
 _LOADED = multiprocessing.get_context("forkserver")
-_LOADED.set_forkserver_preload(["tests.commands.loaded"])
+_LOADED.set_forkserver_preload(["tests.support.preloaded"])
 _SECONDS = 180
+
+NBJOBS = [sys.executable, "-c", "from airflow_nbjobs.cli import main; raise SystemExit(main())"]
+SQUARE = nbformat.v4.new_notebook(
+    metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
+    cells=[
+        nbformat.v4.new_code_cell("side = 1\nday = None", metadata={"tags": ["parameters"]}, id="defaults"),
+        nbformat.v4.new_code_cell("print('the side is', side)", id="print"),
+        nbformat.v4.new_code_cell("{'area': side ** 2}", metadata={"tags": ["result"]}, id="area"),
+    ],
+)
 
 
 class Running:
@@ -48,6 +61,17 @@ class Running:
         assert code is not None, f"{self._arguments} did not end: {told}"
         assert not any(line.startswith("Traceback") for line in told.splitlines()), told
         return subprocess.CompletedProcess(self._arguments, code, printed, told)
+
+
+Start = Callable[..., Running]
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def written(path: Path, *sources: str) -> Path:
+    """Write the notebook of squares with further cells."""
+    more = [nbformat.v4.new_code_cell(source, id=f"more-{number}") for number, source in enumerate(sources)]
+    nbformat.write(nbformat.v4.new_notebook(metadata=SQUARE.metadata, cells=[*SQUARE.cells, *more]), path)
+    return path
 
 
 def _work(arguments: Sequence[str], folder: Path, variables: dict[str, str], files: Sequence[Path]) -> None:

@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from airflow_nbjobs.emulator.storage import Storage
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
 
@@ -63,12 +62,3 @@ def talk(url: str, *lines: str, body: bytes = b"") -> tuple[int, dict[str, str],
     status, *headers = head.decode("latin-1").split("\r\n")
     pairs = (header.split(":", 1) for header in headers)
     return int(status.split()[1]), {name.strip().lower(): value.strip() for name, value in pairs}, content
-
-
-def eventually(holds: Callable[[], Any], *, within_seconds: float = 10.0) -> Any:
-    """Return the first true value of *holds*, or fail."""
-    deadline = time.monotonic() + within_seconds
-    while not (value := holds()):
-        assert time.monotonic() < deadline, f"{holds} did not come true within {within_seconds} s"
-        threading.Event().wait(0.02)
-    return value

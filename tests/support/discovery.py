@@ -22,6 +22,8 @@ _FORMATS = {
     "uint64": r"\d{1,20}",
 }
 _PYTHON = {"string": str, "boolean": bool, "integer": int, "number": (int, float), "object": dict, "array": list}
+_OURS = {"string": ("string", None), "boolean": ("boolean", None), "int32": ("integer", "int32"), "any": ("any", None)}
+_OUR_FORMATS = {"int64": "int64", "bytes": "byte", "duration": "google-duration", "datetime": "google-datetime"}
 
 
 @functools.cache
@@ -153,3 +155,28 @@ def _string_problems(value: str, schema: dict[str, Any], path: str):
         yield f"{path} is no {form}: {value!r}"
     elif form == "byte" and base64.b64encode(base64.b64decode(value)).decode() != value:
         yield f"{path} is no base64"
+
+
+def described(kind: Any) -> Any:
+    """Write a kind of our table as the discovery document describes it."""
+    if isinstance(kind, tuple):
+        return set(kind)
+    if isinstance(kind, list):
+        return [described(kind[0])]
+    if isinstance(kind, dict):
+        return {name: described(inner) for name, inner in kind.items()}
+    return ("string", _OUR_FORMATS[kind]) if kind in _OUR_FORMATS else _OURS.get(kind, kind)
+
+
+def documented(schema: Any) -> Any:
+    """Write a schema of the document in the same form."""
+    if "$ref" in schema:
+        properties = document()["schemas"][schema["$ref"]]["properties"]
+        return {name: documented(inner) for name, inner in properties.items()}
+    if "enum" in schema:
+        return set(schema["enum"])
+    if schema["type"] == "array":
+        return [documented(schema["items"])]
+    if schema["type"] == "object":
+        return "labels" if schema.get("additionalProperties", {}).get("type") == "string" else ("any", None)
+    return (schema["type"], schema.get("format"))
