@@ -1,13 +1,13 @@
-"""Everything this package raises, in one tree.
+"""All errors of this package, in one tree.
 
 ::
 
     NbjobsError
     ├── InvalidNotebookJobError      the request is wrong; nothing was sent (also a ValueError)
-    ├── CredentialsError             no access token could be had
-    ├── ApiError                     the service, or the way to it, refused
+    ├── CredentialsError             there is no access token
+    ├── ApiError                     a call failed
     │   ├── TransportError           no answer: connection refused, reset, timed out, name not resolved
-    │   ├── UnexpectedAnswerError    an answer that is not the service's: a page, other JSON, a redirect
+    │   ├── UnexpectedAnswerError    the service did not send this answer: an HTML page, other JSON, a redirect
     │   ├── InvalidArgumentError     400
     │   │   └── FailedPreconditionError   400 with status FAILED_PRECONDITION
     │   ├── UnauthenticatedError     401
@@ -16,14 +16,14 @@
     │   ├── AlreadyExistsError       409
     │   ├── AbortedError             409 with status ABORTED
     │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED: too many requests in a minute
-    │   ├── NoCapacityError          the same, for a machine or a quota of machines: asking again soon is of no use
+    │   ├── NoCapacityError          the same for machines: another try soon does not help
     │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
     │   └── UnavailableError         408 and the other 5xx
-    ├── LostAnswerError              a create was sent, and it cannot be found out whether it was carried out
-    └── NotebookJobError             the job is over, and not as wanted
+    ├── LostAnswerError              a create was sent, and it is unknown whether it was carried out
+    └── NotebookJobError             the job did not succeed
         ├── NotebookJobFailedError   it ended in a state other than SUCCEEDED
-        ├── NotebookJobTimeoutError  it did not end within its time
-        └── NotebookJobGoneError     it was deleted while it was waited for
+        ├── NotebookJobTimeoutError  it did not end in time
+        └── NotebookJobGoneError     it was deleted while a task waited for it
 
 All of them survive pickling: their only positional argument is the message.
 """
@@ -59,15 +59,15 @@ __all__ = [
 
 
 class NbjobsError(Exception):
-    """The root: catch this to catch all of them."""
+    """The base class of all of them."""
 
 
 class InvalidNotebookJobError(NbjobsError, ValueError):
-    """The request is wrong in a way that can be known before it is sent."""
+    """The request is wrong and was not sent."""
 
 
 class CredentialsError(NbjobsError):
-    """No access token could be had.
+    """There is no access token.
 
     :ivar is_transient: whether the same call may succeed later (the token service did not answer).
     """
@@ -78,11 +78,12 @@ class CredentialsError(NbjobsError):
 
 
 class ApiError(NbjobsError):
-    """The service, or the way to it, refused a call.
+    """A call failed.
 
+    :cvar is_transient: whether the same call may succeed later.
     :ivar message: the service's own words.
-    :ivar http_status: the HTTP status, or ``None`` when there was no answer.
-    :ivar status: the canonical name of the error, such as ``"NOT_FOUND"``; empty when the answer had none.
+    :ivar http_status: the HTTP status, or ``None`` if there was no answer.
+    :ivar status: the canonical name of the error, such as ``"NOT_FOUND"``; empty if the answer has none.
     :ivar details: ``error.details`` of the answer.
     :ivar retry_after: seconds that the service asked to wait (``Retry-After``), or ``None``.
     """
@@ -118,7 +119,7 @@ class ApiError(NbjobsError):
 
 
 class TransportError(ApiError):
-    """No answer came.
+    """There was no complete answer.
 
     :ivar was_sent: whether the request may have reached the service. ``False`` only when no connection was made.
     """
@@ -131,20 +132,17 @@ class TransportError(ApiError):
 
 
 class UnexpectedAnswerError(ApiError):
-    """The answer is not one of the service's: not JSON, other JSON than was asked for, or a redirect.
-
-    One that is cut short is no answer: :class:`TransportError`.
-    """
+    """The service did not send this answer: it is not JSON, unrelated JSON, or a redirect."""
 
     is_transient = True
 
 
 class InvalidArgumentError(ApiError):
-    """400: the service does not accept the request as it is."""
+    """400: the service rejects the request."""
 
 
 class FailedPreconditionError(InvalidArgumentError):
-    """400 FAILED_PRECONDITION: the request is well formed, and the project's state or policy forbids it."""
+    """400 FAILED_PRECONDITION: the request is valid, but the project's state or policy forbids it."""
 
 
 class UnauthenticatedError(ApiError):
@@ -156,27 +154,27 @@ class PermissionDeniedError(ApiError):
 
 
 class NotFoundError(ApiError):
-    """404: there is no such resource."""
+    """404: the resource does not exist."""
 
 
 class AlreadyExistsError(ApiError):
-    """409 of what creates something: the id is taken."""
+    """409 for a call that creates a resource: the id is taken."""
 
 
 class AbortedError(ApiError):
-    """409 ABORTED: the request met another one."""
+    """409 ABORTED: the request conflicted with another one."""
 
     is_transient = True
 
 
 class RateLimitedError(ApiError):
-    """429 RESOURCE_EXHAUSTED: a quota is spent. The request was not carried out."""
+    """429 RESOURCE_EXHAUSTED: too many requests for a quota. The request was not carried out."""
 
     is_transient = True
 
 
 class NoCapacityError(ApiError):
-    """429 RESOURCE_EXHAUSTED for want of a machine, or of quota for one. The request was not carried out."""
+    """429 RESOURCE_EXHAUSTED: no machine, or no quota for one, is available. The request was not carried out."""
 
 
 class NotImplementedByServiceError(ApiError):
@@ -184,17 +182,17 @@ class NotImplementedByServiceError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """408, 499 and 5xx: the service could not answer. It is not known whether the request was carried out."""
+    """408, 499 and 5xx: the service could not answer. It is unknown whether the request was carried out."""
 
     is_transient = True
 
 
 class LostAnswerError(NbjobsError):
-    """A create was sent, its answer was lost, and the service does not tell whether there is a job now."""
+    """A create was sent, its answer was lost, and it is unknown whether there is a job."""
 
 
 class NotebookJobError(NbjobsError):
-    """A job is over, and not as wanted.
+    """A job did not succeed.
 
     :ivar job_name: resource name of the job.
     :ivar state: the job's last known state, such as ``"JOB_STATE_FAILED"``.
@@ -209,9 +207,9 @@ class NotebookJobError(NbjobsError):
 class NotebookJobFailedError(NotebookJobError):
     """The job ended in a state other than SUCCEEDED.
 
-    :ivar cell: number of the cell that raised, from 1 among the code cells; ``None`` when no cell is known to have.
-    :ivar ename: class of what it raised.
-    :ivar evalue: message of what it raised.
+    :ivar cell: number of the cell that raised, from 1 among the code cells; ``None`` if it is unknown.
+    :ivar ename: class of the exception.
+    :ivar evalue: message of the exception.
     """
 
     def __init__(
@@ -231,8 +229,8 @@ class NotebookJobFailedError(NotebookJobError):
 
 
 class NotebookJobTimeoutError(NotebookJobError):
-    """The job did not end within its time."""
+    """The job did not end in time."""
 
 
 class NotebookJobGoneError(NotebookJobError):
-    """The job was deleted while somebody waited for it."""
+    """The job was deleted while a task waited for it."""

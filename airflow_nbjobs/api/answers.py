@@ -10,46 +10,35 @@ from typing import Any, TypeVar
 
 import httpx2
 
+from airflow_nbjobs import exceptions
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.capacity import is_about_machines
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.redacting import redacted, redacted_json
-from airflow_nbjobs.exceptions import (
-    AbortedError,
-    AlreadyExistsError,
-    ApiError,
-    FailedPreconditionError,
-    InvalidArgumentError,
-    NoCapacityError,
-    NotFoundError,
-    NotImplementedByServiceError,
-    PermissionDeniedError,
-    RateLimitedError,
-    TransportError,
-    UnauthenticatedError,
-    UnavailableError,
-    UnexpectedAnswerError,
-)
+from airflow_nbjobs.exceptions import ApiError, TransportError, UnexpectedAnswerError
 
 __all__ = ["no_answer", "read_answer"]
 
 T = TypeVar("T")
 
 # The HTTP status decides; the canonical name does where one status has several meanings: https://google.aip.dev/193
-_BY_NAME: dict[str, type[ApiError]] = {"ABORTED": AbortedError, "FAILED_PRECONDITION": FailedPreconditionError}
+_BY_NAME: dict[str, type[ApiError]] = {
+    "ABORTED": exceptions.AbortedError,
+    "FAILED_PRECONDITION": exceptions.FailedPreconditionError,
+}
 _BY_HTTP_STATUS: dict[int, type[ApiError]] = {
-    400: InvalidArgumentError,
-    401: UnauthenticatedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    408: UnavailableError,
-    409: AlreadyExistsError,
-    429: RateLimitedError,
-    499: UnavailableError,  # CANCELLED: something between us and the service has hung up, like a 504
-    501: NotImplementedByServiceError,
+    400: exceptions.InvalidArgumentError,
+    401: exceptions.UnauthenticatedError,
+    403: exceptions.PermissionDeniedError,
+    404: exceptions.NotFoundError,
+    408: exceptions.UnavailableError,
+    409: exceptions.AlreadyExistsError,
+    429: exceptions.RateLimitedError,
+    499: exceptions.UnavailableError,  # CANCELLED: something between us and the service has hung up, like a 504
+    501: exceptions.NotImplementedByServiceError,
 }
 # Only believed with the service's error in the body: a proxy answers 404 too, which does not mean that a job is gone.
-_NEEDS_BODY = frozenset({NotFoundError, AlreadyExistsError})
+_NEEDS_BODY = frozenset({exceptions.NotFoundError, exceptions.AlreadyExistsError})
 
 
 def read_answer(call: Call[T], response: httpx2.Response) -> T:
@@ -96,13 +85,13 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
     details = body.get("details")
     kind = _BY_NAME.get(name) or _BY_HTTP_STATUS.get(response.status_code)
     if kind is None:
-        kind = UnavailableError if response.status_code >= 500 else InvalidArgumentError
+        kind = exceptions.UnavailableError if response.status_code >= 500 else exceptions.InvalidArgumentError
     if kind in _NEEDS_BODY and not body and not call.is_raw:
         kind = UnexpectedAnswerError
-    if kind is AlreadyExistsError and call.verb in {"GET", "DELETE"}:
-        kind = FailedPreconditionError  # these calls create nothing
-    if not call.may_repeat and kind is RateLimitedError and is_about_machines(message):
-        kind = NoCapacityError
+    if kind is exceptions.AlreadyExistsError and call.verb in {"GET", "DELETE"}:
+        kind = exceptions.FailedPreconditionError  # these calls create nothing
+    if not call.may_repeat and kind is exceptions.RateLimitedError and is_about_machines(message):
+        kind = exceptions.NoCapacityError
     return kind(
         message or f"{_what(call)} was refused without a reason: {_beginning(response)!r}",
         http_status=response.status_code,

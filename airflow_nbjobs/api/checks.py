@@ -1,7 +1,7 @@
-"""What can be known to be wrong with a job before it is sent.
+"""Check a job before it is sent.
 
-The service decides the rest, and its words are kept. Each rule here is one that API v1 documents (discovery document
-revision 20261106), or that every client of Google's holds to.
+Each rule is documented for API v1 (discovery document revision 20261106), or followed by every client of Google's. The
+service decides the rest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 __all__ = ["DISPLAY_NAME_LIMIT", "LABEL_LIMIT", "check", "valid_labels"]
 
 DISPLAY_NAME_LIMIT = 128
-"""Characters of a display name, by the field's documentation."""
+"""Maximum characters of a display name, by the field's documentation."""
 
 LABEL_LIMIT = 64
-"""Characters of a label's key, and of its value, by the field's documentation; and how many labels a resource has."""
+"""Maximum characters of a label's key and of its value, and maximum number of labels, by the field's documentation."""
 
 _BUCKET = r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]"
 _GCS_OBJECT = re.compile(rf"gs://{_BUCKET}/[^\x00-\x1f\x7f]*[^\x00-\x1f\x7f/]")
@@ -39,9 +39,9 @@ def _is(form: re.Pattern[str], value: object) -> bool:
 
 
 def check(job: NotebookExecutionJob) -> NotebookExecutionJob:
-    """Return the job when nothing is known to be wrong with it.
+    """Return the job if it is valid.
 
-    :raises InvalidNotebookJobError: naming every argument that is wrong, its value and the remedy.
+    :raises InvalidNotebookJobError: names every wrong argument, its value and the remedy.
     """
     problems = [*_source(job), *_environment(job), *_identity(job), *_texts(job), *_labels(job.labels)]
     problems = problems or [*_json(job)]
@@ -51,10 +51,10 @@ def check(job: NotebookExecutionJob) -> NotebookExecutionJob:
 
 
 def valid_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return labels made valid: lower case, other characters as ``_``, cut to 64 characters, values turned into text.
+    """Return valid labels: lower case, invalid characters replaced by ``_``, cut to 64 characters, values as text.
 
-    Keys that the service reserves (``aiplatform.googleapis.com/…``) stay as they are. Two keys that become one keep the
-    value of the last.
+    Keys that the service reserves (``aiplatform.googleapis.com/…``) stay unchanged. If two keys become one, the last
+    value wins.
     """
     return {
         key if str(key).startswith(_RESERVED_BY_GOOGLE) else _made_valid(key): _made_valid(value)
@@ -75,7 +75,7 @@ def _one_of(job: NotebookExecutionJob, what: str, several: str, fields: dict[str
     given = [field for field in fields if getattr(job, field) is not None]
     if len(given) > 1:
         both = " and ".join(f"{fields[field]}={_shown(getattr(job, field))}" for field in given)
-        yield f"It has {len(given)} {several}, and may have one: {both}. Leave all but one out."
+        yield f"It has {len(given)} {several}: {both}. Leave all but one out."
     if not given:
         yield f"It has no {what}: give {' or '.join(fields.values())}."
 
@@ -144,21 +144,21 @@ def _identity(job: NotebookExecutionJob) -> Iterator[str]:
 def _texts(job: NotebookExecutionJob) -> Iterator[str]:
     name = job.display_name
     if not isinstance(name, str) or not 0 < len(name) <= DISPLAY_NAME_LIMIT:
-        length = f" has {len(name)} characters" if isinstance(name, str) else " is no text"
+        length = f" has {len(name)} characters" if isinstance(name, str) else " is not text"
         yield f"display_name={_shown(name)}{length}: give 1 to {DISPLAY_NAME_LIMIT} characters."
     if not _is(_GCS_FOLDER, job.gcs_output_uri):
         yield (
-            f"gcs_output_uri={job.gcs_output_uri!r} is no place in Cloud Storage: write 'gs://bucket' or "
+            f"gcs_output_uri={job.gcs_output_uri!r} is not a folder in Cloud Storage: write 'gs://bucket' or "
             "'gs://bucket/folder'; the executed notebook is written below it."
         )
     timeout = job.execution_timeout
     if timeout is not None and timeout <= timedelta(0):
-        yield f"job_timeout={timeout.total_seconds():g} seconds is no time at all: give more than 0."
+        yield f"job_timeout={timeout.total_seconds():g} seconds is not possible: give more than 0."
 
 
 def _labels(labels: Mapping[str, str]) -> Iterator[str]:
     if len(labels) > LABEL_LIMIT:
-        yield f"There are {len(labels)} labels, and a job has at most {LABEL_LIMIT}: leave some out."
+        yield f"There are {len(labels)} labels: give at most {LABEL_LIMIT}."
     for key, value in labels.items():
         if not key:
             yield f"The label key {key!r} is empty: give it a name."
@@ -171,14 +171,11 @@ def _label_problem(what: str, text: str) -> Iterator[str]:
     if len(text) > LABEL_LIMIT:
         yield f"{what} has {len(text)} characters: give at most {LABEL_LIMIT}, or set sanitize_labels=True."
     elif wrong := next((letter for letter in text if _made_valid(letter) != letter), None):
-        yield (
-            f"{what} has {wrong!r} in it: use lower-case letters, digits, '_' and '-' alone, or set "
-            "sanitize_labels=True."
-        )
+        yield f"{what} has {wrong!r} in it: use lower-case letters, digits, '_' and '-', or set sanitize_labels=True."
 
 
 def _json(job: NotebookExecutionJob) -> Iterator[str]:
-    """Find what no request can carry: NaN, half of a surrogate pair, a date in a dict."""
+    """Find values that JSON cannot represent: NaN, half of a surrogate pair, a date in a dict."""
     for key, value in job.to_request().items():
         try:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()

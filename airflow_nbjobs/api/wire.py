@@ -1,8 +1,7 @@
-"""How a message of the service becomes a frozen value, and back, with nothing lost.
+"""Convert JSON objects of the service to frozen values and back, without loss.
 
-A message keeps the JSON object that it was read from. A field that still has the value it was read with goes back as
-it came: nine fractional digits, explicit nulls and fields that Google adds later included. A field that was changed is
-written anew.
+A message keeps the JSON object that it was read from. Unchanged fields are written back exactly as they came, with nine
+fractional digits, explicit nulls and fields that Google adds later. Only changed fields are encoded.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ __all__ = ["BYTES", "DURATION", "JSON", "LABELS", "TEXT", "TIMESTAMP", "Codec", 
 
 
 class Codec(NamedTuple):
-    """How one field is read and written.
+    """How one field is decoded and encoded.
 
-    ``decode`` never fails: what it cannot read is as good as absent, and goes back untouched all the same. A poll must
-    not fail because a field that nobody looks at has changed its form. ``is_exact`` says that ``encode`` gives back
-    all of what ``decode`` read, so that a value need not be equal to what came to go back as it came.
+    ``decode`` never fails: a value that it cannot decode counts as absent, and is written back unchanged. A poll must
+    not fail because an unused field has changed its form. ``is_exact`` means that ``encode`` exactly reverses it.
     """
 
     decode: Callable[[Any], Any]
@@ -35,7 +33,7 @@ class Codec(NamedTuple):
 
 
 def wired(key: str, codec: Codec, *, secret: bool = False) -> Any:
-    """Declare a field that is called ``key`` on the wire; a ``secret`` one is left out of ``repr``."""
+    """Declare a field whose JSON name is ``key``; a ``secret`` one is left out of ``repr``."""
     default = codec.decode(None)
     if isinstance(default, dict):
         return field(default_factory=dict, repr=not secret, metadata={"key": key, "codec": codec})
@@ -46,16 +44,16 @@ def wired(key: str, codec: Codec, *, secret: bool = False) -> Any:
 class Message:
     """A JSON object of the service as a value.
 
-    :ivar wire: the object it was read from; empty for one made here.
+    :ivar wire: the object it was read from; empty for a new message.
     """
 
     wire: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_wire(cls, data: Mapping[str, Any]) -> Self:
-        """Read a JSON object of the service.
+        """Read a JSON object.
 
-        :raises TypeError: when ``data`` is not an object.
+        :raises TypeError: if ``data`` is not an object.
         """
         if not isinstance(data, Mapping):
             raise TypeError(f"{cls.__name__} is read from a JSON object, not from {type(data).__name__}.")
@@ -64,7 +62,7 @@ class Message:
         return cls(wire=kept, **known)
 
     def to_wire(self) -> dict[str, Any]:
-        """Return the JSON object: exactly what ``from_wire`` took, but for the fields that were changed since."""
+        """Return the JSON object that ``from_wire`` read, with the fields that have changed since."""
         data = copy.deepcopy(dict(self.wire))
         for name, key, codec in self._wiring():
             value = getattr(self, name)
@@ -72,8 +70,7 @@ class Message:
             if is_changed and value is None:
                 data.pop(key, None)
             elif is_changed or (codec.is_exact and value is not None):
-                # To Python True is 1, and messages are equal whose unknown fields are not: the exact ones need no
-                # comparison.
+                # Always written: a comparison misses changes, as True == 1, and unknown fields are not compared.
                 data[key] = codec.encode(value)
         return data
 
@@ -113,7 +110,7 @@ def _timestamp(value: Any) -> datetime | None:
     if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
         return None
     try:
-        parsed = pendulum.parse(value.upper())  # RFC 3339 allows t and z, and pendulum does not
+        parsed = pendulum.parse(value.upper())  # RFC 3339 allows t and z, pendulum does not
     except ValueError:
         return None
     return parsed if isinstance(parsed, datetime) else None
@@ -150,7 +147,7 @@ JSON = Codec(copy.deepcopy, copy.deepcopy, is_exact=True)
 
 
 def message(kind: type[Message]) -> Codec:
-    """Return the codec of a field that holds a message of its own."""
+    """Return the codec of a field that holds a message."""
     return Codec(
         lambda value: kind.from_wire(value) if isinstance(value, Mapping) else None,
         lambda value: value.to_wire(),

@@ -108,7 +108,7 @@ WRONG = {
     "no JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is no JSON after ':='"),
     "JSON without end": (["square.ipynb", "-p", f"side:={'[' * 10_000}"], "is no JSON after ':=' ("),
     "a name of no language": (["square.ipynb", "-p", "a-b=1"], "a-b"),
-    "no bucket": (["square.ipynb", "--output-uri", "gs://"], "gcs_output_uri='gs://' is no place in Cloud Storage"),
+    "no bucket": (["square.ipynb", "--output-uri", "gs://"], "gcs_output_uri='gs://' is not a folder in Cloud Storage"),
     "no place": (["square.ipynb", "--location", "mars/evil"], "mars/evil"),
     "no connection": (["square.ipynb", "--gcp-conn-id", "typo", "--location", "us-central1"], None),
 }
