@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob
+from tests.support.raw_server import RawServer
 from tests.support.talking import AsyncTalk, SyncTalk
 
 if TYPE_CHECKING:
@@ -30,6 +32,26 @@ def open_talk(request: pytest.FixtureRequest) -> Iterator[Callable[..., Talk]]:
     yield open_one
     for talk in opened:
         talk.close()
+
+
+@pytest.fixture
+def serve(open_talk: Callable[..., Talk]) -> Iterator[Callable[..., tuple[Talk, RawServer]]]:
+    """Start a server and open a client of it: ``serve(*answers, credentials=None)``.
+
+    Each answer is bytes, ``None`` for silence, or a function of the request; the last one is repeated. The client
+    trusts the server if there are credentials.
+    """
+    with ExitStack() as stack:
+
+        def start(*answers: Any, credentials: Any = None) -> tuple[Talk, RawServer]:
+            def give(request: str, number: int) -> bytes | None:
+                answer = answers[min(number, len(answers) - 1)]
+                return answer(request) if callable(answer) else answer
+
+            server = stack.enter_context(RawServer(give))
+            return open_talk(server.url, credentials, is_trusted=credentials is not None), server
+
+        yield start
 
 
 @pytest.fixture(scope="session")

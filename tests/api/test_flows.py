@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.client import Client, Sleep
+from airflow_nbjobs.api.client import Sleep
 from airflow_nbjobs.api.ending import check_kill_policy, end_job
-from airflow_nbjobs.api.endpoint import Endpoint
-from airflow_nbjobs.api.flows import all_pages
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
-from airflow_nbjobs.api.pacing import PATIENT, Patience
+from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.api.waiting import first_look, wait_for_job, wait_for_operation
 from airflow_nbjobs.exceptions import (
     InvalidNotebookJobError,
@@ -23,7 +19,6 @@ from airflow_nbjobs.exceptions import (
     TransportError,
     UnavailableError,
 )
-from tests.support.raw_server import RawServer
 from tests.support.waiting import eventually
 
 ONCE = Patience(tries=1)
@@ -87,20 +82,6 @@ def running(emulator, talk, where, a_job):
     name, operation = created(talk, where, a_job)
     eventually(lambda: talk.send(calls.get_job(name)).job_state == JobState.RUNNING)
     return name, operation
-
-
-def test_all_pages_are_one_list():
-    pages = [calls.Page([1, 2], "a"), calls.Page([], "b"), calls.Page([3], "")]
-    flow = all_pages(calls.list_jobs("projects/p/locations/us-central1", page_size=2))
-    queries, items = [], []
-    for page in [None, *pages]:
-        try:
-            queries.append(flow.send(page).query)
-        except StopIteration as end:
-            items = end.value
-    assert items == [1, 2, 3]
-    assert [query.get("pageToken") for query in queries] == [None, "a", "b"]
-    assert {query["pageSize"] for query in queries} == {"2"}
 
 
 # Waiting.
@@ -323,33 +304,8 @@ def test_a_service_that_is_down_is_told(talk, emulator, running):
         talk.run_flow(end_job(*running, "cancel"), ONCE)
 
 
-def test_a_conversation_ends_in_time_though_nobody_answers():
-    """A killed task has five seconds, however patient each of its calls would be."""
-    begun = time.monotonic()
-    with RawServer(lambda *_: None) as server, Client(Endpoint(server.url, is_trusted=False), None) as client:
-        with pytest.raises(TransportError):
-            client.run_flow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun + 0.5)
-        with pytest.raises(TransportError, match="no time left"):
-            client.run_flow(end_job(JOB, OPERATION, "cancel"), PATIENT, until=begun)
-    assert time.monotonic() - begun < 3
-
-
 def test_nobody_who_answers_is_told_at_once():
     ending = end_job(JOB, OPERATION, "cancel")
     next(ending)
     with pytest.raises(TransportError):
         ending.throw(TransportError("no route"))
-
-
-def test_an_error_reaches_the_conversation_where_it_waits(talk, where, a_job):
-    """So that a flow may go on after it."""
-
-    def asking():
-        try:
-            yield calls.get_job(f"{where}/notebookExecutionJobs/1")
-        except NotFoundError:
-            yield Sleep(3)
-            return (yield calls.create_job(where, replace(a_job, display_name="second")))
-
-    assert talk.run_flow(asking()).name.startswith("projects/")
-    assert talk.slept == [3]

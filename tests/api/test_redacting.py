@@ -1,4 +1,4 @@
-"""What others say is repeated without the secrets in it, and with the rest of its words."""
+"""Secrets are removed from texts, and all other words are kept."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.api.redacting import redacted
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotFoundError
 from tests.support.canaries import MARK, TOKEN, shows_canary
-from tests.support.credentials import JOB, CountedCredentials
-from tests.support.raw_server import RawServer, http_answer
+from tests.support.credentials import CountedCredentials
+from tests.support.raw_server import JOB, http_answer, refused
 
 LONG = f"{MARK}-{'0123456789' * 8}"
 
@@ -37,7 +37,7 @@ LONG = f"{MARK}-{'0123456789' * 8}"
         f"kept eyJ{LONG}.eyJ{LONG}.{LONG}",
     ],
 )
-def test_what_is_a_secret_by_its_name_or_its_looks_is_left_out(text: str) -> None:
+def test_secrets_are_removed_by_name_and_by_form(text: str) -> None:
     assert not shows_canary(redacted(text))
     assert "kept" in redacted(text)
 
@@ -60,8 +60,8 @@ def test_other_words_are_kept(text: str) -> None:
     "piece", ["0123456789abcdef", "token", "private_key", "secret-", "A", "//", "Bearer ", "\\\\", "eyJ"]
 )
 @pytest.mark.parametrize("end", ["", '": "x', "="])
-def test_a_long_text_is_gone_through_in_a_time_that_grows_with_its_length(piece: str, end: str) -> None:
-    """Nothing else has its turn meanwhile, neither a triggerer's other tasks nor the clock of a kill."""
+def test_the_time_grows_with_the_length_only(piece: str, end: str) -> None:
+    """A triggerer's other tasks wait in the meantime. Quadratic time would be 100 times as long."""
     times = []
     for length in (20_000, 200_000):
         text = piece * (length // len(piece)) + end
@@ -80,29 +80,26 @@ def test_a_long_text_is_gone_through_in_a_time_that_grows_with_its_length(piece:
         ("plain", [{"token": 'a"}, {"a": "b'}, {"a": ["b"] * 3}]),
     ],
 )
-def test_an_error_of_the_services_stays_that_error(open_talk: Any, message: str, details: list[Any]) -> None:
-    told = {"error": {"code": 404, "message": message, "status": "NOT_FOUND", "details": details}}
-    with RawServer(lambda *_: http_answer(404, json.dumps(told).encode())) as server:
-        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
-        with pytest.raises(NotFoundError) as refused:
-            talk.send(calls.get_job(JOB), Patience(tries=1))
-    assert len(refused.value.details) == len(details)
-    assert all("***" in str(detail) for detail in refused.value.details[:1])
+def test_an_error_of_the_service_keeps_its_form(serve: Any, message: str, details: list[Any]) -> None:
+    talk, _ = serve(refused(404, "NOT_FOUND", message=message, details=details), credentials=CountedCredentials())
+    with pytest.raises(NotFoundError) as failure:
+        talk.send(calls.get_job(JOB), Patience(tries=1))
+    assert len(failure.value.details) == len(details)
+    assert all("***" in str(detail) for detail in failure.value.details[:1])
 
 
 @pytest.mark.parametrize("status", [200, 302, 400, 404, 502])
 @pytest.mark.parametrize("shape", ["{}", "<html>{}</html>", '{{"error": {{"message": "Sent were {}"}}}}', "{{{}"])
-def test_a_page_that_repeats_the_request_shows_no_token(open_talk: Any, status: int, shape: str) -> None:
-    def repeat(request: str, _: int) -> bytes:
+def test_an_answer_that_repeats_the_request_shows_no_token(serve: Any, status: int, shape: str) -> None:
+    def repeat(request: str) -> bytes:
         sent = "; ".join(request.splitlines())
         token = request.lower().partition("bearer ")[2].split()[0]
         return http_answer(status, shape.format(f"{sent} {token}").encode(), f"Location: /?{token}")
 
-    with RawServer(repeat) as server:
-        talk = open_talk(server.url, CountedCredentials(), is_trusted=True)
-        with pytest.raises(ApiError) as refused:
-            talk.send(calls.get_job(JOB), Patience(tries=1))
-    assert TOKEN not in f"{refused.value!r} {vars(refused.value)}"
+    talk, _ = serve(repeat, credentials=CountedCredentials())
+    with pytest.raises(ApiError) as failure:
+        talk.send(calls.get_job(JOB), Patience(tries=1))
+    assert TOKEN not in f"{failure.value!r} {vars(failure.value)}"
 
 
 @pytest.mark.parametrize(
@@ -117,6 +114,6 @@ def test_a_page_that_repeats_the_request_shows_no_token(open_talk: Any, status: 
 )
 def test_an_address_with_a_password_is_refused_without_it(address: str) -> None:
     for make in (lambda: Endpoint.of_location("us-central1", address), lambda: Endpoint.of_emulator(address)):
-        with pytest.raises(InvalidNotebookJobError, match=r"\*\*\*@x\.googleapis\.com.* is not the address") as refused:
+        with pytest.raises(InvalidNotebookJobError, match=r"\*\*\*@x\.googleapis\.com.* is not the address") as failure:
             make()
-        assert MARK not in str(refused.value)
+        assert MARK not in str(failure.value)

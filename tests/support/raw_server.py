@@ -12,14 +12,31 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-def http_answer(status: int, body: bytes = b"{}", *headers: str, length: int | None = None) -> bytes:
-    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body) if length is None else length}", *headers]
-    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + body
+PARENT = "projects/p/locations/us-central1"
+JOB = f"{PARENT}/notebookExecutionJobs/5"
+OPERATION = f"{JOB}/operations/7"
+
+
+def http_answer(status: int, body: Any = b"{}", *headers: str, length: int | None = None) -> bytes:
+    """Build an answer; a body that is not bytes is sent as JSON."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(content) if length is None else length}", *headers]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1") + content
 
 
 def refusal(status: int, name: str, message: str = "said so", **more: Any) -> bytes:
     """Build an error in Google's shape."""
     return json.dumps({"error": {"code": status, "status": name, "message": message, **more}}).encode()
+
+
+def refused(status: int, name: str, *headers: str, **more: Any) -> bytes:
+    """Build the answer with such an error."""
+    return http_answer(status, refusal(status, name, **more), *headers)
+
+
+FOUND = http_answer(200, {"name": JOB, "jobState": "JOB_STATE_RUNNING"})
+CREATED = http_answer(200, {"name": OPERATION})
+DOWN = refused(503, "UNAVAILABLE")
 
 
 class RawServer:

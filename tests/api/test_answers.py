@@ -26,26 +26,20 @@ from airflow_nbjobs.exceptions import (
     UnexpectedAnswerError,
 )
 from airflow_nbjobs.watch.horizon import get_glimpse, list_glimpses
-from tests.support.raw_server import RawServer, http_answer, refusal
+from tests.support.raw_server import JOB, OPERATION, PARENT, http_answer, refusal, refused
 
 ONCE = Patience(tries=1, seconds=5, timeout=5)
-PARENT = "projects/p/locations/us-central1"
-JOB = f"{PARENT}/notebookExecutionJobs/5"
+GET = calls.get_job(JOB)
 STATUSES = {
     400: exceptions.InvalidArgumentError,
     401: exceptions.UnauthenticatedError,
     403: exceptions.PermissionDeniedError,
     404: exceptions.NotFoundError,
-    408: exceptions.UnavailableError,
+    **dict.fromkeys((408, 500, 502, 503, 504, 599), exceptions.UnavailableError),
     409: exceptions.FailedPreconditionError,
     418: exceptions.InvalidArgumentError,
     429: exceptions.RateLimitedError,
-    500: exceptions.UnavailableError,
     501: exceptions.NotImplementedByServiceError,
-    502: exceptions.UnavailableError,
-    503: exceptions.UnavailableError,
-    504: exceptions.UnavailableError,
-    599: exceptions.UnavailableError,
 }
 TRANSIENT = {
     exceptions.UnavailableError,
@@ -57,11 +51,11 @@ TRANSIENT = {
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_a_refusal_has_the_type_of_its_status_and_the_services_words(talk, emulator, status):
+def test_an_error_has_its_statuss_type_and_the_services_words(talk, emulator, status):
     emulator.fault({"method": "get", "status": status, "message": "The reason why.", "retry_after": 7})
-    with pytest.raises(ApiError) as refused:
-        talk.send(calls.get_job(JOB), ONCE)
-    error = refused.value
+    with pytest.raises(ApiError) as failure:
+        talk.send(GET, ONCE)
+    error = failure.value
     assert type(error) is STATUSES[status]
     assert (error.http_status, error.message, error.retry_after) == (status, "The reason why.", 7)
     assert str(error) == f"{status} {error.status}: The reason why."
@@ -76,14 +70,14 @@ def test_a_refusal_has_the_type_of_its_status_and_the_services_words(talk, emula
         (409, "ALREADY_EXISTS", exceptions.FailedPreconditionError),
     ],
 )
-def test_the_canonical_name_decides_where_the_status_says_too_little(open_talk, status, name, kind):
+def test_the_canonical_name_decides_if_a_status_is_ambiguous(serve, status, name, kind):
     details = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "R"}]
-    answer = http_answer(status, refusal(status, name, details=details))
-    with RawServer(lambda *_: answer) as server, pytest.raises(kind) as refused:
-        open_talk(server.url).send(calls.get_job(JOB), ONCE)
-    assert (refused.value.status, refused.value.details) == (name, tuple(details))
-    twin = pickle.loads(pickle.dumps(refused.value))  # noqa: S301 - our own bytes
-    assert (type(twin), str(twin), vars(twin)) == (kind, str(refused.value), vars(refused.value))
+    talk, _ = serve(refused(status, name, details=details))
+    with pytest.raises(kind) as failure:
+        talk.send(GET, ONCE)
+    assert (failure.value.status, failure.value.details) == (name, tuple(details))
+    twin = pickle.loads(pickle.dumps(failure.value))  # noqa: S301 - our own bytes
+    assert (type(twin), str(twin), vars(twin)) == (kind, str(failure.value), vars(failure.value))
 
 
 @pytest.mark.parametrize(
@@ -93,21 +87,21 @@ def test_the_canonical_name_decides_where_the_status_says_too_little(open_talk, 
         (429, "Quota 'CPUS' exceeded. Limit: 24.0", exceptions.NoCapacityError),
     ],
 )
-def test_only_of_a_create_it_says_that_an_id_is_taken_or_no_machine_is_to_be_had(talk, emulator, status, message, kind):
+def test_only_a_create_meets_a_taken_id_or_missing_machines(talk, emulator, status, message, kind):
     emulator.fault({"method": "create", "status": status, "message": message})
     emulator.fault({"method": "get", "status": status, "message": message})
     creating = calls.create_job(PARENT, NotebookExecutionJob(gcs_output_uri="gs://results/runs"))
     with pytest.raises(kind):
         talk.send(creating, ONCE)
-    with pytest.raises(ApiError) as refused:
-        talk.send(calls.get_job(JOB), ONCE)
-    assert type(refused.value) in {exceptions.FailedPreconditionError, exceptions.RateLimitedError}
+    with pytest.raises(ApiError) as failure:
+        talk.send(GET, ONCE)
+    assert type(failure.value) in {exceptions.FailedPreconditionError, exceptions.RateLimitedError}
 
 
-def test_an_error_in_a_list_is_read_too(open_talk):
-    body = b"[" + refusal(404, "NOT_FOUND") + b"]"
-    with RawServer(lambda *_: http_answer(404, body)) as server, pytest.raises(NotFoundError, match="said so"):
-        open_talk(server.url).send(calls.get_job(JOB), ONCE)
+def test_an_error_in_a_list_is_read_too(serve):
+    talk, _ = serve(http_answer(404, b"[" + refusal(404, "NOT_FOUND") + b"]"))
+    with pytest.raises(NotFoundError, match="said so"):
+        talk.send(GET, ONCE)
 
 
 HTML = b"<!DOCTYPE html><title>Error</title>"
@@ -131,15 +125,15 @@ CHARSETS = ["undefined", "utf-16", "utf-7", "idna", "hex", "base64", "rot13", "n
         http_answer(304, b""),
     ],
 )
-def test_what_is_not_the_services_answer_is_told_as_such(open_talk, answer):
-    """Above all, a page that says 404 does not mean that a job is gone."""
-    with RawServer(lambda *_: answer) as server, pytest.raises(UnexpectedAnswerError) as refused:
-        open_talk(server.url).send(calls.get_job(JOB), ONCE)
-    assert f"GET /v1/{JOB}" in refused.value.message
-    assert refused.value.http_status == int(answer.split()[1])
+def test_an_answer_of_something_else_is_unexpected(serve, answer):
+    """Above all, an HTML page with status 404 does not mean that a job is gone."""
+    talk, _ = serve(answer)
+    with pytest.raises(UnexpectedAnswerError) as failure:
+        talk.send(GET, ONCE)
+    assert f"GET /v1/{JOB}" in failure.value.message
+    assert failure.value.http_status == int(answer.split()[1])
 
 
-OPERATION = f"{JOB}/operations/7"
 OTHER_JSON = [
     [],
     None,
@@ -173,22 +167,20 @@ PAGES = [
         *((call, page) for call, _ in PAGES for page in ([], None, OTHER_JSON[4], {"nextPageToken": 5})),
     ],
 )
-def test_other_json_than_was_asked_for_is_told_as_such(open_talk, call, answer):
-    """A job without a name would be one that goes on, and its name the one to ask for next."""
-    body = json.dumps(answer).encode()
-    with RawServer(lambda *_: http_answer(200, body)) as server, pytest.raises(UnexpectedAnswerError) as refused:
-        open_talk(server.url).send(call, ONCE)
-    assert body.decode()[:20] in refused.value.message
+def test_unrelated_json_is_unexpected(serve, call, answer):
+    """It would otherwise be read as a job that goes on."""
+    talk, _ = serve(http_answer(200, answer))
+    with pytest.raises(UnexpectedAnswerError) as failure:
+        talk.send(call, ONCE)
+    assert json.dumps(answer)[:20] in failure.value.message
 
 
 @pytest.mark.parametrize("state", [{}, {"jobState": None}, {"jobState": ""}, {"jobState": 3}, {"jobState": []}])
-def test_a_job_without_a_state_is_one_of_which_it_is_not_known(open_talk, state):
-    """The service leaves out what has its first value."""
-    body = json.dumps({"name": JOB.replace("projects/p/", "projects/123/"), **state}).encode()
-    with RawServer(lambda *_: http_answer(200, body)) as server:
-        talk = open_talk(server.url)
-        assert talk.send(calls.get_job(JOB), ONCE).job_state is JobState.UNSPECIFIED
-        assert talk.send(get_glimpse(JOB), ONCE) == ("5", "", None)
+def test_a_job_without_a_state_is_in_state_unspecified(serve, state):
+    """The service leaves out fields with their first value."""
+    talk, _ = serve(http_answer(200, {"name": JOB.replace("projects/p/", "projects/123/"), **state}))
+    assert talk.send(GET, ONCE).job_state is JobState.UNSPECIFIED
+    assert talk.send(get_glimpse(JOB), ONCE) == ("5", "", None)
 
 
 @pytest.mark.parametrize(
@@ -202,14 +194,15 @@ def test_a_job_without_a_state_is_one_of_which_it_is_not_known(open_talk, state)
     ],
     ids=lambda answer: answer[1][-9:] + str(len(answer[0])),
 )
-def test_what_cannot_be_read_at_all_is_told_as_the_status_has_it(open_talk, status, kind, answer):
-    """Python says of such texts and such JSON whatever it likes."""
+def test_an_unreadable_answer_is_judged_by_its_status(serve, status, kind, answer):
+    """Python raises various errors for such texts and such JSON."""
     body, header = answer
-    with RawServer(lambda *_: http_answer(status, body, header)) as server, pytest.raises(kind) as refused:
-        open_talk(server.url).send(calls.get_job(JOB), ONCE)
-    assert refused.value.http_status == status
-    assert body[:20].decode() in refused.value.message
-    assert refused.value.is_transient
+    talk, _ = serve(http_answer(status, body, header))
+    with pytest.raises(kind) as failure:
+        talk.send(GET, ONCE)
+    assert failure.value.http_status == status
+    assert body[:20].decode() in failure.value.message
+    assert failure.value.is_transient
 
 
 @pytest.mark.parametrize(
@@ -222,34 +215,42 @@ def test_what_cannot_be_read_at_all_is_told_as_the_status_has_it(open_talk, stat
         b"",
     ],
 )
-def test_an_answer_that_breaks_off_is_no_answer(open_talk, answer):
-    with RawServer(lambda *_: answer) as server, pytest.raises(TransportError, match="got no answer") as refused:
-        open_talk(server.url).send(calls.get_job(JOB), ONCE)
-    assert refused.value.was_sent
-    assert refused.value.http_status is None
+def test_an_incomplete_answer_is_a_transport_error(serve, answer):
+    talk, _ = serve(answer)
+    with pytest.raises(TransportError, match="got no answer") as failure:
+        talk.send(GET, ONCE)
+    assert failure.value.was_sent
+    assert failure.value.http_status is None
 
 
 def test_a_connection_that_is_refused_sent_nothing(open_talk):
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound and not listening
-        with pytest.raises(TransportError) as refused:
-            open_talk(f"http://127.0.0.1:{held.getsockname()[1]}").send(calls.get_job(JOB), ONCE)
-    assert not refused.value.was_sent
-    assert "`nbjobs emulator`" in refused.value.message
+        with pytest.raises(TransportError) as failure:
+            open_talk(f"http://127.0.0.1:{held.getsockname()[1]}").send(GET, ONCE)
+    assert not failure.value.was_sent
+    assert "`nbjobs emulator`" in failure.value.message
 
 
-def test_an_answer_that_does_not_come_is_a_timeout(open_talk):
-    with RawServer(lambda *_: None) as server, pytest.raises(TransportError) as refused:
-        open_talk(server.url).send(calls.get_job(JOB), Patience(tries=1, seconds=5, timeout=0.1))
-    assert refused.value.was_sent
-    assert "timed out" in refused.value.message or "Timeout" in refused.value.message
+def test_an_answer_that_does_not_come_is_a_timeout(serve):
+    talk, _ = serve(None)
+    with pytest.raises(TransportError, match=r"timed out|Timeout") as failure:
+        talk.send(GET, Patience(tries=1, seconds=5, timeout=0.1))
+    assert failure.value.was_sent
 
 
-def test_a_refusal_without_words_shows_what_came(open_talk):
-    with RawServer(lambda *_: http_answer(503, HTML)) as server, pytest.raises(UnavailableError) as refused:
-        open_talk(server.url).send(calls.get_job(JOB), ONCE)
-    assert "<!DOCTYPE html>" in refused.value.message
-    assert refused.value.status == ""
+def test_an_error_without_a_message_quotes_the_answer(serve):
+    talk, _ = serve(http_answer(503, HTML))
+    with pytest.raises(UnavailableError, match="<!DOCTYPE html>") as failure:
+        talk.send(GET, ONCE)
+    assert failure.value.status == ""
+
+
+def retry_after(text: str | bytes) -> float | None:
+    request = httpx2.Request("GET", "http://x")
+    with pytest.raises(UnavailableError) as failure:
+        read_answer(GET, httpx2.Response(503, headers={"retry-after": text}, request=request))
+    return failure.value.retry_after
 
 
 @given(st.text("0123456789abcdefgh ,:;+-GMTSunNov²٣", max_size=40) | st.from_regex(r"[0-9]{1,400}", fullmatch=True))
@@ -257,29 +258,17 @@ def test_a_refusal_without_words_shows_what_came(open_talk):
 @example("Sun, 22 Nov 99999999999999999999 10:00:00 GMT")
 @example("-5")
 @example("")
-def test_whatever_retry_after_says_is_a_number_of_seconds_or_nothing(text):
-    headers = {"retry-after": text.encode()}
-    with pytest.raises(UnavailableError) as refused:
-        read_answer(
-            calls.get_job(JOB), httpx2.Response(503, headers=headers, request=httpx2.Request("GET", "http://x"))
-        )
-    assert refused.value.retry_after is None or refused.value.retry_after >= 0
+def test_any_retry_after_is_seconds_or_none(text):
+    seconds = retry_after(text.encode())
+    assert seconds is None or seconds >= 0
 
 
 def test_retry_after_is_read_as_seconds_and_as_a_date():
-    def asked(text: str) -> float:
-        with pytest.raises(UnavailableError) as refused:
-            read_answer(
-                calls.get_job(JOB),
-                httpx2.Response(503, headers={"retry-after": text}, request=httpx2.Request("GET", "http://x")),
-            )
-        return refused.value.retry_after
-
     now = datetime.now(UTC)
-    assert asked(" 120 ") == 120
-    assert 50 < asked(format_datetime(now + timedelta(seconds=60), usegmt=True)) <= 60
-    assert asked(format_datetime(now - timedelta(days=1), usegmt=True)) == 0
-    assert 50 < asked(format_datetime(now.replace(tzinfo=None) + timedelta(seconds=60))) <= 60
+    assert retry_after(" 120 ") == 120
+    assert 50 < retry_after(format_datetime(now + timedelta(seconds=60), usegmt=True)) <= 60
+    assert retry_after(format_datetime(now - timedelta(days=1), usegmt=True)) == 0
+    assert 50 < retry_after(format_datetime(now.replace(tzinfo=None) + timedelta(seconds=60))) <= 60
 
 
 def test_a_job_is_read_as_the_service_has_it(talk, where, a_job):
