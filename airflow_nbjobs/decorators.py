@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import DecoratedOperator, determine_kwargs, task_decorator_factory
+from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
 
 # Airflow's own mark for what is not known when a DAG is parsed; its providers take it from the same place.
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 
+from airflow_nbjobs.compat import determine_kwargs
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 if TYPE_CHECKING:

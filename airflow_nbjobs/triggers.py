@@ -18,6 +18,7 @@ from airflow_nbjobs.api.ending import KillPolicy, check_kill_policy, end_job
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import ENDURING, backoff
+from airflow_nbjobs.compat import calls_on_kill
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.wanted import task_state
@@ -26,10 +27,6 @@ from airflow_nbjobs.watch.endings import ending_hook
 from airflow_nbjobs.watch.horizon import aware_time
 
 __all__ = ["NotebookExecutionJobTrigger"]
-
-# Airflow 3.3 calls a trigger's on_kill(). Before it, a trigger that a person ends is cancelled like any other, and has
-# to find out by itself. To go with the last supported version below 3.3.
-_AIRFLOW_CALLS_ON_KILL = hasattr(BaseTrigger, "on_kill")
 
 T = TypeVar("T")
 
@@ -100,7 +97,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             self._has_ended = True  # from here on there is nothing left to end
             yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # as above
         except asyncio.CancelledError:
-            if not _AIRFLOW_CALLS_ON_KILL:
+            if not calls_on_kill():
                 await self._end_shielded()
             raise
 

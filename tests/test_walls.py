@@ -19,7 +19,7 @@ MODULES = {
 
 # From the bottom up: a room knows those below it, and itself. Rooms of one line do not know each other.
 ORDER = [
-    ["__init__", "durations", "exceptions"],
+    ["__init__", "compat", "durations", "exceptions"],
     ["api", "settings"],
     ["notebooks"],
     ["hints", "secrecy", "settle", "sources", "submission", "wanted"],

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
-from airflow.providers.common.compat.connection import get_async_connection, get_async_extra_dejson
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.google.common.hooks.base_google import GoogleBaseAsyncHook
 
@@ -18,6 +17,7 @@ from airflow_nbjobs.api.client import AsyncClient, Flow
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
+from airflow_nbjobs.compat import get_async_connection, get_async_extra_dejson
 from airflow_nbjobs.hooks.sync_hook import NotebookExecutionJobHook
 
 __all__ = ["NotebookExecutionJobAsyncHook"]

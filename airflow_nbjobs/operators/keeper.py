@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
 
+from airflow_nbjobs.compat import retry_policy
 from airflow_nbjobs.operators.operator import closing_hook
 from airflow_nbjobs.operators.reader import NotebookJobReader
 
@@ -241,7 +242,7 @@ def why_final(context: Context, error: Exception) -> str:
         return "no retry is left"
     if isinstance(error, AirflowFailException | AirflowSkipException):
         return "its failure is final"
-    policy = getattr(context["task"], "retry_policy", None)  # of Airflow 3.3 and later
+    policy = retry_policy(context["task"])
     if policy is None:
         return ""
     ti = context["ti"]

@@ -1,0 +1,109 @@
+"""What older versions of Airflow and of its common-compat provider lack.
+
+Each entry says which version makes it unnecessary: delete it when the floor in ``pyproject.toml`` reaches that version.
+Airflow's own modules are imported when an entry is used, so that DAG files pay nothing for this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
+
+__all__ = [
+    "calls_on_kill",
+    "determine_kwargs",
+    "get_async_connection",
+    "get_async_extra_dejson",
+    "mask_secret",
+    "retry_policy",
+]
+
+
+def determine_kwargs(function: Callable[..., Any], args: Collection[Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keyword arguments among ``known`` that a function takes.
+
+    Unnecessary with common-compat 1.15.0, whose ``sdk`` has it.
+
+    :param function: what will be called.
+    :param args: its positional arguments.
+    :param known: values by name, such as Airflow's context.
+    :raises ValueError: if a positional argument has a name that ``known`` has too.
+    """
+    try:
+        from airflow.providers.common.compat.sdk import determine_kwargs as of_airflow
+    except ImportError:
+        from airflow.utils.operator_helpers import determine_kwargs as of_airflow  # type: ignore[attr-defined]
+    return dict(of_airflow(function, args, known))
+
+
+def mask_secret(secret: str) -> None:
+    """Mask a text in all logs of this process from now on.
+
+    Unnecessary with common-compat 1.22.0, whose ``sdk`` has it.
+
+    :param secret: Airflow does not mask texts that are very short.
+    """
+    from airflow.sdk.log import mask_secret as of_airflow
+
+    of_airflow(secret)
+
+
+async def get_async_connection(conn_id: str) -> Connection:
+    """Look a connection up without blocking the event loop.
+
+    Unnecessary with common-compat 1.23.0. Before Airflow 3.3.2 ``aget_connection`` masks the secrets of the connection
+    with a blocking call, which fails while another call to Airflow is under way on the same loop.
+
+    :param conn_id: id of the connection.
+    :raises AirflowNotFoundException: if there is no such connection.
+    """
+    from airflow.providers.common.compat.sdk import BaseHook
+    from asgiref.sync import sync_to_async
+
+    if _masks_asynchronously():
+        return await BaseHook.aget_connection(conn_id)
+    connection: Connection = await sync_to_async(BaseHook.get_connection)(conn_id)
+    return connection
+
+
+async def get_async_extra_dejson(connection: Connection) -> dict[str, Any]:
+    """Return the extras of a connection, their secrets masked in logs, without blocking the event loop.
+
+    Unnecessary with common-compat 1.21.0, whose ``connection`` module has it.
+
+    :param connection: as :func:`get_async_connection` returns it.
+    """
+    from asgiref.sync import sync_to_async
+
+    if _masks_asynchronously():
+        return dict(await connection.aextra_dejson())
+    return dict(await sync_to_async(lambda: connection.extra_dejson)())
+
+
+def _masks_asynchronously() -> bool:
+    from airflow.providers.common.compat.sdk import Connection
+
+    return hasattr(Connection, "aextra_dejson")  # of Airflow 3.3.2
+
+
+def calls_on_kill() -> bool:
+    """Tell whether Airflow calls ``on_kill`` of a trigger when a person ends the deferred task.
+
+    Unnecessary with Airflow 3.3. Earlier versions cancel such a trigger like any other.
+    """
+    from airflow.triggers.base import BaseTrigger
+
+    return hasattr(BaseTrigger, "on_kill")
+
+
+def retry_policy(task: Any) -> Any:
+    """Return the retry policy of a task, or ``None``.
+
+    Unnecessary with Airflow 3.3, whose operators have the attribute.
+
+    :param task: the operator.
+    """
+    return getattr(task, "retry_policy", None)
