@@ -21,10 +21,11 @@ from airflow_nbjobs.api.pacing import ENDURING, backoff
 from airflow_nbjobs.compat import calls_on_kill
 from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
+from airflow_nbjobs.hooks.shared_hook import borrow_hook
 from airflow_nbjobs.wanted import task_state
-from airflow_nbjobs.watch import waiting
-from airflow_nbjobs.watch.endings import ending_hook
-from airflow_nbjobs.watch.horizon import aware_time
+from airflow_nbjobs.watch import join_poller
+from airflow_nbjobs.watch.cursor import parse_time
+from airflow_nbjobs.watch.failures import Outage
 
 __all__ = ["NotebookExecutionJobTrigger"]
 
@@ -116,17 +117,32 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         return self._event("done")
 
     async def _watch(self) -> None:
-        """Wait until the job is over, and tell of each change in this task's own log."""
-        with waiting(
+        """Wait until the job is over, and log changes and outages in this task's own log."""
+        with join_poller(
             self.job_name,
             gcp_conn_id=self.gcp_conn_id,
             impersonation_chain=self.impersonation_chain,
-            created_at=aware_time(self.created_at),
+            created_at=parse_time(self.created_at),
             poll_interval=self.poll_interval,
         ) as waiter:
             while not self._seen.is_terminal:
-                self._seen = await waiter.change()
-                self.log.info("Notebook job %s is %s.", self.job_name, self._seen.word)
+                report = await waiter.next_report()
+                if isinstance(report, Outage):
+                    self._log_outage(report)
+                else:
+                    self._seen = report
+                    self.log.info("Notebook job %s is %s.", self.job_name, self._seen.word)
+
+    def _log_outage(self, outage: Outage) -> None:
+        since = f"{outage.since:%H:%M:%S} UTC"
+        if outage.is_over:
+            self.log.info("Requests work again after the failures since %s; waiting for %s.", since, self.job_name)
+            return
+        self.log.warning(
+            "Failed to read the state of %s since %s: %s. The job itself may go on, and the task keeps asking. If this "
+            "lasts, check the network, the credentials of the connection %s and the status of the service.",
+            *(self.job_name, since, str(outage.error).rstrip("."), self.gcp_conn_id),
+        )
 
     def _remaining(self) -> float | None:
         """Return the seconds until the deadline."""
@@ -173,7 +189,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
     async def _end(self, policy: KillPolicy) -> str:
         """End the job, and return what became of it, as the rest of a sentence."""
         location = JobName.parse(self.job_name).location
-        async with ending_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
+        async with borrow_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
             await _patiently(partial(hook.client, location))
             ending = end_job(self.job_name, self.operation_name, policy)
             return await hook.run_flow(location, ending, ENDURING)

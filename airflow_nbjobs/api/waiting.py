@@ -11,9 +11,9 @@ from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.pacing import next_look
 from airflow_nbjobs.exceptions import NotFoundError
 
-__all__ = ["first_look", "wait_for_job", "wait_for_operation"]
+__all__ = ["GRACE", "first_look", "wait_for_job", "wait_for_operation"]
 
-_GRACE = (0.5, 1.0, 2.0, 4.0)
+GRACE = (0.5, 1.0, 2.0, 4.0)
 """Seconds between looks for a job that was just created: a read may be behind the write for a moment."""
 
 
@@ -23,7 +23,7 @@ def first_look(name: str) -> Flow[NotebookExecutionJob]:
     :raises ApiError: when the service refuses; NotFoundError when the job has not appeared after 7.5 seconds.
     """
     job: NotebookExecutionJob
-    for pause in _GRACE:
+    for pause in GRACE:
         try:
             job = yield calls.get_job(name)
         except NotFoundError:

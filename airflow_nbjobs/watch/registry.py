@@ -14,16 +14,16 @@ from airflow_nbjobs import settings
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import Budget
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
-from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
+from airflow_nbjobs.watch.waiters import Waiter
 
-__all__ = ["waiting"]
+__all__ = ["join_poller"]
 
 
 class _Place(NamedTuple):
-    """What triggers have in common that share a poller."""
+    """What the triggers of one poller have in common."""
 
-    # A project may be called by its id or by its number, and which is which is not known: two pollers at most.
+    # A project has an id and a number, and nothing tells that both are one: there are two pollers at most.
     parent: str
     endpoint: str | None
     gcp_conn_id: str
@@ -33,15 +33,29 @@ class _Place(NamedTuple):
 @dataclass
 class _Registry:
     pollers: dict[_Place, Poller] = field(default_factory=dict)
+    # A budget outlives its pollers: it counts the requests of those that have ended.
     budgets: dict[tuple[str, str | None], Budget] = field(default_factory=dict)
 
+    def poller(self, place: _Place) -> Poller:
+        """Return the poller of a place, made if there is none."""
+        if place not in self.pollers:
+            budget = self.budgets.setdefault((place.parent, place.endpoint), Budget(settings.requests_per_minute()))
+            hook = NotebookExecutionJobAsyncHook(place.gcp_conn_id, place.impersonation_chain)
 
-# A triggerer has one loop, `dag.test()` a new one for each trigger. Not on the loop: uvloop's take no attributes.
+            def stopped() -> None:
+                if self.pollers.get(place) is made:
+                    del self.pollers[place]
+
+            made = self.pollers[place] = Poller(place.parent, budget, hook, stopped)
+        return self.pollers[place]
+
+
+# A triggerer has one loop, `dag.test()` a new one for each trigger. A loop of uvloop takes no attributes.
 _REGISTRIES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Registry] = weakref.WeakKeyDictionary()
 
 
 @contextmanager
-def waiting(
+def join_poller(
     name: str,
     *,
     gcp_conn_id: str,
@@ -49,14 +63,16 @@ def waiting(
     created_at: datetime | None = None,
     poll_interval: float,
 ) -> Iterator[Waiter]:
-    """Wait for a job together with all others on this event loop; it begins and ends at once, without waiting itself.
+    """Wait for a job together with all other triggers of this event loop. Entering and leaving do not block.
 
     :param name: whole name of the job.
-    :param gcp_conn_id: the Google Cloud connection, looked up once for all that share it.
-    :param created_at: when the job was made, with a time zone: without one it counts as unknown. Jobs of which it is
-        known are found by the hundred when a poller starts.
+    :param gcp_conn_id: the Google Cloud connection.
+    :param impersonation_chain: service account to impersonate, or a chain of them.
+    :param created_at: when the job was created, with a time zone. With it, a poller that starts finds many jobs by the
+        page.
     :param poll_interval: seconds between two looks at most, unless the budget of requests is spent.
-    :raises InvalidNotebookJobError: when the name is none.
+    :returns: the waiter, whose ``next_report`` says what happens.
+    :raises InvalidNotebookJobError: if the name is not a valid job name.
     """
     job = JobName.parse(name)
     chain = impersonation_chain
@@ -67,26 +83,10 @@ def waiting(
         chain if chain is None or isinstance(chain, str) else tuple(chain),
     )
     loop = asyncio.get_running_loop()
-    poller = _poller(_REGISTRIES.setdefault(loop, _Registry()), place)
+    poller = _REGISTRIES.setdefault(loop, _Registry()).poller(place)
     waiter = Waiter(poll_interval, loop.time())
-    poller.join(job, created_at if created_at and created_at.tzinfo else None, waiter)
+    poller.join(job, created_at, waiter)
     try:
         yield waiter
     finally:
         poller.leave(job, waiter)
-
-
-def _poller(registry: _Registry, place: _Place) -> Poller:
-    poller = registry.pollers.get(place)
-    if poller is None:
-        key = (place.parent, place.endpoint)
-        # It outlives its pollers: what was sent for those that are gone counts for those that come.
-        budget = registry.budgets.setdefault(key, Budget(settings.requests_per_minute()))
-        hook = NotebookExecutionJobAsyncHook(place.gcp_conn_id, place.impersonation_chain)
-
-        def stopped() -> None:
-            if registry.pollers.get(place) is made:
-                del registry.pollers[place]
-
-        made = poller = registry.pollers[place] = Poller(place.parent, budget, hook, stopped)
-    return poller

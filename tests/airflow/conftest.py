@@ -46,7 +46,7 @@ def project(nbjobs_emulator: Emulator) -> str:
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look for a job that was just created as often as ever, but not for 7.5 seconds."""
-    monkeypatch.setattr("airflow_nbjobs.api.waiting._GRACE", (0.01,) * 4)
+    monkeypatch.setattr("airflow_nbjobs.api.waiting.GRACE", (0.01,) * 4)
 
 
 @pytest.fixture

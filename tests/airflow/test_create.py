@@ -265,7 +265,7 @@ def test_a_deferral_that_airflow_gives_up_ends_the_job_unless_a_retry_can_have_i
 def test_a_job_that_somebody_deletes_is_gone(
     nbjobs_emulator: Emulator, project: str, brisk: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.1)
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True)
     with pytest.raises(TaskDeferred) as deferral:

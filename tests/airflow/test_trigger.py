@@ -357,7 +357,7 @@ def test_a_connection_is_looked_up_again_to_end_a_job(
     running: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.watch.endings.NotebookExecutionJobAsyncHook", ForgetfulHook)
+    monkeypatch.setattr("airflow_nbjobs.hooks.shared_hook.NotebookExecutionJobAsyncHook", ForgetfulHook)
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
     trigger.task_instance = task_instances.add("failed", None)
     asyncio.run(trigger.on_kill())
@@ -396,7 +396,7 @@ class CountedHook(NotebookExecutionJobAsyncHook):
 def test_many_tasks_that_are_ended_at_once_look_their_connection_up_once(
     nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.watch.endings.NotebookExecutionJobAsyncHook", CountedHook)
+    monkeypatch.setattr("airflow_nbjobs.hooks.shared_hook.NotebookExecutionJobAsyncHook", CountedHook)
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 25})
     hook = NotebookExecutionJobHook()
     triggers = [NotebookExecutionJobTrigger(*submit(project, hook), kill="cancel") for _ in range(25)]

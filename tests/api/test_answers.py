@@ -25,7 +25,7 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from airflow_nbjobs.watch.horizon import get_glimpse, list_glimpses
+from airflow_nbjobs.watch.cursor import get_update, list_updates
 from tests.support.raw_server import JOB, OPERATION, PARENT, http_answer, refusal, refused
 
 ONCE = Patience(tries=1, seconds=5, timeout=5)
@@ -152,7 +152,7 @@ OTHER_JSON = [
 OTHER_ITEMS = [{}, "", 0, {"name": JOB}, "text", *([item] for item in (None, 5, {}, {"name": None}, []))]
 PAGES = [
     (calls.list_jobs(PARENT), "notebookExecutionJobs"),
-    (list_glimpses(PARENT), "notebookExecutionJobs"),
+    (list_updates(PARENT), "notebookExecutionJobs"),
     (calls.list_operations(JOB), "operations"),
 ]
 
@@ -160,7 +160,7 @@ PAGES = [
 @pytest.mark.parametrize(
     ("call", "answer"),
     [
-        *((call, answer) for call in (calls.get_job(JOB), get_glimpse(JOB)) for answer in OTHER_JSON),
+        *((call, answer) for call in (calls.get_job(JOB), get_update(JOB)) for answer in OTHER_JSON),
         *((calls.get_operation(OPERATION), answer) for answer in OTHER_JSON),
         *((calls.delete_job(JOB), answer) for answer in OTHER_JSON if answer != OTHER_JSON[-1]),
         *((call, {key: items}) for call, key in PAGES for items in OTHER_ITEMS),
@@ -180,7 +180,7 @@ def test_a_job_without_a_state_is_in_state_unspecified(serve, state):
     """The service leaves out fields with their first value."""
     talk, _ = serve(http_answer(200, {"name": JOB.replace("projects/p/", "projects/123/"), **state}))
     assert talk.send(GET, ONCE).job_state is JobState.UNSPECIFIED
-    assert talk.send(get_glimpse(JOB), ONCE) == ("5", "", None)
+    assert talk.send(get_update(JOB), ONCE) == ("5", "", None)
 
 
 @pytest.mark.parametrize(

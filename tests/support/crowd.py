@@ -7,8 +7,10 @@ from typing import Any
 
 import httpx2
 
+from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+from airflow_nbjobs.watch.waiters import Waiter
 
 LOCATION = "us-central1"
 _BODY = {
@@ -73,3 +75,10 @@ async def event(waiting: NotebookExecutionJobTrigger) -> tuple[str, str | None]:
     assert len(events) == 1
     assert events[0]["job_name"] == waiting.job_name
     return events[0]["outcome"], events[0]["state"]
+
+
+async def next_state(waiter: Waiter) -> JobState:
+    """Return the next state that a waiter is told; outages are for the logs."""
+    while not isinstance(report := await waiter.next_report(), JobState):
+        pass
+    return report

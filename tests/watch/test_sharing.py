@@ -13,7 +13,7 @@ import psutil
 import pytest
 import structlog
 
-from airflow_nbjobs.watch import waiting
+from airflow_nbjobs.watch import join_poller
 from tests.support.crowd import Service, event, trigger
 from tests.support.waiting import until
 
@@ -207,7 +207,7 @@ def test_who_waits_in_one_place_shares_a_poller_and_who_does_not_has_another(mon
     def wait_in(stack: ExitStack, project: str, location: str, endpoint: str, **known: Any) -> None:
         monkeypatch.setenv("NBJOBS_EMULATOR_HOST", endpoint)
         name = f"projects/{project}/locations/{location}/notebookExecutionJobs/1"
-        stack.enter_context(waiting(name, poll_interval=60.0, **known))
+        stack.enter_context(join_poller(name, poll_interval=60.0, **known))
 
     async def tasks(*places: dict[str, Any]) -> int:
         with ExitStack() as stack:

@@ -11,9 +11,10 @@ from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import Budget
-from airflow_nbjobs.watch.horizon import Glimpse
-from airflow_nbjobs.watch.jobs import Waiter
+from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.poller import Poller
+from airflow_nbjobs.watch.waiters import Waiter
+from tests.support.crowd import next_state
 from tests.support.waiting import until
 
 INTERVAL = 1.0
@@ -29,11 +30,11 @@ class Shown:
 
     def __init__(self, count: int) -> None:
         self.asked = 0
-        self._jobs = [Glimpse(str(n), "JOB_STATE_RUNNING", BEGAN + timedelta(seconds=n)) for n in range(count)]
+        self._jobs = [JobUpdate(str(n), "JOB_STATE_RUNNING", BEGAN + timedelta(seconds=n)) for n in range(count)]
         self._jobs.reverse()
 
     def end(self, ids: set[str]) -> None:
-        ended = [Glimpse(job_id, "JOB_STATE_SUCCEEDED", datetime.now(UTC)) for job_id in ids]
+        ended = [JobUpdate(job_id, "JOB_STATE_SUCCEEDED", datetime.now(UTC)) for job_id in ids]
         self._jobs = ended + [job for job in self._jobs if job.job_id not in ids]
 
     async def get_sync_hook(self) -> None:
@@ -45,7 +46,7 @@ class Shown:
     async def close(self) -> None:
         """Close nothing."""
 
-    async def send(self, call: Any, _: Any) -> Page[Glimpse]:
+    async def send(self, call: Any, _: Any) -> Page[JobUpdate]:
         assert call.path == f"/v1/{PARENT}/notebookExecutionJobs"
         self.asked += 1
         await asyncio.sleep(0)
@@ -67,7 +68,7 @@ class Crowd:
 
     async def are_told(self, ids: set[str], state: str) -> None:
         """Wait until these are told that their jobs are in this state."""
-        told = await asyncio.gather(*(self.waiters[job_id].change() for job_id in ids))
+        told = await asyncio.gather(*(next_state(self.waiters[job_id]) for job_id in ids))
         assert set(told) == {JobState(state)}
 
     async def leave(self) -> None:

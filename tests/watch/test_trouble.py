@@ -20,9 +20,9 @@ from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import Budget, Patience
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NbjobsError, NotFoundError, UnavailableError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
-from airflow_nbjobs.watch.jobs import Waiter
 from airflow_nbjobs.watch.poller import Poller
-from tests.support.crowd import LOCATION, Service, event, trigger
+from airflow_nbjobs.watch.waiters import Waiter
+from tests.support.crowd import LOCATION, Service, event, next_state, trigger
 from tests.support.waiting import until
 
 LONG_AGO = "2026-01-01T00:00:00Z"
@@ -98,7 +98,7 @@ def test_two_connections_wait_as_long_as_the_service_asks_one_of_them(service: S
 def test_who_may_not_list_asks_for_each_and_says_so_once(
     service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("airflow_nbjobs.watch.lists._REFUSED_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_nbjobs.watch.failures._LIST_AGAIN_SECONDS", 0.1)
     jobs = service.create(6)
     service.emulator.fault({"method": "list", "status": 403, "times": 3})
 
@@ -109,17 +109,16 @@ def test_who_may_not_list_asks_for_each_and_says_so_once(
         await asyncio.to_thread(service.end, jobs)
         return await asyncio.wait_for(asyncio.gather(*waiting), 60)
 
-    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.lists"):
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.failures"):
         assert asyncio.run(wait()) == [DONE] * 6
-    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.lists"]
+    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.failures"]
     assert "aiplatform.notebookExecutionJobs.list" in told.getMessage()
 
 
 def test_a_list_that_is_refused_after_it_failed_is_told_of_too(
     service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("airflow_nbjobs.watch.lists._FAILED_SECONDS", 0.1)
-    monkeypatch.setattr("airflow_nbjobs.watch.lists._REFUSED_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_nbjobs.watch.failures._LIST_AGAIN_SECONDS", 0.1)
     jobs = service.create(6)
     for status in (503, 403):
         service.emulator.fault({"method": "list", "status": status, "times": 2})
@@ -130,21 +129,10 @@ def test_a_list_that_is_refused_after_it_failed_is_told_of_too(
         await until(lambda: service.emulator.requests().get("list", {}).get("200"))
         await crowd.leave()
 
-    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.lists"):
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.failures"):
         asyncio.run(wait())
-    told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.watch.lists"]
+    told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.watch.failures"]
     assert ["503" in told[0], "403" in told[1], len(told)] == [True, True, 2]
-
-
-def test_a_list_in_another_order_than_asked_for_is_done_without(service: Service, caplog: pytest.LogCaptureFixture):
-    jobs = service.create(5)
-    oldest_first = [{**job, "updateTime": f"2026-01-0{day}T00:00:00Z"} for day, job in enumerate(jobs, 1)]
-    page = json.dumps({"notebookExecutionJobs": oldest_first})
-    service.emulator.fault({"method": "list", "body": page})
-    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.lists"):
-        assert asyncio.run(waited_for(service, jobs, first="get")) == [DONE] * 5
-    (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.lists"]
-    assert "not in the order of update_time" in told.getMessage()
 
 
 @pytest.mark.parametrize("odd", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
@@ -195,7 +183,7 @@ def test_a_job_that_was_just_made_may_be_unknown_for_a_moment(service: Service, 
 
 
 def test_a_job_that_stays_unknown_is_gone(service: Service, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.5)
     (job,) = service.create(1)
     service.emulator.fault({"method": "get", "status": 404, "times": 1_000_000})
     begun = time.monotonic()
@@ -232,7 +220,7 @@ def test_a_job_that_is_deleted_among_many_is_noticed_by_the_slow_look(service: S
         crowd = Crowd(service, recheck=2.0)
         waiters = crowd.join(jobs)
         for waiter in waiters:
-            assert await asyncio.wait_for(waiter.change(), 30) == JobState.RUNNING
+            assert await asyncio.wait_for(next_state(waiter), 30) == JobState.RUNNING
         await asyncio.to_thread(service.delete, jobs[0])
         with pytest.raises(NotFoundError):
             await asyncio.wait_for(_last(waiters[0]), 30)
@@ -243,7 +231,7 @@ def test_a_job_that_is_deleted_among_many_is_noticed_by_the_slow_look(service: S
 
 async def _last(waiter: Waiter) -> None:
     while True:
-        await waiter.change()
+        await next_state(waiter)
 
 
 @pytest.mark.parametrize("count", [2, 5])
@@ -255,7 +243,7 @@ def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int
     async def wait() -> list[BaseException]:
         crowd = Crowd(service, patience=Patience(seconds=2.0))
         ends = await asyncio.wait_for(
-            asyncio.gather(*(waiter.change() for waiter in crowd.join(jobs)), return_exceptions=True), 60
+            asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 60
         )
         await crowd.leave()
         return ends
@@ -277,12 +265,12 @@ def test_trouble_that_comes_often_ends_the_waiting_of_those_who_saw_all_of_it(
     async def wait() -> int:
         crowd = Crowd(service, patience=Patience(tries=3, seconds=600.0))
         (first,) = crowd.join([job])
-        await until(lambda: crowd.poller._line.failures)
+        await until(lambda: crowd.poller._client.failures.count)
         late = Waiter(0.2, asyncio.get_running_loop().time())
         crowd.poller.join(JobName.parse(job["name"]), None, late)
-        waiting = asyncio.create_task(late.change())
+        waiting = asyncio.create_task(next_state(late))
         with pytest.raises(UnavailableError):
-            await asyncio.wait_for(first.change(), 30)
+            await asyncio.wait_for(next_state(first), 30)
         asked = service.asked()["get"]
         await until(lambda: service.emulator.requests().get("get"))
         assert not waiting.done()
@@ -298,7 +286,7 @@ def test_trouble_that_comes_often_ends_the_waiting_of_those_who_saw_all_of_it(
 
 def test_a_job_that_has_to_be_looked_for_is_not_starved_by_rounds(service: Service, monkeypatch: pytest.MonkeyPatch):
     """Three requests a second are fewer than the rounds alone would take."""
-    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.0)
+    monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.0)
     jobs = service.create(4)
     elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
 
@@ -316,7 +304,7 @@ def test_a_job_that_has_to_be_looked_for_is_not_starved_by_rounds(service: Servi
 
 
 def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("airflow_nbjobs.watch.jobs._GRACE_SECONDS", 0.1)
+    monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.1)
     jobs = service.create(3)
     elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
 
@@ -327,7 +315,7 @@ def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monk
             await asyncio.wait_for(_last(lost), 30)
         await asyncio.to_thread(service.end, jobs)
         for waiter in others:
-            while not (await asyncio.wait_for(waiter.change(), 30)).is_terminal:
+            while not (await asyncio.wait_for(next_state(waiter), 30)).is_terminal:
                 pass
         await crowd.leave()
 
@@ -352,11 +340,11 @@ def test_many_are_told_of_an_error_in_turns(service: Service, failure: Exception
 
         async def one(waiter: Waiter) -> None:
             with pytest.raises(NbjobsError):
-                await waiter.change()
+                await next_state(waiter)
             woken.append(turn)
 
         crowd = Crowd(service)
-        crowd.poller._line._hook = hook = BrokenHook()
+        crowd.poller._client._hook = hook = BrokenHook()
         hook.failure = failure
         waiting = asyncio.gather(*(one(waiter) for waiter in crowd.join(jobs)))
         while not waiting.done():
@@ -375,9 +363,9 @@ def test_a_poller_that_breaks_tells_everybody(service: Service):
 
     async def wait() -> list[Any]:
         crowd = Crowd(service)
-        crowd.poller._line._hook = BrokenHook()
+        crowd.poller._client._hook = BrokenHook()
         return await asyncio.wait_for(
-            asyncio.gather(*(waiter.change() for waiter in crowd.join(jobs)), return_exceptions=True), 30
+            asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 30
         )
 
     ends = asyncio.run(wait())
@@ -410,9 +398,9 @@ def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(servi
 
     async def wait() -> list[JobState]:
         crowd = Crowd(service)
-        crowd.poller._hook = crowd.poller._line._hook = ForgetfulHook()
+        crowd.poller._hook = crowd.poller._client._hook = ForgetfulHook()
         waiters = crowd.join(jobs)
-        states = await asyncio.wait_for(asyncio.gather(*(waiter.change() for waiter in waiters)), 30)
+        states = await asyncio.wait_for(asyncio.gather(*(next_state(waiter) for waiter in waiters)), 30)
         await crowd.leave()
         return states
 
@@ -469,7 +457,7 @@ def test_credentials_that_cannot_be_made_at_first_are_made_later(
     async def wait() -> list[JobState]:
         crowd = Crowd(service)
         waiters = crowd.join(jobs)
-        states = await asyncio.wait_for(asyncio.gather(*(waiter.change() for waiter in waiters)), 30)
+        states = await asyncio.wait_for(asyncio.gather(*(next_state(waiter) for waiter in waiters)), 30)
         await crowd.leave()
         return states
 
@@ -492,10 +480,10 @@ def test_a_poller_that_breaks_closes_its_session_though_all_waiters_leave_meanwh
 
     async def wait() -> bool:
         crowd = Crowd(service)
-        crowd.poller._hook = crowd.poller._line._hook = hook = SlowlyClosedHook()
+        crowd.poller._hook = crowd.poller._client._hook = hook = SlowlyClosedHook()
         (waiter,) = crowd.join([job])
         with pytest.raises(NbjobsError):
-            await asyncio.wait_for(waiter.change(), 30)
+            await asyncio.wait_for(next_state(waiter), 30)
         await crowd.leave()
         return hook.is_closed
 

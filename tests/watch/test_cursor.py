@@ -10,9 +10,9 @@ from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from airflow_nbjobs.api.calls import Page
-from airflow_nbjobs.watch.errands import FEW, Errand
-from airflow_nbjobs.watch.horizon import OVERLAP, Glimpse, Horizon, list_glimpses
-from airflow_nbjobs.watch.jobs import WatchedJob
+from airflow_nbjobs.watch.cursor import OVERLAP, Cursor, JobUpdate, list_updates
+from airflow_nbjobs.watch.lookups import FEW, Lookups
+from airflow_nbjobs.watch.waiters import WatchedJob
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
 PARENT = "projects/p/locations/l"
@@ -32,8 +32,8 @@ class List(RuleBasedStateMachine):
         self.late: list[tuple[datetime, str, datetime]] = []
         self.shown: dict[str, int] = {}
         self.due: dict[str, int] = {}
-        self.horizon = Horizon()
-        self.reading: tuple[datetime, list[Glimpse], str] | None = None
+        self.cursor = Cursor()
+        self.reading: tuple[datetime, list[JobUpdate], str] | None = None
 
     @rule(seconds=some.sampled_from([0, 0, 1, 5, 40]))
     def time_goes_by(self, seconds: int) -> None:
@@ -54,17 +54,17 @@ class List(RuleBasedStateMachine):
             self.jobs[job] = (max(before, stamp), count + 1)
             self.due.pop(job, None)  # it moved ahead of the round that is under way: the next one has to show it
 
-    def _page(self, token: str) -> Page[Glimpse]:
+    def _page(self, token: str) -> Page[JobUpdate]:
         """Return a page; a token is a place in the order, so that what changes leaves the pages to come."""
         rows = sorted(((stamp, job) for job, (stamp, _) in self.jobs.items()), key=_place, reverse=True)
         rows = [row for row in rows if not token or _place(row) < token]
-        items = [Glimpse(job, str(self.jobs[job][1]), stamp) for stamp, job in rows[:PAGE]]
+        items = [JobUpdate(job, str(self.jobs[job][1]), stamp) for stamp, job in rows[:PAGE]]
         return Page(items, _place(rows[PAGE - 1]) if len(rows) > PAGE else "")
 
     @precondition(lambda self: self.reading is None)
     @rule()
     def a_round_begins(self) -> None:
-        self.due = {job: count for job, (_, count) in self.jobs.items()} if self.horizon.moment else {}
+        self.due = {job: count for job, (_, count) in self.jobs.items()} if self.cursor.moment else {}
         self.reading = (self.now, [], "")
 
     @precondition(lambda self: self.reading is not None)
@@ -76,13 +76,13 @@ class List(RuleBasedStateMachine):
             first = page.items
         for seen in page.items:
             self.shown[seen.job_id] = max(self.shown.get(seen.job_id, 0), int(seen.state))
-        if not self.horizon.is_reached(page.items) and page.next_page_token:
+        if not self.cursor.is_reached(page.items) and page.next_page_token:
             self.reading = (began, first, page.next_page_token)
             return
-        if self.horizon.moment is None:  # what was before the first round is for the sweep to find
+        if self.cursor.moment is None:  # what was before the first round is for the sweep to find
             self.shown = {job: count for job, (_, count) in self.jobs.items()}
             self.due = {}
-        self.horizon = self.horizon.after(first, began, (began - START).total_seconds())
+        self.cursor = self.cursor.after(first, began, (began - START).total_seconds())
         self.reading = None
 
     @invariant()
@@ -100,95 +100,95 @@ List.TestCase.settings = hypothesis.settings(stateful_step_count=30)
 TestList = List.TestCase
 
 
-def glimpse(seconds: float, job_id: str = "1") -> Glimpse:
-    return Glimpse(job_id, "JOB_STATE_RUNNING", START + timedelta(seconds=seconds))
+def update(seconds: float, job_id: str = "1") -> JobUpdate:
+    return JobUpdate(job_id, "JOB_STATE_RUNNING", START + timedelta(seconds=seconds))
 
 
 def test_jobs_of_the_same_instant_are_all_read():
-    horizon = Horizon(START)
-    edge = glimpse(-OVERLAP.total_seconds())
-    assert not horizon.is_reached([glimpse(0), edge, edge])
-    assert horizon.is_reached([edge, glimpse(-OVERLAP.total_seconds() - 0.001)])
+    cursor = Cursor(START)
+    edge = update(-OVERLAP.total_seconds())
+    assert not cursor.is_reached([update(0), edge, edge])
+    assert cursor.is_reached([edge, update(-OVERLAP.total_seconds() - 0.001)])
 
 
 def test_a_job_from_the_future_does_not_hide_those_that_change_until_then():
-    assert Horizon().after([glimpse(300), glimpse(-1)], began=START, now=0.0).moment == START
+    assert Cursor().after([update(300), update(-1)], began=START, now=0.0).moment == START
 
 
-def test_a_deletion_does_not_move_the_horizon_back():
-    assert Horizon(START).after([glimpse(-50)], began=START, now=0.0).moment == START
+def test_a_deletion_does_not_move_the_cursor_back():
+    assert Cursor(START).after([update(-50)], began=START, now=0.0).moment == START
 
 
-def test_a_list_without_times_leaves_the_horizon_to_the_time_that_goes_by():
-    page = [Glimpse("1", "", None)]
-    assert Horizon().after(page, began=START, now=5.0) == Horizon()
-    assert Horizon(START, 5.0).after(page, began=START, now=7.0) == Horizon(START + timedelta(seconds=2), 7.0)
+def test_a_list_without_times_leaves_the_cursor_to_the_time_that_goes_by():
+    page = [JobUpdate("1", "", None)]
+    assert Cursor().after(page, began=START, now=5.0) == Cursor()
+    assert Cursor(START, 5.0).after(page, began=START, now=7.0) == Cursor(START + timedelta(seconds=2), 7.0)
 
 
 def test_jobs_that_changed_all_at_once_are_read_again_until_no_change_can_show_late_and_no_longer():
-    page = [glimpse(0)]
-    horizon = Horizon().after(page, began=START, now=100.0)
+    page = [update(0)]
+    cursor = Cursor().after(page, began=START, now=100.0)
     for now in (107.0, 110.0):
-        horizon = horizon.after(page, began=START, now=now)
-        assert not horizon.is_reached(page)
-    assert horizon.after(page, began=START, now=111.0).is_reached(page)
+        cursor = cursor.after(page, began=START, now=now)
+        assert not cursor.is_reached(page)
+    assert cursor.after(page, began=START, now=111.0).is_reached(page)
 
 
 def test_a_job_is_read_from_what_the_service_says_of_it():
     told = {"name": "projects/1/locations/l/notebookExecutionJobs/7", "jobState": "JOB_STATE_NEW", "other": 1}
-    assert Glimpse.from_wire({**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}) == Glimpse(
+    assert JobUpdate.from_wire({**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}) == JobUpdate(
         "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456)
     )
-    for odd in ("yesterday", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"):
-        assert Glimpse.from_wire({**told, "updateTime": odd}).update_time is None
-    assert Glimpse.from_wire({**told, "jobState": None, "updateTime": 3}) == Glimpse("7", "", None)
+    for odd in ("yesterday", "2026-11-22T00:00:00"):
+        assert JobUpdate.from_wire({**told, "updateTime": odd}).update_time is None
+    assert JobUpdate.from_wire({**told, "jobState": None, "updateTime": 3}) == JobUpdate("7", "", None)
     for name in (7, None, "", "projects/1/locations/l/notebookExecutionJobs/"):
         with pytest.raises(ValueError, match="a job without a name"):
-            Glimpse.from_wire({**told, "name": name})
+            JobUpdate.from_wire({**told, "name": name})
 
 
-def errand(ages: dict[str, float | None]) -> Errand:
-    """Make an errand for jobs that changed so many seconds ago; None for not known when."""
+def lookups(ages: dict[str, float | None]) -> Lookups:
+    """Make an lookups for jobs that changed so many seconds ago; None for not known when."""
     jobs = {}
     for job_id, age in ages.items():
         changed = None if age is None else START - timedelta(seconds=age)
         jobs[job_id] = WatchedJob(None, changed, 0.0)
-    made = Errand(jobs)
+    made = Lookups(jobs)
     made.add(jobs)
-    made.begin_sweep(list_glimpses(PARENT))
+    made.begin_sweep(list_updates(PARENT))
     return made
 
 
 def test_few_jobs_are_asked_for_one_by_one():
-    assert errand({str(n): 5.0 for n in range(FEW)}).sweep is None
-    assert errand({str(n): None for n in range(FEW + 1)}).sweep is None
+    assert lookups({str(n): 5.0 for n in range(FEW)}).sweep is None
+    assert lookups({str(n): None for n in range(FEW + 1)}).sweep is None
 
 
 def test_a_sweep_reads_back_to_the_oldest_of_its_jobs():
-    made = errand({"1": 5.0, "2": 60.0, "3": 7.0, "4": 8.0, "unknown": None})
+    made = lookups({"1": 5.0, "2": 60.0, "3": 7.0, "4": 8.0, "unknown": None})
     sweep = made.sweep
     assert sweep.wanted == {"1", "2", "3", "4"}
-    assert not sweep.is_over(Page([glimpse(-5)], "next"))
+    assert not sweep.is_over(Page([update(-5)], "next"))
     assert sweep.call.query["pageToken"] == "next"
-    assert not sweep.is_over(Page([glimpse(-60)], "next"))
-    assert sweep.is_over(Page([glimpse(-61)], "next"))
+    assert not sweep.is_over(Page([update(-60)], "next"))
+    assert sweep.is_over(Page([update(-61)], "next"))
 
 
 def test_a_sweep_costs_no_more_than_asking_for_each():
-    made = errand({str(n): 60.0 for n in range(5)})
+    made = lookups({str(n): 60.0 for n in range(5)})
     sweep, pages = made.sweep, 1
-    while not sweep.is_over(Page([glimpse(-1, "another")], "next")):
+    while not sweep.is_over(Page([update(-1, "another")], "next")):
         pages += 1
     assert pages == 5
 
 
 def test_what_a_sweep_did_not_meet_is_asked_for_one_by_one_and_not_swept_again():
-    made = errand({str(n): 60.0 for n in range(5)})
-    made.drop("3")
+    made = lookups({str(n): 60.0 for n in range(5)})
+    made.discard("3")
     made.end_sweep()
-    made.begin_sweep(list_glimpses(PARENT))
+    made.begin_sweep(list_updates(PARENT))
     assert made.sweep is None
     assert bool(made)
     for job_id in "0124":
-        made.drop(job_id)
+        made.discard(job_id)
     assert not made

@@ -1,4 +1,4 @@
-"""One connection for all jobs that are ended at the same time: a person may mark a thousand deferred tasks at once."""
+"""One connection for all jobs that are ended at the same time: a user may mark a thousand deferred tasks at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 
-__all__ = ["ending_hook"]
+__all__ = ["borrow_hook"]
 
-_AT_ONCE = 10
-"""So many jobs of one connection are ended at a time; the others wait for their turn."""
+_CONCURRENCY = 10
+"""Jobs of one connection that are ended at the same time; the others wait."""
 
 
 @dataclass
 class _Shared:
-    """A hook, and how many hold it or wait for it."""
+    """A hook and the number of its users, those that wait included."""
 
     hook: NotebookExecutionJobAsyncHook
-    holders: int = 0
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    users: int = 0
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_CONCURRENCY))
 
 
 _Key = tuple[str, str | tuple[str, ...] | None]
@@ -30,24 +30,25 @@ _SHARED: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Key, _Shared
 
 
 @asynccontextmanager
-async def ending_hook(
+async def borrow_hook(
     gcp_conn_id: str, impersonation_chain: str | Sequence[str] | None
 ) -> AsyncIterator[NotebookExecutionJobAsyncHook]:
-    """Lend the hook that all share who end a job meanwhile with this connection; the last one closes it.
+    """Lend the hook of this connection on this event loop; it is closed after its last user.
 
     :param gcp_conn_id: the Google Cloud connection.
     :param impersonation_chain: service account to impersonate, or a chain of them.
+    :returns: the hook, after at most nine other users of it are left.
     """
     chain = impersonation_chain
     key = (gcp_conn_id, chain if chain is None or isinstance(chain, str) else tuple(chain))
     lent = _SHARED.setdefault(asyncio.get_running_loop(), {})
     shared = lent.get(key) or lent.setdefault(key, _Shared(NotebookExecutionJobAsyncHook(gcp_conn_id, chain)))
-    shared.holders += 1
+    shared.users += 1
     try:
         async with shared.turns:
             yield shared.hook
     finally:
-        shared.holders -= 1
-        if not shared.holders:
+        shared.users -= 1
+        if not shared.users:
             del lent[key]
             await shared.hook.close()

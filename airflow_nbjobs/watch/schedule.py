@@ -1,4 +1,4 @@
-"""When the next round is: soon after something began or changed, then less and less often."""
+"""When the next round is: soon after a job came or changed, then less and less often."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import contextlib
 
 from airflow_nbjobs.api.pacing import longer_pause, next_look, quick_pause
 
-__all__ = ["Pace"]
+__all__ = ["Schedule"]
 
 _LONGEST_SLEEP = 3600.0
 
 
-class Pace:
-    """The times of a poller's rounds, and its sleep between them.
+class Schedule:
+    """The times of a poller's rounds, and its sleep between them. Times are of the event loop, in seconds.
 
-    :ivar next_round: in the loop's time.
+    :ivar next_round: when the next round is due.
     """
 
     def __init__(self) -> None:
@@ -24,21 +24,24 @@ class Pace:
         self._pause: float | None = None
         self.next_round = float("inf")
 
-    def hasten(self, poll_interval: float) -> None:
-        """Look soon: a job has just come or changed for which somebody waits with this interval."""
+    def look_soon(self, poll_interval: float) -> None:
+        """Shorten the pauses again: a job came or changed.
+
+        :param poll_interval: the interval, in seconds, of a trigger that waits for this job.
+        """
         pause = quick_pause(poll_interval)
         self._pause = pause if self._pause is None else min(self._pause, pause)
         self.look_within(next_look(pause, None))
 
     def look_within(self, seconds: float) -> None:
-        """Bring the next round forward to then, if it is later."""
+        """Move the next round forward, if it is later than this."""
         due = self._loop.time() + seconds
         if due < self.next_round:
             self.next_round = due
             self._woken.set()
 
     def begin_round(self, poll_interval: float) -> None:
-        """Take note that a round begins: if nothing changes in it, the next pause is longer."""
+        """Lengthen the next pause, up to the interval: :meth:`look_soon` shortens it if the round shows a change."""
         pause = quick_pause(poll_interval) if self._pause is None else self._pause
         self._pause = longer_pause(pause, poll_interval)
         self.next_round = float("inf")
@@ -48,7 +51,7 @@ class Pace:
         self.next_round = self._loop.time() + next_look(self._pause or 0.0, None)
 
     async def sleep(self, seconds: float) -> None:
-        """Sleep so long, or until the next round is brought forward."""
+        """Sleep for this time, or until the next round is moved forward."""
         self._woken.clear()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, _LONGEST_SLEEP)):

@@ -1,0 +1,104 @@
+"""Jobs that have to be looked up: by the page while that is cheaper, then one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.watch.cursor import JobUpdate, is_past
+from airflow_nbjobs.watch.waiters import WatchedJob
+
+__all__ = ["FEW", "Lookups", "Sweep"]
+
+FEW = 3
+"""Up to this number, jobs are looked up one by one: a list shows the jobs of all users."""
+
+
+@dataclass
+class Sweep:
+    """A search in a list, page after page, back to the oldest change of the wanted jobs.
+
+    Jobs that change meanwhile leave the later pages; the rounds show them.
+
+    :ivar call: gets the next page.
+    :ivar wanted: ids of the jobs that no page has shown yet.
+    :ivar back_to: the oldest change, in the service's time.
+    """
+
+    call: Call[Page[JobUpdate]]
+    wanted: set[str]
+    back_to: datetime
+    pages: int = 0
+
+    def is_over(self, page: Page[JobUpdate]) -> bool:
+        """Tell whether to stop after this page; otherwise turn to the next one.
+
+        A sweep stops when it has cost as much as a get for each missing job: it doubles the cost at worst.
+        """
+        self.pages += 1
+        is_at_end = not page.next_page_token or is_past(page.items, self.back_to)
+        if is_at_end or self.pages >= len(self.wanted):
+            return True
+        self.call = self.call.with_page_token(page.next_page_token)
+        return False
+
+
+class Lookups:
+    """Jobs to look up, first come first served.
+
+    :param jobs: all jobs that the poller watches, by id.
+    :ivar sweep: the search by the page that is under way.
+    """
+
+    def __init__(self, jobs: Mapping[str, WatchedJob]) -> None:
+        self._jobs = jobs
+        self._queue: dict[str, bool] = {}  # in order, and whether a sweep may find it
+        self.sweep: Sweep | None = None
+
+    def __bool__(self) -> bool:
+        return self.sweep is not None or bool(self._queue)
+
+    def add(self, ids: Iterable[str], *, by_page: bool = True) -> None:
+        """Look these jobs up too.
+
+        :param by_page: whether a sweep may find them; without it they are looked up one by one.
+        """
+        wanted = self.sweep.wanted if self.sweep else ()
+        for job_id in ids:
+            if job_id not in wanted:
+                self._queue.setdefault(job_id, by_page)
+
+    def discard(self, job_id: str) -> None:
+        """Do not look this job up any more."""
+        self._queue.pop(job_id, None)
+        if self.sweep is not None:
+            self.sweep.wanted.discard(job_id)
+            if not self.sweep.wanted:
+                self.sweep = None
+
+    def begin_sweep(self, call: Call[Page[JobUpdate]]) -> None:
+        """Look up by the page all jobs whose last change is known, unless they are few.
+
+        :param call: gets the first page.
+        """
+        if self.sweep is not None or len(self._queue) <= FEW:
+            return
+        known = ((job_id, self._jobs[job_id].changed_at) for job_id, by_page in self._queue.items() if by_page)
+        changes = {job_id: changed_at for job_id, changed_at in known if changed_at}
+        if len(changes) <= FEW:
+            return
+        self.sweep = Sweep(call, set(changes), min(changes.values()))
+        for job_id in changes:
+            del self._queue[job_id]
+
+    def end_sweep(self) -> None:
+        """Look up one by one the jobs that the sweep did not find."""
+        sweep, self.sweep = self.sweep, None
+        if sweep is not None:
+            self.add(sweep.wanted, by_page=False)
+
+    def next_job(self) -> WatchedJob:
+        """Return the job to get next."""
+        return self._jobs[next(iter(self._queue))]

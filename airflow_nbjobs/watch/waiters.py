@@ -1,0 +1,127 @@
+"""The jobs that a poller watches, and the triggers that wait for them."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from airflow_nbjobs.api.job import JobState
+from airflow_nbjobs.api.names import JobName
+from airflow_nbjobs.api.waiting import GRACE
+from airflow_nbjobs.exceptions import NbjobsError
+from airflow_nbjobs.watch.cursor import JobUpdate
+from airflow_nbjobs.watch.failures import Failures, Outage
+
+__all__ = ["Waiter", "WatchedJob"]
+
+_GRACE_SECONDS = sum(GRACE)
+
+_NEW = timedelta(minutes=1)
+"""The age up to which a job may be too new to be found."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiter:
+    """One trigger that waits at a poller.
+
+    :ivar poll_interval: seconds between two looks that the trigger asks for.
+    :ivar since: when it joined, in the loop's time.
+    """
+
+    poll_interval: float
+    since: float
+    _state: JobState = JobState.UNSPECIFIED
+    _returned: JobState = JobState.UNSPECIFIED
+    _outage: Outage | None = None
+    _error: BaseException | None = None
+    _news: asyncio.Future[None] | None = None
+
+    async def next_report(self) -> JobState | Outage:
+        """Wait until the state of the job is another than was returned last, or an outage is reported.
+
+        :raises NotFoundError: if the job does not exist any more.
+        :raises ApiError: if the service refuses, or did not answer for too long.
+        :raises CredentialsError: if there is no token.
+        :raises NbjobsError: if the poller itself has failed.
+        """
+        while self._error is None and self._outage is None and self._state == self._returned:
+            self._news = asyncio.get_running_loop().create_future()
+            await self._news
+        if self._error is not None:
+            raise _copy(self._error) from self._error
+        if self._outage is not None:
+            outage, self._outage = self._outage, None
+            return outage
+        self._returned = self._state
+        return self._state
+
+    def report(self, news: JobState | Outage | BaseException) -> None:
+        """Wake the trigger: the state of the job, an outage, or the error that ends the waiting."""
+        if isinstance(news, JobState):
+            self._state = news
+        elif isinstance(news, Outage):
+            self._outage = news
+        else:
+            self._error = news
+        if self._news is not None and not self._news.done():
+            self._news.set_result(None)
+
+
+def _copy(error: BaseException) -> BaseException:
+    """Return an error for one waiter: an exception that is raised in a thousand tasks keeps the frames of all."""
+    if isinstance(error, NbjobsError):
+        return copy.copy(error)
+    return NbjobsError(f"The notebook job could not be watched any more: {type(error).__name__}: {error}")
+
+
+@dataclass(slots=True, eq=False)
+class WatchedJob:
+    """A job and all triggers that wait for it.
+
+    :ivar name: as the first waiter gave it; the service may answer with the project's number.
+    :ivar changed_at: the last known change in the service's time, at first the creation; ``None`` if unknown.
+    :ivar seen_at: when the poller last saw the job, in the loop's time.
+    :ivar failures: of requests for this job alone.
+    """
+
+    name: JobName
+    changed_at: datetime | None
+    seen_at: float
+    failures: Failures = field(default_factory=Failures)
+    waiters: set[Waiter] = field(default_factory=set)
+    _state: str = ""
+
+    def add(self, waiter: Waiter) -> None:
+        """Add a trigger, and report what is known to it."""
+        self.waiters.add(waiter)
+        if self._state:
+            waiter.report(JobState(self._state))
+
+    def see(self, seen: JobUpdate, now: float) -> bool:
+        """Record what the service says about the job, and tell whether its state has changed."""
+        self.seen_at = now
+        self.failures.clear()
+        self.changed_at = seen.update_time or self.changed_at
+        if not seen.state or seen.state == self._state:
+            return False
+        self._state = seen.state
+        self.report(JobState(seen.state))
+        return True
+
+    def may_appear(self, now: float, today: datetime) -> bool:
+        """Tell whether a job that was not found may be too new: a read may be behind the write.
+
+        :param now: the loop's time.
+        :param today: the same in the service's time.
+        """
+        if self._state or (self.changed_at is not None and today - self.changed_at > _NEW):
+            return False
+        return self.failures.since is None or now - self.failures.since < _GRACE_SECONDS
+
+    def report(self, news: JobState | Outage | BaseException, *, since: float | None = None) -> None:
+        """Report to all waiters, or to those that have waited since then (in the loop's time)."""
+        for waiter in self.waiters:
+            if since is None or waiter.since <= since:
+                waiter.report(news)
