@@ -18,10 +18,10 @@ unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
 VENV_3_1 := .venv-3.1
-ON_3_1 := tests/adoption tests/airflow tests/commands tests/examples tests/watch tests/test_imports.py
+ON_3_1 := tests/run tests/operators tests/hooks tests/commands tests/examples tests/watch tests/test_*.py
 IN = $(VENV)/bin/python -m
 
-ON_DEBIAN := tests/airflow/test_papers_languages.py tests/foreign/test_notebooks.py
+ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
 .PHONY: help demo test test-3.1 chaos soak languages bench clean constraints
 

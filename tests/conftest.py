@@ -20,7 +20,7 @@ import pytest
 # Asserts in helpers explain themselves only when pytest rewrites them.
 pytest.register_assert_rewrite("tests.support", "tests.contract.scenarios")
 
-pytest_plugins = ["tests.support.canaries"]
+pytest_plugins = ["tests.support.canaries", "tests.support.emulators", "tests.support.fixtures"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _HOME = tempfile.mkdtemp(prefix="nbjobs-airflow-")

@@ -76,7 +76,7 @@ def test_what_is_no_time_is_refused_with_argument_value_and_remedy(value):
 
 
 def test_who_is_about_to_be_killed_is_done_within_airflows_five_seconds():
-    """What bounds all calls of a kill together: tests/airflow/test_killed.py."""
+    """What bounds all calls of a kill together: tests/run/test_cancel.py."""
     assert max(BRISK.seconds, BRISK.timeout, BRISK.queueing) < 5 < PATIENT.queueing < ENDURING.queueing
     assert BRISK.tries < PATIENT.tries < ENDURING.tries
     assert BRISK.seconds < PATIENT.seconds < ENDURING.seconds

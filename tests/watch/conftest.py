@@ -9,13 +9,9 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from tests.support.crowd import Service
+from tests.support.emulators import using
 
-
-@pytest.fixture(scope="session")
-def nbjobs_emulator_session() -> Iterator[Emulator]:
-    """Run one emulator for the tests of this folder, in place of the plugin's own, which starts kernels."""
-    with Emulator(runner="simulated", seconds=3600.0, cleanup_seconds=0.0) as emulator:
-        yield emulator
+nbjobs_emulator_session = using("lasting")
 
 
 @pytest.fixture

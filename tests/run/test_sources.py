@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,11 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.dataform import newest_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.stores import dataform_client
+from tests.support.emulators import using
 from tests.support.papers import as_bytes, cell, notebook, sent, task
 from tests.support.task_runs import TaskRun
+
+nbjobs_emulator_session = using("kernels")
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/reports"
 PLACES = ["gs", "gs, a generation", "dataform", "dataform, a commit", "file", "percent file", "Markdown file", "dict"]
@@ -40,14 +43,6 @@ factor = 1
 {"day": day, "product": 21 * factor, "edition": "old"}
 ```
 """
-
-
-@pytest.fixture(scope="module")
-def nbjobs_emulator_session() -> Iterator[Emulator]:
-    """Run one emulator with kernels for these tests."""
-    with Emulator(cleanup_seconds=0.0) as emulator:
-        emulator.upload("gs://results/made", b"")  # with its bucket
-        yield emulator
 
 
 def report(edition: str) -> dict[str, Any]:

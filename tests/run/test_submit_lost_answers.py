@@ -11,10 +11,12 @@ from airflow_nbjobs.adoption import Submitted, submit
 from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.client import Sleep
 from airflow_nbjobs.api.job import JobState, Operation
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidArgumentError, LostAnswerError, NbjobsError, TransportError
 from airflow_nbjobs.submission import identify, request_hash
 from tests.support.asking import TASK, Asking, request, retry
+from tests.support.emulators import using
+
+nbjobs_emulator_session = using("lasting")
 
 LOST = [
     {"status": 503, "phase": "after"},
@@ -24,12 +26,6 @@ LOST = [
     {"truncate": True},
     {"body": "<html>Sign in</html>"},
 ]
-
-
-@pytest.fixture
-def asking(nbjobs_emulator: Emulator) -> Asking:
-    """Return a task of the test's own."""
-    return Asking(nbjobs_emulator)
 
 
 @pytest.mark.parametrize("lost", LOST, ids=str)

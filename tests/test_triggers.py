@@ -21,8 +21,11 @@ from airflow_nbjobs.api.names import job_of_operation, template_name
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+from tests.support.emulators import using
 from tests.support.task_runs import ACCOUNT, REGION, only_event
 from tests.support.waiting import until
+
+nbjobs_emulator_session = using("simulated")
 
 
 def submit(project: str, hook: NotebookExecutionJobHook | None = None) -> tuple[str, str]:

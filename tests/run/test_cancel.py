@@ -24,6 +24,7 @@ from airflow_nbjobs.operators import (
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.task_runs import JOB, TaskRun
+from tests.support.waiting import eventually
 
 
 def create() -> CreateNotebookExecutionJobOperator:
@@ -153,7 +154,7 @@ def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_e
     run = TaskRun(create, max_tries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
-        until(lambda: nbjobs_emulator.faults()[1]["met"] == 1)
+        eventually(lambda: nbjobs_emulator.faults()[1]["met"] == 1)
         run.operator.on_kill()
         with pytest.raises(NotebookJobError, match="The task was killed"):
             task.result(30)
@@ -169,7 +170,7 @@ def test_a_task_that_is_killed_while_its_create_waits_for_the_quota_creates_noth
     run = TaskRun(create, max_tries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
-        until(lambda: nbjobs_emulator.faults()[0]["met"] == 1)
+        eventually(lambda: nbjobs_emulator.faults()[0]["met"] == 1)
         run.operator.on_kill()
         with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
             task.result(30)
@@ -268,7 +269,7 @@ def test_a_create_that_is_on_its_way_is_found_by_the_kill_itself(
     run = TaskRun(create, max_tries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
-        until(lambda: nbjobs_emulator.faults()[1]["met"] == 1)
+        eventually(lambda: nbjobs_emulator.faults()[1]["met"] == 1)
         kill(run)
         assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
         assert [line for line in logged() if "The task is killed: its job was cancelled" in line]
@@ -290,14 +291,6 @@ def test_a_mapped_task_is_asked_for_by_its_index(nbjobs_emulator: Emulator, monk
         run.execute()
     kill(run)
     assert state_of_job(nbjobs_emulator) == "RUNNING"
-
-
-def until(look: Callable[[], bool]) -> None:
-    """Look until it is so, for ten seconds at most."""
-    deadline = time.monotonic() + 10
-    while not look():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def killed_by_its_worker(run: TaskRun) -> None:

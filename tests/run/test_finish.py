@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,11 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.emulators import using
 from tests.support.papers import cell, jobs, notebook, task
 from tests.support.task_runs import TaskRun
+
+nbjobs_emulator_session = using("kernels")
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "failing_notebook.py"
 FAILING = notebook(
@@ -23,14 +26,6 @@ FAILING = notebook(
     cell("def mean(values):\n    return sum(values) / len(values)\n\n\nprint('3 files read')\nmean(rows)"),
     cell("print('never')"),
 )
-
-
-@pytest.fixture(scope="module")
-def nbjobs_emulator_session() -> Iterator[Emulator]:
-    """Run one emulator with kernels for these tests."""
-    with Emulator(cleanup_seconds=0.0) as emulator:
-        emulator.upload("gs://results/made", b"")  # with its bucket
-        yield emulator
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])

@@ -12,20 +12,16 @@ from airflow_nbjobs.adoption import abandon, decide
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import AlreadyExistsError, ApiError, LostAnswerError, NbjobsError
 from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
 from tests.support.asking import TASK, Asking, clear, parent, request, retry
+from tests.support.emulators import using
+
+nbjobs_emulator_session = using("lasting")
 
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
 
 LONG_AGO = replace(TASK, run_started=datetime.now(UTC) - timedelta(hours=1))
-
-
-@pytest.fixture
-def asking(nbjobs_emulator: Emulator) -> Asking:
-    """Return a task of the test's own."""
-    return Asking(nbjobs_emulator)
 
 
 @pytest.mark.parametrize("later", [timedelta(seconds=1), timedelta(hours=1)], ids=str)

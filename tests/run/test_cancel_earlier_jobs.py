@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -21,6 +19,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.task_runs import JOB, TaskRun
+from tests.support.waiting import eventually
 
 
 def attempt(number: int, retries: int = 1, **arguments: Any) -> TaskRun:
@@ -108,10 +107,7 @@ def test_a_task_that_is_killed_before_it_has_its_job_ends_that_of_an_earlier_try
     run = attempt(2)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
-        deadline = time.monotonic() + 10
-        while not left.requests().get("list"):
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.01)
+        eventually(lambda: left.requests().get("list"))
         run.operator.on_kill()
         ended = state(left, project)
         with pytest.raises(NotebookJobError, match="The task was killed"):

@@ -19,7 +19,10 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.emulators import using
 from tests.support.task_runs import JOB, TaskRun
+
+nbjobs_emulator_session = using("simulated")
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException

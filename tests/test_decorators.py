@@ -13,6 +13,7 @@ import pytest
 from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.sdk import DAG, task
 
+from tests.support.emulators import using
 from tests.support.task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
 
 try:
@@ -24,6 +25,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
+nbjobs_emulator_session = using("simulated")
 SQUARE = nbformat.v4.new_notebook(
     metadata={"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}},
     cells=[

@@ -9,7 +9,7 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ from papermill.translators import BashTranslator, RTranslator
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
+from tests.support.emulators import using
 from tests.support.papers import cell, notebook, sent, task
+
+nbjobs_emulator_session = using("kernels")
 
 TEXT = 'a "quoted" $word\\'
 LANGUAGES: dict[str, tuple[str, Any, list[str]]] = {
@@ -41,14 +44,6 @@ LANGUAGES: dict[str, tuple[str, Any, list[str]]] = {
         ],
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def nbjobs_emulator_session() -> Iterator[Emulator]:
-    """Run one emulator with kernels for these tests."""
-    with Emulator(cleanup_seconds=0.0) as emulator:
-        emulator.upload("gs://results/made", b"")  # with its bucket
-        yield emulator
 
 
 @pytest.fixture(scope="module")

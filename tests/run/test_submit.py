@@ -7,16 +7,12 @@ from datetime import timedelta
 
 import pytest
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import PermissionDeniedError
 from airflow_nbjobs.submission import TaskIdentity
 from tests.support.asking import TASK, Asking, clear, request, retry
+from tests.support.emulators import using
 
-
-@pytest.fixture
-def asking(nbjobs_emulator: Emulator) -> Asking:
-    """Return a task of the test's own."""
-    return Asking(nbjobs_emulator)
+nbjobs_emulator_session = using("lasting")
 
 
 def job_id(submitted: object) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +13,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.task_runs import JOB, TaskRun
+from tests.support.waiting import eventually
 
 CASES = pytest.mark.parametrize(
     ("retries", "kill", "said", "became"),
@@ -198,10 +197,7 @@ def test_a_task_that_is_killed_while_it_looks_for_its_job_creates_no_other(
     run = task(0, "cancel")
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(run.execute)
-        deadline = time.monotonic() + 20
-        while not nbjobs_emulator.requests().get("create"):
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.01)
+        eventually(lambda: nbjobs_emulator.requests().get("create"))
         run.operator.on_kill()
         with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
             working.result(30)
@@ -225,10 +221,7 @@ def test_a_job_that_is_replaced_takes_the_next_id_of_its_generation(nbjobs_emula
     )
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(second.execute)
-        deadline = time.monotonic() + 20
-        while "notebook_execution_job" not in second.ti.xcoms:
-            assert time.monotonic() < deadline
-            threading.Event().wait(0.01)
+        eventually(lambda: "notebook_execution_job" in second.ti.xcoms)
         nbjobs_emulator.play(job["name"], "JOB_STATE_CANCELLED")
         assert working.result(30)["state"] == "JOB_STATE_SUCCEEDED"
     ids = [each["id"].rpartition("-")[0][-2:] + each["id"].rpartition("-")[2] for each in nbjobs_emulator.book(project)]

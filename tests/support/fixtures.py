@@ -1,4 +1,4 @@
-"""A fast emulator for the operators, whose jobs run in name only; and what real credentials meet."""
+"""What tests of operators, triggers and hooks use: their project, their log, and servers for real credentials."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import json
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import airflow
 import pytest
 from structlog.testing import capture_logs
 
@@ -18,23 +18,14 @@ from tests.support import canaries
 from tests.support.canaries import TOKEN, plant
 from tests.support.google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 
-if airflow.__version__.startswith("3.1."):
+if version("apache-airflow").startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under
     # SQLAlchemy 2.1. Where warnings are errors it takes the second for a connection that is not there.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import airflow.models.connection
-        import airflow.providers.standard.operators.python
         import sqlalchemy.orm
 
         sqlalchemy.orm.configure_mappers()
-
-
-@pytest.fixture(scope="session")
-def nbjobs_emulator_session() -> Iterator[Emulator]:
-    """Run one emulator for the tests of this folder, in place of the plugin's own, which starts kernels."""
-    with Emulator(runner="simulated", seconds=0.3, cleanup_seconds=0.0) as emulator:
-        yield emulator
 
 
 @pytest.fixture

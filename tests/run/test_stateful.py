@@ -34,6 +34,9 @@ from airflow_nbjobs.exceptions import ApiError
 from airflow_nbjobs.sending import Submitted
 from airflow_nbjobs.submission import TaskIdentity, identify
 from tests.support.asking import TASK, request
+from tests.support.emulators import using
+
+nbjobs_emulator_session = using("lasting")
 
 ENDS = ["SUCCEEDED", "SUCCEEDED", "FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
 ENDED = {f"JOB_STATE_{state}" for state in [*ENDS, "CANCELLED"]}

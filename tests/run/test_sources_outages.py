@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotebookJobFailedError
+from tests.support.emulators import using
 from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
+
+nbjobs_emulator_session = using("kernels")
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/flaky"
 PAPER = notebook(cell("side = 1", "parameters"), cell("{'area': side ** 2}", "result"))
 
 
-@pytest.fixture(scope="module")
-def nbjobs_emulator_session() -> Iterator[Emulator]:
-    """Run one emulator with kernels for these tests."""
-    with Emulator(cleanup_seconds=0.0) as emulator:
-        emulator.upload("gs://results/made", b"")  # with its bucket
-        emulator.commit(REPOSITORY, as_bytes(PAPER))
-        yield emulator
+@pytest.fixture(scope="module", autouse=True)
+def repository(kernels: Emulator) -> None:
+    """Keep the notebook in Dataform."""
+    kernels.commit(REPOSITORY, as_bytes(PAPER))
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -21,6 +20,7 @@ from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJob
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.task_runs import JOB, TaskRun
+from tests.support.waiting import eventually
 
 NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
 OWN = NAME.replace("/p/", "/{project}/")
@@ -205,9 +205,7 @@ def test_a_job_that_is_not_found_for_a_moment_is_waited_for_on(
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run.execute)
-        while nbjobs_emulator.requests().get("get", {}).get("200", 0) < 3:
-            assert not waiting.done()
-            threading.Event().wait(0.05)
+        eventually(lambda: waiting.done() or nbjobs_emulator.requests().get("get", {}).get("200", 0) >= 3)
         nbjobs_emulator.fault({"method": "get", "status": 404, "times": times})
         assert waiting.result(30)["state"] == "JOB_STATE_SUCCEEDED"
 
