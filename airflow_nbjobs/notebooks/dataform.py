@@ -1,4 +1,4 @@
-"""Notebooks in Dataform: BigQuery Studio and Colab Enterprise keep each in a repository of its own.
+"""Notebooks in Dataform: BigQuery Studio and Colab Enterprise keep each notebook in a repository of its own.
 
 Methods and fields: discovery document ``dataform.v1``, revision 20261030.
 """
@@ -23,15 +23,15 @@ _REPOSITORY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/repositories/[^/\s
 
 
 def dataform_endpoint(emulator: str | None = None) -> Endpoint:
-    """Return where Dataform is.
+    """Return the endpoint of Dataform.
 
-    :param emulator: address of an emulator, as ``NBJOBS_EMULATOR_HOST`` has it; it is sent no credentials.
+    :param emulator: address of an emulator, as in ``NBJOBS_EMULATOR_HOST``; it gets no credentials.
     """
     return Endpoint.of_emulator(emulator) if emulator else Endpoint("https://dataform.googleapis.com", is_trusted=True)
 
 
 def newest_commit(client: Client, repository: str) -> str | None:
-    """Return the newest commit of a repository, which pins what is read; ``None`` for a repository without commits.
+    """Return the hash of the newest commit of a repository, or ``None`` when it has no commits.
 
     :param repository: ``projects/p/locations/l/repositories/r``.
     :raises ApiError: when Dataform refuses.
@@ -44,19 +44,19 @@ def read_repository(client: Client, repository: str, commit: str | None = None) 
     """Return the notebook of a repository: ``content.ipynb``, or the only ``.ipynb`` at its root.
 
     :param repository: ``projects/p/locations/l/repositories/r``.
-    :param commit: hash of the commit to read from; by default the newest.
-    :raises InvalidNotebookJobError: when there is no notebook in it, or several.
+    :param commit: hash of a commit; by default the newest.
+    :raises InvalidNotebookJobError: when there is no notebook, or more than one.
     :raises ApiError: when Dataform refuses.
     """
     pinned = {"commitSha": commit} if commit else {}
     try:
         return _read(client, repository, _FILE, pinned)
-    except (NotFoundError, InvalidArgumentError):  # which of them a missing file is, is not documented
+    except (NotFoundError, InvalidArgumentError):  # Dataform does not document which of them a missing file is
         names = list(_notebooks(client, repository, pinned))
     if len(names) != 1:
         raise InvalidNotebookJobError(
-            f"notebook={repository!r} has no {_FILE!r}, and {len(names) or 'no'} other notebooks at its root: "
-            "a repository of Colab Enterprise or BigQuery Studio holds one."
+            f"notebook={repository!r} has no {_FILE!r}, and {len(names) or 'no'} other notebooks at its root. "
+            "Name a repository of Colab Enterprise or BigQuery Studio, which has one."
         )
     return _read(client, repository, names[0], pinned)
 
@@ -84,6 +84,6 @@ def _first_commit(answer: dict[str, Any]) -> str | None:
 def _path(repository: str, method: str) -> str:
     if not _REPOSITORY.fullmatch(repository) or {".", ".."} & set(repository.split("/")):
         raise InvalidNotebookJobError(
-            f"notebook={repository!r} is not a repository: write 'projects/p/locations/l/repositories/r'."
+            f"notebook={repository!r} is not a repository. Write 'projects/p/locations/l/repositories/r'."
         )
     return f"/v1/{quote(repository)}:{method}"

@@ -1,33 +1,33 @@
-"""Parameters in a notebook's own language, by papermill's translators.
+"""Parameters in the language of a notebook, written by papermill's translators.
 
-papermill is imported when there are parameters to write, and not before: it brings its engines and readers along.
+papermill is imported when there are parameters to write, not before: it loads its engines and storage handlers.
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import keyword
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.notebooks.cells import mapping
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
 __all__ = ["assigned_names", "check_names", "kernel_and_language", "write_assignments"]
 
-_DEFAULT = "python"
-
-# What a name must look like where it is not an identifier as Python knows it.
+# Names of variables in languages in which they are not identifiers as in Python.
 _NAMES = {
-    "RTranslator": re.compile(r"_*(?:[A-Za-z]|\.(?![0-9]))[A-Za-z0-9._]*"),  # papermill takes leading "_" off
+    "RTranslator": re.compile(r"_*(?:[A-Za-z]|\.(?![0-9]))[A-Za-z0-9._]*"),  # papermill removes leading "_"
     "BashTranslator": re.compile(r"[A-Za-z_][A-Za-z0-9_]*"),
 }
-# To these nothing can be assigned. Of other languages the kernel says so.
-_TAKEN = {
+# Names that cannot be assigned to. In other languages the kernel reports them.
+_RESERVED = {
     "PythonTranslator": re.compile("|".join([*keyword.kwlist, "__debug__"])),
     "RTranslator": re.compile(
         r"_*(?:break|else|FALSE|for|function|if|in|Inf|NaN|NA(?:_(?:character|complex|integer|real)_)?|next|NULL|repeat"
@@ -35,58 +35,59 @@ _TAKEN = {
     ),
     "BashTranslator": re.compile("BASHOPTS|BASH_VERSINFO|EUID|PPID|SHELLOPTS|UID"),
 }
-# These put text between double quotes, in which these languages replace `$name` and run `$(code)`: papermill does not
-# escape that (2.7.0).
+# These languages replace `$name` and run `$(code)` within double quotes, which papermill 2.7.0 does not escape.
 _LIVE_CHARACTERS = {"JuliaTranslator": "$", "PowershellTranslator": "$`"}
 
 
 def kernel_and_language(notebook: NotebookNode, kernel_name: str | None = None) -> tuple[str, str]:
     """Return the names of a notebook's kernel and language.
 
-    papermill reads them at the same places, and refuses a notebook that does not tell them. Colab's kernel is Python
-    where nothing else is said, so here such a notebook is a Python one.
+    They are read where papermill reads them. A notebook that names neither, which papermill refuses, is a Python
+    notebook, as in Colab.
 
-    :param kernel_name: the kernel that it will run in, in place of its own.
+    :param kernel_name: the kernel that the notebook will run in; by default the one that it names.
     """
-    kernelspec = _mapping(notebook.metadata.get("kernelspec"))
+    kernelspec = mapping(notebook.metadata.get("kernelspec"))
     kernel = kernel_name or _text(kernelspec.get("name"))
     language = (
-        _text(_mapping(notebook.metadata.get("language_info")).get("name"))
+        _text(mapping(notebook.metadata.get("language_info")).get("name"))
         or _text(kernelspec.get("language"))
-        or _text(_mapping(notebook.metadata.get("jupytext")).get("main_language"))
+        or _text(mapping(notebook.metadata.get("jupytext")).get("main_language"))
     )
-    if not language and (not kernel or kernel.startswith(_DEFAULT)):
-        language = _DEFAULT
+    if not language and (not kernel or kernel.startswith("python")):
+        language = "python"
     return kernel or language, language or kernel
 
 
 def write_assignments(parameters: Mapping[str, Any], kernel: str, language: str) -> str:
-    """Return the source of the cell that gives the parameters their values, byte for byte papermill's.
+    """Return the source of the cell that assigns the parameters, byte for byte as papermill writes it.
 
-    :param parameters: names and plain values.
-    :raises InvalidNotebookJobError: when papermill does not know the language, or has no word in it for a value; when
-        text would be code there.
+    :param parameters: names and values, as :func:`~airflow_nbjobs.notebooks.parameters.plain_parameters` returns them.
+    :param kernel: name of the kernel.
+    :param language: name of the language.
+    :raises InvalidNotebookJobError: when papermill does not know the language or cannot write a value in it, or when
+        the language would run a part of a text.
     """
     translator = _translator(kernel, language)
     for name, value in parameters.items():
-        _check_text(value, f"parameters[{name!r}]", translator, language)
+        _check_text(value, f"parameters[{name!r}]", _LIVE_CHARACTERS.get(translator.__name__, ""), language)
     try:
         source: str = translator.codify(dict(parameters))
     except NotImplementedError:
-        name, value = next(_untranslatable(parameters, translator))
+        name, value = next(item for item in parameters.items() if not _is_writable(item[1], translator))
         kind = "None" if value is None else f"a {type(value).__name__}"
         raise InvalidNotebookJobError(
-            f"parameters[{name!r}] is or contains {kind}, which cannot be written in {language}: give it as JSON text."
+            f"parameters[{name!r}] is or contains {kind}, which cannot be written in {language}. Give it as JSON text."
         ) from None
     return source
 
 
 def check_names(names: Iterable[str], kernel: str, language: str) -> None:
-    """Check that a value can be assigned to each name in the notebook's language.
+    """Check that the language can assign a value to each name.
 
-    papermill does not: it would write a cell that fails, or that does something else.
+    papermill does not check it, and would write a cell that fails or does something else.
 
-    :raises InvalidNotebookJobError: for a name that is none there, or taken: a keyword, or what cannot be changed.
+    :raises InvalidNotebookJobError: for a name that is not valid or is reserved: a keyword or a constant.
     """
     translator = _translator(kernel, language)
     for name in names:
@@ -94,15 +95,17 @@ def check_names(names: Iterable[str], kernel: str, language: str) -> None:
 
 
 def assigned_names(source: str, kernel: str, language: str) -> frozenset[str] | None:
-    """Return the names that a cell assigns, or ``None`` in a language in which that cannot be told.
+    """Return the names that a cell assigns, or ``None`` in a language that papermill cannot read.
 
-    Python is parsed; a cell that is not quite Python (magics) and other languages are left to papermill, which reads
-    line by line.
+    Python is parsed. Other languages, and Python with magics, are left to papermill, which reads line by line.
     """
     translator = _translator(kernel, language)
     if translator.__name__ == "PythonTranslator":
         try:
-            return frozenset(_python_names(ast.parse(source)))
+            nodes = ast.walk(ast.parse(source))
+            return frozenset(
+                node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+            )
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             pass
     try:
@@ -121,65 +124,42 @@ def _translator(kernel: str, language: str) -> Any:
     except PapermillException:
         raise InvalidNotebookJobError(
             f"Parameters cannot be written in the notebook's language {language!r} (kernel {kernel!r}): papermill has "
-            "no translator for it. Run the notebook without parameters, or in another kernel."
+            "no translator for it. Run the notebook without parameters or in another kernel."
         ) from None
 
 
 def _check_name(name: str, translator: type, language: str) -> None:
-    pattern, taken = (table.get(translator.__name__) for table in (_NAMES, _TAKEN))
-    is_name = name.isidentifier() if pattern is None else pattern.fullmatch(name) is not None
-    is_taken = taken is not None and taken.fullmatch(name) is not None
-    if is_taken:
+    pattern, reserved = (table.get(translator.__name__) for table in (_NAMES, _RESERVED))
+    shown = language[:1].upper() + language[1:]
+    if reserved and reserved.fullmatch(name):
         raise InvalidNotebookJobError(
-            f"The parameter {name!r} is a word that {_shown(language)} keeps for itself, to which nothing can be "
-            "assigned: use another name."
+            f"The parameter {name!r} is a reserved word of {shown}, which cannot be assigned to. Use another name."
         )
-    if not is_name:
+    if not (pattern.fullmatch(name) if pattern else name.isidentifier()):
         raise InvalidNotebookJobError(
-            f"The parameter {name!r} is not a valid {_shown(language)} variable name: use another, of letters, digits "
-            "and '_', which does not begin with a digit."
+            f"The parameter {name!r} is not a valid {shown} variable name. Use another name, of letters, digits and "
+            "'_', which does not begin with a digit."
         )
 
 
-def _shown(language: str) -> str:
-    return language[:1].upper() + language[1:]
-
-
-def _check_text(value: Any, place: str, translator: type, language: str) -> None:
-    live = _LIVE_CHARACTERS.get(translator.__name__)
-    if live is None:
-        return
+def _check_text(value: Any, place: str, live: str, language: str) -> None:
     if isinstance(value, str) and any(character in value for character in live):
-        shown = " or ".join(repr(character) for character in live)
+        shown = " or ".join(map(repr, live))
         raise InvalidNotebookJobError(
-            f"{place} holds {shown}, and {language} would run or replace what follows it. papermill's translation does "
-            "not prevent that: leave it out, or encode the text."
+            f"{place} contains {shown}, and {language} would run or replace the text after it. Leave it out, or "
+            "encode the text."
         )
     if isinstance(value, dict):
-        for key, item in value.items():
-            _check_text(key, f"a key of {place}", translator, language)
-            _check_text(item, f"{place}[{key!r}]", translator, language)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            _check_text(item, f"{place}[{index}]", translator, language)
+        _check_text(list(value), f"the keys of {place}", live, language)
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        _check_text(item, f"{place}[{key!r}]", live, language)
 
 
-def _untranslatable(parameters: Mapping[str, Any], translator: Any) -> Iterator[tuple[str, Any]]:
-    for name, value in parameters.items():
-        try:
-            translator.translate(value)
-        except NotImplementedError:
-            yield name, value
-
-
-def _python_names(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            yield node.id
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _is_writable(value: Any, translator: Any) -> bool:
+    with contextlib.suppress(NotImplementedError):
+        translator.translate(value)
+        return True
+    return False
 
 
 def _text(value: Any) -> str:

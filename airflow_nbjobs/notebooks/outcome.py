@@ -1,23 +1,24 @@
-"""An executed notebook, read for what came of it: the cell that failed, the results, the text, the times.
+"""The outcome of an executed notebook: the cell that failed, the results, the outputs as text, the times.
 
-It was written by code that nobody vouches for. Whatever it holds, nothing is raised for it, and reading it takes
-bounded memory and time; what could not be read is said.
+The notebook can contain anything, since its own code wrote it. Nothing in it raises an exception here, and reading it
+takes limited memory and time. The outcome says what could not be read.
 """
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from airflow_nbjobs.notebooks.cells import is_tagged
+from airflow_nbjobs.notebooks.cells import is_tagged, mapping
 from airflow_nbjobs.notebooks.failures import CellFailure
 from airflow_nbjobs.notebooks.output_text import Allowance, CellText, Gap
 from airflow_nbjobs.notebooks.results import RESULT_TAGS, Results
 from airflow_nbjobs.notebooks.scanner import Piece, pieces
 from airflow_nbjobs.notebooks.tagged_output import LastOutputs
-from airflow_nbjobs.notebooks.timing import Span, cell_span
+from airflow_nbjobs.notebooks.timing import cell_span
 
 __all__ = ["RESULT_BYTES", "CellRun", "Outcome", "read_outcome"]
 
@@ -31,12 +32,12 @@ _CELLS_KEPT = 10_000
 
 @dataclass(frozen=True)
 class CellRun:
-    """A code cell, and what it put out.
+    """A code cell with its outputs.
 
-    :ivar number: among the code cells, from 1.
+    :ivar number: of the cell among the code cells, from 1.
     :ivar has_run: whether it has an execution count or outputs.
-    :ivar seconds: how long it ran; ``None`` where that was not noted.
-    :ivar lines: its outputs as harmless lines; :class:`Gap` for lines left out.
+    :ivar seconds: how long it ran; ``None`` where the notebook does not say.
+    :ivar lines: its outputs as plain lines; a :class:`Gap` stands for lines that are left out.
     :ivar has_failed: whether one of its outputs is an error.
     """
 
@@ -49,26 +50,22 @@ class CellRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of an executed notebook.
+    """What an executed notebook says about its run.
 
     :ivar cells: number of code cells.
-    :ivar cells_run: how many of them have run.
-    :ivar errors: how many of them hold an error.
-    :ivar failure: the last of these, which is the one that ended a job that FAILED; errors that a cell's tag
-        ``raises-exception`` expects are never it. On a job that SUCCEEDED it was allowed, like the others.
-    :ivar seconds: from the first cell's start to the last one's end, or the sum of the cells; ``None`` where not noted.
-    :ivar results: the values that the notebook reports, by name; none at all when there is a ``results_problem``.
-    :ivar results_problem: why the results cannot be had: too large, no JSON. A value is never cut.
-    :ivar notes: what else a reader of the log should know, each on one line.
-    :ivar runs: the code cells, at most 10,000 of them.
+    :ivar errors: number of code cells with an error.
+    :ivar failure: the last error, except in cells tagged ``raises-exception``. It is what ended a job that FAILED; in a
+        job that SUCCEEDED it was allowed, like the others.
+    :ivar results: the reported values by name; empty when there is a ``results_problem``.
+    :ivar results_problem: why there are no results: they are too large, or one is not JSON.
+    :ivar notes: warnings for the log, each on one line.
+    :ivar runs: the code cells, at most 10,000.
     :ivar is_whole: whether the notebook was read to its end; if not, the last note says why.
     """
 
     cells: int
-    cells_run: int
     errors: int
     failure: CellFailure | None
-    seconds: float | None
     results: Mapping[str, Any]
     results_problem: str | None
     notes: tuple[str, ...]
@@ -76,73 +73,52 @@ class Outcome:
     is_whole: bool
 
     def shows_failure(self) -> bool:
-        """Return whether the lines of the cell that failed end with its traceback: there may have been no room."""
-        if self.failure is None or self.failure.number > len(self.runs):
+        """Return whether ``runs`` contains the traceback of the failure, for which there may have been no room."""
+        if self.failure is None:
             return False
-        lines = self.failure.lines()
-        return self.runs[self.failure.number - 1].lines[-len(lines) :] == lines
+        number, lines = self.failure.number, self.failure.lines()
+        return any(run.number == number and run.lines[-len(lines) :] == lines for run in self.runs)
 
 
 def read_outcome(
     content: bytes | Iterable[bytes], *, result_bytes: int = RESULT_BYTES, seconds: float = _READING_SECONDS
 ) -> Outcome:
-    """Return what came of an executed notebook.
+    """Read the outcome of an executed notebook.
 
-    :param content: its bytes, or chunks of them as they arrive.
-    :param result_bytes: how much JSON all results may be together.
-    :param seconds: after which the rest is not read.
+    :param content: the notebook's bytes, or chunks of them as they arrive.
+    :param result_bytes: limit for the JSON of all results together, in bytes.
+    :param seconds: after this time the rest of the notebook is not read.
+    :returns: an outcome for any content; nothing is raised.
     """
-    reader = _Reader(result_bytes)
-    chunks = _chunks(content) if isinstance(content, bytes) else content
-    limited = _Timed(chunks, seconds)
-    for piece in pieces(limited):
-        reader.take(piece)
-        if limited.is_over():  # a chunk holds many pieces, and each takes what its cell's author likes
+    reader, deadline = _Reader(result_bytes), time.monotonic() + seconds
+    chunks = [content] if isinstance(content, bytes) else content
+    for piece in pieces(itertools.takewhile(lambda _: time.monotonic() <= deadline, chunks)):
+        reader.add(piece)
+        if time.monotonic() > deadline:  # a chunk contains many pieces, and each can take long
             break
-    return reader.outcome(limited.has_run_out)
-
-
-class _Timed:
-    """Chunks, until the time is up."""
-
-    def __init__(self, chunks: Iterable[bytes], seconds: float) -> None:
-        self._chunks = chunks
-        self._deadline = time.monotonic() + seconds
-        self.has_run_out = False
-
-    def __iter__(self) -> Iterator[bytes]:
-        for chunk in self._chunks:
-            if self.is_over():
-                return
-            yield chunk
-
-    def is_over(self) -> bool:
-        """Return whether the time is up."""
-        self.has_run_out = time.monotonic() > self._deadline
-        return self.has_run_out
+    return reader.outcome(has_run_out=time.monotonic() > deadline)
 
 
 class _Reader:
-    """Puts the pieces together, in the order in which they come: a cell after its outputs."""
+    """Collects pieces in the order in which they come: first the outputs of a cell, then the cell."""
 
     def __init__(self, result_bytes: int) -> None:
         self._result_bytes = result_bytes
         self._results = Results(result_bytes)
         self._allowance = Allowance(_TEXT_CHARACTERS)
         self._runs: list[CellRun] = []
-        self._cells = self._cells_run = self._errors = 0
+        self._cells = self._errors = 0
         self._failure: CellFailure | None = None
-        self._spans = _Spans()
         self._is_whole = False
         self._next_cell()
 
-    def take(self, piece: Piece) -> None:
-        """Take the next piece."""
+    def add(self, piece: Piece) -> None:
+        """Add the next piece."""
         if piece.kind == "output":
-            self._take_output(piece)
+            self._add_output(piece)
         elif piece.kind == "cell":
             if piece.value.get("cell_type") == "code" or self._has_outputs:
-                self._take_cell(piece.value)
+                self._add_cell(piece.value)
             self._next_cell()
         else:
             self._is_whole = piece.is_whole and isinstance(piece.value.get("cells"), list)
@@ -153,9 +129,9 @@ class _Reader:
         self._error: Mapping[str, Any] | None = None
         self._has_outputs = False
 
-    def _take_output(self, piece: Piece) -> None:
+    def _add_output(self, piece: Piece) -> None:
         self._has_outputs = True
-        # Of an error whose message is too large to be read whole the kind may come after it, and be cut off.
+        # An error with a large message may be cut before its output_type.
         if piece.value.get("output_type") == "error" or (not piece.is_whole and "ename" in piece.value):
             self._error = piece.value
             return
@@ -165,14 +141,10 @@ class _Reader:
             self._last_outputs.add(piece.value, piece.size, is_whole=piece.is_whole)
         self._text.add(piece.value, piece.size, is_whole=piece.is_whole)
 
-    def _take_cell(self, cell: Mapping[str, Any]) -> None:
+    def _add_cell(self, cell: Mapping[str, Any]) -> None:
         self._cells += 1
         has_run = self._has_outputs or isinstance(cell.get("execution_count"), int)
-        self._cells_run += has_run
-        metadata = cell.get("metadata")
-        span = cell_span(metadata) if isinstance(metadata, Mapping) else None
-        if span and has_run:
-            self._spans.add(span)
+        span = cell_span(mapping(cell.get("metadata")))
         if self._error is not None:
             failure = CellFailure.read(self._cells, cell, self._error)
             self._text.add_failure(failure)
@@ -185,51 +157,20 @@ class _Reader:
             seconds = span.seconds if span else None
             self._runs.append(CellRun(self._cells, has_run, seconds, self._text.lines(), self._error is not None))
 
-    def outcome(self, has_run_out: bool) -> Outcome:
-        """Return what was found, after the last piece."""
-        notes = [*self._results.notes()]
+    def outcome(self, *, has_run_out: bool) -> Outcome:
+        """Return the outcome, after the last piece."""
+        notes, problem = [*self._results.notes()], self._results.problem()
         if not self._is_whole:
-            why = "reading it took too long" if has_run_out else "it is cut short, or no notebook of nbformat 4"
+            why = "reading it took too long" if has_run_out else "it is cut short, or not a notebook of nbformat 4"
             notes.append(f"The executed notebook could not be read to its end: {why}.")
-        problem = self._results.problem()
-        if not self._is_whole and not problem:
-            problem = "the executed notebook could not be read to its end"
+            problem = problem or "the executed notebook could not be read to its end"
         return Outcome(
             cells=self._cells,
-            cells_run=self._cells_run,
             errors=self._errors,
             failure=self._failure,
-            seconds=self._spans.seconds(),
             results={} if problem else self._results.values(),
             results_problem=problem,
             notes=tuple(notes),
             runs=tuple(self._runs),
             is_whole=self._is_whole,
         )
-
-
-class _Spans:
-    """The time of all cells together."""
-
-    def __init__(self) -> None:
-        self._first: Span | None = None
-        self._last: Span | None = None
-        self._sum: float | None = None
-
-    def add(self, span: Span) -> None:
-        """Take a cell's."""
-        self._sum = (self._sum or 0.0) + span.seconds
-        if span.start and (not self._first or not self._first.start or span.start < self._first.start):
-            self._first = span
-        if span.end and (not self._last or not self._last.end or span.end > self._last.end):
-            self._last = span
-
-    def seconds(self) -> float | None:
-        """Return the time from the first start to the last end, or the sum where there are no moments."""
-        if self._first and self._first.start and self._last and self._last.end:
-            return (self._last.end - self._first.start).total_seconds()
-        return self._sum
-
-
-def _chunks(content: bytes) -> Iterator[bytes]:
-    return (content[at : at + 2**20] for at in range(0, len(content), 2**20))

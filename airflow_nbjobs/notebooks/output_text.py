@@ -1,7 +1,8 @@
-"""A cell's outputs as lines of a log: the beginning and the end of long ones, and what has no text by its kind."""
+"""Outputs of a cell as lines for a log: the first and last lines, and the MIME type of what has no text."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,25 +19,28 @@ _SILENT = ("application/scrapbook.scrap.", "application/papermill.record")
 
 
 class Gap(int):
-    """Stands among lines for as many that are left out."""
+    """Stands for a number of lines that are left out."""
 
     def __str__(self) -> str:
-        """Return what is shown in their place."""
+        """Return the line that is shown in their place."""
         return f"… {int(self):,} lines left out …"
 
 
 class Rest(str):
-    """Stands at the end of an output that is not shown whole, for what is left out."""
+    """A line at the end of an output that is not shown whole."""
 
 
 class Allowance:
-    """Characters that the text of all cells of a notebook may still take in memory."""
+    """How much text of all cells of a notebook may still be kept in memory.
+
+    :param characters: the limit.
+    """
 
     def __init__(self, characters: int) -> None:
         self.characters = characters
 
     def takes(self, line: str) -> bool:
-        """Take a line's characters, and return whether there were enough."""
+        """Take the room for a line, and return whether there was enough."""
         cost = len(line) + _LINE_COST
         if cost > self.characters:
             return False
@@ -44,14 +48,16 @@ class Allowance:
         return True
 
     def give_back(self, line: str) -> None:
-        """Give back what a line took, which is not kept after all."""
+        """Give back the room of a line that is not kept any more."""
         self.characters += len(line) + _LINE_COST
 
 
 class CellText:
-    """The lines that one cell's outputs make, collected output by output.
+    """Collects the lines of one cell's outputs.
 
-    Of many lines the first 60 and the last 20 are kept, and the others counted; those of an error are kept beside them.
+    The first 60 and the last 20 lines are kept, the others are counted. The lines of an error are kept in addition.
+
+    :param allowance: shared by all cells of the notebook.
     """
 
     def __init__(self, allowance: Allowance) -> None:
@@ -62,22 +68,22 @@ class CellText:
         self._error: list[str | Gap] = []
 
     def add(self, output: Mapping[str, Any], size: int, *, is_whole: bool) -> None:
-        """Take an output that is no error.
+        """Add an output that is not an error.
 
-        :param size: bytes of it in the file.
-        :param is_whole: whether it could be read whole; of one that was not, the beginning is shown.
+        :param size: bytes of the output in the file.
+        :param is_whole: whether all of the output was read; if not, ``output`` is its beginning.
         """
         self._extend(_lines(output, size))
         if not is_whole:
             self._extend([Rest(f"[the rest of this output, {_amount(size)} in all, is not shown]")])
 
     def add_failure(self, failure: CellFailure) -> None:
-        """Take an error."""
+        """Add an error."""
         lines = failure.lines()
         self._error = [*lines] if all(map(self._allowance.takes, lines)) else [Gap(len(lines))]
 
     def lines(self) -> tuple[str | Gap, ...]:
-        """Return the lines, a :class:`Gap` where some are left out."""
+        """Return the lines, with a :class:`Gap` where some are left out."""
         gap = self._count - len(self._head) - len(self._tail)
         return (*self._head, *([Gap(gap)] if gap else []), *self._tail, *self._error)
 
@@ -94,17 +100,17 @@ class CellText:
 
 
 def _lines(output: Mapping[str, Any], size: int) -> Iterator[str]:
+    data = output.get("data")
     if output.get("output_type") == "stream":
         yield from plain_lines(text_of(output.get("text")))
         return
-    data = output.get("data")
     if not isinstance(data, Mapping):
         yield f"[an output that cannot be read, {_amount(size)}]"
         return
     kinds = [kind for kind in data if not kind.startswith(_SILENT)]
     text = plain_lines(text_of(data.get("text/plain")))
     rich = [kind for kind in kinds if not kind.startswith("text/plain")]
-    # The text that stands for an object in memory, "<Figure size 640x480 with 1 Axes>", says less than its kind.
+    # The text of an object in memory, "<Figure size 640x480 with 1 Axes>", says less than the MIME type.
     if text and not (rich and len(text) == 1 and text[0].startswith("<") and text[0].endswith(">")):
         yield from text
     elif rich:
@@ -112,16 +118,10 @@ def _lines(output: Mapping[str, Any], size: int) -> Iterator[str]:
 
 
 def _size(value: Any) -> int:
-    if text := text_of(value):
-        return len(text)
-    try:
-        return len(json.dumps(value))
-    except RecursionError:
-        return 0
+    with contextlib.suppress(RecursionError):
+        return len(text_of(value) or json.dumps(value))
+    return 0
 
 
 def _amount(size: int) -> str:
-    for unit, least in (("MB", 10**6), ("KB", 10**3)):
-        if size >= least:
-            return f"{size / least:,.0f} {unit}"
-    return f"{size} bytes"
+    return f"{size / 10**6:,.0f} MB" if size >= 10**6 else f"{size / 1000:.0f} KB" if size >= 1000 else f"{size} bytes"

@@ -1,4 +1,4 @@
-"""Parameter values: what may be one, made plain before anything is written for a kernel."""
+"""Values of parameters: checked, and converted to the types of JSON."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 __all__ = ["MAX_DEPTH", "plain_parameters"]
 
 MAX_DEPTH = 90
-"""Levels that a value may be nested. Python's own parser takes 200 brackets at most, others' less."""
+"""How deep a value may be nested. Python's parser takes 200 brackets; others take fewer."""
 
 _BINARY = bytes | bytearray | memoryview
 
 
 def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters with nothing but JSON's types in them.
+    """Return the parameters with only the types of JSON in them.
 
-    Dates and datetimes (pendulum's too) become their ISO 8601 text, tuples and other sequences lists, mappings dicts,
-    and subclasses of ``str``, ``int`` and ``float`` what they are a subclass of.
+    Dates and datetimes become ISO 8601 text. Sequences become lists, mappings dicts, and instances of subclasses of
+    ``str``, ``int`` and ``float`` plain ones.
 
-    :raises InvalidNotebookJobError: for anything else, with its place: ``parameters['a'][2]``. That holds for NaN and
-        the infinities as well, which JSON has no word for, and most languages another one.
+    :raises InvalidNotebookJobError: for every other type, and for NaN and infinities, which JSON does not have. The
+        error names the place: ``parameters['a'][2]``.
     """
     if not isinstance(parameters, Mapping):
-        raise InvalidNotebookJobError(f"parameters={parameters!r} is no mapping: give a dict of names and values.")
+        raise InvalidNotebookJobError(f"parameters={parameters!r} is not a mapping. Give a dict of names and values.")
     return _plain_mapping(parameters, "parameters", 0)
 
 
@@ -34,7 +34,7 @@ def _plain(value: Any, place: str, depth: int) -> Any:
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
-        return str.__str__(value)  # what an enum or a marked-up text says of itself is not its value
+        return str.__str__(value)  # a subclass can have a __str__ that returns something else
     if isinstance(value, int):
         return _plain_int(value, place)
     if isinstance(value, float):
@@ -47,8 +47,8 @@ def _plain(value: Any, place: str, depth: int) -> Any:
         _check_depth(place, depth)
         return [_plain(item, f"{place}[{index}]", depth + 1) for index, item in enumerate(value)]
     raise InvalidNotebookJobError(
-        f"{place} is of type {type(value).__name__}, which cannot be written into a notebook: give text, a number, "
-        "a bool, None, a date or datetime, or a list or dict of them."
+        f"{place} is of type {type(value).__name__}, which cannot be written into a notebook. Give text, a number, "
+        "a bool, None, a date, a datetime, or a list or dict of these."
     )
 
 
@@ -58,7 +58,7 @@ def _plain_mapping(value: Mapping[Any, Any], place: str, depth: int) -> dict[str
     for key, item in value.items():
         if not isinstance(key, str):
             raise InvalidNotebookJobError(
-                f"{place} has the key {key!r} of type {type(key).__name__}: a JSON object's keys are text."
+                f"{place} has the key {key!r} of type {type(key).__name__}: the keys of a JSON object are text."
             )
         plain[str.__str__(key)] = _plain(item, f"{place}[{key!r}]", depth + 1)
     return plain
@@ -68,7 +68,7 @@ def _plain_int(value: int, place: str) -> int:
     number = int(value)
     try:
         str(number)
-    except ValueError as error:  # Python writes and reads 4300 digits, unless told otherwise
+    except ValueError as error:  # by default Python converts at most 4300 digits
         raise InvalidNotebookJobError(f"{place} is a number too long to write: {error}.") from error
     return number
 
@@ -77,7 +77,7 @@ def _plain_float(value: float, place: str) -> float:
     number = float(value)
     if number - number != 0:
         raise InvalidNotebookJobError(
-            f"{place} is {number}, which JSON has no word for: give None, or text that the notebook reads."
+            f"{place} is {number}, which JSON does not have. Give None, or text that the notebook converts."
         )
     return number
 
@@ -85,5 +85,5 @@ def _plain_float(value: float, place: str) -> float:
 def _check_depth(place: str, depth: int) -> None:
     if depth > MAX_DEPTH:
         raise InvalidNotebookJobError(
-            f"{place[:60]}… is nested more than {MAX_DEPTH} levels deep, or contains itself: give it as JSON text."
+            f"{place[:60]}… is nested more than {MAX_DEPTH} levels deep, or contains itself. Give it as JSON text."
         )

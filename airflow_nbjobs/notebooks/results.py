@@ -1,10 +1,10 @@
-"""What a notebook reports: values that it leaves in its outputs for whoever reads it.
+"""Results of a notebook: values in its outputs that it reports to its task.
 
-- scrapbook's scraps, and papermill's records before them, under their names;
-- the JSON output of a cell tagged ``xcom`` or ``result``: an object's keys are names, anything else is called
-  ``result``; an output of it that cannot be read is a problem.
+- Scraps of scrapbook and records of papermill, under their names.
+- The output of a cell tagged ``xcom`` or ``result``: the keys of an object are names, every other value is named
+  ``result``. It is a problem when this output cannot be read.
 
-What is reported last under a name holds.
+The last value under a name counts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from airflow_nbjobs.notebooks.cells import mapping
 from airflow_nbjobs.notebooks.plain_text import plain
 from airflow_nbjobs.notebooks.tagged_output import LastOutputs
 from airflow_nbjobs.notebooks.xcom_limits import check_carried
@@ -22,7 +23,7 @@ __all__ = ["RESULT_TAGS", "Results"]
 RESULT_TAGS = ("xcom", "result")
 
 _SCRAP, _RECORD = "application/scrapbook.scrap.", "application/papermill.record"
-_HELD = 16  # times the limit: values that are replaced later do no harm until then
+_HELD = 16  # times the limit: how much is kept of values that later ones may replace
 _MESSAGES = 5
 
 
@@ -34,24 +35,25 @@ class Results:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._texts: dict[str, str | int] = {}  # a value's JSON, or the size of one that is not held
+        self._texts: dict[str, str | int] = {}  # the JSON of a value, or the size of one that is not kept
         self._held = 0
         self._problems: dict[str, None] = {}
         self._notes: dict[str, None] = {}
 
     def add_output(self, output: Mapping[str, Any], number: int, *, is_whole: bool) -> bool:
-        """Take the scraps and records of an output, and return whether it has any.
+        """Add the scraps and records of an output.
 
         :param number: of the cell, for messages.
-        :param is_whole: whether the output could be read whole.
+        :param is_whole: whether all of the output was read.
+        :returns: whether the output has scraps or records.
         """
         reports = False
-        for kind, payload in _data(output).items():
+        for kind, payload in mapping(output.get("data")).items():
             if not kind.startswith((_SCRAP, _RECORD)):
                 continue
             reports = True
             if not is_whole:
-                self._problem(f"cell {number} reports a value that is too large, or no JSON that can be read")
+                self._problem(f"cell {number} reports a value that is too large, or not JSON")
             elif kind.startswith(_RECORD):
                 self._add_record(payload, number)
             else:
@@ -59,38 +61,36 @@ class Results:
         return reports
 
     def add_cell(self, outputs: LastOutputs, number: int) -> None:
-        """Take the JSON output of a cell tagged for it: of the last output that has one.
+        """Add the values in the outputs of a tagged cell.
 
-        Output that cannot be read is a problem: somebody waits for it.
+        :param number: of the cell, for messages.
         """
-        if outputs.has_reported:
-            return
-        if outputs.is_empty:
-            self._note(f"cell {number} is tagged as a result, and has no output")
-            return
-        try:
-            values = outputs.values()
-        except ValueError as error:
-            self._problem(f"cell {number} is tagged as a result, and {error}")
-            return
-        for name, item in values.items():
-            self._add(name, item)
+        if outputs.is_empty and not outputs.has_reported:
+            self._note(f"cell {number} is tagged as a result, but has no output")
+        elif not outputs.has_reported:
+            try:
+                values = outputs.values()
+            except ValueError as error:
+                self._problem(f"cell {number} is tagged as a result, but {error}")
+                return
+            for name, item in values.items():
+                self._add(name, item)
 
     def values(self) -> dict[str, Any]:
-        """Return the values by their names; none at all when :meth:`problem` says something."""
+        """Return the values by name; nothing when there is a :meth:`problem`."""
         if self.problem():
             return {}
         return {name: json.loads(text) for name, text in self._texts.items() if isinstance(text, str)}
 
     def problem(self) -> str | None:
-        """Return why the values cannot be had, on one line."""
+        """Return why there are no results, on one line, or ``None``."""
         size = sum(len(name) + (text if isinstance(text, int) else len(text)) for name, text in self._texts.items())
         if size > self._limit:
             return f"the results take {size:,} bytes of JSON, over the limit of {self._limit:,}"
         return "; ".join(self._problems) or None
 
     def notes(self) -> tuple[str, ...]:
-        """Return what was left out although it looks like a result, each on one line."""
+        """Return which results are left out, each on one line."""
         return tuple(self._notes)
 
     def _add_record(self, payload: Any, number: int) -> None:
@@ -98,7 +98,7 @@ class Results:
             name, value = next(iter(payload.items()))
             self._add(name, _unwrapped(value))
         else:
-            self._problem(f"cell {number} has a record of papermill's without a name")
+            self._problem(f"cell {number} has a papermill record without a name")
 
     def _add_scrap(self, payload: Any, number: int) -> None:
         name = payload.get("name") if isinstance(payload, Mapping) else None
@@ -118,23 +118,19 @@ class Results:
         try:
             text = json.dumps(value, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError, RecursionError) as error:
-            self._problem(f"{plain(name)[:100]!r} is no JSON: {plain(str(error))[:200]}")
+            self._problem(f"{plain(name)[:100]!r} is not JSON: {plain(str(error))[:200]}")
             return
         try:
             check_carried(name, value)
         except ValueError as error:
             self._problem(f"{plain(name)[:100]!r} cannot be carried by Airflow: {error}")
             return
-        self._held -= self._size(name)
-        keeps = self._held + len(text) <= self._limit * _HELD and len(self._texts) <= self._limit
-        self._texts.pop(name, None)
+        earlier = self._texts.pop(name, 0)
+        self._held -= len(earlier) if isinstance(earlier, str) else 0
+        keeps = self._held + len(text) <= self._limit * _HELD and len(self._texts) < self._limit
         if keeps or len(self._texts) <= self._limit:
             self._texts[name] = text if keeps else len(text)
-        self._held += self._size(name)
-
-    def _size(self, name: str) -> int:
-        text = self._texts.get(name)
-        return len(text) if isinstance(text, str) else 0
+        self._held += len(text) if keeps else 0
 
     def _problem(self, text: str) -> None:
         if len(self._problems) < _MESSAGES:
@@ -145,13 +141,8 @@ class Results:
             self._notes[text] = None
 
 
-def _data(output: Mapping[str, Any]) -> Mapping[str, Any]:
-    data = output.get("data")
-    return data if isinstance(data, Mapping) else {}
-
-
 def _unwrapped(value: Any) -> Any:
-    """Read JSON within text, as scrapbook does: papermill's records hold values so."""
+    """Read JSON in text, as scrapbook does: papermill's records contain it."""
     if not isinstance(value, str):
         return value
     try:

@@ -1,12 +1,13 @@
-"""Notebooks in Cloud Storage: read in a pinned generation, written once, found where a job leaves them.
+"""Notebooks in Cloud Storage: read in one generation, written once, and found where a job writes them.
 
-Plain JSON API (https://cloud.google.com/storage/docs/json_api/v1), sent by the client that the jobs are sent by: its
-retries, its errors, its credentials, which go to Google alone.
+The JSON API (https://cloud.google.com/storage/docs/json_api/v1) is called by the client of the job service, with its
+retries and errors, and with credentials that are sent to Google only.
 """
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import itertools
 import json
@@ -23,7 +24,7 @@ from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobEr
 
 __all__ = ["StoredObject", "delete", "find_executed", "get_object", "read", "read_chunks", "storage_endpoint", "write"]
 
-_PIECE_BYTES = 8 * 2**20
+_CHUNK_BYTES = 8 * 2**20
 _LISTED = 1_000
 _TYPE = "application/x-ipynb+json"
 _URI = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)", re.DOTALL)
@@ -34,9 +35,10 @@ class StoredObject:
     """One generation of an object.
 
     :ivar uri: ``gs://bucket/name``.
-    :ivar generation: the number that Cloud Storage gave this content.
-    :ivar size: bytes.
-    :ivar md5: base64, or empty: composed objects have none.
+    :ivar generation: number that Cloud Storage gave to this content.
+    :ivar size: in bytes.
+    :ivar md5: in base64; empty for composed objects.
+    :ivar encoding: the ``Content-Encoding``, or empty.
     """
 
     uri: str
@@ -58,61 +60,61 @@ class StoredObject:
 
 
 def storage_endpoint(emulator: str | None = None) -> Endpoint:
-    """Return where Cloud Storage is.
+    """Return the endpoint of Cloud Storage.
 
-    :param emulator: address of an emulator, as ``STORAGE_EMULATOR_HOST`` has it; it is sent no credentials.
+    :param emulator: address of an emulator, as in ``STORAGE_EMULATOR_HOST``; it gets no credentials.
     """
     return Endpoint.of_emulator(emulator) if emulator else Endpoint("https://storage.googleapis.com", is_trusted=True)
 
 
 def get_object(client: Client, uri: str, generation: str | None = None) -> StoredObject:
-    """Return what is there to be read.
+    """Return the description of an object.
 
     :param uri: ``gs://bucket/name``.
-    :param generation: the one that is wanted; by default the newest.
-    :raises NotFoundError: when it is not there.
-    :raises ApiError: when Cloud Storage refuses.
+    :param generation: by default the newest.
+    :raises InvalidNotebookJobError: when the URI does not name an object.
+    :raises ApiError: when Cloud Storage refuses; :class:`NotFoundError` when there is no such object.
     """
     query = {"generation": generation} if generation else {}
     return client.send(Call("GET", _path(uri), StoredObject.parse, query))
 
 
 def read_chunks(client: Client, found: StoredObject) -> Iterator[bytes]:
-    """Return the content of an object in pieces of 8 MiB, each asked for when it is wanted, and retried by itself.
+    """Return the content of an object in chunks of 8 MiB, each requested when it is needed and retried by itself.
 
-    :param found: what :func:`get_object` returned; another generation is never read.
-    :raises InvalidNotebookJobError: when it is stored compressed, and its size not what is read.
+    :param found: what :func:`get_object` returned; no other generation is read.
+    :raises InvalidNotebookJobError: when the object is stored compressed.
     :raises ApiError: when Cloud Storage refuses.
     """
     if found.encoding:
         raise InvalidNotebookJobError(
-            f"{found.uri} is stored with Content-Encoding {found.encoding!r}: upload it without, as it is."
+            f"{found.uri} is stored with Content-Encoding {found.encoding!r}. Upload it without compression."
         )
-    for start in range(0, found.size, _PIECE_BYTES):
-        end = min(start + _PIECE_BYTES, found.size)
+    for start in range(0, found.size, _CHUNK_BYTES):
+        end = min(start + _CHUNK_BYTES, found.size)
         yield client.send(_range(found, start, end))
 
 
 def read(client: Client, uri: str, generation: str | None = None, *, limit: int) -> tuple[bytes, StoredObject]:
-    """Return the content of an object, and which generation it is.
+    """Return the content of an object, and its description.
 
-    :param limit: bytes.
-    :raises InvalidNotebookJobError: when it is larger than that.
+    :param limit: for the size, in bytes.
+    :raises InvalidNotebookJobError: when the object is larger.
     :raises ApiError: as :func:`get_object`.
     """
     found = get_object(client, uri, generation)
     if found.size > limit:
         raise InvalidNotebookJobError(
-            f"{uri} has {found.size:,} bytes, and {limit:,} is the limit for one that is given parameters: raise "
-            "[nbjobs] notebook_bytes, or run it without."
+            f"{uri} has {found.size:,} bytes, over the limit of {limit:,} for a notebook with parameters. Raise "
+            "[nbjobs] notebook_bytes, or run the notebook without parameters."
         )
     return b"".join(read_chunks(client, found)), found
 
 
 def write(client: Client, uri: str, content: bytes) -> StoredObject:
-    """Write an object that is not there yet; that the same content is there already is as good.
+    """Write a new object. It is no error when an object with the same content exists.
 
-    :raises InvalidArgumentError: when other content is there, with HTTP status 412.
+    :raises InvalidArgumentError: with HTTP status 412, when an object with other content exists.
     :raises ApiError: when Cloud Storage refuses.
     """
     try:
@@ -120,21 +122,19 @@ def write(client: Client, uri: str, content: bytes) -> StoredObject:
     except InvalidArgumentError as error:
         if error.http_status != 412:
             raise
-        found = get_object(client, uri)  # ours, if it was a repeated try that came too late
+        found = get_object(client, uri)  # ours, if an earlier try of this request was carried out
         if found.md5 != base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode():
             raise
         return found
 
 
 def delete(client: Client, stored: StoredObject) -> None:
-    """Delete an object, if it is still the same generation. One that is gone already is as good.
+    """Delete one generation of an object. It is no error when it does not exist any more.
 
     :raises ApiError: when Cloud Storage refuses.
     """
-    try:
+    with contextlib.suppress(NotFoundError):
         client.send(Call("DELETE", _path(stored.uri), lambda _: None, {"generation": stored.generation}, is_raw=True))
-    except NotFoundError:
-        return
 
 
 def find_executed(
@@ -142,16 +142,14 @@ def find_executed(
 ) -> StoredObject | None:
     """Return the executed notebook of a job, or ``None``: after some failures there is none.
 
-    :param gcs_output_uri: what the job was given.
-    :param predicted_uri: where it is expected. When nothing is there, the one ``.ipynb`` in the job's folder is it, if
-        there is one alone.
+    :param gcs_output_uri: of the job.
+    :param job_id: last part of the job's name.
+    :param predicted_uri: where the notebook is expected. Otherwise it is the only ``.ipynb`` in the job's folder.
     :raises ApiError: when Cloud Storage refuses.
     """
     if predicted_uri:
-        try:
+        with contextlib.suppress(NotFoundError):
             return get_object(client, predicted_uri)
-        except NotFoundError:
-            pass
     bucket, prefix = _split(f"{gcs_output_uri.rstrip('/')}/{job_id}/")
     query = {"prefix": prefix, "delimiter": "/"}
     call = Call("GET", f"/storage/v1/b/{quote(bucket, safe='')}/o", Page.reader("items", StoredObject.parse), query)
@@ -164,18 +162,14 @@ def find_executed(
 
 
 def _upload(uri: str, content: bytes) -> Call[StoredObject]:
-    """Multipart: fake-gcs-server looks at preconditions in no simpler upload (1.54.0)."""
+    """Upload as multipart, since fake-gcs-server 1.54.0 ignores preconditions of simpler uploads."""
     bucket, name = _split(uri)
     boundary = hashlib.sha256(content).hexdigest()
-    body = b"\r\n".join(
-        [
-            f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n".encode(),
-            json.dumps({"name": name, "contentType": _TYPE}).encode(),
-            f"--{boundary}\r\nContent-Type: {_TYPE}\r\n".encode(),
-            content,
-            f"--{boundary}--\r\n".encode(),
-        ]
+    head = (
+        f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
+        f"{json.dumps({'name': name, 'contentType': _TYPE})}\r\n--{boundary}\r\nContent-Type: {_TYPE}\r\n\r\n"
     )
+    body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
     headers = {"Content-Type": f"multipart/related; boundary={boundary}"}
     query = {"uploadType": "multipart", "ifGenerationMatch": "0"}
     path = f"/upload/storage/v1/b/{quote(bucket, safe='')}/o"
@@ -184,7 +178,7 @@ def _upload(uri: str, content: bytes) -> Call[StoredObject]:
 
 def _range(found: StoredObject, start: int, end: int) -> Call[bytes]:
     def whole(content: bytes) -> bytes:
-        if len(content) != end - start:  # becomes an UnexpectedAnswerError, and is tried again
+        if len(content) != end - start:  # becomes an UnexpectedAnswerError, which is retried
             raise ValueError(f"{len(content)} bytes instead of {end - start}")
         return content
 
@@ -200,7 +194,7 @@ def _path(uri: str) -> str:
 
 def _split(uri: str) -> tuple[str, str]:
     match = _URI.fullmatch(uri)
-    # As parts of a path "." and ".." would lead elsewhere, and no percent sign protects them.
+    # In a path "." and ".." lead elsewhere, also when they are percent-encoded.
     if match is None or {match["bucket"], match["name"]} & {".", ".."}:
-        raise InvalidNotebookJobError(f"{uri!r} is not the URI of an object: it must be gs://bucket/name.")
+        raise InvalidNotebookJobError(f"{uri!r} is not the URI of an object. It must be gs://bucket/name.")
     return match["bucket"], match["name"]

@@ -1,4 +1,4 @@
-"""What of JSON Airflow can carry from task to task: less than Python writes."""
+"""Limits of Airflow on a value that goes from task to task: not all JSON gets through."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from airflow_nbjobs.notebooks.parameters import MAX_DEPTH
 
 __all__ = ["check_carried"]
 
-# Its serialiser reads dicts with these keys as objects (airflow.sdk.serde), or refuses them.
+# Airflow's serializer (airflow.sdk.serde) reads a dict with such a key as an object, or refuses it.
 _RESERVED = frozenset({"__classname__", "__id__", "__type", "__var"})
 _LEAST, _MOST = -(2**63), 2**64 - 1
 
 
 def check_carried(name: str, value: Any) -> None:
-    """Check that a reported value gets through Airflow: the worker's MessagePack, its API server, and PostgreSQL.
+    """Check that Airflow can carry a reported value: the worker's MessagePack, the API server and PostgreSQL.
 
-    What does not would fail the task after the notebook succeeded, with words that name neither of them.
+    A value that they refuse would fail the task after the notebook succeeded, with an error that names neither.
 
+    :param name: under which the value is reported; it is checked too.
     :param value: JSON.
-    :raises ValueError: saying why, after the name and "cannot be carried by Airflow: ".
+    :raises ValueError: with the reason, to be put after "cannot be carried by Airflow: ".
     """
     pending: list[tuple[Any, int]] = [({name: value}, 0)]
     while pending:
@@ -29,7 +30,7 @@ def check_carried(name: str, value: Any) -> None:
             raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
         if isinstance(item, Mapping):
             if reserved := sorted(_RESERVED & item.keys()):
-                raise ValueError(f"Airflow keeps the key {reserved[0]!r} for itself")
+                raise ValueError(f"Airflow reserves the key {reserved[0]!r}")
             pending += [(part, depth + 1) for part in (*item, *item.values())]
         elif isinstance(item, list | tuple):
             pending += [(part, depth + 1) for part in item]
@@ -45,4 +46,4 @@ def _check_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("it holds half a surrogate pair, which is no Unicode") from error
+        raise ValueError("it holds half a surrogate pair, which is not valid Unicode") from error

@@ -14,7 +14,8 @@ from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.document import dump, inject, load, read_file, without_outputs
+from airflow_nbjobs.notebooks.cells import without_outputs
+from airflow_nbjobs.notebooks.document import dump, inject, load, read_file
 from airflow_nbjobs.notebooks.languages import kernel_and_language
 from tests.support.foreign import SOURCES
 

@@ -1,9 +1,11 @@
-"""Notebooks are read, checked and written."""
+"""Notebooks are read, checked, given parameters and written."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
+import keyword
 import math
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.notebooks.cells import without_outputs
 from airflow_nbjobs.notebooks.document import (
     check_parameter_names,
     declared_parameters,
@@ -24,9 +27,8 @@ from airflow_nbjobs.notebooks.document import (
     inject,
     load,
     read_file,
-    without_outputs,
 )
-from tests.support.building import code, notebook
+from tests.support.building import by_papermill, code, notebook, shown, stream
 
 PERCENT = """# ---
 # jupyter:
@@ -45,42 +47,29 @@ day = None
 # %%
 print(day)
 """
-MARKDOWN = """# A report
-
-```python tags=["parameters"]
-day = None
-```
-
-```python
-print(day)
-```
-"""
+MARKDOWN = '# A report\n\n```python tags=["parameters"]\nday = None\n```\n\n```python\nprint(day)\n```\n'
 
 
 @pytest.mark.parametrize(("name", "text"), [("report.py", PERCENT), ("report.md", MARKDOWN)])
-def test_a_text_notebook_is_a_notebook_the_same_each_time(name: str, text: str, tmp_path: Path) -> None:
+def test_text_notebook_is_the_same_notebook_each_time(name: str, text: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text, encoding="utf-8")
     content = read_file(path)
     assert read_file(path) == content
     injected = inject(load(content, name), {"day": 1})
-    assert [cell.source for cell in injected.cells] == [
-        "# A report",
-        "day = None",
-        "# Parameters\nday = 1\n",
-        "print(day)",
-    ]
+    sources = [cell.source for cell in injected.cells]
+    assert sources == ["# A report", "day = None", "# Parameters\nday = 1\n", "print(day)"]
     nbformat.validate(injected)
 
 
-def test_a_text_notebook_that_cannot_be_read_says_why(tmp_path: Path) -> None:
+def test_unreadable_text_notebook_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "report.py"
     path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InvalidNotebookJobError, match=r"report\.py' cannot be read by jupytext: "):
         read_file(path)
 
 
-def test_without_jupytext_a_text_notebook_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_notebook_without_jupytext_names_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.py"
     path.write_text(PERCENT)
     monkeypatch.setitem(sys.modules, "jupytext", None)
@@ -88,7 +77,7 @@ def test_without_jupytext_a_text_notebook_says_what_to_install(tmp_path: Path, m
         read_file(path)
 
 
-def test_an_ipynb_file_is_read_as_it_is(tmp_path: Path) -> None:
+def test_ipynb_file_is_read_byte_for_byte(tmp_path: Path) -> None:
     content = json.dumps(notebook(code("x")), indent=7).encode()
     (tmp_path / "a.ipynb").write_bytes(content)
     assert read_file(tmp_path / "a.ipynb") == content
@@ -105,14 +94,11 @@ def test_an_ipynb_file_is_read_as_it_is(tmp_path: Path) -> None:
         (b'{"nbformat": 4, "nbformat_minor": 5, "cells": [7], "metadata": {}}', "is not a valid notebook"),
         (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 7}]}', "is not a valid notebook"),
         (b"[" * 100_000, "is not JSON"),
-        (
-            b'{"nbformat": 4, "cells": [], "metadata": {"x": %s1%s}}' % (b"[" * 900, b"]" * 900),
-            "is not a valid notebook",
-        ),
+        (b'{"nbformat": 4, "cells": [], "metadata": {"x": %s1%s}}' % (b"[" * 900, b"]" * 900), "is not a valid noteb"),
         (b"\xff\xff", "is not JSON"),
     ],
 )
-def test_what_is_no_notebook_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
+def test_other_content_is_refused(content: bytes, words: str, tmp_path: Path) -> None:
     (tmp_path / "a.ipynb").write_bytes(content)
     with pytest.raises(InvalidNotebookJobError, match=words):
         read_file(tmp_path / "a.ipynb")
@@ -120,22 +106,10 @@ def test_what_is_no_notebook_is_refused(content: bytes, words: str, tmp_path: Pa
         load(content, "It")
 
 
-WHOLE: list[dict[str, Any]] = [
-    {**notebook(code("x", "parameters"), nbformat.v4.new_markdown_cell("text"))},
-    {
-        "nbformat": 3,
-        "nbformat_minor": 0,
-        "metadata": {"name": "x"},
-        "worksheets": [
-            {
-                "cells": [
-                    {"cell_type": "code", "input": ["x"], "language": "python", "outputs": [], "metadata": {}},
-                    {"cell_type": "heading", "level": 2, "source": "text", "metadata": {}},
-                ]
-            }
-        ],
-    },
-]
+CELLS_OF_VERSION_3 = [nbformat.v3.new_code_cell(input="x"), nbformat.v3.new_heading_cell("text", level=2)]
+VERSION_3 = nbformat.v3.new_notebook(worksheets=[nbformat.v3.new_worksheet(cells=CELLS_OF_VERSION_3)])
+WHOLE: list[dict[str, Any]] = [{**notebook(code("x", "parameters"), nbformat.v4.new_markdown_cell("text"))}, VERSION_3]
+ODD = [None, True, 4, 2**70, 0.5, math.nan, "", "text", [], ["text"], [[]], {}, {"tags": [{}]}]
 
 
 def _places(part: Any) -> Iterator[tuple[Any, Any]]:
@@ -146,11 +120,10 @@ def _places(part: Any) -> Iterator[tuple[Any, Any]]:
 
 @given(whole=st.sampled_from(WHOLE), data=st.data())
 @settings(max_examples=5 * settings.default.max_examples)
-def test_a_notebook_that_is_damaged_anywhere_is_taken_or_refused(whole: dict[str, Any], data: st.DataObject) -> None:
+def test_damaged_notebook_is_taken_or_refused(whole: dict[str, Any], data: st.DataObject) -> None:
     damaged = json.loads(json.dumps(whole))
     part, key = data.draw(st.sampled_from(list(_places(damaged))))
-    odd = [None, True, 4, 2**70, 0.5, math.nan, "", "text", [], ["text"], [[]], {}, {"tags": [{}]}]
-    part[key] = data.draw(st.sampled_from(odd))
+    part[key] = data.draw(st.sampled_from(ODD))
     with contextlib.suppress(InvalidNotebookJobError):
         taken = without_outputs(load(json.dumps(damaged).encode(), "It"))
         check_parameter_names(taken, ["x"])
@@ -158,7 +131,7 @@ def test_a_notebook_that_is_damaged_anywhere_is_taken_or_refused(whole: dict[str
         load(dump(inject(taken, {"x": 1})), "It")
 
 
-def test_a_notebook_with_small_faults_can_be_given_parameters(tmp_path: Path) -> None:
+def test_notebook_with_small_faults_takes_parameters(tmp_path: Path) -> None:
     cell = b'{"cell_type": "code", "metadata": {}, "source": ["a\\n", "b"], "unknown": 1}'
     content = b'{"nbformat": 4, "metadata": {}, "cells": [%s]}' % cell
     (tmp_path / "faulty.ipynb").write_bytes(content)
@@ -168,38 +141,115 @@ def test_a_notebook_with_small_faults_can_be_given_parameters(tmp_path: Path) ->
     assert [cell.source for cell in injected.cells] == ["# Parameters\nx = 1\n", "a\nb"]
 
 
-def test_a_dict_that_is_no_json_is_refused() -> None:
+def test_dict_that_is_not_json_is_refused() -> None:
     with pytest.raises(InvalidNotebookJobError, match="The dict is not JSON"):
         encode({**notebook(code("x")), "metadata": {"x": object()}}, "The dict")
 
 
-def test_what_is_dumped_is_loaded_again() -> None:
-    before = notebook(code('print("ünïcode\\n")\n\n', "a", outputs=[nbformat.v4.new_output("stream", text="a\nb")]))
+def test_dumped_notebook_is_loaded_unchanged() -> None:
+    before = notebook(code('print("ünïcode\\n")\n\n', "a", outputs=[stream("a\nb")]))
     assert load(dump(before), "it") == before
     assert dump(load(dump(before), "it")) == dump(before)
 
 
-def test_what_earlier_runs_left_is_taken_away() -> None:
-    left = {
-        "execution": {"iopub.execute_input": "2026-11-22T00:00:00Z"},
-        "executionInfo": {"user": {"displayName": "A Person"}},
-        "papermill": {"duration": 1},
-        "outputId": "1",
-    }
-    output = nbformat.v4.new_output("stream", text="secret")
-    ran = notebook(
-        code("x", "keep", outputs=[output], execution_count=7),
-        nbformat.v4.new_markdown_cell("text"),
-    )
-    ran.cells[0].metadata |= left
-    ran.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": {}}
-    ran.metadata["colab"] = {"provenance": []}
-    before = dump(ran)
-    bare = without_outputs(ran)
-    assert (bare.cells[0].outputs, bare.cells[0].execution_count) == ([], None)
-    assert bare.cells[0].metadata == {"tags": ["keep"]}
-    assert bare.cells[1] == ran.cells[1]
-    assert bare.metadata.keys() == {"kernelspec", "colab"}
-    assert bare.cells[0].id == ran.cells[0].id
-    assert dump(ran) == before
-    nbformat.validate(bare)
+TAGGED = notebook(code("import os"), code("day = None\nlimit = 3", "parameters"), code("print(day)"))
+AGAIN = notebook(
+    code("day = 1", "parameters"), code("x"), code("# Parameters\nday = 2\n", "injected-parameters"), code("y")
+)
+UNTAGGED = notebook(code("print(day)"))
+
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | numbers | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=8,
+)
+names = st.from_regex(r"[^\W\d]\w{0,10}", fullmatch=True).filter(
+    lambda name: name.isidentifier() and not keyword.iskeyword(name)
+)
+
+
+@pytest.mark.parametrize("source", [TAGGED, AGAIN, UNTAGGED], ids=["tagged", "again", "untagged"])
+@given(parameters=st.dictionaries(names, json_values, max_size=5))
+def test_injected_cells_are_papermills_and_the_same_each_time(
+    source: nbformat.NotebookNode, parameters: dict[str, Any]
+) -> None:
+    ours = inject(source, parameters)
+    assert shown(ours.cells) == shown(by_papermill(source, parameters).cells)
+    assert dump(ours) == dump(inject(source, parameters))
+
+
+@given(parameters=st.dictionaries(st.text() | st.sampled_from(keyword.kwlist), json_values, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_notebook_stays_valid_with_any_names(parameters: dict[str, Any]) -> None:
+    nbformat.validate(load(dump(inject(TAGGED, parameters)), "it"))
+
+
+def test_injected_cell_follows_the_parameters_cell() -> None:
+    before = dump(TAGGED)
+    cells = inject(TAGGED, {"day": "2026-11-22", "ok": True}).cells
+    assert cells[2].source == '# Parameters\nday = "2026-11-22"\nok = True\n'
+    assert cells[2].metadata == {"tags": ["injected-parameters"]}
+    assert [cell.id for cell in (*cells[:2], cells[3])] == [cell.id for cell in TAGGED.cells]
+    assert dump(TAGGED) == before
+
+
+def test_second_injection_replaces_the_first() -> None:
+    assert inject(inject(TAGGED, {"day": 1}), {"day": 2}) == inject(TAGGED, {"day": 2})
+
+
+def test_parameters_are_noted_where_scrapbook_reads_them() -> None:
+    before = notebook(code("x"))
+    before.metadata["papermill"] = {"version": "1", "parameters": {"old": 1}}
+    before.metadata["colab"] = {"name": "report"}
+    after = inject(before, {"day": dt.date(2026, 11, 22)}).metadata
+    assert after == {**before.metadata, "papermill": {"version": "1", "parameters": {"day": "2026-11-22"}}}
+
+
+def test_older_minor_version_is_kept_without_ids() -> None:
+    older = notebook(code("x", "parameters"))
+    older.nbformat_minor = 4
+    del older.cells[0]["id"]
+    injected = inject(older, {"x": 1})
+    assert injected.nbformat_minor == 4
+    assert ["id" in cell for cell in injected.cells] == [False, False]
+    nbformat.validate(injected)
+
+
+def test_missing_ids_are_hashes_of_the_content() -> None:
+    broken = notebook(code("same"), code("same"), code("other"))
+    for cell in broken.cells:
+        del cell["id"]
+    injected = inject(broken, {})
+    assert injected == inject(broken, {})
+    assert len({cell.id for cell in injected.cells}) == 4
+    nbformat.validate(injected)
+
+
+def test_version_3_becomes_version_4() -> None:
+    injected = inject(VERSION_3, {"x": 1})
+    assert (injected.nbformat, [cell.source for cell in injected.cells[:2]]) == (4, ["# Parameters\nx = 1\n", "x"])
+    assert injected == inject(VERSION_3, {"x": 1})
+    nbformat.validate(injected)
+
+
+def test_half_a_surrogate_pair_survives() -> None:
+    injected = load(dump(inject(TAGGED, {"a": "\ud800"})), "it")
+    assert injected.metadata.papermill.parameters == {"a": "\ud800"}
+
+
+@pytest.mark.parametrize(
+    ("source", "declared"),
+    [
+        ("day = 1\nlimit: int = f(x=1)\na, (b, *c) = 1, (2, 3)\nif day:\n    late = 2", "a b c day late limit"),
+        ("%matplotlib inline\nday = 1", "day"),
+        ("", ""),
+    ],
+)
+def test_declared_parameters_are_what_the_cell_assigns(source: str, declared: str) -> None:
+    assert declared_parameters(notebook(code(source, "parameters"))) == set(declared.split())
+
+
+def test_declared_parameters_are_unknown_without_a_cell_or_in_r() -> None:
+    assert declared_parameters(UNTAGGED) is None
+    assert declared_parameters(notebook(code("a = 1", "parameters"), kernel=("ir", "R"))) is None
