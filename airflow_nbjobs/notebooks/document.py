@@ -175,5 +175,7 @@ def _decode(content: bytes, what: str) -> str:
         raise InvalidNotebookJobError(f"{what} is not JSON, as an .ipynb file must be: {error}.") from error
     version = data.get("nbformat") if isinstance(data, dict) else None
     if version not in _KNOWN_FORMATS:
-        raise InvalidNotebookJobError(f"{what} is not a notebook of nbformat 3 or 4: its nbformat is {version!r}.")
+        raise InvalidNotebookJobError(
+            f"{what} is not a notebook: its nbformat is {version!r}, and only 3 and 4 are known."
+        )
     return text
