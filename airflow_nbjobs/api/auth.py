@@ -6,18 +6,18 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, MutableMapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from typing import Any, TypeVar
 
 import httpx2
-from google.auth.credentials import TokenState
+from google.auth.credentials import Credentials, TokenState
 from google.auth.exceptions import GoogleAuthError
 
 from airflow_nbjobs.api.auth_errors import is_missing, is_transient, words_of
 from airflow_nbjobs.api.pacing import STARTING, backoff
 from airflow_nbjobs.exceptions import CredentialsError
 
-__all__ = ["BearerAuth", "Credentials", "made"]
+__all__ = ["BearerAuth", "made"]
 
 T = TypeVar("T")
 
@@ -30,19 +30,6 @@ _ADD_CONNECTION = (
     " Provide default credentials, or add a connection with a key: `airflow connections add google_cloud_default "
     '--conn-type google_cloud_platform --conn-extra \'{"key_path": "…"}\'`.'
 )
-
-
-class Credentials(Protocol):
-    """The part of ``google.auth.credentials.Credentials`` that is used."""
-
-    token: Any
-    token_state: Any
-
-    def before_request(self, request: Any, method: str, url: str, headers: MutableMapping[str, str]) -> None:
-        """Add the token, refreshed if needed, and the quota project to ``headers``."""
-
-    def refresh(self, request: Any) -> None:
-        """Get a new token."""
 
 
 class BearerAuth(httpx2.Auth):
@@ -77,7 +64,7 @@ class BearerAuth(httpx2.Auth):
         response = yield request
         if response.status_code == 401:
             async with self._refreshing:
-                if request.headers.get("authorization") == f"Bearer {getattr(self._credentials, 'token', None)}":
+                if request.headers.get("authorization") == f"Bearer {self._credentials.token}":
                     await asyncio.to_thread(_ask, lambda: self._renew(request))
                 else:  # another request has refreshed it in the meantime
                     _ask(lambda: self._sign(request))
@@ -86,7 +73,8 @@ class BearerAuth(httpx2.Auth):
     def _sign(self, request: httpx2.Request) -> None:
         headers: dict[str, str] = {}
         try:
-            self._credentials.before_request(_transport(), request.method, str(request.url), headers)
+            # google-auth has no types here.
+            self._credentials.before_request(_transport(), request.method, str(request.url), headers)  # type: ignore[no-untyped-call]
             _check(headers)
         except ValueError:
             self._credentials.token = None  # google-auth would keep it until it expires
@@ -94,7 +82,7 @@ class BearerAuth(httpx2.Auth):
         request.headers.update(headers)
 
     def _renew(self, request: httpx2.Request) -> None:
-        self._credentials.refresh(_transport())
+        self._credentials.refresh(_transport())  # type: ignore[no-untyped-call]
         self._sign(request)
 
 

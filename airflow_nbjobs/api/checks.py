@@ -32,6 +32,27 @@ _GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _EMAIL = re.compile(r"[^@\s:/]+@[^@\s:/]+")  # "serviceAccount:…" is a member of a policy
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
+# What a job has exactly one of: fields, and the arguments that set them.
+_CHOICES = (
+    (
+        "notebook source",
+        "notebook sources",
+        {
+            "gcs_notebook_source": "notebook='gs://…'",
+            "dataform_repository_source": "notebook='projects/…/repositories/…'",
+            "direct_notebook_source": "notebook=<a local path or a notebook's JSON>",
+        },
+    ),
+    (
+        "environment",
+        "environments",
+        {
+            "notebook_runtime_template_resource_name": "runtime_template",
+            "custom_environment_spec": "custom_environment_spec",
+        },
+    ),
+    ("identity", "identities", {"service_account": "service_account", "execution_user": "execution_user"}),
+)
 
 
 def _is(form: re.Pattern[str], value: object) -> bool:
@@ -43,7 +64,7 @@ def check(job: NotebookExecutionJob) -> NotebookExecutionJob:
 
     :raises InvalidNotebookJobError: names every wrong argument, its value and the remedy.
     """
-    problems = [*_source(job), *_environment(job), *_identity(job), *_texts(job), *_labels(job.labels)]
+    problems = [*_choices(job), *_source(job), *_runtime(job), *_texts(job), *_labels(job.labels)]
     problems = problems or [*_json(job)]
     if problems:
         raise InvalidNotebookJobError("The notebook job cannot be submitted. " + " ".join(problems))
@@ -71,13 +92,14 @@ def _may_label(letter: str) -> bool:
     return letter in "_-" or unicodedata.category(letter) in {"Ll", "Lo", "Lm", "Mn", "Mc", "Nd"}
 
 
-def _one_of(job: NotebookExecutionJob, what: str, several: str, fields: dict[str, str]) -> Iterator[str]:
-    given = [field for field in fields if getattr(job, field) is not None]
-    if len(given) > 1:
-        both = " and ".join(f"{fields[field]}={_shown(getattr(job, field))}" for field in given)
-        yield f"It has {len(given)} {several}: {both}. Leave all but one out."
-    if not given:
-        yield f"It has no {what}: give {' or '.join(fields.values())}."
+def _choices(job: NotebookExecutionJob) -> Iterator[str]:
+    for one, several, arguments in _CHOICES:
+        given = [field for field in arguments if getattr(job, field) is not None]
+        if len(given) > 1:
+            both = " and ".join(f"{arguments[field]}={_shown(getattr(job, field))}" for field in given)
+            yield f"It has {len(given)} {several}: {both}. Leave all but one out."
+        if not given:
+            yield f"It has no {one}: give {' or '.join(arguments.values())}."
 
 
 def _shown(value: Any) -> str:
@@ -86,16 +108,6 @@ def _shown(value: Any) -> str:
 
 
 def _source(job: NotebookExecutionJob) -> Iterator[str]:
-    yield from _one_of(
-        job,
-        "notebook source",
-        "notebook sources",
-        {
-            "gcs_notebook_source": "notebook='gs://…'",
-            "dataform_repository_source": "notebook='projects/…/repositories/…'",
-            "direct_notebook_source": "notebook=<a local path or a notebook's JSON>",
-        },
-    )
     if gcs := job.gcs_notebook_source:
         if not _is(_GCS_OBJECT, gcs.uri):
             yield f"notebook={gcs.uri!r} names no object: write 'gs://bucket/folder/notebook.ipynb'."
@@ -111,26 +123,12 @@ def _source(job: NotebookExecutionJob) -> Iterator[str]:
         yield "The notebook that would be sent with the request is empty."
 
 
-def _environment(job: NotebookExecutionJob) -> Iterator[str]:
-    yield from _one_of(
-        job,
-        "environment",
-        "environments",
-        {
-            "notebook_runtime_template_resource_name": "runtime_template",
-            "custom_environment_spec": "custom_environment_spec",
-        },
-    )
+def _runtime(job: NotebookExecutionJob) -> Iterator[str]:
     for field in ("custom_environment_spec", "workbench_runtime"):
         value = getattr(job, field)
         if value is not None and not isinstance(value, Mapping):
             yield f"{field}={_shown(value)} is not a dict in the REST API's spelling."
-
-
-def _identity(job: NotebookExecutionJob) -> Iterator[str]:
-    identities = {"service_account": "service_account", "execution_user": "execution_user"}
-    yield from _one_of(job, "identity", "identities", identities)
-    for field in identities:
+    for field in ("service_account", "execution_user"):
         email = getattr(job, field)
         if email is not None and not _is(_EMAIL, email):
             yield f"{field}={email!r} is not an e-mail address: give that alone, like 'name@example.com'."

@@ -12,10 +12,11 @@ from dataclasses import replace
 from typing import Any, Self, TypeVar
 
 import httpx2
+from google.auth.credentials import Credentials
 
 from airflow_nbjobs import __version__
 from airflow_nbjobs.api.answers import no_answer, read_answer
-from airflow_nbjobs.api.auth import BearerAuth, Credentials
+from airflow_nbjobs.api.auth import BearerAuth
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.flows import Flow, Sleep

@@ -6,11 +6,11 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
-from google.auth import compute_engine, impersonated_credentials
+from google.auth import _helpers, compute_engine, impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
 from google.auth.exceptions import RefreshError, TransportError
 from google.oauth2 import credentials as oauth2
@@ -40,27 +40,15 @@ def found_with(token: str):
     return lambda request: FOUND if token in request else DENIED
 
 
-def test_a_token_is_kept_until_it_expires(serve):
+@pytest.mark.parametrize("left", [timedelta(days=-1), timedelta(minutes=1)], ids=["over", "almost over"])
+def test_a_token_is_kept_until_it_expires(serve, left):
+    """google-auth refreshes it some minutes early."""
     credentials = CountedCredentials()
     talk, server = serve(FOUND, credentials=credentials)
     talk.send(GET)
+    credentials.expiry = _helpers.utcnow() + timedelta(hours=1)
     talk.send(GET)
-    credentials.expiry = datetime(2020, 1, 1)  # noqa: DTZ001 - google-auth's expiry is naive UTC
-    talk.send(GET)
-    assert tokens(server) == [FIRST, FIRST, SECOND]
-
-
-def test_a_token_is_refreshed_some_minutes_early(serve):
-    class HourLong(CountedCredentials):
-        def refresh(self, request):
-            super().refresh(request)
-            self.expiry = datetime.utcnow() + timedelta(hours=1)  # noqa: DTZ003 - as google-auth has it
-
-    credentials = HourLong()
-    talk, server = serve(FOUND, credentials=credentials)
-    talk.send(GET)
-    talk.send(GET)
-    credentials.expiry -= timedelta(minutes=59)
+    credentials.expiry = _helpers.utcnow() + left
     talk.send(GET)
     assert tokens(server) == [FIRST, FIRST, SECOND]
 

@@ -12,10 +12,8 @@ from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from tests.support import discovery
+from tests.support.raw_server import JOB, OPERATION, PARENT
 
-PARENT = "projects/p/locations/us-central1"
-JOB = f"{PARENT}/notebookExecutionJobs/5"
-OPERATION = f"{JOB}/operations/7"
 VIEW = "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
 A_JOB = NotebookExecutionJob.from_wire(
     {
@@ -79,7 +77,7 @@ def test_only_a_create_may_not_be_repeated():
     assert [method for method, call in METHODS.items() if not call.may_repeat] == [f"aiplatform.{JOBS}.create"]
 
 
-def test_what_is_not_asked_for_is_not_sent():
+def test_parameters_that_are_not_given_are_not_sent():
     assert calls.create_job(PARENT, A_JOB).query == {}
     assert calls.get_job(JOB).query == {}
     assert calls.list_jobs(PARENT).query == {}
@@ -96,8 +94,8 @@ def test_a_page_has_1_to_100_items(size):
 
 
 @pytest.mark.parametrize("answer", [{}, {"name": ""}, {"name": f"{PARENT}/operations/7"}, {"name": JOB}, [], None])
-def test_a_create_is_answered_by_an_operation_that_names_the_job(answer):
-    """Otherwise the job could not be found again: it counts as no answer of the service's."""
+def test_a_created_operation_must_name_the_job(answer):
+    """The job could not be found again otherwise."""
     with pytest.raises((InvalidNotebookJobError, TypeError)):
         calls.create_job(PARENT, A_JOB).parse(answer)
     assert calls.create_job(PARENT, A_JOB).parse({"name": OPERATION}) == Operation(name=OPERATION)

@@ -1,4 +1,4 @@
-"""Bad jobs are refused before they are sent, with argument, value and remedy; good ones never are."""
+"""Invalid jobs are refused before they are sent, with argument, value and remedy; valid ones never are."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def test_a_bad_job_is_refused_with_argument_value_and_remedy(change, words):
     assert isinstance(refused.value, ValueError)
 
 
-def test_all_that_is_wrong_is_told_at_once():
+def test_all_problems_are_in_one_message():
     with pytest.raises(InvalidNotebookJobError) as refused:
         check(NotebookExecutionJob())
     for word in ("source", "environment", "identity", "display_name", "gcs_output_uri"):
@@ -161,13 +161,13 @@ def test_a_long_value_is_shortened_in_the_message():
 
 
 @given(st.dictionaries(st.text(), st.text() | st.integers() | st.none() | st.booleans(), max_size=4))
-def test_labels_that_are_made_valid_are_valid(labels):
+def test_sanitized_labels_are_valid(labels):
     made = valid_labels({key: value for key, value in labels.items() if key})
     assert check(replace(GOOD, labels=made)).labels == made
     assert valid_labels(made) == made
 
 
-def test_labels_are_made_valid_by_the_documented_rules():
+def test_labels_are_sanitized_by_the_documented_rules():
     assert valid_labels({"Team": "Data & AI", "größe": 5, "x" * 70: "y" * 70}) == {
         "team": "data___ai",
         "größe": "5",
@@ -175,7 +175,7 @@ def test_labels_are_made_valid_by_the_documented_rules():
     }
 
 
-def test_the_services_own_labels_stay_as_they_are():
+def test_reserved_labels_stay_unchanged():
     labels = {"aiplatform.googleapis.com/notebook_runtime_out_of_org_warning": "ack"}
     assert valid_labels(labels) == labels
     assert check(replace(GOOD, labels=labels)).labels == labels

@@ -1,4 +1,4 @@
-"""A token goes to Google, and to whom the administrator allowed; to nobody else, however an address is written."""
+"""Tokens are only sent to Google and to allowed addresses, however an address is written."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 GOOGLE = "https://us-central1-aiplatform.googleapis.com"
 
 
-def test_a_location_has_an_endpoint_of_googles():
+def test_a_location_has_an_endpoint_of_google():
     assert Endpoint.of_location("us-central1") == Endpoint(GOOGLE, is_trusted=True)
 
 
 @pytest.mark.parametrize("location", ["", "evil.example/", "us-central1.evil.example#", "US", "a b", "a\n", None, "٣"])
-def test_what_is_no_location_becomes_no_host(location):
+def test_a_bad_location_never_becomes_a_host(location):
     with pytest.raises(InvalidNotebookJobError, match=r"is not a location|location is missing"):
         Endpoint.of_location(location)
     with pytest.raises(InvalidNotebookJobError, match=r"is not a location|location is missing"):
@@ -61,7 +61,7 @@ def test_hosts_under_googleapis_are_trusted_over_https(url):
         "https://googleapis.com\u200b.evil.example",
     ],
 )
-def test_every_other_host_is_refused_or_not_trusted(url):
+def test_any_other_host_is_refused_or_not_trusted(url):
     try:
         assert not Endpoint.of_location("us-central1", url).is_trusted
     except InvalidNotebookJobError as refused:
@@ -85,7 +85,7 @@ def test_every_other_host_is_refused_or_not_trusted(url):
         "",
     ],
 )
-def test_what_is_more_or_less_than_an_address_is_refused(url):
+def test_anything_but_scheme_host_and_port_is_refused(url):
     with pytest.raises(InvalidNotebookJobError, match=re.escape(repr(url.replace("user:secret", "***")))):
         Endpoint.of_location("us-central1", url)
 
@@ -99,8 +99,8 @@ pieces = st.sampled_from(
 @example("evil.example\\.googleapis.com")
 @example("googleapis.com@evil.example")
 @example("a?")
-def test_only_a_host_that_dns_finds_under_googleapis_is_trusted(text):
-    """The host is the one that the HTTP client connects to, by its own reading of the address."""
+def test_only_hosts_under_googleapis_in_dns_are_trusted(text):
+    """The host is the one that the HTTP client connects to."""
     try:
         endpoint = Endpoint.of_location("us-central1", f"https://{text}")
     except InvalidNotebookJobError:
@@ -128,7 +128,7 @@ def test_allowed_addresses_are_trusted_and_only_they():
 
 
 @pytest.mark.parametrize("address", ["http://proxy.corp", "http://127.0.0.1:1"])
-def test_allowing_an_address_without_tls_does_not_send_it_tokens(address):
+def test_an_allowed_address_without_tls_gets_no_tokens(address):
     assert not Endpoint.of_location("us-central1", address, [address]).is_trusted
 
 
@@ -146,7 +146,7 @@ def test_an_emulator_is_never_trusted(address, url):
 
 
 @pytest.mark.parametrize("address", ["http://", "a b", "http://127.0.0.1:9099/v1", "user@127.0.0.1:9099", ":9099"])
-def test_what_is_no_emulators_address_is_refused(address):
+def test_a_bad_address_of_an_emulator_is_refused(address):
     with pytest.raises(InvalidNotebookJobError, match=r"is not the address|has a path"):
         Endpoint.of_emulator(address)
 
@@ -165,6 +165,6 @@ def test_loopback_is_this_machine(url, is_loopback):
     assert Endpoint.of_emulator(url).is_loopback is is_loopback
 
 
-def test_an_untrusted_endpoint_is_given_no_credentials():
+def test_a_client_of_an_untrusted_endpoint_has_no_credentials():
     with Client(Endpoint("http://127.0.0.1:1", is_trusted=False), credentials=object()) as client:
         assert client._http.auth is None

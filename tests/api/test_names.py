@@ -1,4 +1,4 @@
-"""Names are matched whole: nothing that is not one becomes part of a path, a query or a host."""
+"""Names are matched as a whole: nothing else becomes part of a path, a query or a host."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from airflow_nbjobs.api.names import (
     template_name,
 )
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from tests.support.raw_server import JOB
 
 projects = st.from_regex(r"[a-z][a-z0-9-]{0,20}[a-z0-9]|[0-9]{1,12}|example\.com:[a-z]{1,9}", fullmatch=True)
 locations = st.from_regex(r"[a-z]{2,9}-[a-z]{4,9}[0-9]{1,2}|global", fullmatch=True)
@@ -35,7 +36,6 @@ NASTY = [
 ]  # fmt: skip
 other_texts = st.text(min_size=1).filter(lambda text: not (text.isascii() and text.isalnum()))
 nasty = st.sampled_from(NASTY) | other_texts
-JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
 REFUSED = pytest.raises(InvalidNotebookJobError)
 
 
@@ -76,7 +76,7 @@ def test_hostile_text_is_not_a_project_or_an_id(text):
 
 
 @pytest.mark.parametrize("value", [None, 5, b"p", ["p"], {"name": 5}])
-def test_what_is_no_text_is_no_name(value):
+def test_only_text_is_a_name(value):
     for check in (check_location, check_project, check_parent, JobName.parse, operation_parent):
         with REFUSED:
             check(value)
@@ -88,7 +88,7 @@ def test_what_is_no_text_is_no_name(value):
     "name",
     [f"{JOB}/", f"/{JOB}", f"{JOB}\n", f"{JOB}/operations/1", JOB.replace("p/", "p//"), JOB.upper(), "", "5"],
 )
-def test_a_job_is_named_whole_and_nothing_else(name):
+def test_only_the_full_name_of_a_job_is_parsed(name):
     with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
         JobName.parse(name)
 
@@ -113,7 +113,7 @@ def request_of(call):
 @pytest.mark.parametrize("make", CALLS.values(), ids=CALLS)
 @given(text=nasty, place=st.sampled_from([0, 1, 3, 5, 7]))
 @example(text="..", place=5)
-def test_no_name_leads_a_request_elsewhere(make, text, place):
+def test_a_hostile_name_leads_no_request_elsewhere(make, text, place):
     """A hostile part in place of a good one is refused before there is a request."""
     parts = f"{JOB}/operations/7".split("/")
     for name in ("/".join([*parts[:place], text, *parts[place + 1 :]]), "/".join(parts[:-2]) + text, text):
@@ -128,7 +128,7 @@ def test_no_name_leads_a_request_elsewhere(make, text, place):
 @example("a&view=FULL")
 @example("x#y?z")
 @example("é\n\u3002%00")
-def test_what_is_asked_for_stays_in_its_own_parameter(value):
+def test_each_value_stays_in_its_own_parameter(value):
     list_url = request_of(calls.list_jobs("projects/p/locations/l", filter=value, order_by=value, view=value)).url
     assert list_url.host == "us-central1-aiplatform.googleapis.com"
     assert list_url.path == "/v1/projects/p/locations/l/notebookExecutionJobs"
@@ -137,17 +137,17 @@ def test_what_is_asked_for_stays_in_its_own_parameter(value):
     assert dict(create_url.params) == {"notebookExecutionJobId": value}
 
 
-def test_jobs_are_the_same_by_their_id():
+def test_jobs_are_compared_by_their_id():
     assert same_job(JOB, JOB.replace("/p/", "/123/"))
     assert not same_job(JOB, JOB + "1")
 
 
 @pytest.mark.parametrize("given_", ["5", JOB, {"name": JOB, "state": "JOB_STATE_QUEUED"}])
-def test_a_job_is_named_by_its_id_its_name_or_a_tasks_output(given_):
+def test_a_job_is_named_by_id_name_or_task_output(given_):
     assert job_name(given_, lambda: "projects/p/locations/us-central1") == JOB
 
 
-def test_a_bare_id_without_a_location_is_named():
+def test_a_bare_id_needs_a_location():
     with pytest.raises(InvalidNotebookJobError, match=r"job_name='5' is a bare id.* location is missing"):
         job_name("5", lambda: parent("p", ""))
 
@@ -156,12 +156,12 @@ TEMPLATE = "projects/p/locations/us-central1/notebookRuntimeTemplates/9"
 
 
 @pytest.mark.parametrize("template", ["9", TEMPLATE])
-def test_a_template_is_named_by_its_id_or_its_name(template):
+def test_a_template_is_named_by_id_or_name(template):
     assert template_name(template, "p", "us-central1") == TEMPLATE
 
 
 @pytest.mark.parametrize("template", ["", "a/b", f"{TEMPLATE}\n", 9, None])
-def test_what_is_no_template_is_refused_with_the_remedy(template):
+def test_a_bad_template_is_refused_with_the_remedy(template):
     with pytest.raises(InvalidNotebookJobError, match=r"runtime_template=.*is not a runtime template: give its id"):
         template_name(template, "p", "us-central1")
 

@@ -16,7 +16,7 @@ seconds = st.floats(0.001, 1e6)
 
 
 @given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
-def test_a_backoff_is_jittered_bounded_and_never_less_than_asked(attempt, retry_after, share):
+def test_a_backoff_is_jittered_and_bounded(attempt, retry_after, share):
     asked = retry_after or 0.0
     pause = backoff(attempt, retry_after, uniform=share)
     assert asked <= pause <= asked + 30
@@ -29,32 +29,32 @@ def test_backoffs_double_up_to_half_a_minute():
 
 
 @given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
-def test_a_turn_comes_within_a_minute_and_a_quarter_and_never_before_it_was_asked(attempt, retry_after, share):
+def test_a_turn_is_bounded_and_respects_retry_after(attempt, retry_after, share):
     pause = turn(attempt, retry_after, uniform=share)
     assert max(retry_after or 0.0, 12.0) <= pause <= max(retry_after or 0.0, 45.0) + 30.0
 
 
-def test_turns_are_spread_over_the_minute_that_a_quota_counts():
+def test_turns_are_spread_over_a_minute():
     assert [turn(attempt, uniform=0.0) for attempt in (1, 2, 3)] == [12, 45, 45]
     assert [turn(attempt, 50.0, uniform=0.5) for attempt in (1, 2, 3)] == [54, 65, 65]
 
 
 @given(st.none() | st.floats(0), st.floats(0.1, 1e6))
-def test_a_rest_is_as_asked_unless_that_is_too_long_for_a_second_and_a_third_look(retry_after, seconds):
+def test_a_rest_leaves_time_for_two_more_tries(retry_after, seconds):
     pause = rest(retry_after, seconds)
     assert 0 <= pause <= min(300, seconds / 3)
     assert pause == (retry_after or 0) or pause == min(300, seconds / 3)
 
 
 @pytest.mark.parametrize("look", [lambda: backoff(6), lambda: turn(2), lambda: next_look(300.0, None)])
-def test_chance_takes_part_when_none_is_given(look):
+def test_pauses_are_random_by_default(look):
     assert len({look() for _ in range(20)}) > 1
     assert all(0 <= pause <= 300 for pause in (look() for _ in range(20)))
 
 
 @given(seconds, st.none() | st.floats(-1e6, 1e6), shares)
 @example(30.0, 0.0, 0.0)
-def test_a_look_is_within_the_interval_and_on_time_for_the_deadline(interval, remaining, share):
+def test_a_poll_is_within_the_interval_and_the_deadline(interval, remaining, share):
     pause = next_look(interval, remaining, uniform=share)
     if remaining is None or remaining > interval:
         assert 0.9 * interval <= pause <= interval
@@ -64,19 +64,19 @@ def test_a_look_is_within_the_interval_and_on_time_for_the_deadline(interval, re
 
 
 @given(seconds)
-def test_seconds_are_given_as_a_number_or_its_text(value):
+def test_seconds_are_a_number_or_its_text(value):
     assert positive_seconds("poll_interval", value) == positive_seconds("poll_interval", repr(value)) == value
 
 
 @pytest.mark.parametrize("value", [0, -1, "", "soon", None, math.nan, math.inf, "inf", [], {}])
-def test_what_is_no_time_is_refused_with_argument_value_and_remedy(value):
+def test_a_bad_time_is_refused_with_argument_value_and_remedy(value):
     with pytest.raises(InvalidNotebookJobError) as refused:
         positive_seconds("poll_interval", value)
     assert str(refused.value) == f"poll_interval={value!r} is not a time: give seconds, more than 0."
 
 
-def test_who_is_about_to_be_killed_is_done_within_airflows_five_seconds():
-    """What bounds all calls of a kill together: tests/run/test_cancel.py."""
+def test_a_killed_task_is_done_within_five_seconds():
+    """Airflow allows them for all calls together: tests/run/test_cancel.py."""
     assert max(BRISK.seconds, BRISK.timeout, BRISK.queueing) < 5 < PATIENT.queueing < ENDURING.queueing
     assert BRISK.tries < PATIENT.tries < ENDURING.tries
     assert BRISK.seconds < PATIENT.seconds < ENDURING.seconds
