@@ -9,9 +9,10 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient
-from airflow_nbjobs.api.pacing import ENDURING, Budget, Patience, backoff, rest
+from airflow_nbjobs.api.pacing import ENDURING, Patience, backoff, rest
 from airflow_nbjobs.exceptions import ApiError, CredentialsError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.failures import Failures
 
 __all__ = ["PacedClient"]

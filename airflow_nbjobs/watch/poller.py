@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from itertools import islice
 
 from airflow_nbjobs.api.names import JobName
-from airflow_nbjobs.api.pacing import ENDURING, Budget, Patience, backoff
+from airflow_nbjobs.api.pacing import ENDURING, Patience, backoff
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.cursor import Cursor, JobUpdate, get_update, list_updates
 from airflow_nbjobs.watch.failures import ListHealth, Outage, OutageReports, is_about_all
 from airflow_nbjobs.watch.lookups import FEW, Lookups

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.names import JobName
-from airflow_nbjobs.api.pacing import Budget
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
+from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.poller import Poller
 from airflow_nbjobs.watch.waiters import Waiter
 

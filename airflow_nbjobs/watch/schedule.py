@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from airflow_nbjobs.api.pacing import longer_pause, next_look, quick_pause
+from airflow_nbjobs.api.pacing import next_look
 
-__all__ = ["Schedule"]
+__all__ = ["Schedule", "longer_pause", "quick_pause"]
 
 _LONGEST_SLEEP = 3600.0
 
@@ -56,3 +56,16 @@ class Schedule:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(min(seconds, _LONGEST_SLEEP)):
                 await self._woken.wait()
+
+
+def quick_pause(poll_interval: float) -> float:
+    """Return the seconds until the next poll after a change, as more may change soon: a quarter of the interval.
+
+    At least two seconds, unless the interval is shorter: no job ends sooner.
+    """
+    return max(poll_interval / 4.0, min(poll_interval, 2.0))
+
+
+def longer_pause(pause: float, poll_interval: float) -> float:
+    """Return the pause after ``pause`` seconds in which nothing changed: half as long again, up to the interval."""
+    return min(pause * 1.5, poll_interval)

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from airflow_nbjobs.api.pacing import Budget, longer_pause, quick_pause
+from airflow_nbjobs.watch.budget import Budget
+from airflow_nbjobs.watch.schedule import longer_pause, quick_pause
 
 
 @given(

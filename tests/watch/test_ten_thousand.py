@@ -10,7 +10,7 @@ from typing import Any
 from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
-from airflow_nbjobs.api.pacing import Budget
+from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.poller import Poller
 from airflow_nbjobs.watch.waiters import Waiter

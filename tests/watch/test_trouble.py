@@ -17,9 +17,10 @@ from google.auth.exceptions import DefaultCredentialsError, TransportError
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
-from airflow_nbjobs.api.pacing import Budget, Patience
+from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NbjobsError, NotFoundError, UnavailableError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
+from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.poller import Poller
 from airflow_nbjobs.watch.waiters import Waiter
 from tests.support.crowd import LOCATION, Service, event, next_state, trigger
