@@ -18,8 +18,6 @@ __all__ = ["is_missing", "is_transient", "words_of"]
 _UNEXPECTED = ("No access token", "Unexpected response")
 """How google-auth reports a 200 without a token. A refusal has another status: this is a proxy, or a server's start."""
 
-_BAD_FILE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-
 
 def is_missing(error: BaseException) -> bool:
     """Tell whether the machine has no default credentials (yet): its metadata server may start after its first task."""
@@ -32,17 +30,13 @@ def is_transient(error: BaseException) -> bool:
         return True  # InvalidValue: the token cannot be sent in a header
     if isinstance(error, exceptions.DefaultCredentialsError):
         return is_missing(error)  # the others are about files
-    if isinstance(error, ValueError | OSError):
-        return not isinstance(error, (ValueError, *_BAD_FILE))
     if any(isinstance(part, str) and words in part for part in error.args for words in _UNEXPECTED):
         return True
     status = next((status for status in map(_status, error.args) if status is not None), None)
     if status is not None:
         return status in {408, 429} or status >= 500
-    wrapped = (error.__cause__, error.__context__, *error.args)
-    return isinstance(error, exceptions.TransportError) or any(
-        is_transient(each) for each in wrapped if isinstance(each, Exception)
-    )
+    is_lost = isinstance(error, exceptions.TransportError)
+    return is_lost or any(is_transient(wrapped) for wrapped in error.args if isinstance(wrapped, Exception))
 
 
 def _status(part: object) -> int | None:

@@ -12,15 +12,16 @@ from types import SimpleNamespace
 import pytest
 from google.auth import _helpers, compute_engine, impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import RefreshError, TransportError
+from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
 from google.oauth2 import credentials as oauth2
 
 from airflow_nbjobs import exceptions
 from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.auth import made
 from airflow_nbjobs.api.client import AsyncClient
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import DirectNotebookSource
-from airflow_nbjobs.api.pacing import Patience
+from airflow_nbjobs.api.pacing import STARTING, Patience
 from airflow_nbjobs.exceptions import CredentialsError
 from tests.support.canaries import MARK, TOKEN, shows_canary
 from tests.support.credentials import CountedCredentials
@@ -228,6 +229,13 @@ def test_a_refusal_of_the_token_service_is_final_and_quoted(serve, kind, status,
     assert (len(issuer.requests), len(server.requests)) == (1, 0)
 
 
+def test_an_unreadable_refusal_of_the_token_service_is_an_error(serve):
+    _, iam = serve(http_answer(500, b"[" * 100_000))
+    talk, _ = serve(FOUND, credentials=impersonation(iam))
+    with pytest.raises(CredentialsError, match="No access token for"):
+        talk.send(GET, Patience(tries=1))
+
+
 @pytest.mark.parametrize(
     ("answered", "is_transient"),
     [
@@ -252,6 +260,33 @@ def test_a_metadata_server_is_asked_again_if_it_may_help(serve, monkeypatch, ans
         talk.send(GET, Patience(tries=3))
     assert failure.value.is_transient == is_transient
     assert len(talk.slept) == (2 if is_transient else 0)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (
+            FileNotFoundError(2, "No such file or directory", "/keys/a.json"),
+            "No such file or directory: '/keys/a.json'",
+        ),
+        (TransportError(ConnectionError("no route to host")), "no route to host"),
+        (DefaultCredentialsError("Your default credentials were not found."), "airflow connections add google_cloud"),
+        (ValueError("No key."), "No key."),
+    ],
+)
+def test_credentials_that_cannot_be_made_say_why(monkeypatch, error, words):
+    monkeypatch.setattr("airflow_nbjobs.api.auth.backoff", lambda _: 0.0)
+    tries = []
+
+    def make():
+        tries.append(None)
+        raise error
+
+    with pytest.raises(CredentialsError, match=words) as failure:
+        made(make)
+    is_transient = isinstance(error, TransportError | DefaultCredentialsError)
+    assert (failure.value.is_transient, len(tries)) == (is_transient, STARTING.tries if is_transient else 1)
+    assert (failure.value.__cause__, failure.value.__context__) == (None, None)
 
 
 def test_an_untrusted_endpoint_gets_no_token(serve, open_talk):
