@@ -1,4 +1,4 @@
-"""Vertex AI on a laptop: the notebook execution jobs of the real service, run in local Jupyter kernels.
+"""A local Vertex AI: the notebook execution jobs of the real service, run in local Jupyter kernels.
 
 .. code-block:: python
 
@@ -7,7 +7,11 @@
     with Emulator() as emulator:
         os.environ.update(emulator.env)
 
-It needs the extra ``airflow-nbjobs[emulator]``. Nothing of it is imported before ``Emulator`` is asked for.
+It needs the extra ``airflow-nbjobs[emulator]``. The rest of the package is imported when ``Emulator`` is first used.
+
+What all services share is at the root: ``server`` (the library), ``app`` (the routes), ``faults`` (failures on
+request), ``guard`` (refuses web pages). Each service has a folder: ``methods`` are its requests, ``model`` is its
+behavior, ``checks`` are its rules for input, ``pages`` its lists. ``kernels`` runs a notebook in a process of its own.
 """
 
 from __future__ import annotations

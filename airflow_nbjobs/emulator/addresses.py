@@ -1,4 +1,4 @@
-"""Addresses to listen on, and what they are called."""
+"""Addresses to listen on, their names for clients, and the server on both ports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,20 @@ import ipaddress
 import os
 import socket
 import ssl
+from typing import Any
 from urllib.parse import urlsplit
+
+import uvicorn
 
 from airflow_nbjobs.emulator.errors import EmulatorError
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open the service's port.
+def listen(host: str, port: int, option: str) -> tuple[socket.socket, str]:
+    """Open a port, and return its socket and the URL that clients on this machine use.
 
-    :raises EmulatorError: when it cannot be had.
+    :param port: 0 for a free one.
+    :param option: the command-line option that names another port, for the error.
+    :raises EmulatorError: when the host is unknown or the port is not available.
     """
     try:
         socket.getaddrinfo(host, port)
@@ -24,28 +29,28 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=1024)
     except OSError as error:
-        raise no_port(host, port, "--port", error) from error
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise EmulatorError(f"cannot listen on {host} port {port} ({why}): give another {option}") from error
     # asyncio sets this on connections of its own sockets only; without it an answer in two pieces waits 40 ms.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return listener
-
-
-def no_port(host: str, port: int, option: str, error: OSError) -> EmulatorError:
-    """Make the error for a port that cannot be had; the option is the one that names another."""
-    why = os.strerror(error.errno) if error.errno else str(error)
-    return EmulatorError(f"cannot listen on {host} port {port} ({why}): give another {option}")
-
-
-def shown(host: str) -> str:
-    """Say under which name clients on this machine reach an address to listen on, an IPv6 one in brackets."""
+    # Clients cannot connect to a wildcard address.
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - it is compared, not bound
-    return f"[{name}]" if ":" in name else name
+    return listener, f"http://{f'[{name}]' if ':' in name else name}:{listener.getsockname()[1]}"
 
 
-def trust(address: str) -> ssl.SSLContext | bool:
-    """Say whom a client of an address trusts: True for whom the machine does, nobody where plain HTTP is spoken.
+def http_server(app: Any, **options: Any) -> uvicorn.Server:
+    """Return a server for an ASGI application that logs nothing.
 
-    Each client reads the machine's certificates otherwise, which takes 20 to 70 ms.
+    :param options: further options of :class:`uvicorn.Config`.
+    """
+    quiet: dict[str, Any] = {"log_config": None, "access_log": False, "server_header": False, "proxy_headers": False}
+    return uvicorn.Server(uvicorn.Config(app, lifespan="off", ws="none", **quiet, **options))
+
+
+def tls_trust(address: str) -> ssl.SSLContext | bool:
+    """Return the ``verify`` setting of an HTTP client: True for https, an empty store of certificates for http.
+
+    By default each client reads the machine's certificates, which takes 20 to 70 ms.
     """
     return address.startswith("https://") or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -59,7 +64,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own(address: str, port: int) -> bool:
-    """Say whether an address, as ``STORAGE_EMULATOR_HOST`` has it, is a port of this machine."""
+    """Say whether an address, as in ``STORAGE_EMULATOR_HOST``, is a port of this machine."""
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         return parts.port == port and is_loopback(parts.hostname or "")

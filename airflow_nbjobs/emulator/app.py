@@ -1,133 +1,101 @@
-"""The HTTP face of the emulator: Google's methods under ``/v1``, its own endpoints under ``/_emulator``."""
+"""The routes of the emulator: Google's methods under ``/v1``, its own endpoints under ``/_emulator``."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
-from airflow_nbjobs.emulator import dataform_methods, methods
-from airflow_nbjobs.emulator.connections import BrokenOff, Dropped
-from airflow_nbjobs.emulator.errors import ApiError
-from airflow_nbjobs.emulator.faults import read_move
-from airflow_nbjobs.emulator.http import error_answer, json_answer, page_answer, read_body, read_query
-from airflow_nbjobs.emulator.ids import project_number
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from starlette.requests import Request
-    from starlette.responses import Response
-
-    from airflow_nbjobs.emulator.connections import Connections
-    from airflow_nbjobs.emulator.dataform import Repositories
-    from airflow_nbjobs.emulator.faults import Faults
-    from airflow_nbjobs.emulator.jobs import Jobs
-
-_JOBS = "/projects/{project}/locations/{location}/notebookExecutionJobs"
-_JOB = _JOBS + "/{job}"
-_OPERATION = _JOB + "/operations/{operation}"
+from airflow_nbjobs.emulator.connections import DroppedResponse, TruncatedResponse
+from airflow_nbjobs.emulator.dataform import methods as dataform_methods
+from airflow_nbjobs.emulator.dataform.model import Repositories
+from airflow_nbjobs.emulator.errors import ServiceError
+from airflow_nbjobs.emulator.faults import Faults, read_move
+from airflow_nbjobs.emulator.http import Method, error_answer, json_answer, read_body, read_request
+from airflow_nbjobs.emulator.jobs import methods as job_methods
+from airflow_nbjobs.emulator.jobs.model import Jobs
+from airflow_nbjobs.emulator.resources import project_number
 
 
 class App:
-    """What the emulator serves.
+    """The ASGI application :attr:`asgi`, and what it serves.
 
     :param jobs: the jobs to serve.
-    :param repositories: Dataform's, with notebooks of jobs.
-    :param faults: what is to go wrong.
-    :param connections: the server's open connections, which a fault may cut.
+    :param repositories: Dataform's repositories.
+    :param faults: the failures that were asked for.
     """
 
-    def __init__(self, jobs: Jobs, repositories: Repositories, faults: Faults, connections: Connections) -> None:
+    def __init__(self, jobs: Jobs, repositories: Repositories, faults: Faults) -> None:
         self.jobs = jobs
         self.repositories = repositories
         self.faults = faults
-        self._answered: Counter[tuple[str, str]] = Counter()
-        self._connections = connections
-        handlers: dict[Any, Any] = {ApiError: _refused, HTTPException: _no_route, Exception: _broken}
-        self.asgi = Starlette(routes=[*self._google_routes(), *self._own_routes()], exception_handlers=handlers)
-        # A path with a slash too many is not found: following a redirect would make a GET of a create.
-        self.asgi.router.redirect_slashes = False
-
-    def requests(self) -> dict[str, dict[str, int]]:
-        """Count the requests since the start or the last reset: by method, then by HTTP status or ``dropped``.
-
-        An answer that broke off counts as dropped too.
-        """
-        counts: dict[str, dict[str, int]] = {}
-        for (name, outcome), count in sorted(self._answered.items()):
-            counts.setdefault(name, {})[outcome] = count
-        return counts
-
-    def reset_requests(self) -> None:
-        """Begin to count anew."""
-        self._answered.clear()
-
-    def _google_routes(self) -> list[Route]:
-        routes = [
-            ("/v1" + _JOBS, "POST", "create", methods.create),
-            ("/v1" + _JOBS, "GET", "list", methods.list_jobs),
-            ("/v1" + _JOB, "GET", "get", methods.get),
-            ("/v1" + _JOB, "DELETE", "delete", methods.delete),
-            *dataform_methods.routes(self.repositories),
-        ]
-        # Google's own client asks for operations under /ui, the first of the bindings in its service description.
-        for prefix in ("/v1", "/ui"):
-            routes += [
-                (prefix + _JOB + "/operations", "GET", "list_operations", methods.list_operations),
-                (prefix + _OPERATION + ":cancel", "POST", "cancel", methods.cancel),
-                (prefix + _OPERATION + ":wait", "POST", "wait_operation", methods.wait_operation),
-                (prefix + _OPERATION, "GET", "get_operation", methods.get_operation),
-                (prefix + _OPERATION, "DELETE", "delete_operation", methods.delete_operation),
-            ]
-        return [Route(path, self._endpoint(name, act), methods=[verb]) for path, verb, name, act in routes]
-
-    def _own_routes(self) -> list[Route]:
-        return [
+        self._answered: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        methods = [*job_methods.routes(jobs), *dataform_methods.routes(repositories)]
+        routes = [Route(path, self._endpoint(name, act), methods=[verb]) for path, verb, name, act in methods]
+        routes += [
             Route("/_emulator/health", self._health, methods=["GET"]),
             Route("/_emulator/jobs", self._book, methods=["GET"]),
-            Route("/_emulator/jobs/{job}", self._play, methods=["POST"]),
+            Route("/_emulator/jobs/{job}", self._move, methods=["POST"]),
             Route("/_emulator/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/_emulator/faults", self._faults, methods=["GET", "POST", "DELETE"]),
         ]
+        handlers: dict[Any, Any] = dict.fromkeys((ServiceError, HTTPException, Exception), _failed)
+        self.asgi = Starlette(routes=routes, exception_handlers=handlers)
+        # A path with an additional slash is not found: a client that follows a redirect would turn a create into a GET.
+        self.asgi.router.redirect_slashes = False
 
-    def _endpoint(self, name: str, act: methods.Method) -> Callable[[Request], Awaitable[Response]]:
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Count the requests since the start or the last reset.
+
+        :returns: ``{method: {HTTP status or "dropped": count}}``; a truncated answer counts as dropped.
+        """
+        return {name: dict(sorted(counts.items())) for name, counts in sorted(self._answered.items())}
+
+    def reset_requests(self) -> None:
+        """Set all counts of requests to zero."""
+        self._answered.clear()
+
+    def _endpoint(self, name: str, act: Method) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
                 response = await self._answer(request, name, act)
-            except ApiError as error:
+            except ServiceError as error:
                 response = error_answer(error)
             except asyncio.CancelledError:  # only the end of the emulator does that
-                response = error_answer(ApiError(503, "The emulator is stopping."))
-            outcome = "dropped" if isinstance(response, Dropped | BrokenOff) else str(response.status_code)
-            self._answered[name, outcome] += 1
+                response = error_answer(ServiceError(503, "The emulator is stopping."))
+            dropped = isinstance(response, DroppedResponse | TruncatedResponse)
+            self._answered[name]["dropped" if dropped else str(response.status_code)] += 1
             return response
 
         return endpoint
 
-    async def _answer(self, request: Request, name: str, act: methods.Method) -> Response:
-        # The body is read first: a create that is stalled acts even when its client has hung up.
-        call = methods.Call(self.jobs, request.path_params, read_query(request), await read_body(request))
+    async def _answer(self, request: Request, name: str, act: Method) -> Response:
+        # The body is read first: a create that is delayed acts even when its client has closed the connection.
+        call = await read_request(request)
         project = project_number(request.path_params["project"])
         self.faults.check_quota(name, project)
         fault = self.faults.meet(name, project)
         if fault is None:
             return json_answer(await act(call))
-        answer = await act(call) if fault.acts_first else None
+        answer = await act(call) if fault.phase == "after" else None
         await asyncio.sleep(fault.delay_seconds)
-        if fault.drops:
-            return Dropped(self._connections)
+        if fault.drop:
+            return DroppedResponse()
         error = fault.error()
         if error is None and answer is None:
             answer = await act(call)
         spoiled = json_answer(answer) if error is None else error_answer(error)
-        if fault.text is not None:
-            spoiled = page_answer(fault.text, spoiled)
-        return BrokenOff(self._connections, spoiled) if fault.breaks_off else spoiled
+        if fault.body is not None:  # a proxy's page, with the status and the Retry-After of the answer
+            kept = {name: value for name, value in spoiled.headers.items() if name == "retry-after"}
+            spoiled = Response(fault.body, spoiled.status_code, kept, media_type="text/html")
+        return TruncatedResponse(spoiled) if fault.truncate else spoiled
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint takes it
         return json_answer({"status": "ok"})
@@ -136,9 +104,9 @@ class App:
         project = request.query_params.get("project")
         return json_answer({"jobs": self.jobs.book.everything(project_number(project) if project else None)})
 
-    async def _play(self, request: Request) -> Response:
+    async def _move(self, request: Request) -> Response:
         state, message = read_move(await read_body(request))
-        await self.jobs.lead(request.path_params["job"], state, message)
+        await self.jobs.move_to(request.path_params["job"], state, message)
         return json_answer({"state": state})
 
     async def _requests(self, request: Request) -> Response:
@@ -148,20 +116,15 @@ class App:
 
     async def _faults(self, request: Request) -> Response:
         if request.method == "POST":
-            self.faults.ask(await read_body(request))
+            self.faults.add(await read_body(request))
         elif request.method == "DELETE":
             self.faults.clear()
         return json_answer({"faults": self.faults.accounts()})
 
 
-async def _refused(request: Request, error: ApiError) -> Response:  # noqa: ARG001 - a handler takes it
+async def _failed(request: Request, error: Exception) -> Response:
+    if isinstance(error, HTTPException):
+        error = ServiceError(error.status_code, f"{error.detail}: {request.method} {request.url.path}")
+    elif not isinstance(error, ServiceError):
+        error = ServiceError(500, f"The emulator itself failed: {type(error).__name__}: {error}")
     return error_answer(error)
-
-
-async def _no_route(request: Request, error: HTTPException) -> Response:
-    text = f"{error.detail}: {request.method} {request.url.path}"
-    return error_answer(ApiError(error.status_code, text))
-
-
-async def _broken(request: Request, error: Exception) -> Response:  # noqa: ARG001 - a handler takes it
-    return error_answer(ApiError(500, f"The emulator itself failed: {type(error).__name__}: {error}"))

@@ -1,34 +1,59 @@
-"""The SQLite files of a data directory."""
+"""The SQLite files of a data directory, and the times in them."""
 
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
-__all__ = ["open_database", "together"]
 
+def open_database(path: Path, *, lock_timeout: float = 5.0) -> sqlite3.Connection:
+    """Open a file, made when it does not exist. Rows have named columns; no transaction is open.
 
-def open_database(path: Path, *, patience: float = 5.0) -> sqlite3.Connection:
-    """Open a file whose rows have named columns, outside of any transaction; it is made when it does not exist.
+    The connection may be used in another thread than the one that opens it, by one thread at a time.
 
-    One thread uses it at a time: the emulator's; the thread that opens it may be another.
-
-    :param patience: seconds to wait for another process's lock.
+    :param lock_timeout: seconds to wait for another process's lock.
     """
-    database = sqlite3.connect(path, isolation_level=None, timeout=patience, check_same_thread=False)
+    database = sqlite3.connect(path, isolation_level=None, timeout=lock_timeout, check_same_thread=False)
     database.row_factory = sqlite3.Row
     return database
 
 
 @contextmanager
-def together(database: sqlite3.Connection) -> Iterator[None]:
-    """Do everything in the block, or nothing."""
+def transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Commit what the block does, or nothing of it when it raises."""
     database.execute("BEGIN")
-    try:
+    with database:
         yield
-    except BaseException:
-        database.execute("ROLLBACK")
-        raise
-    database.execute("COMMIT")
+
+
+class Clock:
+    """A wall clock that never returns the same time twice, so that each change of a job has a later ``updateTime``.
+
+    :param after: nanoseconds since the epoch; the first reading is later than this, whatever the machine's clock says.
+    """
+
+    def __init__(self, after: int = 0) -> None:
+        self._last = after
+
+    def now(self) -> int:
+        """Return nanoseconds since the epoch, later than every earlier reading."""
+        self._last = max(time.time_ns(), self._last + 1)
+        return self._last
+
+
+def timestamp(nanoseconds: int) -> str:
+    """Write nanoseconds since the epoch in RFC 3339, as protobuf's JSON mapping does: ``2026-11-30T22:44:57.125Z``."""
+    seconds, fraction = divmod(nanoseconds, 10**9)
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S") + fraction_digits(fraction) + "Z"
+
+
+def fraction_digits(nanoseconds: int) -> str:
+    """Write a fraction of a second with 0, 3, 6 or 9 digits: ``.125`` for 125,000,000, empty for 0."""
+    digits = f"{nanoseconds:09}"
+    while digits.endswith("000"):
+        digits = digits[:-3]
+    return f".{digits}" if digits else ""

@@ -1,39 +1,27 @@
-"""What the emulator says when it refuses: Google's error shape to clients, an exception to whoever starts it."""
+"""The errors of the emulator: one for the program that starts it, one that is an HTTP answer in Google's shape."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-# HTTP status -> canonical code name, as google/rpc/code.proto pairs them. Where several names share one status, the
-# usual one stands here and an error gives another one explicitly.
+# HTTP status -> canonical code name (google/rpc/code.proto). Where several names share a status, the usual one is here.
 STATUS_NAMES: Mapping[int, str] = {
-    400: "INVALID_ARGUMENT",
-    401: "UNAUTHENTICATED",
-    403: "PERMISSION_DENIED",
-    404: "NOT_FOUND",
-    405: "UNIMPLEMENTED",
-    409: "ALREADY_EXISTS",
-    429: "RESOURCE_EXHAUSTED",
-    499: "CANCELLED",
-    500: "INTERNAL",
-    501: "UNIMPLEMENTED",
-    503: "UNAVAILABLE",
-    504: "DEADLINE_EXCEEDED",
-}
+    400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 403: "PERMISSION_DENIED", 404: "NOT_FOUND", 405: "UNIMPLEMENTED",
+    409: "ALREADY_EXISTS", 429: "RESOURCE_EXHAUSTED", 499: "CANCELLED", 500: "INTERNAL", 501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED",
+}  # fmt: skip
 
 
 class EmulatorError(RuntimeError):
-    """The emulator cannot start: a port or a data directory is in use, or its storage did not come up."""
+    """The emulator cannot start: a port or a data directory is in use, or its storage did not start."""
 
 
-class ApiError(Exception):
-    """A request is refused; carries what Google's JSON error body needs.
+class ServiceError(Exception):
+    """A request is refused; carries the content of Google's JSON error body.
 
     :param code: HTTP status.
-    :param message: what a person should read.
+    :param message: text for a person.
     :param details: ``google.rpc`` detail messages in their JSON form, each with ``@type``.
     :param retry_after: seconds for the ``Retry-After`` header; no header when None.
     """
@@ -48,7 +36,7 @@ class ApiError(Exception):
         self.retry_after = retry_after
 
     def body(self) -> dict[str, Any]:
-        """Give the JSON body: ``{"error": {"code", "message", "status", "details"}}``, details when there are any."""
+        """Return ``{"error": {"code", "message", "status"}}``, with ``details`` when there are any."""
         error: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
@@ -59,13 +47,13 @@ class ApiError(Exception):
         return {"error": error}
 
 
-def invalid(field: str, description: str) -> ApiError:
-    """Make the 400 INVALID_ARGUMENT that names a field, with the ``BadRequest`` detail of Google's front end."""
+def invalid(field: str, description: str) -> ServiceError:
+    """Return the 400 INVALID_ARGUMENT that names a field, with the ``BadRequest`` detail of Google's front end."""
     violation = {"field": field, "description": description} if field else {"description": description}
     detail = {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": [violation]}
-    return ApiError(400, description, details=[detail])
+    return ServiceError(400, description, details=[detail])
 
 
-def not_found(name: str) -> ApiError:
-    """Make the 404 NOT_FOUND for a resource name."""
-    return ApiError(404, f"{name} does not exist.")
+def not_found(name: str) -> ServiceError:
+    """Return the 404 NOT_FOUND for a resource name."""
+    return ServiceError(404, f"{name} does not exist.")

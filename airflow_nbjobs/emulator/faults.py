@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from airflow_nbjobs.emulator import states
-from airflow_nbjobs.emulator.errors import ApiError, invalid
-from airflow_nbjobs.emulator.execution import OK, UNKNOWN, Failure
-from airflow_nbjobs.emulator.ids import project_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from airflow_nbjobs.emulator.errors import ServiceError, invalid
+from airflow_nbjobs.emulator.jobs import states
+from airflow_nbjobs.emulator.jobs.states import JobStatus
+from airflow_nbjobs.emulator.resources import project_number
 
 _OF_JOBS = (
     "create", "get", "list", "delete", "cancel",
@@ -25,100 +23,74 @@ _OF_DATAFORM = (
     "commit", "read_file", "query_directory_contents", "fetch_history",
 )  # fmt: skip
 METHODS = (*_OF_JOBS, *_OF_DATAFORM)
-"""Those whose answers can be spoiled; quotas are of the first alone."""
+"""The methods whose answers a fault can change; a quota is for the methods of jobs only."""
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Fault:
-    """One thing asked for: an answer that goes wrong, or an outcome that is played.
+    """One failure that was asked for: a wrong answer, the states of a new job, or a quota.
 
-    :param asked: the request as it came.
-    :param times: how many requests, or jobs, it is for; None for a quota, which stands until it is cleared.
+    :param asked: the request as it was received; the other fields below ``met`` are its own.
+    :param times: how many requests, or jobs, it is for; None for a quota, which stays until it is cleared.
     :param met: how many have met it.
+    :param method: the method whose answers it changes.
+    :param project: its id or number; None for all projects.
+    :param phase: ``before`` answers without acting, ``after`` acts first.
+    :param delay_seconds: how long the request is held.
+    :param drop: close the connection without an answer.
+    :param truncate: close the connection in the middle of the answer.
+    :param body: the text of the answer in place of JSON, as of a proxy's page.
+    :param job_state: the state or states that a new job goes through.
+    :param seconds: from one state that was asked for to the next.
+    :param quota: for each method, its requests per minute and project.
     """
 
     asked: dict[str, Any]
     times: int | None = 1
     met: int = 0
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it still waits for a request or a job."""
-        return self.times is None or self.met < self.times
-
-    @property
-    def method(self) -> str | None:
-        """The method whose answers it spoils; None for a played outcome and a quota."""
-        return self.asked.get("method")
-
-    def is_for(self, project: str) -> bool:
-        """Whether it is for requests and jobs of this project, by number; one that names none is for all."""
-        asked = self.asked.get("project")
-        return asked is None or project_number(asked) == project
-
-    @property
-    def delay_seconds(self) -> float:
-        """How long the request is held."""
-        return float(self.asked.get("delay_seconds", 0))
-
-    @property
-    def drops(self) -> bool:
-        """Whether the connection is closed without an answer."""
-        return bool(self.asked.get("drop", False))
-
-    @property
-    def breaks_off(self) -> bool:
-        """Whether the connection is closed in the middle of the answer."""
-        return bool(self.asked.get("truncate", False))
-
-    @property
-    def text(self) -> str | None:
-        """What is answered in place of JSON, as a proxy's page would be; None for Google's own shape."""
-        return self.asked.get("body")
-
-    @property
-    def acts_first(self) -> bool:
-        """Whether the request is carried out before its answer is spoiled."""
-        return self.asked.get("phase") == "after"
+    method: str | None = None
+    project: str | None = None
+    status: int | None = None
+    message: str | None = None
+    retry_after: float | None = None
+    phase: str = "before"
+    delay_seconds: float = 0.0
+    drop: bool = False
+    truncate: bool = False
+    body: str | None = None
+    job_state: str | list[str] = field(default_factory=list)
+    status_message: str | None = None
+    seconds: float = 0.0
+    quota: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def states(self) -> list[str]:
-        """The states that a job is led to, one after the other; empty when no outcome is played."""
-        played = self.asked.get("job_state", [])
-        return [played] if isinstance(played, str) else list(played)
+        """The states that a job goes through, in their order; empty for the other kinds of fault."""
+        return [self.job_state] if isinstance(self.job_state, str) else self.job_state
 
-    @property
-    def step_seconds(self) -> float:
-        """How long a played job stays in its state before it goes on to the next that was asked for."""
-        return float(self.asked.get("seconds", 0))
+    def final_status(self) -> JobStatus | None:
+        """Return the status of a job in the last of :attr:`states`."""
+        return requested_status(self.states[-1], self.status_message)
 
-    def failure(self) -> Failure | None:
-        """Make the status that a played job ends with."""
-        return played_failure(self.states[-1], self.asked.get("status_message"))
-
-    def error(self) -> ApiError | None:
-        """Make the error to answer with; None when the fault only delays."""
-        if "status" not in self.asked:
+    def error(self) -> ServiceError | None:
+        """Return the error to answer with; None when the fault has no HTTP status."""
+        if self.status is None:
             return None
-        message = self.asked.get("message", f"The emulator was asked to fail this {self.method}.")
-        return ApiError(self.asked["status"], message, retry_after=self.asked.get("retry_after"))
-
-    def account(self) -> dict[str, Any]:
-        """Tell what was asked and what was met."""
-        return {"fault": self.asked, "asked": self.times, "met": self.met}
+        message = self.message or f"The emulator was asked to fail this {self.method}."
+        return ServiceError(self.status, message, retry_after=self.retry_after)
 
 
-@dataclass
 class Faults:
-    """All faults asked for since the last clearing."""
+    """The faults of one emulator since the last :meth:`clear`."""
 
-    _faults: list[Fault] = field(default_factory=list)
-    _calls: dict[tuple[str, str], deque[float]] = field(default_factory=lambda: defaultdict(deque))
+    def __init__(self) -> None:
+        self._faults: list[Fault] = []
+        self._calls: dict[tuple[str, str], deque[float]] = defaultdict(deque)
 
-    def ask(self, asked: object) -> None:
-        """Take one request, as ``POST /_emulator/faults`` gets it.
+    def add(self, asked: object) -> None:
+        """Add a fault, described as in the body of ``POST /_emulator/faults``.
 
-        :raises ApiError: 400 that names the field when it is malformed.
+        :raises ServiceError: 400 that names the malformed field.
         """
         if not isinstance(asked, dict) or not asked:
             raise invalid("", f"A fault is a JSON object with one of {', '.join(_SHAPES)}, not {asked!r}.")
@@ -128,51 +100,55 @@ class Faults:
         for name, value in asked.items():
             if name not in _SHAPES[shape]:
                 raise invalid(name, f"Unknown field {name!r} of a fault with {shape!r}.")
-            wrong = _SHAPES[shape][name](value)
-            if wrong:
+            if wrong := _SHAPES[shape][name](value):
                 raise invalid(name, f"Invalid {name} {value!r}: {wrong}.")
-        if shape == "method" and not asked.keys() & _SPOILERS.keys():
-            raise invalid("status", f"A fault with 'method' needs one of {', '.join(_SPOILERS)}.")
+        if shape == "method" and not asked.keys() & _EFFECTS.keys():
+            raise invalid("status", f"A fault with 'method' needs one of {', '.join(_EFFECTS)}.")
         if shape == "clear":
             self.clear()
         elif shape == "quota":
-            self._faults = [fault for fault in self._faults if "quota" not in fault.asked]
-            self._faults.append(Fault(asked, times=None))
+            self._faults = [fault for fault in self._faults if not fault.quota]
+            self._faults.append(Fault(asked=asked, times=None, **asked))
         else:
-            self._faults.append(Fault(asked, times=asked.get("times", 1)))
+            self._faults.append(Fault(asked=asked, **asked))
 
     def clear(self) -> None:
-        """Forget every fault, met or not, and the quota."""
+        """Remove every fault, met or not, and the quota."""
         self._faults.clear()
         self._calls.clear()
 
     def accounts(self) -> list[dict[str, Any]]:
-        """Tell for each fault, in the order of asking, what was asked and what was met."""
-        return [fault.account() for fault in self._faults]
+        """Return ``{"fault", "asked", "met"}`` for each fault, oldest first; ``asked`` is None for a quota."""
+        return [{"fault": fault.asked, "asked": fault.times, "met": fault.met} for fault in self._faults]
 
     def meet(self, method: str, project: str) -> Fault | None:
-        """Take the first open fault for a request of this method to this project, and count it as met."""
-        return self._meet(lambda fault: fault.method == method and fault.is_for(project))
+        """Return the first open fault for a request of this method to this project, and count it as met.
+
+        :param project: the project's number.
+        """
+        return self._meet(project, lambda fault: fault.method == method)
 
     def play(self, project: str) -> Fault | None:
-        """Take the first open outcome for a new job of this project, and count it as met."""
-        return self._meet(lambda fault: bool(fault.states) and fault.is_for(project))
+        """Return the first open fault that gives a new job of this project its states, and count it as met."""
+        return self._meet(project, lambda fault: bool(fault.states))
 
-    def _meet(self, fits: Callable[[Fault], bool]) -> Fault | None:
-        found = next((fault for fault in self._faults if fault.is_open and fits(fault)), None)
-        if found:
-            found.met += 1
-        return found
+    def _meet(self, project: str, fits: Callable[[Fault], bool]) -> Fault | None:
+        for fault in self._faults:
+            is_for_project = fault.project is None or project_number(fault.project) == project
+            if fits(fault) and is_for_project and (fault.times is None or fault.met < fault.times):
+                fault.met += 1
+                return fault
+        return None
 
     def check_quota(self, method: str, project: str) -> None:
         """Count a call against its project's quota of the last 60 seconds.
 
-        :raises ApiError: 429 RESOURCE_EXHAUSTED with ``Retry-After`` when the quota is used up.
+        :raises ServiceError: 429 RESOURCE_EXHAUSTED with ``Retry-After`` when the quota is used up.
         """
-        fault = next((fault for fault in self._faults if method in fault.asked.get("quota", {})), None)
+        fault = next((fault for fault in self._faults if method in fault.quota), None)
         if fault is None:
             return
-        limit, now, calls = fault.asked["quota"][method], time.monotonic(), self._calls[method, project]
+        limit, now, calls = fault.quota[method], time.monotonic(), self._calls[method, project]
         while calls and calls[0] <= now - 60:
             calls.popleft()
         if len(calls) < limit:
@@ -183,14 +159,15 @@ class Faults:
         raise _exhausted(method, project, limit, wait)
 
 
-def played_failure(state: str, message: str | None) -> Failure | None:
-    """Make the status of a job that is led to a state; None for the states that have none unless a message is given."""
+def requested_status(state: str, message: str | None) -> JobStatus | None:
+    """Return the status of a job in a requested state; without a message, a standard one where the state needs it."""
     if message is None and state in states.TERMINAL - {states.SUCCEEDED}:
         message = f"The emulator was asked to end this job as {state}."
-    return Failure(OK if state == states.SUCCEEDED else UNKNOWN, message) if message else None
+    code = states.OK if state == states.SUCCEEDED else states.UNKNOWN
+    return JobStatus(code, message) if message else None
 
 
-def _exhausted(method: str, project: str, limit: int, wait: float) -> ApiError:
+def _exhausted(method: str, project: str, limit: int, wait: float) -> ServiceError:
     metadata = {
         "service": "aiplatform.googleapis.com",
         "consumer": f"projects/{project}",
@@ -204,83 +181,78 @@ def _exhausted(method: str, project: str, limit: int, wait: float) -> ApiError:
         "domain": "googleapis.com",
         "metadata": metadata,
     }
-    return ApiError(429, text, details=[reason], retry_after=wait)
+    return ServiceError(429, text, details=[reason], retry_after=wait)
 
 
 def read_move(asked: object) -> tuple[str, str | None]:
-    """Read where a job is to be led, as ``POST /_emulator/jobs/{id}`` gets it: a state and the status's message.
+    """Read the state and the status message of the body of ``POST /_emulator/jobs/{id}``.
 
-    :raises ApiError: 400 that names the field when it is malformed.
+    :raises ServiceError: 400 that names the malformed field.
     """
     if not isinstance(asked, dict) or not asked.keys() <= {"state", "message"}:
         raise invalid("", f"A move is a JSON object with state and message, not {asked!r}.")
     for name, value in {"state": asked.get("state"), "message": asked.get("message", "")}.items():
-        if _text(value):
-            raise invalid(name, f"Invalid {name} {value!r}: {_text(value)}.")
+        if wrong := _text(value):
+            raise invalid(name, f"Invalid {name} {value!r}: {wrong}.")
     return asked["state"], asked.get("message")
 
 
-# Each check says what is wrong with a value, or nothing.
-def _number(value: object, low: float, high: float, *, whole: bool = False) -> str:
-    kind = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kind) or not low <= value <= high:
-        return f"it must be {'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
-    return ""
+_Check = Callable[[object], str]
+"""Returns what is wrong with a value; an empty text when it is right."""
 
 
-def _one_of(value: object, *known: object) -> str:
-    return "" if value in known else f"it must be one of {list(known)}"
+def _number(low: float, high: float, *, whole: bool = False) -> _Check:
+    kinds = int if whole else (int, float)
+    text = f"it must be {'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
+    return lambda value: (
+        "" if isinstance(value, kinds) and not isinstance(value, bool) and low <= value <= high else text
+    )
+
+
+def _one_of(*known: object) -> _Check:
+    return lambda value: "" if value in known else f"it must be one of {list(known)}"
 
 
 def _text(value: object) -> str:
     return "" if isinstance(value, str) else "it must be a string"
 
 
-def _truth(value: object) -> str:
+def _boolean(value: object) -> str:
     return "" if isinstance(value, bool) else "it must be true or false"
 
 
 def _quota(value: object) -> str:
     if not isinstance(value, dict) or not value or not value.keys() <= set(_OF_JOBS):
         return f"it must be an object whose keys are methods, of {', '.join(_OF_JOBS)}"
-    return next(filter(None, (_number(limit, 0, 1_000_000, whole=True) for limit in value.values())), "")
+    return next(filter(None, map(_number(0, 1_000_000, whole=True), value.values())), "")
 
 
 def _job_state(value: object) -> str:
     played = value if isinstance(value, list) else [value]
     if not played or not all(isinstance(state, str) and state for state in played):
         return "it must be a state, or a list of them in their order"
-    for old, new in pairwise(played):
-        if not states.route(old, new):
-            return f"no job goes from {old} to {new}"
-    return ""
+    wrong = next((move for move in pairwise(played) if not states.route_between(*move)), None)
+    return f"a job cannot go from {wrong[0]} to {wrong[1]}" if wrong else ""
 
 
-_TIMES: Mapping[str, Callable[[object], str]] = {"times": lambda value: _number(value, 1, 1_000_000, whole=True)}
-_SPOILERS: Mapping[str, Callable[[object], str]] = {
-    "status": lambda value: _number(value, 400, 599, whole=True),
-    "delay_seconds": lambda value: _number(value, 0, 3600),
-    "drop": _truth,
-    "truncate": _truth,
+_SECONDS = _number(0, 3600)
+_SHARED: Mapping[str, _Check] = {"times": _number(1, 1_000_000, whole=True), "project": _text}
+_EFFECTS: Mapping[str, _Check] = {
+    "status": _number(400, 599, whole=True),
+    "delay_seconds": _SECONDS,
+    "drop": _boolean,
+    "truncate": _boolean,
     "body": _text,
 }
-_SHAPES: Mapping[str, Mapping[str, Callable[[object], str]]] = {
-    "method": {
-        **_TIMES,
-        **_SPOILERS,
-        "method": lambda value: _one_of(value, *METHODS),
-        "project": _text,
-        "message": _text,
-        "phase": lambda value: _one_of(value, "before", "after"),
-        "retry_after": lambda value: _number(value, 0, 3600),
-    },
-    "job_state": {
-        **_TIMES,
-        "job_state": _job_state,
-        "project": _text,
-        "status_message": _text,
-        "seconds": lambda value: _number(value, 0, 3600),
-    },
+_METHOD: Mapping[str, _Check] = {
+    "method": _one_of(*METHODS),
+    "message": _text,
+    "phase": _one_of("before", "after"),
+    "retry_after": _SECONDS,
+}
+_SHAPES: Mapping[str, Mapping[str, _Check]] = {
+    "method": {**_SHARED, **_EFFECTS, **_METHOD},
+    "job_state": {**_SHARED, "job_state": _job_state, "status_message": _text, "seconds": _SECONDS},
     "quota": {"quota": _quota},
     "clear": {"clear": lambda value: "" if value is True else "it must be true"},
 }

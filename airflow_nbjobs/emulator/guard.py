@@ -1,33 +1,31 @@
-"""The doorkeeper of both ports: no web page may talk to a service that runs code.
+"""Refuse the requests of web pages on both ports: the emulator runs code.
 
-The emulator executes notebooks without asking who sent them. It listens on the loopback address, but a browser on the
-same machine reaches that address too, so every page a person opens could send it requests. Three marks give such a
-request away:
+The emulator executes notebooks without authentication. A browser on the same machine reaches the loopback address too:
+every page that a person opens could send requests. Three headers show such a request:
 
-* ``Origin``: browsers put it on every cross-origin request that could change something. No client of Cloud Storage or
-  Vertex AI sends it.
-* ``Sec-Fetch-Site``: browsers put it on the rest (an ``<img>``, a form with ``GET``) when the address is a
-  trustworthy one, as loopback is. ``none``, which means that a person typed the address, is the one value that is let
-  in.
-* ``Host``: a page that points its own name at 127.0.0.1 (DNS rebinding) is same-origin and sends neither, but its
-  name is in ``Host``.
+* ``Origin``: browsers add it to every cross-origin request that could change something. Clients of Cloud Storage and
+  Vertex AI do not send it.
+* ``Sec-Fetch-Site``: browsers add it to the others (an ``<img>``, a form with ``GET``) when the address is trustworthy,
+  as loopback is. Only the value ``none`` is accepted, which means that a person typed the address.
+* ``Host``: a page whose own name points at 127.0.0.1 (DNS rebinding) is same-origin and sends neither, but its name is
+  in ``Host``.
 
-Answers carry no CORS header, so that no page could read one even if all of this failed.
+Answers have no CORS header: a page could not read one even if all of this failed.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from airflow_nbjobs.emulator.errors import ServiceError
+from airflow_nbjobs.emulator.http import json_answer
 
-    Message = MutableMapping[str, Any]
-    Receive = Callable[[], Awaitable[Message]]
-    Send = Callable[[Message], Awaitable[None]]
-    App = Callable[[Message, Receive, Send], Awaitable[None]]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
@@ -35,12 +33,12 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::\d{1,5})?", re.AS
 
 
 class Guard:
-    """Wrap an ASGI application so that only programs on this machine, and the hosts named, get to it.
+    """Wrap an ASGI application so that only programs on this machine and the allowed hosts reach it.
 
-    A refused request is answered 403 in Google's error shape, before the application or the request's body is touched.
+    A refused request is answered 403 in Google's error shape, before its body is read.
 
     :param app: the application to protect.
-    :param allowed_hosts: names, beside those of the loopback address, that a ``Host`` header may carry, without a port;
+    :param allowed_hosts: names, beside those of the loopback address, that a ``Host`` header may have, without a port;
         any port is accepted. An IPv6 address is written in brackets.
     """
 
@@ -55,17 +53,18 @@ class Guard:
         elif scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1008})
         elif reason := self._objection(scope):
-            await _refuse(reason, send)
+            error = ServiceError(403, f"The emulator refused this request: {reason}.")
+            await json_answer(error.body(), error.code, {"Connection": "close"})(scope, receive, send)
         else:
             await self._app(scope, receive, _without_cors(send))
 
     def _objection(self, scope: Message) -> str | None:
-        """Tell why a request is refused, or None."""
+        """Return why a request is refused, or None."""
         values: dict[bytes, list[bytes]] = {}
         for name, value in scope["headers"]:
             values.setdefault(name.lower(), []).append(value)
         if b"origin" in values:
-            return "a request that carries an Origin header comes from a web page"
+            return "a request that has an Origin header comes from a web page"
         if any(value.strip().lower() != b"none" for value in values.get(b"sec-fetch-site", ())):
             return "its Sec-Fetch-Site header says that a web page sent it"
         hosts = values.get(b"host", [])
@@ -75,34 +74,18 @@ class Guard:
         match = _HOST.fullmatch(host.lower())
         if match is None or match["name"] not in self._hosts:
             return f"its Host is {host!r}; start the emulator with --allow-host to accept another name"
-        # An absolute target ("GET http://other/...") names a second host: no client of ours sends one, and no proxy
-        # belongs here.
+        # An absolute target ("GET http://other/...") names a second host. Only clients of a proxy send one.
         if not scope.get("raw_path", b"/").startswith(b"/"):
             return "its target must be a path"
         return None
 
 
-async def _refuse(reason: str, send: Send) -> None:
-    message = f"The emulator refused this request: {reason}."
-    body = json.dumps({"error": {"code": 403, "message": message, "status": "PERMISSION_DENIED"}}).encode()
-    headers = [
-        (b"content-type", b"application/json; charset=UTF-8"),
-        (b"content-length", str(len(body)).encode()),
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 403, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
 def _without_cors(send: Send) -> Send:
     async def send_on(message: Message) -> None:
         if message["type"] == "http.response.start":
-            kept = [
-                (name, value)
-                for name, value in message.get("headers", ())
-                if not name.lower().startswith(b"access-control-")
-            ]
-            # What a bucket holds is anybody's: no browser may guess that it is a page, or let another page embed it.
+            given = message.get("headers", ())
+            kept = [header for header in given if not header[0].lower().startswith(b"access-control-")]
+            # Objects have any content: a browser must neither take one for a page nor let another page embed it.
             kept += [(b"x-content-type-options", b"nosniff"), (b"cross-origin-resource-policy", b"same-origin")]
             message = {**message, "headers": kept}
         await send(message)

@@ -1,4 +1,4 @@
-"""The emulator as a library: started and stopped from any thread, it runs in one of its own."""
+"""The emulator as a library: started and stopped from any thread, it runs in a thread of its own."""
 
 from __future__ import annotations
 
@@ -7,58 +7,53 @@ import contextlib
 import os
 import tempfile
 import threading
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
-import httpx2
 import uvicorn
 
-from airflow_nbjobs.emulator import execution
-from airflow_nbjobs.emulator.addresses import listen, no_port, shown, trust
+from airflow_nbjobs.emulator.addresses import http_server, listen
 from airflow_nbjobs.emulator.app import App
-from airflow_nbjobs.emulator.book import Book
-from airflow_nbjobs.emulator.connections import Connections
-from airflow_nbjobs.emulator.dataform import Repositories
-from airflow_nbjobs.emulator.errors import ApiError, EmulatorError
+from airflow_nbjobs.emulator.connections import TransportProtocol
+from airflow_nbjobs.emulator.dataform.model import Repositories
+from airflow_nbjobs.emulator.errors import EmulatorError, ServiceError
 from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.guard import Guard
-from airflow_nbjobs.emulator.ids import project_number
-from airflow_nbjobs.emulator.jobs import Jobs
-from airflow_nbjobs.emulator.runner import KernelRunner, SimulatedRunner
-from airflow_nbjobs.emulator.storage import Storage, StorageError
+from airflow_nbjobs.emulator.jobs import execution
+from airflow_nbjobs.emulator.jobs.book import Book
+from airflow_nbjobs.emulator.jobs.model import Jobs
+from airflow_nbjobs.emulator.kernels.runner import KernelRunner
+from airflow_nbjobs.emulator.resources import project_number
+from airflow_nbjobs.emulator.storage.model import Storage, running_storage
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from types import TracebackType
-    from typing import Self, TypeVar
-
-    T = TypeVar("T")
+T = TypeVar("T")
 
 
 class Emulator:
     """Vertex AI's notebook execution jobs on this machine, with a Cloud Storage and Dataform's repositories for them.
 
-    ``with Emulator() as emulator`` starts and stops it; clients find it through the two variables of :attr:`env`. One
-    instance can be started again after a stop. It runs in a thread with an event loop of its own, so it works in a
-    test, in a program with an event loop, and in an interactive session.
+    ``with Emulator() as emulator`` starts and stops it; :attr:`env` has the two variables that clients need. An
+    instance can be started again after a stop. It runs in a thread with an event loop of its own, therefore it works in
+    a test, in a program with an event loop, and in an interactive session.
 
-    **It executes the code of the notebooks that it is sent, as the user who started it.**
+    **It executes the code of the notebooks that it receives, as the user who started it.**
 
-    :param data: directory for jobs, objects and repositories, kept after a stop; by default a temporary one,
+    :param data: directory of jobs, objects and repositories, kept after a stop; by default a temporary one that is
         removed by a stop.
     :param port: port of the service, 0 for a free one.
     :param storage_port: port of Cloud Storage, 0 for a free one; not used when ``STORAGE_EMULATOR_HOST`` is set, which
         then names the storage.
     :param runner: ``kernel`` executes notebooks; ``simulated`` executes, reads and writes nothing.
     :param seconds: how long a simulated job is RUNNING.
-    :param concurrency: how many jobs run at once, the others wait as QUEUED; by default as many as there are cores, and
-        any number with the simulated runner.
+    :param concurrency: how many jobs run at once, the others are QUEUED; by default the number of cores, with the
+        simulated runner no limit.
     :param cleanup_seconds: from the end of a job to the end of its create operation (some five minutes on the real
         service).
-    :param host: the address to listen on. Anybody who reaches it can execute code here.
-    :param allowed_hosts: what a ``Host`` header may name beside the loopback address; who listens on another address
-        gives that too, or its clients are refused.
+    :param host: the address to listen on. Everybody who reaches it can execute code here.
+    :param allowed_hosts: accepted in a ``Host`` header beside the loopback address. For another address to listen on,
+        give that address too; otherwise its clients are refused.
     """
 
     url: str
@@ -98,7 +93,7 @@ class Emulator:
     def start(self) -> Self:
         """Start, and return when both ports answer.
 
-        :raises EmulatorError: when a port or the data directory is in use, or the storage does not come up.
+        :raises EmulatorError: when a port or the data directory is in use, or the storage does not start.
         """
         if self._thread is not None:
             raise EmulatorError("this emulator has been started already")
@@ -114,7 +109,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """End every kernel, close both ports, and return when that is done. Without a start it does nothing."""
+        """End every kernel and close both ports. Do nothing when it is not started."""
         if self._thread is None:
             return
         self._server.should_exit = self._server.force_exit = True
@@ -124,76 +119,69 @@ class Emulator:
     def __enter__(self) -> Self:
         return self.start()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     @property
     def env(self) -> dict[str, str]:
-        """What a client's environment needs: ``NBJOBS_EMULATOR_HOST`` and ``STORAGE_EMULATOR_HOST``."""
+        """The environment that a client needs: ``NBJOBS_EMULATOR_HOST`` and ``STORAGE_EMULATOR_HOST``."""
         return {"NBJOBS_EMULATOR_HOST": self.url, "STORAGE_EMULATOR_HOST": self.storage_url}
 
     def book(self, project: str | None = None) -> list[dict[str, Any]]:
-        """Read every job that was ever accepted, deleted ones too, in the order of creation.
+        """Return every job that was ever accepted, deleted ones too, in the order of creation.
 
         :param project: only those of this project, by id or number.
+        :returns: for each ``name``, ``id``, ``displayName``, ``labels``, ``state``, ``createTime``, ``deleted`` and
+            ``history``, a list of ``{"state", "time"}``.
         """
         number = project_number(project) if project else None
-        return self._in_loop(lambda: self._app.jobs.book.everything(number))
+        return self._call(lambda: self._app.jobs.book.everything(number))
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Count the requests since the start or the last reset: by method, then by HTTP status or ``dropped``."""
-        return self._in_loop(lambda: self._app.requests())
+        return self._call(self._app.requests)
 
     def reset_requests(self) -> None:
-        """Begin to count requests anew."""
-        self._in_loop(lambda: self._app.reset_requests())
+        """Set all counts of requests to zero."""
+        self._call(self._app.reset_requests)
 
     def fault(self, asked: Mapping[str, Any]) -> None:
         """Ask for a failure, as ``POST /_emulator/faults`` does.
 
         :raises ValueError: when it is malformed; the text names the field.
         """
-        try:
-            self._in_loop(lambda: self._app.faults.ask(dict(asked)))
-        except ApiError as error:
-            raise ValueError(error.message) from None
+        self._call(lambda: self._app.faults.add(dict(asked)))
 
     def play(self, job: str, state: str, message: str | None = None) -> None:
-        """Lead a job that exists to a state, in which it stays, as ``POST /_emulator/jobs/{id}`` does.
+        """Move a job to a state, in which it stays, as ``POST /_emulator/jobs/{id}`` does.
 
         :param job: its name or id.
-        :param state: such as ``JOB_STATE_FAILED``; any that a job may come to from its own.
+        :param state: such as ``JOB_STATE_FAILED``; any that a job can reach from its own.
         :param message: of its status.
-        :raises ValueError: when there is no such job, or no job goes from its state to the other one.
+        :raises ValueError: when the job does not exist, or cannot go from its state to the other one.
         """
-        leading = self._app.jobs.lead(job.rpartition("/")[2], state, message)
-        try:
-            asyncio.run_coroutine_threadsafe(leading, self._loop).result()
-        except ApiError as error:
-            raise ValueError(error.message) from None
+        self._run(self._app.jobs.move_to(job.rpartition("/")[2], state, message))
 
     def faults(self) -> list[dict[str, Any]]:
-        """Tell of each fault ``{"fault", "asked", "met"}``; asked is None for a quota."""
-        return self._in_loop(lambda: self._app.faults.accounts())
+        """Return ``{"fault", "asked", "met"}`` for each fault; ``asked`` is None for a quota."""
+        return self._call(self._app.faults.accounts)
 
     def clear_faults(self) -> None:
-        """Forget all faults, met or not, and quotas."""
-        self._in_loop(lambda: self._app.faults.clear())
+        """Remove all faults, met or not, and quotas."""
+        self._call(self._app.faults.clear)
 
     def upload(self, uri: str, content: bytes) -> None:
-        """Write an object to the storage, its bucket first if it is missing.
+        """Write an object to the storage, and create its bucket if it does not exist.
 
         :param uri: ``gs://bucket/object``.
         :raises StorageError: when it cannot be written.
         """
 
         async def write() -> None:
-            await self._storage.make_bucket(uri)
+            await self._storage.create_bucket(uri)
             await self._storage.write(uri, content)
 
-        asyncio.run_coroutine_threadsafe(write(), self._loop).result()
+        self._run(write())
 
     def download(self, uri: str) -> bytes:
         """Read an object of the storage.
@@ -201,29 +189,33 @@ class Emulator:
         :param uri: ``gs://bucket/object``.
         :raises StorageError: when it cannot be read.
         """
-        return asyncio.run_coroutine_threadsafe(self._storage.read(uri), self._loop).result()
+        return self._run(self._storage.read(uri))
 
     def commit(self, repository: str, content: bytes, file: str = "content.ipynb") -> str:
-        """Commit a file to a repository of Dataform, made if it is missing, and give the commit's hash.
+        """Commit a file to a repository of Dataform, created if it does not exist, and return the commit's hash.
 
         :param repository: ``projects/p/locations/l/repositories/r``.
-        :raises ValueError: when the name or the file's path is none.
+        :raises ValueError: when the name or the file's path is invalid.
         """
-        try:
-            return self._in_loop(lambda: self._app.repositories.put(repository, file, content))
-        except ApiError as error:
-            raise ValueError(error.message) from None
+        return self._call(lambda: self._app.repositories.put(repository, file, content))
 
-    def _in_loop(self, function: Callable[[], T]) -> T:
+    def _call(self, function: Callable[[], T]) -> T:
         async def call() -> T:
             return function()
 
-        return asyncio.run_coroutine_threadsafe(call(), self._loop).result()
+        return self._run(call())
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run *work* in the emulator's event loop, and wait for it."""
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except ServiceError as error:
+            raise ValueError(error.message) from None
 
     def _main(self, started: Future[None]) -> None:
         try:
             asyncio.run(self._serve(started))
-        except BaseException as error:  # whoever waits for the start must hear of it
+        except BaseException as error:  # the thread that waits in `start` raises it
             if started.done():
                 raise
             started.set_exception(error)
@@ -235,64 +227,22 @@ class Emulator:
             data.mkdir(parents=True, exist_ok=True)
             book = stack.enter_context(contextlib.closing(Book(data / "jobs.sqlite")))
             repositories = stack.enter_context(contextlib.closing(Repositories(data / "dataform.sqlite")))
-            listener = stack.enter_context(listen(self._host, self._port))
-            self.url = f"http://{shown(self._host)}:{listener.getsockname()[1]}"
-            self._storage = await self._start_storage(data, stack)
+            listener, self.url = listen(self._host, self._port, "--port")
+            stack.enter_context(listener)
+            storage = running_storage(data / "storage", self._host, self._storage_port, self._allowed_hosts)
+            self._storage = await stack.enter_async_context(storage)
             self.storage_url = self._storage.url
-            faults, connections = Faults(), Connections()
-            jobs = Jobs(
-                book,
-                self._execution(data, repositories),
-                faults,
-                concurrency=self._concurrency,
-                cleanup_seconds=self._cleanup_seconds,
-            )
+            faults = Faults()
+            if self._runner == "simulated":
+                execute = execution.simulated(self._seconds)
+            else:
+                runner = KernelRunner(scratch=data / "scratch", environment={"STORAGE_EMULATOR_HOST": self.storage_url})
+                execute = execution.in_kernels(self._storage, repositories, runner)
+            jobs = Jobs(book, execute, faults, concurrency=self._concurrency, cleanup_seconds=self._cleanup_seconds)
             jobs.take_over()
             stack.push_async_callback(jobs.stop)
-            self._app = App(jobs, repositories, faults, connections)
-            self._server = uvicorn.Server(self._config(connections))
+            self._app = App(jobs, repositories, faults)
+            app = Guard(self._app.asgi, allowed_hosts=self._allowed_hosts)
+            self._server = http_server(app, http=TransportProtocol, timeout_keep_alive=75)
             started.set_result(None)
             await self._server.serve([listener])
-
-    async def _start_storage(self, data: Path, stack: contextlib.AsyncExitStack) -> Storage:
-        storage = Storage(
-            root=data / "storage", host=self._host, port=self._storage_port, allowed_hosts=self._allowed_hosts
-        )
-        try:
-            await storage.start()
-        except OSError as error:
-            raise no_port(self._host, self._storage_port, "--storage-port", error) from error
-        except StorageError as error:
-            raise EmulatorError(str(error)) from error
-        stack.push_async_callback(storage.stop)
-        await _check_answers(storage.url)
-        return storage
-
-    def _execution(self, data: Path, repositories: Repositories) -> execution.Execution:
-        if self._runner == "simulated":
-            return execution.simulated(SimulatedRunner(seconds=self._seconds))
-        runner = KernelRunner(scratch=data / "scratch", environment={"STORAGE_EMULATOR_HOST": self.storage_url})
-        return execution.in_kernels(self._storage, repositories, runner)
-
-    def _config(self, connections: Connections) -> uvicorn.Config:
-        return uvicorn.Config(
-            Guard(self._app.asgi, allowed_hosts=self._allowed_hosts),
-            http=connections.protocol(),
-            ws="none",
-            lifespan="off",
-            proxy_headers=False,  # the client's address must be the connection's, so that a fault can close it
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=75,
-        )
-
-
-async def _check_answers(storage_url: str) -> None:
-    """Check that a storage answers: ``STORAGE_EMULATOR_HOST`` may name one that is long gone."""
-    async with httpx2.AsyncClient(verify=trust(storage_url), trust_env=False) as client:
-        try:
-            await client.get(f"{storage_url}/storage/v1/b", params={"project": "local"})
-        except httpx2.TransportError as error:
-            text = f"no Cloud Storage answers at {storage_url} ({error}): start it, or unset STORAGE_EMULATOR_HOST"
-            raise EmulatorError(text) from error

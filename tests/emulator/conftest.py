@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.emulator_api import Api
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from airflow_nbjobs.emulator import Emulator
-
 
 @pytest.fixture
-def api(nbjobs_emulator: Emulator) -> Iterator[Api]:
+def api(nbjobs_emulator):
     nbjobs_emulator.upload("gs://emulator-output/made", b"")
     api = Api(nbjobs_emulator, os.environ["GOOGLE_CLOUD_PROJECT"])
     yield api

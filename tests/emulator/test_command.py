@@ -45,6 +45,14 @@ class Running:
     def children(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def run_kernel(self, project: str) -> tuple[str, list[psutil.Process]]:
+        """Create a job that sleeps, and return its name and its kernel's process."""
+        api = Api(self, project)
+        name = api.create("import time; time.sleep(300)")
+        api.reaches(name, "RUNNING")
+        api.http.close()
+        return name, eventually(lambda: [each for each in self.children() if "ipykernel" in " ".join(each.cmdline())])
+
 
 @contextlib.contextmanager
 def running(*options: str) -> Iterator[Running]:
@@ -59,18 +67,17 @@ def running(*options: str) -> Iterator[Running]:
 
 def nbjobs(*arguments, **variables):
     environment = {**os.environ, **variables}
+    how = {"capture_output": True, "text": True, "timeout": 60, "env": environment}
     with tempfile.TemporaryDirectory() as folder:
-        return subprocess.run(
-            [*NBJOBS, *arguments], capture_output=True, text=True, check=False, timeout=60, cwd=folder, env=environment
-        )
+        return subprocess.run([*NBJOBS, *arguments], check=False, cwd=folder, **how)
 
 
-def test_it_tells_its_version():
+def test_the_version_is_printed():
     assert nbjobs("--version").stdout == f"nbjobs {__version__}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["emulator", *FREE, "--runner", "simulated"]])
-def test_a_command_whose_output_nobody_reads_ends_quietly(arguments):
+def test_a_command_whose_output_is_closed_ends_quietly(arguments):
     reader, writer = os.pipe()
     os.close(reader)
     how = {"stdout": writer, "stderr": subprocess.PIPE, "env": {**os.environ, "PYTHONUNBUFFERED": ""}}
@@ -80,7 +87,7 @@ def test_a_command_whose_output_nobody_reads_ends_quietly(arguments):
     assert (ended.returncode, ended.stderr) == (141, b"")
 
 
-def test_it_prints_what_a_shell_needs_to_use_it():
+def test_the_export_lines_are_printed():
     with running("--runner", "simulated") as emulator:
         assert sorted(emulator.env) == ["NBJOBS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"]
         for url in emulator.env.values():
@@ -91,11 +98,7 @@ def test_it_prints_what_a_shell_needs_to_use_it():
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_and_every_kernel(number):
     with running() as emulator:
-        api = Api(emulator, "ended")
-        name = api.create("import time; time.sleep(300)")
-        api.reaches(name, "RUNNING")
-        api.http.close()
-        kernels = eventually(lambda: [each for each in emulator.children() if "ipykernel" in " ".join(each.cmdline())])
+        _, kernels = emulator.run_kernel("ended")
         processes = [*emulator.children(), *kernels]
         emulator.process.send_signal(number)
         assert emulator.process.wait(20) == 0
@@ -103,14 +106,10 @@ def test_a_signal_ends_it_and_every_kernel(number):
     assert [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
 
 
-def test_what_was_running_when_it_was_killed_comes_back_failed(tmp_path):
+def test_a_running_job_of_a_killed_emulator_is_failed_later(tmp_path):
     data = ["--data", str(tmp_path)]
     with running(*data) as emulator:
-        api = Api(emulator, "killed")
-        name = api.create("import time; time.sleep(300)")
-        api.reaches(name, "RUNNING")
-        api.http.close()
-        kernels = eventually(lambda: [each for each in emulator.children() if "ipykernel" in " ".join(each.cmdline())])
+        name, kernels = emulator.run_kernel("killed")
         emulator.process.kill()
         emulator.process.wait(10)
     eventually(lambda: not any(process.is_running() for process in kernels), within_seconds=15)
@@ -122,7 +121,7 @@ def test_what_was_running_when_it_was_killed_comes_back_failed(tmp_path):
     assert "its kernel is gone" in job["status"]["message"]
 
 
-def test_a_request_that_is_held_back_does_not_hold_up_the_end():
+def test_a_delayed_request_does_not_delay_the_end():
     with running("--runner", "simulated") as emulator, ThreadPoolExecutor() as threads:
         path = f"{emulator.url}/v1/projects/held/locations/us-central1/notebookExecutionJobs"
         httpx2.post(f"{emulator.url}/_emulator/faults", json={"method": "list", "delay_seconds": 60}, trust_env=False)
@@ -135,15 +134,25 @@ def test_a_request_that_is_held_back_does_not_hold_up_the_end():
         assert answer.result().status_code == 503
 
 
-def test_a_storage_that_is_named_but_gone_is_one_line_and_exit_code_2():
+def assert_one_line(ended, text):
+    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
+    assert text in ended.stderr
+
+
+def test_a_storage_that_does_not_answer_is_one_line_and_exit_code_2():
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     ended = nbjobs("emulator", *FREE, STORAGE_EMULATOR_HOST=f"http://127.0.0.1:{port}")
-    assert (ended.returncode, len(ended.stderr.splitlines())) == (2, 1)
-    assert "unset STORAGE_EMULATOR_HOST" in ended.stderr
+    assert_one_line(ended, "unset STORAGE_EMULATOR_HOST")
 
 
-def test_it_starts_again_in_the_shell_that_ran_its_export_lines(monkeypatch):
+def test_data_in_use_are_one_line_and_exit_code_2(tmp_path):
+    with running("--runner", "simulated", "--data", str(tmp_path)):
+        ended = nbjobs("emulator", *FREE, "--data", str(tmp_path))
+    assert_one_line(ended, "in use by another emulator")
+
+
+def test_it_starts_again_after_its_export_lines(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
@@ -153,21 +162,7 @@ def test_it_starts_again_in_the_shell_that_ran_its_export_lines(monkeypatch):
         assert httpx2.get(buckets, params={"project": "local"}, trust_env=False).status_code == 200
 
 
-def test_a_port_in_use_is_one_line_and_exit_code_2():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        ended = nbjobs("emulator", "--port", str(taken.getsockname()[1]), "--storage-port", "0")
-    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
-    assert "give another --port" in ended.stderr
-
-
-def test_data_in_use_are_one_line_and_exit_code_2(tmp_path):
-    with running("--runner", "simulated", "--data", str(tmp_path)):
-        ended = nbjobs("emulator", *FREE, "--data", str(tmp_path))
-    assert (ended.returncode, ended.stdout, len(ended.stderr.splitlines())) == (2, "", 1)
-    assert "in use by another emulator" in ended.stderr
-
-
-def test_listening_to_others_is_said_loudly_and_a_host_must_be_allowed():
+def test_listening_on_other_addresses_warns_and_checks_the_host():
     with running("--runner", "simulated", "--host", "0.0.0.0", "--allow-host", "build-box") as emulator:  # noqa: S104 - the test is about it
         codes = [
             httpx2.get(f"{emulator.url}/_emulator/health", headers={"Host": host}, trust_env=False).status_code
@@ -208,7 +203,7 @@ DEFAULTS = {
         (["--host", "::1", "--allow-host", "a", "--allow-host", "b"], {"host": "::1", "allowed_hosts": ["a", "b"]}),
     ],
 )
-def test_the_options_are_what_the_emulator_is_made_with(monkeypatch, capsys, options, changed):
+def test_the_options_are_passed_to_the_emulator(monkeypatch, capsys, options, changed):
     made = []
 
     class NotStarted:  # in the emulator's place, since it would take the default ports of this machine
@@ -225,7 +220,7 @@ def test_the_options_are_what_the_emulator_is_made_with(monkeypatch, capsys, opt
     assert capsys.readouterr().err == "nbjobs: not here\n"
 
 
-def test_a_notebook_on_the_command_lines_emulator_writes_to_its_storage(tmp_path):
+def test_a_notebook_writes_to_the_storage_of_the_command(tmp_path):
     with running() as emulator:
         storage = emulator.env["STORAGE_EMULATOR_HOST"]
         post = {"params": {"project": "local"}, "json": {"name": "outputs"}, "trust_env": False}

@@ -18,7 +18,7 @@ from xml.etree import ElementTree as ET
 import nbformat
 import pytest
 
-from airflow_nbjobs.emulator.runner import Ended, KernelRunner
+from airflow_nbjobs.emulator.kernels.runner import Ended, KernelRunner
 from airflow_nbjobs.notebooks.document import dump, inject, load
 from tests.support.foreign import SOURCES
 

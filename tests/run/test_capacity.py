@@ -15,7 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.emulator.storage import StorageError
+from airflow_nbjobs.emulator.storage.model import StorageError
 from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from tests.support.papers import as_bytes, cell, jobs, notebook, task

@@ -1,4 +1,4 @@
-"""Servers for the tests: an event loop in a thread, and a storage that runs on it."""
+"""Servers for the tests: an event loop in a thread, a storage that runs in it, and raw HTTP."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any, Self
 from urllib.parse import urlsplit
 
-from airflow_nbjobs.emulator.storage import Storage
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
-    from pathlib import Path
+from airflow_nbjobs.emulator.storage import model
+from airflow_nbjobs.emulator.storage.model import Storage
 
 
 class Loop:
@@ -37,13 +36,13 @@ class Loop:
 
 @contextlib.contextmanager
 def running_storage(root: Path) -> Iterator[tuple[Storage, Loop]]:
-    storage = Storage(root=root, host="127.0.0.1", port=0, allowed_hosts=["storage.example"])
+    running = model.running_storage(root, "127.0.0.1", 0, ["storage.example"])
     with Loop() as loop:
-        loop.run(storage.start())
+        storage = loop.run(running.__aenter__())
         try:
             yield storage, loop
         finally:
-            loop.run(storage.stop())
+            loop.run(running.__aexit__(None, None, None))
 
 
 def talk(url: str, *lines: str, body: bytes = b"") -> tuple[int, dict[str, str], bytes]:
@@ -55,7 +54,7 @@ def talk(url: str, *lines: str, body: bytes = b"") -> tuple[int, dict[str, str],
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(request)
         answer = b""
-        with contextlib.suppress(ConnectionResetError):  # an answer without reading the body may end so
+        with contextlib.suppress(ConnectionResetError):  # an answer without reading the body may end like this
             while piece := connection.recv(65_536):
                 answer += piece
     head, _, content = answer.partition(b"\r\n\r\n")

@@ -1,0 +1,1 @@
+"""The part of Dataform that notebooks of Colab Enterprise and BigQuery Studio need: repositories and their commits."""

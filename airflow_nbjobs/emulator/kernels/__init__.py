@@ -1,0 +1,1 @@
+"""Run one notebook in a process tree of its own."""

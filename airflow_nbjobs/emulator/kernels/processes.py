@@ -1,0 +1,56 @@
+"""End all processes of a job, also those that try to escape."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+
+import psutil  # type: ignore[import-untyped] # its stubs are a package of their own
+
+MARK = "NBJOBS_EMULATOR_JOB"
+"""The environment variable that marks the processes of one job."""
+
+
+def end_descendants(*, within_seconds: float = 5.0) -> None:
+    """End every descendant of this process.
+
+    They include those in another session, and orphans where this process is a "subreaper" (Linux).
+    """
+    me = psutil.Process()
+    _end_all(lambda: me.children(recursive=True), within_seconds)
+
+
+def end_marked(mark: str, *, within_seconds: float = 5.0) -> None:
+    """End every process of this user whose environment has this :data:`MARK`."""
+    _end_all(lambda: _where(psutil.process_iter(), lambda each: each.environ().get(MARK) == mark), within_seconds)
+
+
+def _end_all(find: Callable[[], Iterable[psutil.Process]], within_seconds: float) -> None:
+    """Stop all, then kill all, until none is found: this also ends a program that forks endlessly."""
+    deadline = time.monotonic() + within_seconds
+    while (found := _where(find(), _is_running)) and time.monotonic() < deadline:
+        stopped: set[psutil.Process] = set()
+        while (fresh := found - stopped) and time.monotonic() < deadline:
+            for process in fresh:
+                with contextlib.suppress(psutil.Error):
+                    process.suspend()
+            stopped |= fresh
+            found = _where(find(), _is_running)
+        for process in stopped:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(stopped, timeout=0.5)
+
+
+def _where(processes: Iterable[psutil.Process], holds: Callable[[psutil.Process], bool]) -> set[psutil.Process]:
+    found = set()
+    for process in processes:
+        with contextlib.suppress(psutil.Error, OSError):  # gone, a zombie, or another user's
+            if holds(process):
+                found.add(process)
+    return found
+
+
+def _is_running(process: psutil.Process) -> bool:
+    return bool(process.status() != psutil.STATUS_ZOMBIE)

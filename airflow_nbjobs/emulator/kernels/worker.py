@@ -1,0 +1,214 @@
+"""The process that runs one notebook, with nbclient.
+
+The notebook may take it over: its code runs as the same user and can end, stop or impersonate this process. The
+emulator trusts its report for this one job only.
+
+``python -m airflow_nbjobs.emulator.kernels.worker <folder> <sockets> [<kernel name>]`` reads
+``<folder>/source.ipynb``, runs it in ``<folder>/work``, writes ``<folder>/executed.ipynb`` after each cell and at the
+end, and prints the result as one line of JSON: ``{"ok": bool, "message": str, "cell": int}``. When its standard input
+ends, or its parent is gone, it ends the kernel and all descendants, writes the notebook as it is, and exits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+import shutil
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+
+from airflow_nbjobs.emulator.kernels.limits import NOTE, OutputLimit
+from airflow_nbjobs.emulator.kernels.notebooks import UnreadableError, load, plain
+from airflow_nbjobs.emulator.kernels.processes import end_descendants
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Manager(AsyncKernelManager):
+    """jupyter_client's manager, with clients that drop no messages."""
+
+    def client(self, **kwargs: Any) -> Any:
+        """Return a client of the kernel."""
+        client = super().client(**kwargs)
+        # By default ZeroMQ drops messages to a slow reader after 1,000, the end of a cell too.
+        client.context.rcvhwm = 0
+        return client
+
+
+class Client(NotebookClient):
+    """nbclient with a limit of its outputs, which saves the notebook after each cell."""
+
+    def __init__(self, notebook: nbformat.NotebookNode, manager: AsyncKernelManager, save_to: Path) -> None:
+        super().__init__(
+            notebook,
+            manager,
+            timeout=None,  # the emulator limits the whole job, as the service does
+            iopub_timeout=30,  # nbclient drops the end of a large output after 4 s
+            on_cell_execute=self._started,
+            on_cell_executed=self._finished,
+        )
+        self.cell_number = 0
+        self._save_to = save_to
+        self._started_at, self._save_seconds = time.monotonic(), 0.0
+        self._limit = OutputLimit()
+
+    def _started(self, cell: nbformat.NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - nbclient passes these by name
+        self.cell_number += 1
+
+    def _finished(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: Any) -> None:  # noqa: ARG002 - as above
+        # A large notebook of many cells would need most of the time for saving: a twentieth of it is enough.
+        if self._save_seconds < 1 + (time.monotonic() - self._started_at) / 20:
+            self.save()
+
+    def save(self) -> None:
+        """Write the notebook as it is now, atomically."""
+        started = time.monotonic()
+        # A lone surrogate cannot be encoded in UTF-8; JSON has its backslash escape.
+        content = nbformat.writes(self.nb).encode("utf-8", "backslashreplace")  # type: ignore[no-untyped-call] # as above
+        partial = self._save_to.with_suffix(".partial")
+        partial.write_bytes(content)
+        partial.replace(self._save_to)
+        self._save_seconds += time.monotonic() - started
+
+    def process_message(
+        self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int
+    ) -> nbformat.NotebookNode | None:
+        """Process a message of the kernel, as far as the limit allows."""
+        kind = msg["msg_type"]
+        if kind in {"status", "execute_input", "clear_output"}:
+            return super().process_message(msg, cell, cell_index)
+        was_full, output = self._limit.full, None
+        content = self._limit.cut(kind, msg["content"])
+        if content is not None:
+            output = super().process_message({**msg, "content": content}, cell, cell_index)
+        if self._limit.full and not was_full:
+            cell.outputs.append(nbformat.from_dict(NOTE))  # type: ignore[no-untyped-call] # as above
+        return output
+
+
+async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[str, Any]:
+    """Run the notebook of *folder*, write the executed notebook, and return the report."""
+    try:
+        notebook = load((folder / "source.ipynb").read_bytes())
+    except UnreadableError as error:
+        return {"ok": False, "message": str(error), "cell": 0}
+    name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name") or "python3"
+    # Unix sockets in a private folder: other users of the machine could reach the kernel at a port.
+    manager = Manager(
+        kernel_name=name,
+        transport="ipc",
+        ip=str(sockets / "k"),
+        connection_file=str(sockets / "kernel.json"),
+        shutdown_wait_time=2.0,
+    )
+    client = Client(notebook, manager, folder / "executed.ipynb")
+    stderr, last_errors = _capture()
+    message = ""
+    try:
+        await client.async_execute(cwd=str(folder / "work"), stdout=_devnull(), stderr=stderr)
+    except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the job's status reports any reason
+        message = _explain(error, client.cell_number, name, last_errors)
+    if client.cell_number or not message:  # a kernel that did not start has executed nothing
+        client.save()
+    with contextlib.suppress(Exception):
+        await manager.shutdown_kernel(now=bool(message))
+    return {"ok": not message, "message": message, "cell": client.cell_number}
+
+
+def _explain(error: BaseException, cell: int, kernel_name: str, last_errors: bytearray) -> str:
+    """Return why the notebook stopped, for the job's status."""
+    if isinstance(error, CellExecutionError):
+        return f"Cell {cell} failed: {plain(f'{error.ename}: {error.evalue}')}"
+    if isinstance(error, NoSuchKernel):
+        known = ", ".join(sorted(KernelSpecManager().find_kernel_specs())) or "none"
+        return (
+            f"There is no kernel named {plain(kernel_name)!r} on this machine; it has: {known}. The name is the job's "
+            "kernel_name, or else the notebook's metadata.kernelspec: set kernel_name to one of these, or install it."
+        )
+    if cell == 0:
+        reason = plain(last_errors.decode(errors="replace")) or plain(str(error))
+        return f"The kernel {plain(kernel_name)!r} did not start: {reason}"
+    if isinstance(error, DeadKernelError):
+        return f"The kernel died while cell {cell} was running."
+    return f"Cell {cell} could not be run to its end: {plain(f'{type(error).__name__}: {error}')}"
+
+
+def _devnull() -> int:
+    return os.open(os.devnull, os.O_RDWR)
+
+
+def _capture() -> tuple[int, bytearray]:
+    """Return the writing end of a pipe, and a buffer with the last bytes written to it."""
+    reader, writer = os.pipe()
+    tail = bytearray()
+
+    def drain() -> None:
+        while piece := os.read(reader, 65_536):
+            tail.extend(piece[-2_000:])
+            del tail[:-2_000]
+
+    threading.Thread(target=drain, daemon=True).start()
+    return writer, tail
+
+
+def _watch(lifeline: int, parent: int, on_end: Any) -> None:
+    """Wait until the lifeline closes or the parent is gone, then end all descendants and call *on_end*."""
+    while not select.select([lifeline], [], [], 1.0)[0] and os.getppid() == parent:
+        pass
+    end_descendants()
+    on_end()
+
+
+def main(folder: Path, sockets: Path, kernel_name: str | None) -> None:
+    """Run one notebook; see the module's docstring."""
+    # The kernel must not inherit these: the parent closes the first to end everything, and reads the second to its end.
+    lifeline, report_pipe, parent = os.dup(0), os.dup(1), os.getppid()
+    os.dup2(_devnull(), 0)
+    os.dup2(_devnull(), 1)
+    if sys.platform == "linux":
+        import ctypes
+
+        # An orphaned descendant becomes a child of this process, not of init: then it can be found.
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    warnings.simplefilter("ignore")  # nobody reads what nbformat and traitlets say about a notebook's age
+
+    async def run() -> dict[str, Any]:
+        task = asyncio.ensure_future(execute(folder, sockets, kernel_name))
+        loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            loop.call_soon_threadsafe(task.cancel)
+            time.sleep(3)  # enough to write the notebook
+            leave(1)
+
+        threading.Thread(target=_watch, args=(lifeline, parent, end), daemon=True).start()
+        return await task
+
+    def leave(code: int) -> None:
+        if os.getppid() != parent:  # the parent cannot remove them
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(sockets, ignore_errors=True)
+        os._exit(code)  # sockets and threads of a kernel that has ended could delay a normal exit
+
+    report = asyncio.run(run())
+    end_descendants()
+    with contextlib.suppress(OSError):  # the parent may be gone
+        os.write(report_pipe, json.dumps(report).encode())
+    leave(0)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3] if len(sys.argv) > 3 else None)

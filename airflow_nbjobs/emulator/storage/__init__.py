@@ -1,0 +1,1 @@
+"""Cloud Storage: fake-gcs-server behind a port that checks every request."""
