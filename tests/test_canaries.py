@@ -63,7 +63,7 @@ def test_a_canary_is_seen_in_whatever_is_around_it(text: str) -> None:
     assert not shows_canary(text.replace("a", "").replace("k", "").replace("Y", "y"))
 
 
-def test_each_leak_fails_its_test_and_what_keeps_its_secret_passes(tmp_path: Path) -> None:
+def test_each_leak_fails_its_test_and_secrecy_passes(tmp_path: Path) -> None:
     (tmp_path / "test_leaks.py").write_text(LEAKS)
     call = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
     call += ["-p", "tests.support.canaries", f"--rootdir={tmp_path}", f"--basetemp={tmp_path}/work"]

@@ -90,16 +90,14 @@ def test_anything_but_a_dict_is_refused_by_name(nbjobs_emulator: Emulator, proje
     assert nbjobs_emulator.requests().get("create") is None
 
 
-def test_the_function_is_asked_once_and_not_when_the_task_resumes(nbjobs_emulator: Emulator, project: str) -> None:
+def test_the_function_is_called_once_and_not_on_resume(nbjobs_emulator: Emulator, project: str) -> None:
     calls = []
     run = run_of(lambda: calls.append(1), task_id="counted", deferrable=True)
     run.to_its_end()
     assert (len(run.deferrals), len(calls)) == (1, 1)
 
 
-def test_a_job_that_is_submitted_again_after_a_resume_gets_its_parameters(
-    nbjobs_emulator: Emulator, project: str
-) -> None:
+def test_a_second_attempt_after_a_resume_gets_its_parameters(nbjobs_emulator: Emulator, project: str) -> None:
     """The process that resumes knows nothing of the one that asked the function first."""
     nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "times": 1, "status_message": "RESOURCE_EXHAUSTED: none"})
     run = run_of(report, 3, deferrable=True, capacity_retries=1)
@@ -108,7 +106,7 @@ def test_a_job_that_is_submitted_again_after_a_resume_gets_its_parameters(
 
 
 @pytest.mark.parametrize(("second", "made"), [(3, 1), (4, 2)], ids=["the same", "another"])
-def test_a_retry_adopts_the_job_if_the_function_returns_the_same(
+def test_a_retry_adopts_if_the_function_returns_the_same(
     nbjobs_emulator: Emulator, project: str, second: int, made: int
 ) -> None:
     tries = {"ti": {"max_tries": 1}, "retries": 1, "wait_for_completion": False}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,6 +19,7 @@ from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.emulators import using
+from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 
 nbjobs_emulator_session = using("simulated")
@@ -93,7 +93,7 @@ def test_a_failed_job_skips_a_sensor_that_may_not_fail(
     ],
     ids=repr,
 )
-def test_the_sensor_gives_up_after_its_timeout_and_the_job_goes_on(
+def test_a_sensor_times_out_and_its_job_goes_on(
     nbjobs_emulator: Emulator, project: str, mode: str, flags: dict[str, bool], error: type[Exception]
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
@@ -110,8 +110,8 @@ def test_the_sensor_gives_up_after_its_timeout_and_the_job_goes_on(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_sensor_logs_the_job_and_its_state_at_first_and_when_that_changed(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]], mode: str
+def test_a_sensor_logs_the_state_first_and_when_changed(
+    nbjobs_emulator: Emulator, project: str, logged: Logged, mode: str
 ) -> None:
     nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 1.0})
     made = submit()
@@ -136,16 +136,14 @@ def test_a_job_that_is_not_there_fails_the_sensor(
 
 
 @IN_EACH_MODE
-def test_a_job_that_was_just_created_may_be_missing_for_a_moment(
-    nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
-) -> None:
+def test_a_new_job_may_be_missing_for_a_moment(nbjobs_emulator: Emulator, project: str, brisk: None, mode: str) -> None:
     made = submit()
     nbjobs_emulator.fault({"method": "get", "status": 404, "times": 4})
     assert wait(made, mode)["state"] == "JOB_STATE_SUCCEEDED"
 
 
 @IN_EACH_MODE
-def test_a_job_that_is_not_there_skips_a_sensor_that_never_fails(
+def test_a_missing_job_skips_a_sensor_that_never_fails(
     nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
 ) -> None:
     with pytest.raises(AirflowSkipException):
@@ -153,7 +151,7 @@ def test_a_job_that_is_not_there_skips_a_sensor_that_never_fails(
 
 
 @IN_EACH_MODE
-def test_a_look_that_fails_is_no_reason_for_a_soft_fail(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+def test_a_failed_look_does_not_soft_fail(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
     nbjobs_emulator.fault({"method": "get", "status": 501})
     with pytest.raises(Exception, match="501"):
         wait("99", mode, location="us-central1", soft_fail=True)
@@ -169,7 +167,7 @@ def test_a_look_that_fails_silently_is_repeated(
     assert wait(made, mode, silent_fail=True, **more)["state"] == "JOB_STATE_SUCCEEDED"
 
 
-def test_results_in_a_storage_that_is_not_named_have_one_remedy(
+def test_unnamed_storage_for_results_has_one_remedy(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = submit()
@@ -198,7 +196,7 @@ def test_the_links_of_the_job_are_the_sensor_s_too(nbjobs_emulator: Emulator, pr
     }
 
 
-def test_a_deferred_sensor_trusts_its_own_name_and_not_the_event_s(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_deferred_sensor_trusts_its_own_job_name(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     mine, other = submit(), submit()
     run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=mine, deferrable=True, timeout=60))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
@@ -22,6 +21,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 from tests.support.emulators import using
+from tests.support.logged import Logged
 from tests.support.task_runs import ACCOUNT, REGION, only_event
 from tests.support.waiting import until
 
@@ -150,9 +150,7 @@ def test_a_service_that_refuses_is_given_up(nbjobs_emulator: Emulator, running: 
         nbjobs_emulator.clear_faults()
 
 
-def test_changes_of_state_are_logged_and_looks_are_not(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_changes_of_state_are_logged_and_looks_are_not(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
     nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.7})
     name, _ = submit(project)
     event(job_name=name)
@@ -162,9 +160,7 @@ def test_changes_of_state_are_logged_and_looks_are_not(
     assert nbjobs_emulator.requests()["get"]["200"] > len(words)
 
 
-def test_other_triggers_have_their_turn_while_the_service_takes_its_time(
-    nbjobs_emulator: Emulator, project: str
-) -> None:
+def test_a_slow_service_does_not_block_other_triggers(nbjobs_emulator: Emulator, project: str) -> None:
     name, _ = submit(project)
     nbjobs_emulator.fault({"method": "get", "delay_seconds": 1.5})
     turns: list[float] = []
@@ -201,7 +197,7 @@ def test_a_trigger_that_is_cancelled_stops_at_once(running: tuple[str, str]) -> 
     assert asyncio.run(cancel()) < 1
 
 
-def test_a_job_is_ended_though_airflow_has_no_patience_for_it(
+def test_a_job_is_ended_though_airflow_cancels_the_trigger(
     nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     """Airflow 3.3.2 allows a trigger's on_kill about a second."""
@@ -218,7 +214,7 @@ def test_a_job_is_ended_though_airflow_has_no_patience_for_it(
 
 
 @pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="before Airflow 3.3 a cancelled trigger asks by itself")
-def test_a_trigger_that_is_only_moved_asks_nobody_and_ends_nothing(
+def test_a_moved_trigger_asks_and_ends_nothing(
     nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     """Airflow cancels a trigger that goes to another triggerer, and calls on_kill only when a person ends the task."""
@@ -289,7 +285,7 @@ AMBIGUOUS = ["scheduled", "queued", "running"]
 
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
-def test_a_job_is_ended_when_its_task_no_longer_waits_for_it(
+def test_a_job_is_ended_when_its_task_stops_waiting(
     nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, kill: str
 ) -> None:
     """A triggerer that was stalled is told of a kill that nobody wished, in whatever state the task is by then."""
@@ -320,7 +316,7 @@ def test_a_job_is_ended_when_its_task_no_longer_waits_for_it(
 
 
 def test_the_record_of_a_job_that_is_over_is_kept(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, logged: Logged
 ) -> None:
     """Another triggerer has fired the event, and the task has its result."""
     nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
@@ -368,10 +364,7 @@ def test_a_connection_is_looked_up_again_to_end_a_job(
 
 
 def test_a_job_that_could_not_be_ended_is_named(
-    task_instances: TaskInstances,
-    running: tuple[str, str],
-    monkeypatch: pytest.MonkeyPatch,
-    logged: Callable[[], list[str]],
+    task_instances: TaskInstances, running: tuple[str, str], monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.triggers._ANSWER_SECONDS", 0.2)
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
@@ -396,7 +389,7 @@ class CountedHook(NotebookExecutionJobAsyncHook):
         await super().close()
 
 
-def test_many_tasks_that_are_ended_at_once_look_their_connection_up_once(
+def test_many_ended_tasks_look_up_one_connection_once(
     nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.hooks.shared_hook.NotebookExecutionJobAsyncHook", CountedHook)

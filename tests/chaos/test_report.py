@@ -78,7 +78,7 @@ def test_what_is_a_duplicate_and_what_is_run_again(jobs: list[dict[str, Any]], t
     assert (duplicates(jobs), is_run_again(jobs)) == (twice, is_again)
 
 
-def test_what_is_run_again_is_counted_by_what_happened_and_fails_nothing() -> None:
+def test_runs_again_are_counted_and_fail_nothing() -> None:
     rows = [("polling", "API server", 1), ("before the create", "API server", 0), ("polling", "emulator", 0)]
     trials = [
         Verdict(number=number, row=(step, "sync", what), ids="service", again=again)
@@ -96,7 +96,7 @@ def chosen(*numbers: int, parts: list[str] = PARTS) -> list[int]:
     return [*(trial.number for trial in chain(plan.alone, *plan.outages)), *deeds]
 
 
-def test_every_trial_and_every_deed_can_be_chosen_by_its_number() -> None:
+def test_trials_and_deeds_can_be_chosen_by_number() -> None:
     every = chosen()
     assert len(set(every)) == len(every)
     assert [chosen(number) for number in chosen(parts=["deeds"])] == [[number] for number in chosen(parts=["deeds"])]
@@ -107,7 +107,7 @@ def test_every_trial_and_every_deed_can_be_chosen_by_its_number() -> None:
 
 
 @pytest.mark.parametrize("parts", [PARTS, ["alone"]])
-def test_a_number_that_nothing_has_is_an_error_that_says_which_there_are(parts: list[str]) -> None:
+def test_an_unknown_number_is_an_error_that_lists_the_known(parts: list[str]) -> None:
     with pytest.raises(LookupError, match=r"--number 4999 is none of 1-\d+"):
         chosen(1, 4999, parts=parts)
 

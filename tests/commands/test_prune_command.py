@@ -108,7 +108,7 @@ def test_bad_input_is_named_with_its_remedy(nbjobs: Command, arguments: list[str
 
 @pytest.mark.parametrize("given", ["", " "], ids=["empty", "a space"])
 @pytest.mark.parametrize("own", ["http://localhost:8080", "team-a"], ids=["anybody's", "its own"])
-def test_an_empty_name_is_nobody_s_whatever_this_airflow_is_called(
+def test_an_empty_deployment_name_matches_no_airflow(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make, given: str, own: str
 ) -> None:
     make("SUCCEEDED", deployment=own)
@@ -147,7 +147,7 @@ def test_what_was_staged_for_a_job_goes_with_its_record(
 
 
 @pytest.mark.parametrize("variable", ["AIRFLOW__NBJOBS__DEPLOYMENT", "AIRFLOW__API__BASE_URL"])
-def test_this_airflow_is_meant_where_none_is_named_and_its_name_is_its_own(
+def test_this_airflow_is_the_default_under_its_own_name(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make, variable: str
 ) -> None:
     make("SUCCEEDED", deployment="team-b")

@@ -99,7 +99,7 @@ def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: An
         assert secret not in done.stdout + done.stderr
 
 
-def test_a_mapped_task_is_rendered_by_its_index_and_the_notebook_written(render: Any, tmp_path: Path) -> None:
+def test_a_mapped_task_is_rendered_by_its_index(render: Any, tmp_path: Path) -> None:
     file = tmp_path / "injected.ipynb"
     done = render("mapped", "--map-index", 1, "--notebook", file)
     assert json.loads(done.stdout)["body"]["displayName"].startswith("squares.mapped-")
@@ -123,7 +123,7 @@ def test_a_notebook_that_gets_no_parameters_is_a_reference(render: Any, nbjobs_e
     assert source["generation"].isdigit()
 
 
-def test_a_notebook_over_the_limit_is_the_reference_that_it_will_be(render: Any) -> None:
+def test_a_large_notebook_is_rendered_as_a_reference(render: Any) -> None:
     done = render("plain", AIRFLOW__NBJOBS__STAGING_BYTES="100")
     body = json.JSONDecoder().raw_decode(done.stdout)[0]["body"]
     assert "directNotebookSource" not in body

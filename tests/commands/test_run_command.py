@@ -52,7 +52,7 @@ def test_a_notebook_in_cloud_storage_is_run_in_place(nbjobs: Command, nbjobs_emu
     assert "Executed notebook: gs://made-by-the-command/runs/" in done.stderr
 
 
-def test_what_is_asked_for_is_the_jobs_and_it_is_ended_in_time(
+def test_the_job_is_requested_as_given_and_ended_in_time(
     nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path
 ) -> None:
     notebook = written(tmp_path / "endless.ipynb", "while True:\n    pass")
@@ -115,7 +115,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_bad_input_gives_2_with_its_name_and_makes_no_job(
+def test_bad_input_exits_with_2_and_creates_no_job(
     nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path, kind: str
 ) -> None:
     written(tmp_path / "square.ipynb")
@@ -139,7 +139,7 @@ def test_without_an_emulator_it_says_what_is_missing(nbjobs: Command, tmp_path: 
     assert "--location, --runtime-template, --output-uri must be given" in done.stderr
 
 
-def test_an_emulator_that_does_not_run_is_told_of_at_once(
+def test_an_emulator_that_is_off_is_reported_at_once(
     nbjobs: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NBJOBS_EMULATOR_HOST", "http://127.0.0.1:1")

@@ -12,7 +12,7 @@ from tests.support.commands import Command, written
 from tests.support.google_lookalike import EMAIL, Relay, Server, new_key, write_certificate
 
 
-def test_a_notebook_runs_on_the_service_that_the_connection_leads_to(
+def test_a_notebook_runs_on_the_service_of_the_connection(
     nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path
 ) -> None:
     """The emulator stands behind it; its storage is reached by Google's own variable."""

@@ -56,7 +56,7 @@ def names(page: dict[str, Any]) -> list[str]:
 class LifeScenarios:
     """A job from its create to its end."""
 
-    def test_a_notebook_runs_and_its_executed_copy_is_in_the_bucket(self, client, world, make):
+    def test_a_notebook_runs_and_its_executed_copy_is_stored(self, client, world, make):
         name = make()
         job = ended(client, world, name)
         assert job["jobState"] == "JOB_STATE_SUCCEEDED", job
@@ -64,7 +64,7 @@ class LifeScenarios:
         executed = json.loads(world.read(uri))
         assert "".join(executed["cells"][0]["outputs"][0]["text"]) == "42\n"
 
-    def test_the_operation_is_named_after_the_job_and_the_job_by_its_projects_number(self, client, world):
+    def test_operation_and_job_names_have_the_project_number(self, client, world):
         operation = client.create(world.parent, world.job())
         pattern = rf"(projects/\d+/locations/{world.location}/notebookExecutionJobs/\d{{15,20}})/operations/\d+"
         match = re.fullmatch(pattern, operation["name"])
@@ -92,7 +92,7 @@ class LifeScenarios:
         assert final["response"]["name"] == name
         assert final["metadata"]["@type"].endswith("CreateNotebookExecutionJobOperationMetadata")
 
-    def test_a_cell_that_raises_fails_the_job_but_not_its_operation(self, client, world, make):
+    def test_a_cell_that_raises_fails_the_job_only(self, client, world, make):
         name = make(code="1 / 0")
         job = ended(client, world, name)
         assert job["jobState"] == "JOB_STATE_FAILED"
@@ -146,7 +146,7 @@ class LifeScenarios:
 class OwnIdScenarios:
     """Ids that the user chose."""
 
-    def test_an_own_id_is_the_jobs_id_and_the_job_runs(self, client, world, make):
+    def test_an_own_id_is_the_id_of_the_job(self, client, world, make):
         job_id = world.prefix
         name = make(job_id=job_id)
         assert name.endswith(f"/notebookExecutionJobs/{job_id}")
@@ -240,7 +240,7 @@ class ListScenarios:
         page = client.list(world.parent, where=f'displayName=~"{world.prefix}-.*"', order_by=order)
         assert "".join(job["displayName"][-1] for job in page["notebookExecutionJobs"]) == found
 
-    def test_the_last_job_that_changed_comes_first_by_update_time_desc(self, client, world, three):
+    def test_update_time_desc_lists_the_last_changed_job_first(self, client, world, three):
         for name in three:
             ended(client, world, name)
         page = client.list(world.parent, where=f'displayName=~"{world.prefix}-.*"', order_by="update_time desc")

@@ -99,7 +99,7 @@ def test_the_busiest_day_is_one_of_the_three_before(cloud: Emulator, airflow_dat
     assert told["busiest", -1].xcom_pull(task_ids="busiest") == most["day"]
 
 
-def test_a_report_by_hand_is_of_the_day_it_is_asked_for(cloud: Emulator, airflow_database: None) -> None:
+def test_a_manual_report_is_of_the_day_it_is_requested(cloud: Emulator, airflow_database: None) -> None:
     days = {f"{datetime.now(UTC):%Y-%m-%d}"}
     run = parse("daily_report").test(logical_date=None)
     days.add(f"{datetime.now(UTC):%Y-%m-%d}")  # it may be midnight meanwhile

@@ -206,7 +206,7 @@ def test_an_impersonation_chain_ends_in_its_last_account(connect: Callable[..., 
     assert credentials._delegates == chain[:1]
 
 
-def test_the_impersonated_account_s_token_is_the_one_that_is_sent(
+def test_the_token_of_the_impersonated_account_is_sent(
     connect: Callable[..., Any], google: Callable[..., Server], serve: Callable[..., Server], tokens: Server
 ) -> None:
     connect()
@@ -251,7 +251,7 @@ def test_without_an_emulator_a_missing_connection_is_an_error() -> None:
         asyncio.run(NotebookExecutionJobAsyncHook("never_heard_of").get_job(NAME))
 
 
-def test_many_at_once_share_one_connection_one_client_and_one_token(
+def test_concurrent_calls_share_connection_client_and_token(
     connect: Callable[..., Any], google: Callable[..., Server], tokens: Server
 ) -> None:
     connect()
@@ -309,7 +309,7 @@ def test_the_event_loop_is_never_blocked(
     assert len([beat for beat in beats if begun < beat < answered]) > 20  # of 160, on a busy machine
 
 
-def test_a_machine_without_credentials_is_told_so_after_a_few_tries(
+def test_missing_credentials_are_reported_after_a_few_tries(
     connect: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It looks like one whose metadata server is slow to start; nobody shall wait for a quarter of an hour for that."""

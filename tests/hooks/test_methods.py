@@ -83,9 +83,7 @@ def test_a_job_is_deleted_if_it_is_there(nbjobs_emulator: Emulator, project: str
 
 
 @BOTH
-def test_a_job_is_created_with_the_id_and_in_the_project_that_are_given(
-    nbjobs_emulator: Emulator, project: str, hook: Any
-) -> None:
+def test_a_job_is_created_with_the_given_id_and_project(nbjobs_emulator: Emulator, project: str, hook: Any) -> None:
     name = make_job(hook, project)
     job = hook().get_job(name)
     made = hook().create_job(job, location=REGION, project_id=f"{project}-2", job_id="mine")

@@ -41,7 +41,7 @@ def test_dataform_is_sent_the_connections_token(server: Server) -> None:
 
 
 @pytest.mark.parametrize("endpoint", [None, "https://jobs.example.com"])
-def test_jobs_of_googles_have_their_notebooks_at_googles_wherever_an_emulator_is(
+def test_jobs_at_google_have_their_notebooks_at_google(
     connect: Callable[..., object], monkeypatch: pytest.MonkeyPatch, endpoint: str | None
 ) -> None:
     connect()

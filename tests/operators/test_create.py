@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.logged import Logged
 from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
@@ -62,7 +62,7 @@ def test_a_create_task_returns_where_the_executed_notebook_is(project: str, defe
     assert len(run.deferrals) == deferrable
 
 
-def test_a_task_that_does_not_wait_ends_when_the_job_is_submitted(nbjobs_emulator: Emulator, project: str) -> None:
+def test_without_waiting_a_task_ends_after_submission(nbjobs_emulator: Emulator, project: str) -> None:
     run = create(wait_for_completion=False)
     result = run.execute()
     assert result["state"] in {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
@@ -77,7 +77,7 @@ def test_what_one_process_asks_for_twice_runs_twice(nbjobs_emulator: Emulator, p
     assert len(nbjobs_emulator.book(project)) == 2
 
 
-def test_airflow_tasks_test_runs_the_notebook_though_its_try_has_had_a_job(
+def test_airflow_tasks_test_runs_the_notebook_again(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps the task instance and its try; each time is a process of its own."""
@@ -153,16 +153,14 @@ def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator
     assert len(nbjobs_emulator.book(project)) == 1
 
 
-def test_a_job_that_is_over_at_the_first_look_is_told_to_be_and_not_deferred_for(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_job_that_is_over_at_once_is_not_deferred(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
     nbjobs_emulator.fault({"method": "get", "delay_seconds": 0.2})
     assert create(deferrable=True).execute()["state"] == "JOB_STATE_SUCCEEDED"
     assert [line.rpartition(" is ")[2] for line in logged() if " is " in line] == ["SUCCEEDED."]
 
 
-def test_the_name_and_the_links_are_there_while_the_job_runs(project: str) -> None:
+def test_name_and_links_exist_while_the_job_runs(project: str) -> None:
     run = create(wait_for_completion=False)
     run.execute()
     job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
@@ -202,9 +200,7 @@ def test_a_refused_create_shows_the_services_own_words(nbjobs_emulator: Emulator
     assert run.ti.xcoms == {}
 
 
-def test_a_job_that_never_appears_is_not_waited_for_longer_than_seconds(
-    nbjobs_emulator: Emulator, project: str
-) -> None:
+def test_a_job_that_never_appears_is_gone_after_seconds(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"method": "get", "status": 404, "times": 5})
     begun = datetime.now(UTC)
     with pytest.raises(NotebookJobGoneError, match="the same NBJOBS_EMULATOR_HOST"):
@@ -249,7 +245,7 @@ def test_a_deferral_whose_time_is_over_ends_the_job(
     ("error", "retries", "state"),
     [("Trigger timeout", 1, "CANCELLED"), ("Trigger failure", 1, "RUNNING"), ("Trigger failure", 0, "CANCELLED")],
 )
-def test_a_deferral_that_airflow_gives_up_ends_the_job_unless_a_retry_can_have_it(
+def test_a_failed_deferral_ends_the_job_unless_a_retry_follows(
     nbjobs_emulator: Emulator, project: str, error: str, retries: int, state: str
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
@@ -278,7 +274,7 @@ def test_a_job_that_somebody_deletes_is_gone(
 
 
 def test_the_job_runs_as_the_connections_own_account_by_default(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, logged: Logged
 ) -> None:
     run = create(service_account=None)
     run.execute()
@@ -287,9 +283,7 @@ def test_the_job_runs_as_the_connections_own_account_by_default(
     assert f"No identity was given: the notebook runs as the connection's own {account}." in logged()
 
 
-def test_a_given_identity_is_sent_alone(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_given_identity_is_sent_alone(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
     run = create(service_account=None, execution_user="ada@example.com")
     run.execute()
     job = sent(nbjobs_emulator, run)

@@ -33,7 +33,7 @@ def is_adopted(run: TaskRun) -> bool:
     return bool(run.ti.xcoms["notebook_execution_job"]["adopted"])
 
 
-def test_a_retry_takes_the_result_of_its_job_and_a_clear_runs_anew(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_retry_takes_the_result_but_a_clear_runs_again(nbjobs_emulator: Emulator, project: str) -> None:
     run = create()
     assert not is_adopted(run)
     assert is_adopted(next_try(run))
@@ -43,7 +43,7 @@ def test_a_retry_takes_the_result_of_its_job_and_a_clear_runs_anew(nbjobs_emulat
     assert [job["labels"]["nbjobs-try"] for job in nbjobs_emulator.book(project)] == ["1", "3"]
 
 
-def test_a_retry_re_attaches_to_a_job_whose_connection_has_another_account_now(
+def test_a_retry_adopts_a_job_of_the_connections_old_account(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The key of the connection was replaced meanwhile, and the user asks for the same as before."""

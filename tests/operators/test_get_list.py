@@ -61,7 +61,7 @@ def test_the_delete_operation_is_waited_for(nbjobs_emulator: Emulator, project: 
     assert set(nbjobs_emulator.requests()["get_operation"]) <= {"200", "404"}
 
 
-def test_a_delete_that_the_service_gives_up_fails_with_its_words(
+def test_a_delete_that_the_service_refuses_fails_with_its_words(
     connect: Callable[..., Any], google: Callable[..., Server]
 ) -> None:
     connect()
@@ -76,7 +76,7 @@ def test_a_missing_job_fails_the_delete(project: str) -> None:
         delete("99")
 
 
-def test_a_missing_job_is_as_good_as_deleted_when_that_is_asked_for(project: str) -> None:
+def test_a_missing_job_can_count_as_deleted(project: str) -> None:
     assert delete("99", ignore_if_missing=True) is None
     made = submit()
     assert delete(made) is not None

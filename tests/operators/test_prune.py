@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,6 +26,7 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.stores import storage_client
 from airflow_nbjobs.submission import deployment_label
+from tests.support.logged import Logged
 from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TEMPLATE, TaskRun
 
 OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
@@ -109,13 +109,8 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("status", "kind"), [(403, PermissionDeniedError), (503, UnavailableError)])
-def test_a_job_that_cannot_be_deleted_keeps_no_other_one_and_fails_the_task_in_the_end(
-    made: dict[str, str],
-    nbjobs_emulator: Emulator,
-    impatient: None,
-    logged: Callable[[], list[str]],
-    status: int,
-    kind: type[ApiError],
+def test_a_failing_delete_stops_no_other_and_fails_the_task(
+    made: dict[str, str], nbjobs_emulator: Emulator, impatient: None, logged: Logged, status: int, kind: type[ApiError]
 ) -> None:
     nbjobs_emulator.fault({"method": "delete", "status": status, "message": "Not this one."})
     expected = rf"^{status} .*: 1 of 2 jobs could not be deleted\. The first is {made['over']}: Not this one\.$"
@@ -133,7 +128,7 @@ def test_a_job_that_cannot_be_deleted_keeps_no_other_one_and_fails_the_task_in_t
 @pytest.mark.parametrize(
     ("fault", "kind"), [({"drop": True}, TransportError), ({"status": 401}, UnauthenticatedError)], ids=str
 )
-def test_what_is_in_the_way_of_every_job_ends_it_at_once(
+def test_what_blocks_every_delete_ends_the_task_at_once(
     made: dict[str, str], nbjobs_emulator: Emulator, impatient: None, fault: dict[str, Any], kind: type[ApiError]
 ) -> None:
     nbjobs_emulator.fault({"method": "delete", **fault})
@@ -159,7 +154,7 @@ def copies(project: str) -> list[str]:
         return client.send(Call("GET", "/storage/v1/b/results/o", uris, {"prefix": f"{project}/nbjobs-staged/"}))
 
 
-def test_what_was_staged_for_a_job_goes_with_its_record_though_another_one_stays(
+def test_a_staged_copy_is_deleted_with_its_own_job(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
@@ -231,7 +226,7 @@ def test_more_jobs_than_a_page_holds_are_all_deleted(
     ],
     ids=["no label", "labels of others", "no deployment", "no version", "another deployment"],
 )
-def test_a_job_that_this_airflow_did_not_make_is_never_deleted(
+def test_a_job_of_another_origin_is_never_deleted(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str]
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
@@ -260,9 +255,7 @@ OVER = ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
 
 
 @pytest.mark.parametrize("state", [*(f"JOB_STATE_{word}" for word in ACTIVE), "", "DONE", None], ids=repr)
-def test_a_job_in_any_state_that_is_not_an_end_stays(
-    nbjobs_emulator: Emulator, project: str, own: None, state: str | None
-) -> None:
+def test_an_active_job_is_never_pruned(nbjobs_emulator: Emulator, project: str, own: None, state: str | None) -> None:
     listed(nbjobs_emulator, project, **({} if state is None else {"jobState": state}))
     assert prune() == {"count": 0, "names": []}
     assert "delete" not in nbjobs_emulator.requests()
@@ -293,7 +286,7 @@ def test_the_age_is_that_of_the_last_update(
     assert prune()["count"] == count
 
 
-def test_no_page_is_asked_for_after_a_job_that_is_too_young(nbjobs_emulator: Emulator, project: str, own: None) -> None:
+def test_no_page_is_read_after_a_young_job(nbjobs_emulator: Emulator, project: str, own: None) -> None:
     create(nbjobs_emulator, project, 103, labels=OURS)
     nbjobs_emulator.reset_requests()
     assert prune(older_than=timedelta(days=1))["count"] == 0

@@ -43,7 +43,7 @@ def test_what_a_page_shows_and_leads_to_is_there(page: Path) -> None:
     assert [target for target in targets if not (page.parent / target).exists()] == []
 
 
-def test_the_readme_begins_with_a_picture_the_two_commands_and_the_way_to_the_cloud() -> None:
+def test_the_readme_begins_with_picture_commands_and_cloud() -> None:
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
     places = [screen.find(each) for each in ("![", "$ make demo", "$ make test", "$ unset NBJOBS_EMULATOR_HOST")]
     assert places == sorted(places)

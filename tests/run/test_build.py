@@ -82,7 +82,7 @@ def test_nothing_is_sent_that_was_not_asked_for(project: str) -> None:
     }
 
 
-def test_a_field_that_google_adds_later_is_sent_as_it_is(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_field_that_google_adds_later_is_sent(nbjobs_emulator: Emulator, project: str) -> None:
     with pytest.raises(Exception, match='Unknown name "fieldOfTheFuture"'):
         sent(job_body={"fieldOfTheFuture": {"depth": 1}})
     assert nbjobs_emulator.requests()["create"] == {"400": 1}
@@ -157,7 +157,7 @@ def test_a_link_within_the_folder_is_followed(project: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("given", ["1234", "projects/{project}/locations/us-central1/notebookRuntimeTemplates/1234"])
-def test_a_runtime_template_is_given_by_its_name_or_its_id(project: str, given: str) -> None:
+def test_a_runtime_template_is_given_by_name_or_id(project: str, given: str) -> None:
     name = f"projects/{project}/locations/us-central1/notebookRuntimeTemplates/1234"
     assert sent(runtime_template=given.format(project=project))["notebookRuntimeTemplateResourceName"] == name
 
@@ -183,7 +183,7 @@ def test_our_own_labels_tell_a_submission_from_all_others(project: str) -> None:
     assert first["labels"]["nbjobs-submit"] != again["labels"]["nbjobs-submit"]
 
 
-def test_the_display_name_is_the_same_for_each_try_and_nobody_else_s(project: str) -> None:
+def test_the_display_name_is_stable_across_tries_and_unique(project: str) -> None:
     name = sent()["displayName"]
     readable, _, key = name.rpartition("-")
     assert (readable, len(key)) == ("reports.report", 16)

@@ -129,7 +129,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_argument_is_named_with_its_value_and_the_remedy(
+def test_a_wrong_argument_is_named_with_value_and_remedy(
     nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
@@ -141,7 +141,7 @@ def test_a_wrong_argument_is_named_with_its_value_and_the_remedy(
     assert nbjobs_emulator.requests() == {}
 
 
-def test_a_dict_that_is_no_json_is_no_reason_that_its_dag_cannot_be_stored() -> None:
+def test_a_dict_that_is_not_json_still_parses() -> None:
     endless: dict[str, Any] = {}
     endless["metadata"] = endless
     deep: Any = functools.reduce(lambda inner, _: [inner], range(10_000), [])
@@ -213,7 +213,7 @@ def test_a_job_name_that_is_none_is_refused(nbjobs_emulator: Emulator, project: 
     ],
     ids=repr,
 )
-def test_a_job_name_that_is_none_is_named_with_its_likely_cause(project: str, given: Any, cause: str) -> None:
+def test_a_job_name_of_none_is_named_with_its_cause(project: str, given: Any, cause: str) -> None:
     run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="look", job_name=given, location="us-central1"))
     with pytest.raises(InvalidNotebookJobError) as refusal:
         run.execute()
@@ -229,7 +229,7 @@ def test_a_limit_that_is_no_number_of_jobs_is_refused(nbjobs_emulator: Emulator,
     assert nbjobs_emulator.requests() == {}
 
 
-def test_a_connection_that_is_a_person_s_says_to_give_an_identity(connect: Callable[..., Any], tokens: Server) -> None:
+def test_a_connection_of_a_person_needs_an_identity(connect: Callable[..., Any], tokens: Server) -> None:
     connect("person")
     anyone = {**JOB, "service_account": None}
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **anyone))

@@ -18,6 +18,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.secrecy import check_parameters
 from tests.support.canaries import MARK
+from tests.support.logged import Logged
 from tests.support.papers import cell, notebook, sent, task
 
 DECLARED = notebook(cell('day = "unset"\nrows = 10', "parameters"), cell(f"print(day)  # {MARK}"))
@@ -37,10 +38,10 @@ def create(paper: dict[str, Any] = DECLARED, **arguments: Any) -> Any:
     ],
     ids=["unknown names", "no cell"],
 )
-def test_parameters_that_a_notebook_does_not_know_are_a_warning_or_an_error(
+def test_unknown_parameters_are_a_warning_or_an_error(
     nbjobs_emulator: Emulator,
     project: str,
-    logged: Callable[[], list[str]],
+    logged: Logged,
     paper: dict[str, Any],
     parameters: dict[str, Any],
     said: str,
@@ -53,7 +54,7 @@ def test_parameters_that_a_notebook_does_not_know_are_a_warning_or_an_error(
     assert len(nbjobs_emulator.book(project)) == 1
 
 
-def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: Callable[[], list[str]]) -> None:
+def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: Logged) -> None:
     create(parameters={"day": "x"}, unknown_parameters="fail").execute()
     assert [line for line in logged() if "parameters" in line] == []
 
@@ -72,7 +73,7 @@ def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: C
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_a_parameter_that_cannot_be_is_named_and_nothing_is_sent(
+def test_an_invalid_parameter_is_named_and_not_sent(
     nbjobs_emulator: Emulator, project: str, parameters: Any, named: str
 ) -> None:
     with pytest.raises(InvalidNotebookJobError) as error:
@@ -87,7 +88,7 @@ def test_a_parameter_that_cannot_be_is_named_and_nothing_is_sent(
     ids=["itself", "within a text", "deep down"],
 )
 def test_a_value_that_airflow_masks_is_refused_and_not_shown(
-    nbjobs_emulator: Emulator, project: str, around: Callable[[str], Any], logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, around: Callable[[str], Any], logged: Logged
 ) -> None:
     secret = f"{MARK}-{secrets.token_hex(12)}"
     mask_secret(secret)
@@ -109,9 +110,7 @@ def test_a_masked_value_is_refused_where_everybody_sees_it(
     assert nbjobs_emulator.requests() == {}
 
 
-def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again(
-    project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_name_that_looks_secret_is_a_warning_each_time(project: str, logged: Logged) -> None:
     value = f"{MARK}-{secrets.token_hex(12)}"
     for _ in range(2):  # a second submission by the same process is no offence
         run = create(parameters={"rows": value, "api_token": value})
@@ -123,9 +122,7 @@ def test_a_name_that_only_looks_secret_is_warned_of_and_injected_again_and_again
     assert value not in str(logged())
 
 
-def test_a_value_masked_for_its_name_may_be_part_of_another_text_and_is_warned_of_once_in_a_try(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_value_masked_by_name_may_be_part_of_text(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
     value = f"{MARK}-{secrets.token_hex(12)}"
     exhausted = {"job_state": "JOB_STATE_FAILED", "status_message": "RESOURCE_EXHAUSTED"}
     nbjobs_emulator.fault(exhausted)
@@ -138,7 +135,7 @@ def test_a_value_masked_for_its_name_may_be_part_of_another_text_and_is_warned_o
     assert len([line for line in logged() if "does not know 'api_token'" in line]) == 1
 
 
-def test_a_secret_beside_a_value_that_is_masked_for_its_name_is_refused() -> None:
+def test_a_secret_beside_a_value_masked_by_name_is_refused() -> None:
     value, secret = secrets.token_hex(12), secrets.token_hex(12)
     check_parameters({"api_token": value}, lambda _: None)
     mask_secret(f"x{value}y")
@@ -150,7 +147,7 @@ def test_a_secret_beside_a_value_that_is_masked_for_its_name_is_refused() -> Non
         assert check_parameters({"title": text}, lambda _: None) == {"title": text}
 
 
-def test_a_secret_that_became_a_number_is_refused_and_one_with_its_digits_is_not() -> None:
+def test_a_secret_number_is_refused_its_digits_are_not() -> None:
     pin = secrets.randbelow(10**12) + 10**12
     mask_secret(str(pin))
     for value in (pin, [{"pin": pin}]):
@@ -160,7 +157,7 @@ def test_a_secret_that_became_a_number_is_refused_and_one_with_its_digits_is_not
     assert check_parameters(others, lambda _: None) == others
 
 
-def test_values_masked_for_their_names_that_begin_each_other_keep_nobody_waiting() -> None:
+def test_nested_masked_values_are_checked_in_linear_time() -> None:
     given = {"token": "z" * 5, "api_key": "z" * 10, "code": "z" * 2_000}
     began = time.monotonic()
     for _ in range(2):
@@ -168,7 +165,7 @@ def test_values_masked_for_their_names_that_begin_each_other_keep_nobody_waiting
     assert time.monotonic() - began < 5
 
 
-def test_many_values_under_a_name_that_looks_secret_are_no_secrets() -> None:
+def test_many_values_under_a_secret_name_are_no_secrets() -> None:
     words = [f"word-{number:05}" for number in range(20_000)]
     warnings: list[str] = []
     began = time.monotonic()
@@ -182,7 +179,7 @@ def test_many_values_under_a_name_that_looks_secret_are_no_secrets() -> None:
     assert warnings[2:] == ["Of the values whose names look secret 100 are masked in logs, and the others are not."]
 
 
-def test_what_is_masked_for_its_name_is_so_at_any_depth_and_as_a_number() -> None:
+def test_masking_by_name_works_at_any_depth_and_for_numbers() -> None:
     number, text = secrets.randbelow(10**12) + 10**12, secrets.token_hex(12)
     warnings: list[str] = []
     given = {"max_tokens": number, "cfg": [{"api_key": {"name": "a-plain-key", "value": [text]}, "day": "2026-11-22"}]}
@@ -208,7 +205,7 @@ def test_dates_and_templates_become_text_to_any_depth(project: str) -> None:
     assert 'day = {\\"list\\": [\\"2026-11-22\\", \\"2026-11-22T00:00:00+00:00\\"]}' in _content(run)
 
 
-def test_outputs_that_a_notebook_holds_are_not_sent_unless_asked_for(project: str) -> None:
+def test_saved_outputs_are_sent_only_on_request(project: str) -> None:
     output = {"output_type": "stream", "name": "stdout", "text": "of last week"}
     paper = notebook({**cell("print(1)"), "outputs": [output], "execution_count": 3})
     for parameters in ({}, {"day": "x"}):

@@ -23,6 +23,7 @@ from airflow_nbjobs.operators import (
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
 
@@ -44,7 +45,7 @@ def killed_at_first_look(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run.ti, "xcom_push", and_be_killed)
 
 
-def test_a_killed_task_does_not_replace_the_job_that_its_own_kill_ended(
+def test_a_killed_task_does_not_replace_its_cancelled_job(
     nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It had re-attached to the job, and a job that was adopted and is CANCELLED is replaced otherwise."""
@@ -63,7 +64,7 @@ def test_a_killed_task_does_not_replace_the_job_that_its_own_kill_ended(
     assert job["labels"]["nbjobs-try"] == "1"
 
 
-def test_a_job_that_disappears_when_the_task_has_just_re_attached_to_it_is_replaced(
+def test_a_job_that_disappears_after_adoption_is_replaced(
     nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task was cleared while it ran, and the old worker ends its job with ``kill="delete"``."""
@@ -116,8 +117,8 @@ def test_a_task_that_airflow_has_given_up_ends_its_job(killed: Callable[..., str
 
 
 @pytest.mark.parametrize("state", ["running", "up_for_retry", "queued", "scheduled"])
-def test_a_worker_that_is_shut_down_leaves_the_job_to_the_retry(
-    killed: Callable[..., str], state: str, logged: Callable[[], list[str]]
+def test_a_worker_that_shuts_down_leaves_the_job_running(
+    killed: Callable[..., str], state: str, logged: Logged
 ) -> None:
     assert killed(lambda: state) == "RUNNING"
     assert [line for line in logged() if "goes on, and the retry re-attaches to it" in line]
@@ -127,7 +128,7 @@ def test_without_a_retry_the_job_ends_with_its_process(killed: Callable[..., str
     assert killed(lambda: "running", retries=0) in {"CANCELLING", "CANCELLED"}
 
 
-def test_when_the_time_is_over_the_job_ends_though_the_task_still_runs(killed: Callable[..., str]) -> None:
+def test_an_execution_timeout_ends_the_job_of_a_running_task(killed: Callable[..., str]) -> None:
     def time_out() -> None:
         raise AirflowTaskTimeout
 
@@ -146,9 +147,7 @@ def test_without_an_answer_the_job_ends(killed: Callable[..., str]) -> None:
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])
-def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_ended(
-    nbjobs_emulator: Emulator, phase: str
-) -> None:
+def test_a_kill_during_the_create_finds_and_ends_the_job(nbjobs_emulator: Emulator, phase: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     nbjobs_emulator.fault({"method": "create", "phase": phase, "delay_seconds": 1.5})
     run = TaskRun(create, max_tries=1)
@@ -162,7 +161,7 @@ def test_a_job_whose_create_is_on_its_way_when_the_task_is_killed_is_found_and_e
     assert job["state"] in {"JOB_STATE_CANCELLING", "JOB_STATE_CANCELLED"}
 
 
-def test_a_task_that_is_killed_while_its_create_waits_for_the_quota_creates_nothing(
+def test_a_kill_while_waiting_for_quota_creates_nothing(
     nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
@@ -201,8 +200,8 @@ def state_of_job(emulator: Emulator) -> str:
 
 
 @pytest.mark.parametrize("seconds", [30.0, 2.0])
-def test_a_kill_keeps_its_time_though_the_service_takes_its_own(
-    nbjobs_emulator: Emulator, held: TaskRun, seconds: float, logged: Callable[[], list[str]]
+def test_a_kill_ends_in_time_though_the_service_is_slow(
+    nbjobs_emulator: Emulator, held: TaskRun, seconds: float, logged: Logged
 ) -> None:
     """Airflow ends the process five seconds after it has called on_kill: by then the log says what became of it."""
     nbjobs_emulator.fault({"method": "cancel", "delay_seconds": seconds, "times": 10})
@@ -216,9 +215,7 @@ def test_a_kill_keeps_its_time_though_the_service_takes_its_own(
         nbjobs_emulator.clear_faults()
 
 
-def test_a_kill_keeps_its_time_though_no_token_is_to_be_had(
-    held: TaskRun, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
-) -> None:
+def test_a_kill_ends_in_time_without_a_token(held: TaskRun, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     """google-auth has a time-out of its own, and that is two minutes."""
     is_over = threading.Event()
     monkeypatch.setattr(held.operator.hook, "new_client", lambda _: is_over.wait(30))
@@ -236,8 +233,8 @@ def test_a_kill_bears_what_passes(nbjobs_emulator: Emulator, held: TaskRun, trou
     assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
 
 
-def test_a_job_that_was_cancelled_and_cannot_be_looked_at_is_said_to_be_cancelled(
-    nbjobs_emulator: Emulator, held: TaskRun, logged: Callable[[], list[str]]
+def test_a_cancelled_job_that_cannot_be_read_counts_as_cancelled(
+    nbjobs_emulator: Emulator, held: TaskRun, logged: Logged
 ) -> None:
     nbjobs_emulator.fault({"method": "get", "status": 403})
     kill(held)
@@ -245,7 +242,7 @@ def test_a_job_that_was_cancelled_and_cannot_be_looked_at_is_said_to_be_cancelle
     assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
 
 
-def test_a_task_that_is_killed_when_it_has_just_resumed_ends_its_job(nbjobs_emulator: Emulator, held: TaskRun) -> None:
+def test_a_kill_right_after_a_resume_ends_the_job(nbjobs_emulator: Emulator, held: TaskRun) -> None:
     """It has not read yet which job it holds."""
     resumed = held._new()
 
@@ -260,8 +257,8 @@ def test_a_task_that_is_killed_when_it_has_just_resumed_ends_its_job(nbjobs_emul
 
 
 @pytest.mark.parametrize(("phase", "seconds"), [("before", 1.5), ("after", 6.0)])
-def test_a_create_that_is_on_its_way_is_found_by_the_kill_itself(
-    nbjobs_emulator: Emulator, phase: str, seconds: float, logged: Callable[[], list[str]]
+def test_the_kill_itself_finds_a_create_in_flight(
+    nbjobs_emulator: Emulator, phase: str, seconds: float, logged: Logged
 ) -> None:
     """The thread that has sent it may not live to read the answer."""
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
@@ -338,7 +335,7 @@ def timed_out_in_the_worker(run: TaskRun) -> None:
     [("cancel", "CANCELLED", False), ("delete", "CANCELLED", True), ("leave", "RUNNING", False)],
 )
 @pytest.mark.parametrize("end", [killed_by_its_worker, timed_out_while_deferred, timed_out_in_the_worker])
-def test_whatever_ends_the_task_its_kill_policy_says_what_becomes_of_the_job(
+def test_the_kill_policy_decides_what_happens_to_the_job(
     nbjobs_emulator: Emulator, end: Callable[[TaskRun], None], kill: Any, state: str, is_deleted: bool
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
@@ -355,7 +352,7 @@ def test_whatever_ends_the_task_its_kill_policy_says_what_becomes_of_the_job(
     ("operator", "arguments"),
     [(GetNotebookExecutionJobOperator, {"job_name": "x"}), (ListNotebookExecutionJobsOperator, {})],
 )
-def test_an_operator_that_only_reads_ends_nothing_when_it_is_killed(
+def test_killing_a_reading_operator_ends_nothing(
     nbjobs_emulator: Emulator, held: TaskRun, operator: Any, arguments: dict[str, Any]
 ) -> None:
     if arguments:
@@ -366,7 +363,7 @@ def test_an_operator_that_only_reads_ends_nothing_when_it_is_killed(
     assert state_of_job(nbjobs_emulator) == "RUNNING"
 
 
-def test_a_sensor_that_is_killed_leaves_the_job_that_it_waits_for(nbjobs_emulator: Emulator) -> None:
+def test_killing_a_sensor_leaves_its_job_running(nbjobs_emulator: Emulator) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     made = TaskRun(
         lambda: CreateNotebookExecutionJobOperator(task_id="made", wait_for_completion=False, **JOB)
@@ -384,7 +381,7 @@ def test_a_sensor_that_is_killed_leaves_the_job_that_it_waits_for(nbjobs_emulato
     assert job["state"] == "JOB_STATE_RUNNING"
 
 
-def test_a_task_that_is_killed_before_it_resumes_ends_its_job(
+def test_a_kill_before_the_resume_ends_the_job(
     nbjobs_emulator: Emulator, held: TaskRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its templates are rendered then, or the Google provider is imported: nothing can be ended yet."""
@@ -397,7 +394,7 @@ def test_a_task_that_is_killed_before_it_resumes_ends_its_job(
     assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
 
 
-def test_a_task_that_is_killed_while_it_makes_its_hook_ends_its_job(
+def test_a_kill_while_the_hook_is_made_ends_the_job(
     nbjobs_emulator: Emulator, held: TaskRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     resumed = held._new()
@@ -416,7 +413,7 @@ def test_a_task_that_is_killed_while_it_makes_its_hook_ends_its_job(
     assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
 
 
-def test_a_retry_that_is_killed_before_it_executes_ends_what_earlier_tries_left(nbjobs_emulator: Emulator) -> None:
+def test_a_retry_killed_before_it_executes_ends_earlier_jobs(nbjobs_emulator: Emulator) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", wait_for_completion=False, **JOB)).execute()
     retry = TaskRun(create, try_number=2, max_tries=1)
@@ -428,7 +425,7 @@ def test_a_retry_that_is_killed_before_it_executes_ends_what_earlier_tries_left(
 
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
-def test_a_task_that_is_killed_before_a_read_shows_its_job_ends_it(nbjobs_emulator: Emulator, kill: str) -> None:
+def test_a_kill_before_a_read_shows_the_job_ends_it(nbjobs_emulator: Emulator, kill: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, deferrable=True, **JOB))
     publish: Any = run.ti.xcom_push

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,6 +17,7 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
 )
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
 
@@ -51,8 +51,8 @@ def wrong() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
-def test_a_task_that_fails_before_it_has_its_job_ends_that_of_an_earlier_try_when_no_retry_is_left(
-    left: Emulator, project: str, retries: int, became: str, logged: Callable[[], list[str]]
+def test_a_last_try_that_fails_early_ends_earlier_jobs(
+    left: Emulator, project: str, retries: int, became: str, logged: Logged
 ) -> None:
     with pytest.raises(InvalidNotebookJobError):
         attempt(2, retries, **wrong()).execute()
@@ -60,9 +60,7 @@ def test_a_task_that_fails_before_it_has_its_job_ends_that_of_an_earlier_try_whe
     assert bool([line for line in logged() if line.endswith("earlier tries left was cancelled.")]) == (retries == 1)
 
 
-def test_each_job_that_earlier_tries_left_is_told_of(
-    left: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_each_job_that_earlier_tries_left_is_told_of(left: Emulator, project: str, logged: Logged) -> None:
     attempt(2, 2, notebook="gs://notebooks/other.ipynb", kill="leave", wait_for_completion=False).execute()
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, **wrong()).execute()
@@ -71,9 +69,7 @@ def test_each_job_that_earlier_tries_left_is_told_of(
     assert all(f"{job['name']} was cancelled" in told for job in left.book(project))
 
 
-def test_a_job_that_cannot_be_ended_keeps_no_other_one_alive(
-    left: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_job_that_cannot_be_ended_spares_no_other(left: Emulator, project: str, logged: Logged) -> None:
     attempt(2, 2, notebook="gs://notebooks/other.ipynb", kill="leave", wait_for_completion=False).execute()
     left.fault({"method": "delete", "status": 403})
     with pytest.raises(InvalidNotebookJobError):
@@ -83,23 +79,21 @@ def test_a_job_that_cannot_be_ended_keeps_no_other_one_alive(
     assert "could not be ended and may still run (403" in told
 
 
-def test_a_job_that_cannot_be_looked_for_is_told_of(
-    left: Emulator, project: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_job_that_cannot_be_looked_for_is_told_of(left: Emulator, project: str, logged: Logged) -> None:
     left.fault({"method": "list", "status": 403, "times": 2})
     with pytest.raises(PermissionDeniedError):
         attempt(2).execute()
     assert [line for line in logged() if "earlier tries left could not be ended and may still run (403" in line]
 
 
-def test_a_first_try_that_fails_before_it_has_its_job_asks_for_nothing(nbjobs_emulator: Emulator) -> None:
+def test_a_first_try_that_fails_early_sends_no_request(nbjobs_emulator: Emulator) -> None:
     with pytest.raises(InvalidNotebookJobError):
         attempt(1, 0, **wrong()).execute()
     assert nbjobs_emulator.requests() == {}
 
 
-def test_a_task_that_is_killed_before_it_has_its_job_ends_that_of_an_earlier_try(
-    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+def test_a_kill_before_submission_ends_the_earlier_job(
+    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     """The service is away when the retry looks for its job, and is back when a person has lost patience."""
     monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 1.0)
@@ -128,14 +122,14 @@ def killed_at_its_notebook(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> Non
         run.execute()
 
 
-def test_a_task_that_is_killed_while_it_reads_its_notebook_ends_the_job_of_an_earlier_try(
+def test_a_kill_while_reading_the_notebook_ends_the_earlier_job(
     left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     killed_at_its_notebook(attempt(2), monkeypatch)
     assert state(left, project) == "CANCELLED"
 
 
-def test_a_try_that_was_cleared_ends_no_job_of_the_new_one(
+def test_a_cleared_try_does_not_end_the_new_job(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new try begins before the old one is told of its end."""
@@ -147,7 +141,7 @@ def test_a_try_that_was_cleared_ends_no_job_of_the_new_one(
 
 
 @pytest.mark.parametrize("error", [AirflowSkipException, AirflowFailException])
-def test_an_end_that_no_retry_follows_is_one_though_retries_are_left(
+def test_a_final_exception_ends_the_job_though_retries_are_left(
     left: Emulator, project: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def over(*_: Any) -> Any:
@@ -159,7 +153,7 @@ def test_an_end_that_no_retry_follows_is_one_though_retries_are_left(
     assert state(left, project) == "CANCELLED"
 
 
-def test_a_deferral_that_times_out_ends_its_job_though_the_note_of_it_cannot_be_read(
+def test_a_deferral_timeout_ends_the_job_without_its_note(
     left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = attempt(1, deferrable=True)
@@ -170,7 +164,7 @@ def test_a_deferral_that_times_out_ends_its_job_though_the_note_of_it_cannot_be_
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize(("retries", "became"), [(1, "RUNNING"), (0, "CANCELLED")])
-def test_a_job_that_was_made_and_is_not_to_be_seen_is_ended_when_no_retry_would_find_it(
+def test_an_invisible_job_is_ended_when_no_retry_is_left(
     nbjobs_emulator: Emulator, project: str, retries: int, became: str
 ) -> None:
     """Reads are behind for longer than a task looks."""
@@ -184,7 +178,7 @@ def test_a_job_that_was_made_and_is_not_to_be_seen_is_ended_when_no_retry_would_
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
-def test_a_job_that_disappears_and_cannot_be_replaced_is_answered_for(
+def test_a_lost_job_that_cannot_be_replaced_is_ended_last(
     left: Emulator, project: str, retries: int, became: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task re-attached to it, was deferred, and is resumed; no read shows the job then, and no list is had."""

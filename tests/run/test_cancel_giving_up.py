@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,6 +12,7 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
 
@@ -56,15 +57,8 @@ def state(emulator: Emulator, project: str) -> str:
 
 @CASES
 @pytest.mark.parametrize(("status", "times"), [(403, 1), (503, 30)], ids=["refused", "away for too long"])
-def test_a_job_that_cannot_be_looked_at_goes_on_while_a_retry_is_left(
-    looks: Emulator,
-    project: str,
-    status: int,
-    times: int,
-    retries: int,
-    kill: str,
-    said: str,
-    became: str,
+def test_an_unreadable_job_goes_on_while_a_retry_is_left(
+    looks: Emulator, project: str, status: int, times: int, retries: int, kill: str, said: str, became: str
 ) -> None:
     looks.fault({"method": "get", "status": status, "times": times})
     with pytest.raises(NotebookJobError, match=rf"{status} .*notebookExecutionJobs/\d+ {said}"):
@@ -73,7 +67,7 @@ def test_a_job_that_cannot_be_looked_at_goes_on_while_a_retry_is_left(
 
 
 @CASES
-def test_a_job_that_the_triggerer_could_not_look_at_goes_on_while_a_retry_is_left(
+def test_a_trigger_error_leaves_the_job_to_the_retry(
     looks: Emulator, project: str, retries: int, kill: str, said: str, became: str
 ) -> None:
     run = task(retries, kill, deferrable=True)
@@ -85,7 +79,7 @@ def test_a_job_that_the_triggerer_could_not_look_at_goes_on_while_a_retry_is_lef
     assert state(looks, project) == became
 
 
-def test_a_job_that_cannot_be_ended_is_named_as_one_that_may_still_run(looks: Emulator, project: str) -> None:
+def test_a_job_that_cannot_be_ended_may_still_run(looks: Emulator, project: str) -> None:
     for method in ("get", "cancel"):
         looks.fault({"method": method, "status": 403, "times": 1000})
     with pytest.raises(
@@ -104,7 +98,7 @@ def deferred(retries: int, kill: str, *, run_id: str = "manual") -> TaskRun:
 
 
 @CASES
-def test_an_event_that_is_refused_leaves_the_job_to_the_retry_and_to_nobody_without_one(
+def test_a_refused_event_leaves_the_job_to_the_retry(
     looks: Emulator, project: str, retries: int, kill: str, said: str, became: str
 ) -> None:
     run = deferred(retries, kill)
@@ -113,8 +107,8 @@ def test_an_event_that_is_refused_leaves_the_job_to_the_retry_and_to_nobody_with
     assert state(looks, project) == became
 
 
-def test_a_task_that_cannot_read_its_own_note_goes_by_the_event(
-    looks: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+def test_a_task_without_its_note_uses_the_event(
+    looks: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     """Airflow's API server answers the task that is resumed with an error."""
     run = deferred(0, "cancel")
@@ -154,8 +148,8 @@ def test_an_event_about_another_project_is_refused(looks: Emulator, project: str
 
 
 @pytest.mark.parametrize("way", ["on_kill", "deferral timeout"])
-def test_a_connection_that_breaks_is_told_of_the_job_that_may_still_run(
-    looks: Emulator, way: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+def test_a_broken_connection_names_the_job_that_may_run(
+    looks: Emulator, way: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     run = deferred(0, "cancel")
     monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
@@ -178,7 +172,7 @@ def test_a_connection_that_breaks_is_told_of_the_job_that_may_still_run(
         (0, r"could not be ended and may still run \(.*since no retry is left"),
     ],
 )
-def test_a_lost_answer_that_nothing_can_be_found_out_about_is_told(
+def test_an_unresolved_lost_answer_is_reported(
     nbjobs_emulator: Emulator, project: str, retries: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.01,))
@@ -189,7 +183,7 @@ def test_a_lost_answer_that_nothing_can_be_found_out_about_is_told(
     assert len(nbjobs_emulator.book(project)) == 1
 
 
-def test_a_task_that_is_killed_while_it_looks_for_its_job_creates_no_other(
+def test_a_kill_during_the_look_creates_no_second_job(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.5,))
@@ -204,7 +198,7 @@ def test_a_task_that_is_killed_while_it_looks_for_its_job_creates_no_other(
     assert nbjobs_emulator.book(project) == []
 
 
-def test_a_job_that_is_replaced_takes_the_next_id_of_its_generation(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_replacement_takes_the_next_id_of_its_generation(nbjobs_emulator: Emulator, project: str) -> None:
     """The next retry begins with the first id again, and must meet both."""
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     first = task(2, "cancel", deterministic_job_id=True, deferrable=True)
@@ -236,18 +230,14 @@ def policy() -> Any:
     return policies.ExceptionRetryPolicy(rules=[rule])
 
 
-def test_a_job_whose_task_its_retry_policy_makes_fail_goes_on_for_nobody(
-    looks: Emulator, project: str, policy: Any
-) -> None:
+def test_a_retry_policy_that_fails_the_task_ends_its_job(looks: Emulator, project: str, policy: Any) -> None:
     looks.fault({"method": "get", "status": 403})
     with pytest.raises(NotebookJobError, match="was cancelled, since the task's retry policy lets no retry follow"):
         task(3, "cancel", retry_policy=policy).execute()
     assert state(looks, project) == "CANCELLED"
 
 
-def test_what_earlier_tries_left_is_ended_when_the_retry_policy_lets_no_retry_follow(
-    looks: Emulator, project: str, policy: Any
-) -> None:
+def test_a_retry_policy_that_fails_the_task_ends_earlier_jobs(looks: Emulator, project: str, policy: Any) -> None:
     task(3, "cancel", wait_for_completion=False).execute()
     retry = task(3, "cancel", retry_policy=policy, notebook="gs://notebooks/")
     retry.ti.try_number = 2
@@ -256,7 +246,7 @@ def test_what_earlier_tries_left_is_ended_when_the_retry_policy_lets_no_retry_fo
     assert state(looks, project) == "CANCELLED"
 
 
-def test_a_retry_policy_that_raises_leaves_the_job_to_the_retry(looks: Emulator, project: str, policy: Any) -> None:
+def test_a_retry_policy_that_raises_leaves_the_job_running(looks: Emulator, project: str, policy: Any) -> None:
     """Airflow goes by the number of retries then."""
     policy.rules = None
     looks.fault({"method": "get", "status": 403})

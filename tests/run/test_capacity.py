@@ -18,6 +18,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.storage.model import StorageError
 from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, jobs, notebook, task
 from tests.support.task_runs import TaskRun
 
@@ -67,7 +68,7 @@ def templates(emulator: Emulator, project: str) -> list[str]:
 
 @MODES
 def test_the_fallback_templates_are_tried_in_turn(
-    nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool, logged: Logged
 ) -> None:
     fail(nbjobs_emulator, 2)
     run = task(
@@ -97,8 +98,8 @@ def test_whatever_the_service_calls_it_the_job_is_submitted_again(
 
 
 @pytest.mark.parametrize("message", [each for each in NO_MACHINES if "RESOURCE_EXHAUSTED: " not in each])
-def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_with_the_next_template_at_once(
-    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Callable[[], list[str]]
+def test_a_refused_create_uses_the_next_template_at_once(
+    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Logged
 ) -> None:
     """It is no matter of requests in a minute, for which a create would wait its turn."""
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": message})
@@ -108,12 +109,8 @@ def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_with_the_next_te
     assert [line for line in logged() if "Attempt 2 of 2 follows, with runtime template '42'." in line]
 
 
-def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_as_often_as_allowed(
-    nbjobs_emulator: Emulator,
-    project: str,
-    bucket: str,
-    monkeypatch: pytest.MonkeyPatch,
-    logged: Callable[[], list[str]],
+def test_a_refused_create_is_sent_as_often_as_allowed(
+    nbjobs_emulator: Emulator, project: str, bucket: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
@@ -129,11 +126,11 @@ def test_a_create_that_is_refused_for_want_of_a_machine_is_sent_as_often_as_allo
     [([], 2, [1, 2]), (["42"], 1, []), (["42"], 4, [2, 4]), (["1234"], 1, [1])],
     ids=["one template", "another", "the list anew", "the same as another"],
 )
-def test_a_template_that_was_refused_is_asked_for_again_after_a_pause(
+def test_a_refused_template_is_requested_again_after_a_pause(
     nbjobs_emulator: Emulator,
     project: str,
     monkeypatch: pytest.MonkeyPatch,
-    logged: Callable[[], list[str]],
+    logged: Logged,
     fallbacks: list[str],
     retries: int,
     pauses: list[int],
@@ -157,7 +154,7 @@ def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("long_pauses")
-def test_a_task_that_is_killed_in_the_pause_sends_no_create_any_more(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_kill_during_the_pause_sends_no_more_creates(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
     run = task(notebook=PAPER, capacity_retries=3)
     kill = threading.Timer(0.5, run.operator.on_kill)
@@ -169,7 +166,7 @@ def test_a_task_that_is_killed_in_the_pause_sends_no_create_any_more(nbjobs_emul
 
 
 @pytest.mark.usefixtures("long_pauses")
-def test_no_pause_is_made_that_lasts_longer_than_the_task_may(nbjobs_emulator: Emulator, project: str) -> None:
+def test_no_pause_is_longer_than_the_task_may_run(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
     run = task(notebook=PAPER, capacity_retries=3, execution_timeout=timedelta(seconds=1))
     with pytest.raises(NoCapacityError, match=r"\(It is not submitted again: execution_timeout=0:00:01 would be over"):
@@ -178,7 +175,7 @@ def test_no_pause_is_made_that_lasts_longer_than_the_task_may(nbjobs_emulator: E
 
 
 @MODES
-def test_the_same_template_is_tried_again_as_often_as_allowed_and_no_more(
+def test_one_template_is_tried_as_often_as_allowed(
     nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool
 ) -> None:
     fail(nbjobs_emulator, 3)
@@ -190,7 +187,7 @@ def test_the_same_template_is_tried_again_as_often_as_allowed_and_no_more(
 
 
 @pytest.mark.parametrize(("retries", "tried"), [(0, ["1234"]), (1, ["1234", "42"]), (None, ["1234", "42", "43", "44"])])
-def test_the_number_of_retries_is_the_bound_and_without_one_each_fallback_is_tried_once(
+def test_retries_bound_attempts_and_default_to_one_per_fallback(
     nbjobs_emulator: Emulator, project: str, bucket: str, retries: int | None, tried: list[str]
 ) -> None:
     fail(nbjobs_emulator, len(tried))
@@ -257,7 +254,7 @@ def again(run: TaskRun, **ti: Any) -> TaskRun:
     return other
 
 
-def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(
+def test_a_try_that_starts_twice_submits_as_often_as_one(
     nbjobs_emulator: Emulator, project: str, bucket: str, other_process: Callable[[], None]
 ) -> None:
     run = waiting_again(nbjobs_emulator, project, bucket, capacity_retries=1)
@@ -272,9 +269,7 @@ def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(
     assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
 
 
-def test_a_retry_goes_on_with_the_template_after_that_of_the_job_it_re_attaches_to(
-    nbjobs_emulator: Emulator, project: str, bucket: str
-) -> None:
+def test_a_retry_goes_on_with_the_next_template(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
     run = waiting_again(nbjobs_emulator, project, bucket, fallback_runtime_templates=["42", "43"])
     retry = again(run, try_number=2, id=uuid.uuid4())
     with pytest.raises(TaskDeferred) as adopted:
@@ -289,7 +284,7 @@ def test_a_retry_goes_on_with_the_template_after_that_of_the_job_it_re_attaches_
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("ended", ["cancelled", "deleted"])
-def test_a_job_that_is_replaced_counts_as_the_attempt_that_it_was(
+def test_a_replacement_counts_as_the_same_attempt(
     nbjobs_emulator: Emulator, project: str, bucket: str, ended: str
 ) -> None:
     run = waiting_again(nbjobs_emulator, project, bucket, fallback_runtime_templates=["42"])
@@ -303,9 +298,7 @@ def test_a_job_that_is_replaced_counts_as_the_attempt_that_it_was(
     assert [job["labels"].get("nbjobs-attempt") for job in nbjobs_emulator.book(project)] == [None, "1", "1"]
 
 
-def test_a_task_that_cannot_read_its_own_note_counts_on_from_its_job(
-    nbjobs_emulator: Emulator, project: str, bucket: str
-) -> None:
+def test_a_task_without_its_note_counts_on_from_its_job(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
     run = waiting_again(nbjobs_emulator, project, bucket, capacity_retries=1)
     name = run.ti.xcoms.pop("notebook_execution_job")["name"]
     end_last(nbjobs_emulator, project)
@@ -321,7 +314,7 @@ def test_ids_of_ones_own_are_used_once_each(nbjobs_emulator: Emulator, project: 
     assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
 
 
-def test_each_attempt_has_a_copy_of_its_own_and_none_is_left(
+def test_each_attempt_has_its_own_copy_and_deletes_it(
     nbjobs_emulator: Emulator, project: str, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "10")
@@ -343,7 +336,7 @@ def test_by_default_nothing_is_submitted_again(nbjobs_emulator: Emulator, projec
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
-def test_a_job_that_was_ended_while_it_waited_for_a_machine_does_not_come_back(
+def test_a_job_ended_while_awaiting_a_machine_stays_ended(
     nbjobs_emulator: Emulator, project: str, bucket: str, state: str
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_PENDING"})
@@ -376,7 +369,7 @@ def test_when_the_time_is_over_nothing_is_submitted_any_more(
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("ended", ["cancelled", "deleted"])
-def test_when_the_time_is_over_a_job_that_was_ended_is_not_replaced(
+def test_after_the_timeout_an_ended_job_is_not_replaced(
     nbjobs_emulator: Emulator, project: str, bucket: str, ended: str
 ) -> None:
     bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
@@ -389,7 +382,7 @@ def test_when_the_time_is_over_a_job_that_was_ended_is_not_replaced(
     assert jobs(nbjobs_emulator, project) == ["FAILED", "CANCELLED"]
 
 
-def test_when_the_time_is_over_no_create_follows_one_that_was_refused(
+def test_after_the_timeout_no_create_follows_a_refused_one(
     nbjobs_emulator: Emulator, project: str, bucket: str
 ) -> None:
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
@@ -408,7 +401,7 @@ def test_another_failure_is_not_submitted_again(nbjobs_emulator: Emulator, proje
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
-def test_a_job_in_which_a_cell_raised_is_not_submitted_again(
+def test_a_job_with_a_failed_cell_is_not_submitted_again(
     nbjobs_emulator: Emulator, project: str, bucket: str, seconds: float
 ) -> None:
     """Its executed notebook may show a moment after its state."""
@@ -434,7 +427,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def test_a_job_whose_notebook_could_not_be_looked_for_is_not_submitted_again(
+def test_a_job_without_a_readable_notebook_is_not_submitted_again(
     nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fail(nbjobs_emulator, 1)
@@ -448,7 +441,7 @@ def test_a_job_whose_notebook_could_not_be_looked_for_is_not_submitted_again(
 
 @pytest.mark.parametrize("message", HINTS)
 def test_a_failure_of_the_services_comes_with_what_to_do(
-    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Logged
 ) -> None:
     fail(nbjobs_emulator, 1, f'<p>{message} <a href="https://cloud.google.com/x">Learn more</a></p>')
     with pytest.raises(NotebookJobFailedError) as error:
@@ -459,7 +452,7 @@ def test_a_failure_of_the_services_comes_with_what_to_do(
 
 @pytest.mark.parametrize("message", ["NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION", "constraints/x denied by org policy"])
 def test_a_refusal_of_the_create_comes_with_what_to_do(
-    nbjobs_emulator: Emulator, project: str, message: str, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, message: str, logged: Logged
 ) -> None:
     nbjobs_emulator.fault({"method": "create", "status": 400, "message": message})
     with pytest.raises(Exception, match=message):
@@ -468,7 +461,7 @@ def test_a_refusal_of_the_create_comes_with_what_to_do(
 
 
 def test_any_other_failure_comes_without_advice(
-    nbjobs_emulator: Emulator, project: str, bucket: str, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, bucket: str, logged: Logged
 ) -> None:
     fail(nbjobs_emulator, 1, "The disk is full.")
     with pytest.raises(NotebookJobFailedError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import runpy
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from tests.support.emulators import using
+from tests.support.logged import Logged
 from tests.support.papers import cell, jobs, notebook, task
 from tests.support.task_runs import TaskRun
 
@@ -29,9 +29,7 @@ FAILING = notebook(
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
-def test_the_error_and_the_log_say_which_cell_failed_and_where_to_look(
-    project: str, logged: Callable[[], list[str]], deferrable: bool
-) -> None:
+def test_error_and_log_name_the_failed_cell(project: str, logged: Logged, deferrable: bool) -> None:
     run = task(notebook=FAILING, deferrable=deferrable)
     with pytest.raises(NotebookJobFailedError) as failure:
         run.to_its_end()
@@ -68,7 +66,7 @@ def test_a_failure_of_the_notebook_can_be_final(nbjobs_emulator: Emulator, proje
 
 @pytest.mark.parametrize("deterministic_job_id", [False, True])
 @pytest.mark.parametrize("second", [1, 2], ids=["the same try again", "a retry"])
-def test_a_failure_that_is_final_is_not_paid_for_again_though_airflow_starts_the_task_again(
+def test_a_final_failure_is_not_run_again(
     nbjobs_emulator: Emulator, project: str, second: int, deterministic_job_id: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow 3.3.2 takes a task for dead that is resumed before the end of its first process is dealt with."""
@@ -107,9 +105,7 @@ def test_a_failure_of_a_replacement_is_final_too(
     assert jobs(nbjobs_emulator, project) == ["CANCELLED", "FAILED"]
 
 
-def test_a_failure_that_is_final_is_looked_for_in_the_newest_job_and_not_after_a_clear(
-    nbjobs_emulator: Emulator, project: str
-) -> None:
+def test_a_clear_runs_again_after_a_final_failure(nbjobs_emulator: Emulator, project: str) -> None:
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 1}
     for ti in ({"max_tries": 1}, {"max_tries": 2, "try_number": 2}):
         with pytest.raises(AirflowFailException):
@@ -118,7 +114,7 @@ def test_a_failure_that_is_final_is_looked_for_in_the_newest_job_and_not_after_a
 
 
 @pytest.mark.parametrize("status", ["internal error", "does not have enough resources available"])
-def test_a_job_that_failed_before_its_cells_is_submitted_anew_by_a_retry_that_looks(
+def test_a_failure_before_any_cell_is_run_again(
     nbjobs_emulator: Emulator, project: str, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.adoption.LOOKS", (0.01,) * 3)
@@ -142,8 +138,8 @@ def test_a_failure_of_the_services_is_never_final(nbjobs_emulator: Emulator, pro
     ("log_output", "seen"),
     [("errors", []), ("all", ["[cell 1] | first", "[cell 2] | second"]), ("none", [])],
 )
-def test_errors_that_a_job_allowed_are_counted_and_its_outputs_logged_as_asked(
-    project: str, logged: Callable[[], list[str]], log_output: Any, seen: list[str]
+def test_allowed_errors_are_counted_and_outputs_logged_as_asked(
+    project: str, logged: Logged, log_output: Any, seen: list[str]
 ) -> None:
     paper = notebook(
         cell("print('first')"),
@@ -160,8 +156,8 @@ def test_errors_that_a_job_allowed_are_counted_and_its_outputs_logged_as_asked(
     assert third == (["[cell 3] | third", forged] if log_output == "all" else [])
 
 
-def test_results_over_the_limit_fail_the_task_or_are_left_out(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+def test_results_over_the_limit_fail_or_are_omitted(
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "100")
     paper = notebook(cell("{'small': 1, 'large': 'x' * 200}", "result"))
@@ -178,7 +174,7 @@ def test_results_over_the_limit_fail_the_task_or_are_left_out(
 
 
 def test_the_failing_example_says_what_its_docstring_promises(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     nbjobs_emulator.upload("gs://nbjobs-examples/made", b"")
     monkeypatch.setenv("NBJOBS_POLL_INTERVAL", "0.2")
@@ -201,8 +197,8 @@ ENDS = {
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_a_notebook_that_does_not_end_as_it_should_is_told(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]], kind: str
+def test_a_notebook_that_ends_badly_names_its_cell(
+    nbjobs_emulator: Emulator, project: str, logged: Logged, kind: str
 ) -> None:
     source, words = ENDS[kind]
     seconds = 6 if kind == "no end" else 60

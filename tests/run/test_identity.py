@@ -45,7 +45,7 @@ def asked_for(flow: Any) -> Iterator[tuple[str, httpx2.URL]]:
 
 @given(display_name=texts, own_labels=labels, dag_id=texts, run_id=texts)
 @example(display_name='x" OR displayName=~".*', own_labels={" nbjobs-run": '"'}, dag_id="/..", run_id="?filter=")
-def test_no_name_or_label_changes_the_host_the_path_or_the_filter_of_a_request(
+def test_no_name_or_label_changes_host_path_or_filter(
     display_name: str, own_labels: dict[str, str], dag_id: str, run_id: str
 ) -> None:
     retry = replace(TASK, dag_id=dag_id, run_id=run_id, try_number=2)

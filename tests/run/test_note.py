@@ -50,7 +50,7 @@ def create(nbjobs_emulator: Emulator, project: str) -> TaskRun:
 
 
 @EACH_RELEASE
-def test_a_create_task_that_was_deferred_before_an_upgrade_is_resumed_after_it(
+def test_an_old_create_deferral_resumes_after_an_upgrade(
     nbjobs_emulator: Emulator, project: str, create: TaskRun, version: str
 ) -> None:
     job = create.ti.xcoms["notebook_execution_job"]
@@ -63,7 +63,7 @@ def test_a_create_task_that_was_deferred_before_an_upgrade_is_resumed_after_it(
 
 
 @EACH_RELEASE
-def test_a_sensor_that_was_deferred_before_an_upgrade_is_resumed_after_it(create: TaskRun, version: str) -> None:
+def test_an_old_sensor_deferral_resumes_after_an_upgrade(create: TaskRun, version: str) -> None:
     job = create.ti.xcoms["notebook_execution_job"]
     then = recorded(f"{version}-sensor.json", job)
     assert waited_for(then).items() >= then["event"].items()
@@ -72,9 +72,7 @@ def test_a_sensor_that_was_deferred_before_an_upgrade_is_resumed_after_it(create
 
 
 @EACH_RELEASE
-def test_a_deadline_of_before_an_upgrade_ends_the_job_after_it(
-    nbjobs_emulator: Emulator, project: str, version: str
-) -> None:
+def test_an_old_deadline_ends_the_job_after_an_upgrade(nbjobs_emulator: Emulator, project: str, version: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
     with pytest.raises(TaskDeferred):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
@@ -19,6 +18,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJobTimeoutError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
 
@@ -105,9 +105,7 @@ def test_an_event_leads_nowhere_but_to_the_tasks_own_place(
 
 
 @pytest.mark.parametrize("outcome", ["done", "timeout", "error", "gone"])
-def test_an_event_about_another_tasks_job_touches_neither_and_ends_the_tasks_own(
-    nbjobs_emulator: Emulator, project: str, outcome: str
-) -> None:
+def test_an_event_about_a_foreign_job_ends_the_own(nbjobs_emulator: Emulator, project: str, outcome: str) -> None:
     """The task's own note is lost."""
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
     own, victim = (
@@ -124,7 +122,7 @@ def test_an_event_about_another_tasks_job_touches_neither_and_ends_the_tasks_own
     assert [job["state"] for job in nbjobs_emulator.book(project)] == ["JOB_STATE_CANCELLED", "JOB_STATE_RUNNING"]
 
 
-def test_an_event_with_another_projects_number_leads_to_the_tasks_own_project(
+def test_a_foreign_project_number_leads_to_the_own_project(
     nbjobs_emulator: Emulator, project: str, deferred: TaskRun
 ) -> None:
     name = deferred.ti.xcoms.pop("notebook_execution_job")["name"]
@@ -142,7 +140,7 @@ def test_an_event_that_claims_success_is_not_believed(deferred: TaskRun) -> None
         resume(deferred, {"v": 1, "job_name": name, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"})
 
 
-def test_an_outcome_of_a_later_version_is_a_reason_to_look(deferred: TaskRun) -> None:
+def test_an_unknown_outcome_makes_the_task_read_its_job(deferred: TaskRun) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(TaskDeferred):
         resume(deferred, {"v": 1, "job_name": name, "outcome": "paused", "more": [1]})
@@ -164,7 +162,7 @@ def test_a_task_that_is_deferred_again_keeps_its_deadline(
     assert second.value.trigger.deadline == deadline
 
 
-def test_a_job_that_cannot_be_waited_for_because_of_a_refusal_says_which(deferred: TaskRun) -> None:
+def test_a_refused_look_says_why_the_job_cannot_be_awaited(deferred: TaskRun) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     event = {"v": 1, "job_name": name, "outcome": "error", "reason": "403 PERMISSION_DENIED: no."}
     with pytest.raises(NotebookJobError, match=r"about it any more: 403 PERMISSION_DENIED: no\. The job: "):
@@ -180,7 +178,7 @@ def test_a_time_out_beyond_the_calendar_is_no_deadline(nbjobs_emulator: Emulator
     assert (deferral.value.trigger.deadline, deferral.value.timeout) == (None, None)
 
 
-def test_a_deferral_whose_time_is_over_says_what_became_of_the_job(
+def test_an_exceeded_deadline_says_what_happened_to_the_job(
     nbjobs_emulator: Emulator, project: str, deferred: TaskRun
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
@@ -188,8 +186,8 @@ def test_a_deferral_whose_time_is_over_says_what_became_of_the_job(
         resume(deferred, {"v": 1, "job_name": name, "outcome": "timeout"})
 
 
-def test_a_trigger_that_failed_is_told_of_with_what_became_of_the_job(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, logged: Callable[[], list[str]]
+def test_a_failed_trigger_is_logged_with_its_job(
+    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, logged: Logged
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(Exception, match="Trigger failure"):
@@ -198,9 +196,7 @@ def test_a_trigger_that_failed_is_told_of_with_what_became_of_the_job(
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_job_that_is_not_found_for_a_moment_is_waited_for_on(
-    nbjobs_emulator: Emulator, project: str, times: int
-) -> None:
+def test_a_job_that_is_missing_for_a_moment_is_awaited(nbjobs_emulator: Emulator, project: str, times: int) -> None:
     nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 2})
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
     with ThreadPoolExecutor(1) as pool:
@@ -213,7 +209,7 @@ def test_a_job_that_is_not_found_for_a_moment_is_waited_for_on(
 @pytest.mark.parametrize(
     ("outcome", "said"), [("gone", "NBJOBS_EMULATOR_HOST"), ("error", "could not ask the service about it")]
 )
-def test_a_job_that_only_the_triggerer_does_not_see_is_left_alone(
+def test_a_job_only_the_triggerer_misses_is_left_running(
     nbjobs_emulator: Emulator, project: str, deferred: TaskRun, outcome: str, said: str
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
@@ -223,7 +219,7 @@ def test_a_job_that_only_the_triggerer_does_not_see_is_left_alone(
     assert job["state"] == "JOB_STATE_RUNNING"
 
 
-def test_a_sensor_leaves_a_job_alone_that_only_the_triggerer_does_not_see(
+def test_a_sensor_leaves_a_job_its_trigger_misses_running(
     nbjobs_emulator: Emulator, project: str, deferred: TaskRun
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]

@@ -182,7 +182,7 @@ def closed(real: Callable[..., Any], *arguments: Any, **known: Any) -> Any:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("instead", [unknown, closed], ids=["name unknown", "connection refused"])
-def test_a_server_that_cannot_be_reached_for_a_while_is_borne(
+def test_a_server_out_of_reach_for_a_while_is_borne(
     running: Emulator, project: str, mode: str, instead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The create meets it too, and is sent again, for it was not sent; looks do when their connections are cut."""
@@ -257,7 +257,7 @@ def test_credentials_that_cannot_be_made_at_first_are_made_later(
 
 
 @pytest.mark.parametrize("make", [create, sensor], ids=["create", "sensor"])
-def test_a_token_that_is_refused_to_a_trigger_is_renewed_there(
+def test_a_token_refused_to_a_trigger_is_renewed_there(
     running: Emulator,
     make: Callable[..., TaskRun],
     behind_tls: Callable[..., Relay],
@@ -284,7 +284,7 @@ def test_a_token_that_is_refused_to_a_trigger_is_renewed_there(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_tokens_that_cannot_be_had_for_a_while_or_are_refused_once_are_borne(
+def test_missing_or_refused_tokens_are_borne_for_a_while(
     running: Emulator,
     project: str,
     mode: str,

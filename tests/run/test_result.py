@@ -17,6 +17,7 @@ from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFai
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.storage import StoredObject, read_chunks
 from tests.support.google_lookalike import Server
+from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
 
 PAPER = notebook(cell("print(1)"))
@@ -43,8 +44,8 @@ def test_a_task_without_an_xcom_reads_nothing(
             storage.accept()
 
 
-def test_a_missing_notebook_of_a_job_that_succeeded_is_a_warning(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+def test_a_missing_notebook_of_a_succeeded_job_is_a_warning(
+    nbjobs_emulator: Emulator, project: str, logged: Logged
 ) -> None:
     nbjobs_emulator.upload("gs://results/made", b"")
     result = task(notebook=PAPER).to_its_end()  # a simulated job leaves none
@@ -52,12 +53,12 @@ def test_a_missing_notebook_of_a_job_that_succeeded_is_a_warning(
     assert any("so there are no results: there is none" in line for line in logged())
 
 
-def test_a_notebook_that_may_not_be_read_is_no_empty_result(
+def test_an_unreadable_notebook_is_not_an_empty_result(
     nbjobs_emulator: Emulator,
     project: str,
     monkeypatch: pytest.MonkeyPatch,
     serve: Callable[..., Server],
-    logged: Callable[[], list[str]],
+    logged: Logged,
 ) -> None:
     denied = serve((403, {}, {"error": {"code": 403, "message": "No storage.objects.get.", "errors": []}}))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", denied.url)
@@ -68,7 +69,7 @@ def test_a_notebook_that_may_not_be_read_is_no_empty_result(
 
 
 @pytest.mark.parametrize(("state", "looks"), [("SUCCEEDED", 2), ("FAILED", 1)])
-def test_a_notebook_that_comes_late_is_waited_for_if_the_job_succeeded(
+def test_a_late_notebook_is_awaited_after_success(
     nbjobs_emulator: Emulator, project: str, state: str, looks: int
 ) -> None:
     uri = f"gs://results/{project}/7/content.ipynb"
@@ -88,7 +89,7 @@ def test_a_notebook_that_comes_late_is_waited_for_if_the_job_succeeded(
 
 
 @pytest.mark.parametrize(("times", "read"), [(1, True), (2, False)])
-def test_a_notebook_that_is_written_anew_while_it_is_read_is_read_once_more(
+def test_a_notebook_rewritten_during_the_read_is_read_again(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, times: int, read: bool
 ) -> None:
     """No fault of the emulator's comes between the two requests."""
@@ -110,8 +111,8 @@ def test_a_notebook_that_is_written_anew_while_it_is_read_is_read_once_more(
     assert ("404" in str(executed.problem)) is not read
 
 
-def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
-    nbjobs_emulator: Emulator, project: str, logged: Callable[[], list[str]]
+def test_a_missing_notebook_after_a_failure_keeps_the_services_words(
+    nbjobs_emulator: Emulator, project: str, logged: Logged
 ) -> None:
     nbjobs_emulator.upload("gs://results/made", b"")
     said = "<p>No <b>kernel</b> &amp; \x1b[1;31mno\x1b[0m\r\n\u2028hope\u202e&#x2066;\x07</p>"
@@ -123,9 +124,7 @@ def test_a_missing_notebook_of_a_job_that_failed_is_told_by_the_service(
     assert any("https://console.cloud.google.com/vertex-ai/colab/execution-jobs" in line for line in logged())
 
 
-def test_a_notebook_under_another_name_than_expected_is_found_read_and_linked(
-    nbjobs_emulator: Emulator, project: str
-) -> None:
+def test_a_notebook_under_another_name_is_found_and_linked(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = task(notebook=PAPER, gcs_output_uri="gs://results/renamed", wait_for_completion=False)
     name = run.execute()["name"]
@@ -141,9 +140,7 @@ def test_a_notebook_under_another_name_than_expected_is_found_read_and_linked(
     assert run.ti.xcoms["_link_ExecutedNotebookLink"].partition(";")[0].endswith("/report-executed.ipynb")
 
 
-def test_a_repository_that_does_not_answer_is_not_run_without_its_commit(
-    nbjobs_emulator: Emulator, project: str
-) -> None:
+def test_a_silent_repository_is_not_run_without_its_commit(nbjobs_emulator: Emulator, project: str) -> None:
     down = {"method": "fetch_history", "status": 503, "retry_after": 0, "times": PATIENT.tries}
     nbjobs_emulator.fault(down)
     with pytest.raises(ApiError, match="503"):

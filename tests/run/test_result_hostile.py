@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 import unicodedata
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
+from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
 
 AROUND = (
@@ -69,9 +69,7 @@ def folder(nbjobs_emulator: Emulator, project: str) -> str:
 
 
 @pytest.mark.parametrize("kind", OUTPUTS)
-def test_a_bad_output_hurts_no_other_cell(
-    nbjobs_emulator: Emulator, folder: str, kind: str, logged: Callable[[], list[str]]
-) -> None:
+def test_a_bad_output_hurts_no_other_cell(nbjobs_emulator: Emulator, folder: str, kind: str, logged: Logged) -> None:
     result = ended(nbjobs_emulator, folder, AROUND % (OUTPUTS[kind], b""), "SUCCEEDED")
     assert result["results"] == {"rows": 3}
     with pytest.raises(NotebookJobFailedError, match=r"cell 3: ZeroDivisionError: division by zero\. Executed"):
@@ -97,7 +95,7 @@ def test_of_what_is_no_notebook_the_task_says_so(nbjobs_emulator: Emulator, fold
 
 @pytest.mark.parametrize("log_output", ["errors", "none"])
 def test_the_traceback_is_logged_once_whatever_was_printed_before_it(
-    nbjobs_emulator: Emulator, folder: str, log_output: str, logged: Callable[[], list[str]]
+    nbjobs_emulator: Emulator, folder: str, log_output: str, logged: Logged
 ) -> None:
     frames = [f"frame {number}" for number in range(30)]
     error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["Traceback", *frames, "E: v"]}

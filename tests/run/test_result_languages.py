@@ -9,7 +9,6 @@ import base64
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from papermill.translators import BashTranslator, RTranslator
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
 from tests.support.emulators import using
+from tests.support.logged import Logged
 from tests.support.papers import cell, notebook, sent, task
 
 nbjobs_emulator_session = using("kernels")
@@ -84,7 +84,7 @@ def injected(run: Any) -> list[str]:
     return ["".join(each["source"]) for each in content["cells"]]
 
 
-def test_a_command_of_bash_that_fails_is_told_with_its_cell(project: str, logged: Callable[[], list[str]]) -> None:
+def test_a_failing_bash_command_is_reported_with_its_cell(project: str, logged: Logged) -> None:
     with pytest.raises(NotebookJobFailedError, match=r"FAILED after .*: cell 2: error: 2\. Executed") as failure:
         task(notebook=script("bash", cell("echo fine"), cell("ls /nowhere"), cell("echo never"))).to_its_end()
     assert failure.value.cell == 2

@@ -18,6 +18,7 @@ from airflow_nbjobs.notebooks.dataform import newest_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.stores import dataform_client
 from tests.support.emulators import using
+from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, sent, task
 from tests.support.task_runs import TaskRun
 
@@ -155,7 +156,7 @@ def test_a_notebook_that_is_not_there_is_named(nbjobs_emulator: Emulator, projec
     assert nbjobs_emulator.book(project) == []
 
 
-def test_the_version_of_content_tells_the_notebook_and_not_its_parameters(project: str) -> None:
+def test_the_version_of_content_ignores_parameters(project: str) -> None:
     versions = set()
     for paper, day in [(report("old"), "a"), (report("old"), "b"), (report("new"), "a")]:
         run = task(notebook=paper, parameters={"day": day}, wait_for_completion=False)
@@ -184,7 +185,7 @@ def test_a_date_arrives_as_its_text(project: str) -> None:
     }
 
 
-def test_a_notebook_that_is_too_large_to_be_sent_runs_from_its_copy(
+def test_a_large_notebook_runs_from_its_copy(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
@@ -197,7 +198,7 @@ def test_a_notebook_that_is_too_large_to_be_sent_runs_from_its_copy(
 
 
 @pytest.mark.parametrize("deferrable", [False, True], ids=["poking", "deferred"])
-def test_the_sensor_gives_the_results_too(project: str, deferrable: bool, logged: Callable[[], list[str]]) -> None:
+def test_the_sensor_gives_the_results_too(project: str, deferrable: bool, logged: Logged) -> None:
     started = task(notebook=report("old"), parameters={"factor": 4}, wait_for_completion=False).execute()
     wanted = {"task_id": "wait", "job_name": started, "poke_interval": 0.2, "deferrable": deferrable}
     ended = TaskRun(lambda: NotebookExecutionJobSensor(**wanted)).to_its_end()

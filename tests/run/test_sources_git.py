@@ -98,7 +98,7 @@ def test_the_notebook_is_that_of_the_runs_commit(
     ]
 
 
-def test_a_notebook_that_is_in_no_place_is_named_with_the_places(
+def test_a_notebook_that_is_nowhere_is_named_with_the_places(
     nbjobs_emulator: Emulator, project: str, commits: list[str], tmp_path: Path
 ) -> None:
     with pytest.raises(InvalidNotebookJobError, match=r"notebook='papers/nowhere\.ipynb' is not there") as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -11,6 +10,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotebookJobFailedError
 from tests.support.emulators import using
+from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
 
 nbjobs_emulator_session = using("kernels")
@@ -33,7 +33,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def test_results_that_cannot_be_read_now_are_read_by_the_retry_and_nothing_runs_twice(
+def test_unreadable_results_are_read_by_the_retry(
     nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wanted = {"notebook": PAPER, "parameters": {"side": 3}, "retries": 1}
@@ -50,8 +50,8 @@ def test_results_that_cannot_be_read_now_are_read_by_the_retry_and_nothing_runs_
     assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
 
 
-def test_a_log_that_cannot_be_had_is_no_reason_to_fail(
-    project: str, nobody: str, monkeypatch: pytest.MonkeyPatch, logged: Callable[[], list[str]]
+def test_an_unreadable_log_does_not_fail_the_task(
+    project: str, nobody: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     run = task(notebook=PAPER, do_xcom_push=False, log_output="all")
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", nobody)
@@ -76,7 +76,7 @@ def test_a_dataform_that_refuses_is_not_asked_again(nbjobs_emulator: Emulator, p
     assert jobs(nbjobs_emulator, project) == []
 
 
-def test_a_failure_of_which_is_not_known_whether_a_cell_raised_is_not_paid_for_again(
+def test_an_unclear_failure_is_not_run_again(
     nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow took the first try for dead, and retries it; Cloud Storage does not answer meanwhile."""

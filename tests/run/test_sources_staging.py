@@ -27,9 +27,11 @@ FIRST = {"try_number": 1, "max_tries": 1}
 RETRY = {"try_number": 2, "max_tries": 1}
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 
+Staged = Callable[[], list[str]]
+
 
 @pytest.fixture
-def staged(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+def staged(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> Staged:
     """Let each notebook be too large, and return what tells the copies that lie in this test's folder."""
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
     nbjobs_emulator.upload(f"gs://results/{project}/made", b"")  # with its bucket
@@ -55,8 +57,8 @@ def large(project: str, *, ti: dict[str, Any] = FIRST, **arguments: Any) -> Any:
 
 
 @MODES
-def test_the_copy_is_pinned_and_gone_when_the_job_is_over(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], deferrable: bool
+def test_the_copy_is_pinned_and_deleted_after_the_job(
+    nbjobs_emulator: Emulator, project: str, staged: Staged, deferrable: bool
 ) -> None:
     run = large(project, deferrable=deferrable)
     run.to_its_end()
@@ -69,7 +71,7 @@ def test_the_copy_is_pinned_and_gone_when_the_job_is_over(
 
 
 def test_the_copy_is_what_would_have_been_sent(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nbjobs_emulator.upload(f"gs://results/{project}/report.ipynb", as_bytes(PAPER))
     run = large(project, notebook=f"gs://results/{project}/report.ipynb", keep_staged=True)
@@ -81,7 +83,7 @@ def test_the_copy_is_what_would_have_been_sent(
 
 
 def test_a_notebook_over_the_limit_is_given_no_parameters(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__NOTEBOOK_BYTES", "100")
     uri = f"gs://results/{project}/report.ipynb"
@@ -95,7 +97,7 @@ def test_a_notebook_over_the_limit_is_given_no_parameters(
 
 @MODES
 def test_the_copy_of_a_job_that_failed_is_deleted_too(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], deferrable: bool
+    nbjobs_emulator: Emulator, project: str, staged: Staged, deferrable: bool
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
     with pytest.raises(NotebookJobFailedError):
@@ -111,11 +113,7 @@ REFUSALS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("kind", REFUSALS)
 def test_a_refusal_for_its_size_leads_to_a_copy(
-    nbjobs_emulator: Emulator,
-    project: str,
-    staged: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    kind: str,
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
     nbjobs_emulator.fault({"method": "create", **REFUSALS[kind]})
@@ -127,11 +125,7 @@ def test_a_refusal_for_its_size_leads_to_a_copy(
 
 @pytest.mark.parametrize("said", ["The display name exceeds the maximum of 128.", "The disk is too large.", "Cell 413"])
 def test_a_refusal_of_another_size_leads_to_none(
-    nbjobs_emulator: Emulator,
-    project: str,
-    staged: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    said: str,
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
     nbjobs_emulator.fault({"method": "create", "status": 400, "message": said})
@@ -140,9 +134,7 @@ def test_a_refusal_of_another_size_leads_to_none(
     assert (staged(), nbjobs_emulator.requests()["create"]) == ([], {"400": 1})
 
 
-def test_a_task_that_is_killed_before_it_has_a_job_leaves_no_copy(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]]
-) -> None:
+def test_a_kill_before_the_job_leaves_no_copy(nbjobs_emulator: Emulator, project: str, staged: Staged) -> None:
     run = large(project)
     run.operator.on_kill()
     with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
@@ -150,9 +142,7 @@ def test_a_task_that_is_killed_before_it_has_a_job_leaves_no_copy(
     assert (staged(), jobs(nbjobs_emulator, project)) == ([], [])
 
 
-def test_the_copy_of_a_job_that_cannot_be_looked_at_is_left_to_it(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]]
-) -> None:
+def test_the_copy_of_an_unreadable_job_stays(nbjobs_emulator: Emulator, project: str, staged: Staged) -> None:
     nbjobs_emulator.fault({"method": "get", "status": 403, "message": "No."})
     with pytest.raises(NotebookJobError, match="the retry re-attaches to it"):
         large(project, kill="leave").execute()
@@ -161,11 +151,7 @@ def test_the_copy_of_a_job_that_cannot_be_looked_at_is_left_to_it(
 
 @pytest.mark.parametrize("size", ["100", "1000000"], ids=["large", "small"])
 def test_another_refusal_is_the_end_and_leaves_no_copy(
-    nbjobs_emulator: Emulator,
-    project: str,
-    staged: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    size: str,
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", size)
     nbjobs_emulator.fault({"method": "create", "status": 400, "message": "Invalid template."})
@@ -174,9 +160,7 @@ def test_another_refusal_is_the_end_and_leaves_no_copy(
     assert (staged(), nbjobs_emulator.requests()["create"]) == ([], {"400": 1})
 
 
-def test_a_retry_adopts_the_job_and_leaves_no_copy_of_either_try(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]]
-) -> None:
+def test_a_retry_that_adopts_leaves_no_copy(nbjobs_emulator: Emulator, project: str, staged: Staged) -> None:
     first = large(project, wait_for_completion=False)
     first.execute()
     retry = large(project, ti=RETRY)
@@ -191,7 +175,7 @@ def test_a_retry_adopts_the_job_and_leaves_no_copy_of_either_try(
     ids=["a parameter", "the notebook"],
 )
 def test_a_retry_of_another_request_adopts_nothing(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], changed: dict[str, Any]
+    nbjobs_emulator: Emulator, project: str, staged: Staged, changed: dict[str, Any]
 ) -> None:
     first = large(project, wait_for_completion=False)
     first.execute()
@@ -203,11 +187,7 @@ def test_a_retry_of_another_request_adopts_nothing(
 
 @pytest.mark.parametrize("dry_run", [True, False], ids=["tried", "done"])
 def test_pruning_deletes_the_copy_that_nobody_waited_with(
-    nbjobs_emulator: Emulator,
-    project: str,
-    staged: Callable[[], list[str]],
-    monkeypatch: pytest.MonkeyPatch,
-    dry_run: bool,
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", "https://airflow.example.com")
     nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
@@ -222,8 +202,8 @@ def test_pruning_deletes_the_copy_that_nobody_waited_with(
     assert staged() == (["notebook.ipynb"] if dry_run else [])
 
 
-def test_a_retry_adopts_a_job_that_was_sent_whole_though_it_would_be_staged_now(
-    nbjobs_emulator: Emulator, project: str, staged: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+def test_a_retry_adopts_a_job_sent_without_a_copy(
+    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "1000000")
     large(project, wait_for_completion=False).execute()

@@ -67,7 +67,7 @@ MODES: dict[str, Callable[[], Any]] = {
 }
 
 
-def test_the_table_has_each_state_that_google_knows_and_one_more() -> None:
+def test_the_table_has_each_state_of_google_and_one_more() -> None:
     job = discovery.document()["schemas"]["GoogleCloudAiplatformV1NotebookExecutionJob"]
     known = {state.removeprefix("JOB_STATE_") for state in job["properties"]["jobState"]["enum"]}
     assert MEANING.keys() == known | {"OF_A_LATER_YEAR"}

@@ -39,7 +39,7 @@ def test_a_try_that_airflow_starts_twice_has_one_job(
     assert (second.is_adopted, job_id(second), len(asking.made())) == (True, job_id(first), 1)
 
 
-def test_what_a_try_started_twice_asks_for_last_is_what_runs(asking: Asking) -> None:
+def test_a_try_that_starts_twice_runs_its_last_request(asking: Asking) -> None:
     """A parameter may be the time of day."""
     asking.ask()
     asking.ask(asked=request("gs://notebooks/other.ipynb"))
@@ -47,7 +47,7 @@ def test_what_a_try_started_twice_asks_for_last_is_what_runs(asking: Asking) -> 
     assert asking.told[-1].endswith("of try 1 is nobody's any more: it was cancelled.")
 
 
-def test_a_first_try_of_another_task_instance_takes_nothing_of_the_same_run(asking: Asking) -> None:
+def test_a_first_try_adopts_nothing_of_another_instance(asking: Asking) -> None:
     """`dag.test()` may be called twice with one run id and one date."""
     asking.ask()
     assert not asking.ask(replace(TASK, instance="another")).is_adopted
@@ -55,9 +55,7 @@ def test_a_first_try_of_another_task_instance_takes_nothing_of_the_same_run(aski
 
 
 @pytest.mark.parametrize(("status", "times"), [(400, 1), (403, 1), (429, 1000)])
-def test_a_first_try_whose_look_is_refused_says_what_that_means_and_makes_a_job(
-    asking: Asking, status: int, times: int
-) -> None:
+def test_a_first_try_whose_look_is_refused_still_creates(asking: Asking, status: int, times: int) -> None:
     asking.emulator.fault({"method": "list", "status": status, "times": times})
     asking.ask()
     asking.emulator.clear_faults()
@@ -65,7 +63,7 @@ def test_a_first_try_whose_look_is_refused_says_what_that_means_and_makes_a_job(
     assert f"another process of this try has made a job already cannot be found out: {status}" in asking.told[0]
 
 
-def test_too_many_lists_in_a_minute_are_no_want_of_a_machine(asking: Asking) -> None:
+def test_a_list_quota_is_not_a_missing_machine(asking: Asking) -> None:
     """The task would go on without what it has."""
     first = asking.ask()
     asking.emulator.fault({"method": "list", "status": 429, "message": "Quota 'LISTS' exceeded. Limit: 600.0"})
@@ -78,7 +76,7 @@ def test_what_submits_anew_in_one_try_adopts_nothing(asking: Asking) -> None:
     assert len(asking.made()) == 2
 
 
-def test_a_retry_that_cannot_see_whether_an_unwanted_job_ends_makes_no_other(asking: Asking) -> None:
+def test_a_retry_waits_to_see_an_unwanted_job_end(asking: Asking) -> None:
     asking.ask()
     asking.emulator.fault({"method": "get", "status": 403})
     with pytest.raises(PermissionDeniedError):
@@ -87,7 +85,7 @@ def test_a_retry_that_cannot_see_whether_an_unwanted_job_ends_makes_no_other(ask
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
-def test_a_job_that_failed_is_taken_for_want_of_a_better_one_only(asking: Asking, state: str) -> None:
+def test_a_failed_job_is_adopted_only_without_a_better_one(asking: Asking, state: str) -> None:
     """The younger of two jobs of one create may fail, too."""
     asking.next_job_is(state)
     older = asking.ask()
@@ -97,7 +95,7 @@ def test_a_job_that_failed_is_taken_for_want_of_a_better_one_only(asking: Asking
     assert (taken.is_adopted, job_id(taken), asking.states()[0]) == (True, job_id(older), state)
 
 
-def test_of_two_jobs_of_one_create_the_failure_of_the_one_that_was_kept_is_taken(asking: Asking) -> None:
+def test_of_two_jobs_the_failure_of_the_kept_one_counts(asking: Asking) -> None:
     asking.next_job_is("FAILED")
     kept = asking.ask()
     asking.next_job_is("CANCELLED")
@@ -113,13 +111,13 @@ def test_a_retry_re_attaches_to_an_active_job(asking: Asking) -> None:
 
 
 @pytest.mark.parametrize("state", ["PENDING", "PAUSED", "UPDATING", "OF_A_LATER_YEAR"])
-def test_a_job_in_any_state_that_is_not_terminal_is_active(asking: Asking, state: str) -> None:
+def test_any_state_that_is_not_terminal_is_active(asking: Asking, state: str) -> None:
     asking.next_job_is(state)
     asking.ask()
     assert asking.ask(retry()).is_adopted
 
 
-def test_a_retry_takes_the_result_of_a_job_that_succeeded_unseen(asking: Asking) -> None:
+def test_a_retry_takes_the_result_of_an_unseen_success(asking: Asking) -> None:
     asking.next_job_is("SUCCEEDED")
     asking.ask()
     second = asking.ask(retry())
@@ -127,7 +125,7 @@ def test_a_retry_takes_the_result_of_a_job_that_succeeded_unseen(asking: Asking)
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "CANCELLING", "EXPIRED", "PARTIALLY_SUCCEEDED"])
-def test_a_retry_after_a_job_that_failed_makes_another_at_once(asking: Asking, state: str) -> None:
+def test_a_retry_after_a_failed_job_creates_at_once(asking: Asking, state: str) -> None:
     asking.next_job_is(state)
     asking.ask()
     assert not asking.ask(retry()).is_adopted
@@ -148,7 +146,7 @@ def test_a_clear_runs_anew_though_the_job_succeeded(asking: Asking) -> None:
     assert asking.states() == ["SUCCEEDED", "RUNNING"]
 
 
-def test_a_clear_ends_a_job_that_a_dead_worker_left_and_says_so(asking: Asking) -> None:
+def test_a_clear_ends_the_job_of_a_dead_worker(asking: Asking) -> None:
     left = asking.ask()
     asking.ask(clear())
     assert asking.states()[0].startswith("CANCEL")
@@ -164,7 +162,7 @@ def test_it_is_ended_by_the_kill_policy(asking: Asking, kill: str, states: list[
     assert (deleted[0], asking.states()[1]) == (kill == "delete", states[1])
 
 
-def test_after_a_clear_a_retry_adopts_only_jobs_of_its_own_generation(asking: Asking) -> None:
+def test_a_retry_after_a_clear_adopts_only_its_generation(asking: Asking) -> None:
     asking.next_job_is("SUCCEEDED")
     asking.ask()
     asking.next_job_is("FAILED")
@@ -174,7 +172,7 @@ def test_after_a_clear_a_retry_adopts_only_jobs_of_its_own_generation(asking: As
     assert (third.is_adopted, len(asking.made())) == (False, 3)
 
 
-def test_a_changed_request_is_not_adopted_and_the_job_of_the_old_one_is_ended(asking: Asking) -> None:
+def test_a_changed_request_ends_the_job_of_the_old_one(asking: Asking) -> None:
     asking.ask()
     asking.ask(retry(), request("gs://notebooks/other.ipynb"))
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
@@ -203,7 +201,7 @@ def test_nobody_adopts_or_ends_the_job_of_another(asking: Asking, other: dict[st
     assert asking.states() == ["RUNNING", "RUNNING"]
 
 
-def test_mapped_tasks_whose_order_changed_between_two_tries_adopt_nothing_of_each_other(asking: Asking) -> None:
+def test_reordered_mapped_tasks_adopt_nothing_of_each_other(asking: Asking) -> None:
     mapped = [replace(TASK, map_index=index) for index in range(3)]
     wanted = [request(f"gs://notebooks/{name}.ipynb") for name in "abc"]
     for task, asked in zip(mapped, wanted, strict=True):
@@ -220,7 +218,7 @@ def test_names_that_run_together_are_told_apart() -> None:
     assert one.key != other.key
 
 
-def test_without_a_certain_deployment_only_jobs_of_this_run_are_ended(asking: Asking) -> None:
+def test_an_uncertain_deployment_ends_only_jobs_of_this_run(asking: Asking) -> None:
     asking.ask()
     uncertain = replace(clear(), is_certain=False)
     asking.ask(replace(uncertain, run_started=TASK.run_started + timedelta(hours=1)))  # type: ignore[operator]
@@ -229,7 +227,7 @@ def test_without_a_certain_deployment_only_jobs_of_this_run_are_ended(asking: As
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN", "RUNNIN"]
 
 
-def test_a_retry_looks_three_times_for_a_job_that_a_dead_worker_may_have_asked_for(asking: Asking) -> None:
+def test_a_retry_looks_three_times_after_a_dead_worker(asking: Asking) -> None:
     assert not asking.ask(retry()).is_adopted
     assert asking.emulator.requests()["list"] == {"200": 4}
     assert asking.paused >= 15

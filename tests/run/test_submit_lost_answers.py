@@ -29,7 +29,7 @@ LOST = [
 
 
 @pytest.mark.parametrize("lost", LOST, ids=str)
-def test_a_job_whose_create_was_carried_out_and_not_answered_is_found(asking: Asking, lost: dict[str, object]) -> None:
+def test_a_created_job_without_an_answer_is_found(asking: Asking, lost: dict[str, object]) -> None:
     """An answer that breaks off, or is a proxy's page, says nothing of the job, which was made."""
     asking.emulator.fault({"method": "create", "times": 1, **lost})
     submitted = asking.ask()
@@ -39,9 +39,7 @@ def test_a_job_whose_create_was_carried_out_and_not_answered_is_found(asking: As
 
 
 @pytest.mark.parametrize("lost", [{"status": 503}, {"drop": True}], ids=str)
-def test_a_create_that_was_not_carried_out_is_sent_again_after_three_looks(
-    asking: Asking, lost: dict[str, object]
-) -> None:
+def test_a_lost_create_is_sent_again_after_three_looks(asking: Asking, lost: dict[str, object]) -> None:
     asking.emulator.fault({"method": "create", "times": 1, "phase": "before", **lost})
     asking.ask()
     assert len(asking.made()) == 1
@@ -49,7 +47,7 @@ def test_a_create_that_was_not_carried_out_is_sent_again_after_three_looks(
     assert asking.emulator.requests()["list"] == {"200": 1 + 4}
 
 
-def test_the_younger_of_two_is_ended_though_no_read_shows_it_yet(asking: Asking) -> None:
+def test_the_younger_twin_is_ended_before_any_read_shows_it(asking: Asking) -> None:
     """The first create is carried out and its answer lost; no list shows its job, and none of the second's either."""
     asking.emulator.fault({"method": "create", "drop": True, "phase": "after"})
     asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
@@ -132,7 +130,7 @@ def test_a_rate_limit_is_waited_for_without_a_look(asking: Asking) -> None:
     assert asking.emulator.requests()["list"] == {"200": 1}
 
 
-def test_with_ids_of_its_own_a_try_that_a_retry_has_overtaken_cannot_make_a_second_job(asking: Asking) -> None:
+def test_with_own_ids_an_overtaken_try_cannot_create(asking: Asking) -> None:
     """A worker stood still with its create under way; the retry came first, and the late create finds the id taken."""
     retried = asking.ask(retry(), job_ids=retry().job_ids())
     with pytest.raises(NbjobsError, match=r"Try 2 of the task has made .* is of try 1"):
@@ -140,13 +138,13 @@ def test_with_ids_of_its_own_a_try_that_a_retry_has_overtaken_cannot_make_a_seco
     assert asking.made() == [(retried.job.name or "").rpartition("/")[2]]
 
 
-def test_with_ids_of_its_own_a_retry_finds_the_job_that_no_list_shows(asking: Asking) -> None:
+def test_with_own_ids_a_retry_finds_an_unlisted_job(asking: Asking) -> None:
     first = asking.ask(job_ids=TASK.job_ids())
     second = asking.ask(retry(), job_ids=retry().job_ids())
     assert (second.is_adopted, second.job.name) == (True, first.job.name)
 
 
-def test_with_ids_of_its_own_a_retry_after_a_failure_takes_the_next_id(asking: Asking) -> None:
+def test_with_own_ids_a_retry_after_failure_takes_the_next(asking: Asking) -> None:
     asking.next_job_is("FAILED")
     asking.ask(job_ids=TASK.job_ids())
     asking.ask(retry(), job_ids=retry().job_ids())
@@ -154,7 +152,7 @@ def test_with_ids_of_its_own_a_retry_after_a_failure_takes_the_next_id(asking: A
     assert [each.rpartition("-")[2] for each in ids] == ["0", "1"]
 
 
-def test_with_ids_of_its_own_a_lost_answer_is_found_by_the_id(asking: Asking) -> None:
+def test_with_own_ids_a_lost_answer_is_found_by_id(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "times": 1, "drop": True, "phase": "after"})
     asking.ask(job_ids=TASK.job_ids())
     assert len(asking.made()) == 1

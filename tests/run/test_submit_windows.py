@@ -26,9 +26,7 @@ LONG_AGO = replace(TASK, run_started=datetime.now(UTC) - timedelta(hours=1))
 
 @pytest.mark.parametrize("later", [timedelta(seconds=1), timedelta(hours=1)], ids=str)
 @pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
-def test_a_run_that_was_deleted_and_made_again_adopts_nothing_of_the_first(
-    asking: Asking, later: timedelta, state: str
-) -> None:
+def test_a_recreated_run_adopts_nothing_of_the_deleted_one(asking: Asking, later: timedelta, state: str) -> None:
     asking.next_job_is(state)
     asking.ask()
     again = replace(TASK, run_started=TASK.run_started + later)  # type: ignore[operator]
@@ -51,19 +49,19 @@ def test_a_run_made_again_ends_what_the_deleted_one_left(
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
 
 
-def test_a_first_try_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alone(asking: Asking) -> None:
+def test_a_late_first_try_of_a_deleted_run_ends_nothing(asking: Asking) -> None:
     asking.ask(begun_now())
     asking.ask(replace(TASK, instance="another"))
     assert asking.states()[0] == "RUNNING"
 
 
-def test_a_retry_of_a_deleted_run_that_wakes_up_leaves_the_new_runs_job_alone(asking: Asking) -> None:
+def test_a_late_retry_of_a_deleted_run_ends_nothing(asking: Asking) -> None:
     asking.ask(begun_now())
     asking.ask(retry(LONG_AGO))
     assert asking.states()[0] == "RUNNING"
 
 
-def test_a_try_of_a_deleted_run_that_is_killed_leaves_the_new_runs_job_alone(asking: Asking) -> None:
+def test_a_killed_try_of_a_deleted_run_ends_nothing(asking: Asking) -> None:
     """It was waiting for the quota, and had no job yet, when its run was deleted and made again."""
     asking.ask(begun_now())
     wanted = identify(request(), LONG_AGO, request_hash(request(), {}))
@@ -72,7 +70,7 @@ def test_a_try_of_a_deleted_run_that_is_killed_leaves_the_new_runs_job_alone(ask
     assert asking.states() == ["RUNNING"]
 
 
-def test_a_clear_ends_the_job_of_the_run_before_though_the_services_clock_is_ahead(asking: Asking) -> None:
+def test_a_clear_ends_the_old_job_though_the_clock_differs(asking: Asking) -> None:
     """The run was cleared when it was over, and so started anew: by Airflow's clock before that job was made."""
     asking.ask()
     behind = replace(clear(), run_started=datetime.now(UTC) - timedelta(seconds=30))
@@ -80,14 +78,14 @@ def test_a_clear_ends_the_job_of_the_run_before_though_the_services_clock_is_ahe
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
 
 
-def test_a_clear_of_a_run_that_was_over_ends_what_a_dead_worker_left_in_it(asking: Asking) -> None:
+def test_a_cleared_run_ends_the_job_of_a_dead_worker(asking: Asking) -> None:
     """Airflow begins the run anew then."""
     asking.ask()
     asking.ask(begun_now(clear()))
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
 
 
-def test_two_airflows_of_one_name_neither_adopt_nor_end_each_others_jobs(asking: Asking) -> None:
+def test_two_airflows_of_one_name_leave_each_other_alone(asking: Asking) -> None:
     """On two laptops the deployment is the same localhost; their runs began at different moments."""
     asking.ask()
     other = replace(TASK, is_certain=False, run_started=TASK.run_started + timedelta(microseconds=1))  # type: ignore[operator]
@@ -97,7 +95,7 @@ def test_two_airflows_of_one_name_neither_adopt_nor_end_each_others_jobs(asking:
 
 
 @pytest.mark.parametrize(("minutes", "is_adopted"), [(1, True), (3, False)])
-def test_a_job_of_a_version_that_did_not_label_its_run_is_judged_by_its_time(minutes: int, is_adopted: bool) -> None:
+def test_a_job_without_a_run_label_is_judged_by_time(minutes: int, is_adopted: bool) -> None:
     wanted = request()
     asked = request_hash(wanted, {})
     job = identify(wanted, TASK, asked)
@@ -115,9 +113,7 @@ def test_a_job_of_a_version_that_did_not_label_its_run_is_judged_by_its_time(min
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
-def test_a_retry_takes_the_job_that_was_kept_of_two_and_not_the_younger_that_was_ended(
-    asking: Asking, state: str
-) -> None:
+def test_a_retry_takes_the_kept_twin_not_the_ended_one(asking: Asking, state: str) -> None:
     asking.next_job_is(state)
     kept = asking.ask()
     asking.next_job_is("CANCELLED")
@@ -128,9 +124,7 @@ def test_a_retry_takes_the_job_that_was_kept_of_two_and_not_the_younger_that_was
 
 
 @pytest.mark.parametrize("takes_failed", [False, True])
-def test_after_a_job_that_got_no_machine_a_retry_looks_for_the_one_that_may_have_followed(
-    asking: Asking, takes_failed: bool
-) -> None:
+def test_without_a_machine_a_retry_looks_for_a_second_job(asking: Asking, takes_failed: bool) -> None:
     asking.emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": NO_MACHINE})
     asking.ask()
     asking.ask(retry(), takes_failed=takes_failed)
@@ -139,9 +133,7 @@ def test_after_a_job_that_got_no_machine_a_retry_looks_for_the_one_that_may_have
 
 
 @pytest.mark.parametrize("takes_failed", [False, True])
-def test_a_job_that_failed_before_is_no_reason_not_to_look_for_that_of_the_try_before(
-    asking: Asking, takes_failed: bool
-) -> None:
+def test_an_older_failure_does_not_hide_a_late_create(asking: Asking, takes_failed: bool) -> None:
     """The first try's job FAILED, and the second died with its create on its way."""
     asking.next_job_is("FAILED")
     asking.ask()
@@ -152,7 +144,7 @@ def test_a_job_that_failed_before_is_no_reason_not_to_look_for_that_of_the_try_b
 
 
 @pytest.mark.parametrize("status", [409, 412])
-def test_a_conflict_with_the_end_of_the_old_requests_job_is_no_id_that_is_taken(asking: Asking, status: int) -> None:
+def test_a_conflict_while_ending_is_not_a_taken_id(asking: Asking, status: int) -> None:
     asking.ask(job_ids=TASK.job_ids())
     asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
     asking.emulator.fault({"method": "delete", "status": status, "times": 10})
@@ -163,7 +155,7 @@ def test_a_conflict_with_the_end_of_the_old_requests_job_is_no_id_that_is_taken(
     assert asking.states() == ["RUNNING"]
 
 
-def test_with_ids_of_its_own_a_late_create_of_the_old_request_is_ended(asking: Asking) -> None:
+def test_with_own_ids_a_late_old_request_is_ended(asking: Asking) -> None:
     """The list does not show it yet when the retry looks; its id is taken when the retry creates."""
     asking.ask(job_ids=TASK.job_ids())
     asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
@@ -172,14 +164,14 @@ def test_with_ids_of_its_own_a_late_create_of_the_old_request_is_ended(asking: A
     assert asking.told[-1].endswith("is nobody's any more: it was cancelled.")
 
 
-def test_with_an_id_of_its_own_a_job_that_is_being_deleted_is_waited_for(asking: Asking) -> None:
+def test_with_own_ids_a_job_under_deletion_is_awaited(asking: Asking) -> None:
     """The id is taken, and nobody sees the job that has it."""
     asking.emulator.fault({"method": "create", "status": 409})
     submitted = asking.ask(job_ids=TASK.job_ids())
     assert asking.made() == [(submitted.job.name or "").rpartition("/")[2]] == [next(TASK.job_ids())]
 
 
-def test_with_an_id_of_its_own_a_job_that_nobody_sees_is_not_made_twice(asking: Asking) -> None:
+def test_with_own_ids_an_invisible_job_is_not_created_twice(asking: Asking) -> None:
     """It may be that of another process of this try, which reads do not show yet."""
     asking.ask(job_ids=TASK.job_ids())
     asking.emulator.fault({"method": "get", "status": 404, "times": 10})
@@ -195,7 +187,7 @@ def test_an_id_that_is_somebody_elses_is_the_services_refusal(asking: Asking) ->
 
 
 @pytest.mark.parametrize("phase", ["before", "after"])
-def test_with_an_id_of_its_own_a_lost_answer_is_asked_for_by_the_id_alone(asking: Asking, phase: str) -> None:
+def test_with_own_ids_a_lost_answer_needs_no_list(asking: Asking, phase: str) -> None:
     """Nobody has to be allowed to list jobs for it."""
     asking.emulator.fault({"method": "create", "drop": True, "phase": phase})
     submitted = asking.ask(job_ids=TASK.job_ids())
@@ -204,13 +196,13 @@ def test_with_an_id_of_its_own_a_lost_answer_is_asked_for_by_the_id_alone(asking
     assert "list" not in asking.emulator.requests()
 
 
-def test_with_an_id_of_its_own_a_create_that_never_gets_an_answer_is_given_up(asking: Asking) -> None:
+def test_with_own_ids_creates_without_answers_are_given_up(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "status": 503, "times": 4})
     with pytest.raises(LostAnswerError, match="4 creates of nbjobs-"):
         asking.ask(job_ids=TASK.job_ids())
 
 
-def test_a_lost_answer_that_nothing_can_be_found_out_about_is_no_refusal(asking: Asking) -> None:
+def test_an_unresolved_lost_answer_is_not_a_refusal(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "drop": True, "phase": "after"})
     asking.emulator.fault({"method": "list", "status": 403, "times": 2})
     with pytest.raises(LostAnswerError, match="cannot be found out: 403"):
@@ -229,9 +221,7 @@ def test_a_retry_that_another_try_has_overtaken_submits_nothing(
 
 
 @pytest.mark.parametrize("late_try", [TASK, retry()])
-def test_an_overtaken_try_that_submits_once_more_for_want_of_a_machine_submits_nothing(
-    asking: Asking, late_try: TaskIdentity
-) -> None:
+def test_an_overtaken_try_does_not_submit_another_attempt(asking: Asking, late_try: TaskIdentity) -> None:
     asking.ask(retry(late_try))
     with pytest.raises(NbjobsError, match="which Airflow has given up: nothing is submitted"):
         asking.ask(replace(late_try, first_try=late_try.try_number + 1))

@@ -17,6 +17,7 @@ from airflow_nbjobs.emulator import Emulator
 from tests.support import canaries
 from tests.support.canaries import TOKEN, plant
 from tests.support.google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
+from tests.support.logged import Logged
 
 if version("apache-airflow").startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under
@@ -41,7 +42,7 @@ def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def logged() -> Iterator[Callable[[], list[str]]]:
+def logged() -> Iterator[Logged]:
     """Return what tells the lines that tasks and triggers have logged."""
     with capture_logs() as entries:
         yield lambda: [str(entry["event"]) for entry in entries]

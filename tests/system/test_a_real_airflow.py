@@ -38,7 +38,7 @@ def wait_for_state(airflow: LocalAirflow, run: Run, *states: str) -> dict[str, o
     return task
 
 
-def test_a_task_is_deferred_and_resumed_and_its_links_work_throughout(airflow: LocalAirflow, cloud: Emulator) -> None:
+def test_a_task_defers_and_resumes_and_its_links_work(airflow: LocalAirflow, cloud: Emulator) -> None:
     run = start(airflow)
 
     deferred = wait_for_state(airflow, run, "deferred", "success", "failed")
@@ -97,7 +97,7 @@ def test_a_stranger_is_not_let_in(airflow: LocalAirflow) -> None:
     assert httpx2.get(f"{airflow.url}/api/v2/connections", trust_env=False).status_code == httpx2.codes.UNAUTHORIZED
 
 
-def test_a_component_that_died_is_reported_with_the_end_of_its_log(airflow: LocalAirflow) -> None:
+def test_a_dead_component_is_reported_with_its_log(airflow: LocalAirflow) -> None:
     import psutil
 
     psutil.Process(airflow.pid("dag-processor")).kill()

@@ -29,7 +29,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         yield running
 
 
-def test_whatever_is_killed_one_job_is_made_and_its_result_is_kept(site: Site) -> None:
+def test_whatever_is_killed_one_job_is_created_and_kept(site: Site) -> None:
     trials = [
         Trial(number=number, step=step, what=what, mode=mode, ids="service", seed=1)  # type: ignore[arg-type]  # a table
         for number, (step, what, mode) in enumerate([*ALONE, *OUTAGE], start=1)

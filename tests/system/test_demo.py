@@ -72,7 +72,7 @@ def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) ->
     assert "every process has ended" in demo.log.read_text()
 
 
-def test_each_state_is_told_by_what_it_means_before_the_job_or_after_it() -> None:
+def test_each_state_has_a_meaning_before_and_after_the_job() -> None:
     seen = ["scheduled", "queued", "running", "deferred", "scheduled", "queued", "running", "success"]
     states = iter(seen)
     rest = SimpleNamespace(task=lambda *_: {"state": next(states)})
@@ -83,7 +83,7 @@ def test_each_state_is_told_by_what_it_means_before_the_job_or_after_it() -> Non
     assert of_the_end == [False, False, False, False, True, False, True, True]
 
 
-def test_a_demo_tidies_up_after_those_that_have_ended_and_after_no_other(tmp_path: Path) -> None:
+def test_a_demo_removes_only_ended_demos(tmp_path: Path) -> None:
     (tmp_path / "demo-killed" / "airflow").mkdir(parents=True)
     with fresh_folder(tmp_path) as before, fresh_folder(tmp_path) as now:
         assert set(tmp_path.iterdir()) == {before, now}

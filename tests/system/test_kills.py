@@ -104,9 +104,7 @@ def wait_for(busy: LocalAirflow, endless: Emulator, job: dict[str, Any], state: 
 
 @pytest.mark.parametrize("state", ["failed", "success"])
 @pytest.mark.parametrize("dag_id", ["deferred", "here"])
-def test_a_task_that_a_person_ends_takes_its_job_with_it(
-    busy: LocalAirflow, endless: Emulator, dag_id: str, state: str
-) -> None:
+def test_a_task_that_a_person_ends_ends_its_job(busy: LocalAirflow, endless: Emulator, dag_id: str, state: str) -> None:
     run, job = start(busy, endless, dag_id)
     mark(busy, run, state)
     wait_for(busy, endless, job, "CANCELLED")
@@ -115,9 +113,7 @@ def test_a_task_that_a_person_ends_takes_its_job_with_it(
     busy.wait(lambda: line in busy.rest.log(run, "report"), 20, f"the task's log to say {line!r}")
 
 
-def test_a_request_in_flight_does_not_keep_a_killed_task_from_ending_its_job(
-    busy: LocalAirflow, endless: Emulator
-) -> None:
+def test_a_request_in_flight_does_not_delay_a_kill(busy: LocalAirflow, endless: Emulator) -> None:
     run, job = start(busy, endless, "here")
     endless.fault({"method": "get", "delay_seconds": 45})
     busy.wait(lambda: endless.faults()[-1]["met"] == 1, 20, "a look at the job to stall")
@@ -126,7 +122,7 @@ def test_a_request_in_flight_does_not_keep_a_killed_task_from_ending_its_job(
     endless.clear_faults()
 
 
-def test_a_cleared_task_ends_its_old_job_and_no_other_one(busy: LocalAirflow, endless: Emulator) -> None:
+def test_a_cleared_task_ends_only_its_old_job(busy: LocalAirflow, endless: Emulator) -> None:
     run, job = start(busy, endless, "deferred")
     # Another one waits too: SQLite gives a new trigger the id of the last one when that is gone, and Airflow 3.3.2 may
     # then take the new one for the old one, and never start it.
@@ -163,7 +159,7 @@ def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: 
 @pytest.mark.skipif(
     not hasattr(BaseTrigger, "on_kill"), reason="a worker's end is passed on to its tasks from Airflow 3.3 on"
 )
-def test_a_worker_that_is_shut_down_leaves_the_job_to_the_retry(busy: LocalAirflow, endless: Emulator) -> None:
+def test_a_shutdown_of_the_worker_leaves_the_job_running(busy: LocalAirflow, endless: Emulator) -> None:
     run, job = start(busy, endless, "retried")
     endless.reset_requests()
     busy.wait(lambda: endless.requests().get("get"), 30, "the task to have told Airflow of its job, and to wait for it")

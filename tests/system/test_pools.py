@@ -89,9 +89,7 @@ def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield running
 
 
-def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_at_once(
-    airflow: LocalAirflow, cloud: Emulator
-) -> None:
+def test_pools_and_task_limits_bound_concurrent_jobs(airflow: LocalAirflow, cloud: Emulator) -> None:
     runs = [airflow.rest.trigger(dag_id) for dag_id in LIMITED]
     airflow.wait(lambda: {airflow.rest.run_state(run) for run in runs} == {"success"}, 180, "the waves to be over")
     book = cloud.book()
@@ -101,9 +99,7 @@ def test_a_pool_that_counts_deferred_tasks_and_a_tasks_own_limit_bound_the_jobs_
         assert most_at_once([(history[0]["time"], history[-1]["time"]) for history in jobs]) == 2
 
 
-def test_each_mapped_task_that_failed_has_the_links_and_the_log_of_its_own_job(
-    airflow: LocalAirflow, cloud: Emulator
-) -> None:
+def test_each_failed_mapped_task_links_to_its_own_job(airflow: LocalAirflow, cloud: Emulator) -> None:
     run = airflow.rest.trigger("failing")
     airflow.wait(lambda: airflow.rest.run_state(run) == "failed", 120, "the tasks to fail")
     jobs = [job["id"] for job in cloud.book("failing")]
