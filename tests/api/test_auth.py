@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 from google.auth import _helpers, compute_engine, impersonated_credentials
 from google.auth.credentials import AnonymousCredentials, Credentials
-from google.auth.exceptions import DefaultCredentialsError, RefreshError, TransportError
+from google.auth.exceptions import DefaultCredentialsError, InvalidValue, RefreshError, TransportError
 from google.oauth2 import credentials as oauth2
 
 from airflow_nbjobs import exceptions
@@ -263,18 +263,16 @@ def test_a_metadata_server_is_asked_again_if_it_may_help(serve, monkeypatch, ans
 
 
 @pytest.mark.parametrize(
-    ("error", "words"),
+    ("error", "is_transient", "words"),
     [
-        (
-            FileNotFoundError(2, "No such file or directory", "/keys/a.json"),
-            "No such file or directory: '/keys/a.json'",
-        ),
-        (TransportError(ConnectionError("no route to host")), "no route to host"),
-        (DefaultCredentialsError("Your default credentials were not found."), "airflow connections add google_cloud"),
-        (ValueError("No key."), "No key."),
+        (FileNotFoundError(2, "No such file", "/keys/a.json"), False, "No such file: '/keys/a.json'"),
+        (TransportError(ConnectionError("no route to host")), True, "no route to host"),
+        (DefaultCredentialsError("Your default credentials were not found."), True, "airflow connections add google"),
+        (ValueError("No key."), False, "No key."),
+        (InvalidValue("No URL."), False, "could not be made"),
     ],
 )
-def test_credentials_that_cannot_be_made_say_why(monkeypatch, error, words):
+def test_credentials_that_cannot_be_made_say_why(monkeypatch, error, is_transient, words):
     monkeypatch.setattr("airflow_nbjobs.api.auth.backoff", lambda _: 0.0)
     tries = []
 
@@ -284,7 +282,6 @@ def test_credentials_that_cannot_be_made_say_why(monkeypatch, error, words):
 
     with pytest.raises(CredentialsError, match=words) as failure:
         made(make)
-    is_transient = isinstance(error, TransportError | DefaultCredentialsError)
     assert (failure.value.is_transient, len(tries)) == (is_transient, STARTING.tries if is_transient else 1)
     assert (failure.value.__cause__, failure.value.__context__) == (None, None)
 
