@@ -6,7 +6,8 @@ Airflow's own modules are imported when an entry is used, so that DAG files pay 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "calls_on_kill",
     "determine_kwargs",
+    "finding_connection",
     "get_async_connection",
     "get_async_extra_dejson",
     "mask_secret",
@@ -51,6 +53,24 @@ def mask_secret(secret: str) -> None:
     of_airflow(secret)
 
 
+@contextmanager
+def finding_connection(conn_id: str) -> Iterator[None]:
+    """Raise ``AirflowNotFoundException`` for a connection that is missing, outside of a task too.
+
+    Unnecessary with Airflow 3.1.1. Before it, a look-up outside of a task ends with an ``ImportError``.
+
+    :param conn_id: id of the connection that the block looks up.
+    """
+    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+
+    try:
+        yield
+    except ImportError as error:
+        if "SUPERVISOR_COMMS" not in str(error):
+            raise
+        raise AirflowNotFoundException(f"The conn_id `{conn_id}` isn't defined") from error
+
+
 async def get_async_connection(conn_id: str) -> Connection:
     """Look a connection up without blocking the event loop.
 
@@ -65,7 +85,8 @@ async def get_async_connection(conn_id: str) -> Connection:
 
     if _masks_asynchronously():
         return await BaseHook.aget_connection(conn_id)
-    connection: Connection = await sync_to_async(BaseHook.get_connection)(conn_id)
+    with finding_connection(conn_id):
+        connection: Connection = await sync_to_async(BaseHook.get_connection)(conn_id)
     return connection
 
 

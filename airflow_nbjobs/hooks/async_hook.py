@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any, TypeVar
 
@@ -11,11 +11,8 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from airflow.providers.google.common.hooks.base_google import GoogleBaseAsyncHook
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.checks import check
+from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient, Flow
-from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
-from airflow_nbjobs.api.names import JobName, operation_parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.compat import get_async_connection, get_async_extra_dejson
 from airflow_nbjobs.hooks.sync_hook import NotebookExecutionJobHook
@@ -26,7 +23,7 @@ T = TypeVar("T")
 
 
 class _ConnectedHook(NotebookExecutionJobHook):
-    """The hook over a connection that was already looked up, so that building it asks Airflow for nothing."""
+    """The hook over a connection that was already looked up, which asks Airflow for nothing when it is built."""
 
     def __init__(self, extras: dict[str, Any], **kwargs: Any) -> None:
         self._found = SimpleNamespace(extra_dejson=extras)
@@ -37,13 +34,14 @@ class _ConnectedHook(NotebookExecutionJobHook):
 
 
 class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
-    """:class:`NotebookExecutionJobHook` for an event loop, which it never blocks.
+    """The connection of :class:`NotebookExecutionJobHook` for an event loop, which it never blocks.
 
     The connection is looked up asynchronously, and credentials are made and refreshed in threads that ask Airflow for
-    nothing. Close it when done.
+    nothing. Use :meth:`send` and :meth:`run_flow`, and close it when done.
 
     :param gcp_conn_id: the Google Cloud connection.
-    :param impersonation_chain: as of the sync hook; so is ``endpoint``.
+    :param impersonation_chain: service account to impersonate, or a chain of them.
+    :param endpoint: address of the service, as for the sync hook.
     """
 
     sync_hook_class = NotebookExecutionJobHook
@@ -61,7 +59,10 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
         self._connecting = asyncio.Lock()
 
     async def get_sync_hook(self) -> NotebookExecutionJobHook:
-        """Return the sync hook, its connection looked up once."""
+        """Return the sync hook over this connection, which is looked up once.
+
+        :raises AirflowNotFoundException: if there is no such connection, and no emulator.
+        """
         async with self._connecting:
             if self._connected is None:
                 self._connected = _ConnectedHook(await self._extras(), **self._hook_kwargs)
@@ -77,7 +78,13 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
         return await get_async_extra_dejson(connection)
 
     async def client(self, location: str) -> AsyncClient:
-        """Return the client for a location, made once."""
+        """Return the client for a location. It is made once.
+
+        :param location: such as ``us-central1``.
+        :raises AirflowNotFoundException: if there is no such connection, and no emulator.
+        :raises CredentialsError: if the credentials cannot be made.
+        :raises InvalidNotebookJobError: if the location is not well formed.
+        """
         hook = await self.get_sync_hook()
         async with self._connecting:
             if location not in self._clients:
@@ -86,78 +93,27 @@ class NotebookExecutionJobAsyncHook(GoogleBaseAsyncHook):
         return self._clients[location]
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the clients."""
         while self._clients:
             await self._clients.popitem()[1].close()
 
-    async def get_job(
-        self, name: str, view: str | None = None, *, patience: Patience = PATIENT
-    ) -> NotebookExecutionJob:
-        """Get a job by its whole name.
+    async def send(self, location: str, call: Call[T], patience: Patience = PATIENT) -> T:
+        """Send one call of :mod:`airflow_nbjobs.api.calls` to a location.
 
-        :param patience: how long it is tried.
-        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
+        :param patience: how often and how long it is tried.
+        :returns: the parsed answer, such as a ``NotebookExecutionJob``.
+        :raises ApiError: if the service refuses, or does not answer.
+        :raises CredentialsError: if there is no token.
         """
-        client = await self.client(JobName.parse(name).location)
-        return await client.send(calls.get_job(name, view), patience)
-
-    async def list_jobs(
-        self,
-        *,
-        location: str,
-        project_id: str | None = None,
-        filter: str | None = None,  # noqa: A002 - the API's own word
-        order_by: str | None = None,
-        page_size: int | None = None,
-        view: str | None = None,
-    ) -> AsyncIterator[NotebookExecutionJob]:
-        """Return the jobs of a location; arguments and errors as of the sync hook."""
-        where = await self._parent(location, project_id)
-        call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
-        async for job in (await self.client(location)).pages(call):
-            yield job
-
-    async def create_job(
-        self, job: NotebookExecutionJob, *, location: str, project_id: str | None = None, job_id: str | None = None
-    ) -> Operation:
-        """Create a job; arguments and errors as of the sync hook."""
-        where = await self._parent(location, project_id)
-        return await (await self.client(location)).send(calls.create_job(where, check(job), job_id))
-
-    async def delete_job(self, name: str) -> Operation:
-        """Begin to delete a job.
-
-        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
-        """
-        return await (await self.client(JobName.parse(name).location)).send(calls.delete_job(name))
-
-    async def get_operation(self, name: str) -> Operation:
-        """Get a long-running operation by its whole name.
-
-        :raises ApiError: when the service refuses.
-        """
-        return await (await self.client(operation_parent(name)[1])).send(calls.get_operation(name))
-
-    async def list_operations(self, job_name: str) -> AsyncIterator[Operation]:
-        """Return the operations of a job, their pages asked for as they are needed.
-
-        :raises ApiError: when the service refuses.
-        """
-        async for operation in (await self.client(JobName.parse(job_name).location)).pages(
-            calls.list_operations(job_name)
-        ):
-            yield operation
-
-    async def cancel_operation(self, name: str) -> None:
-        """Ask the service to cancel an operation, best effort.
-
-        :raises ApiError: when the service refuses.
-        """
-        await (await self.client(operation_parent(name)[1])).send(calls.cancel_operation(name))
-
-    async def _parent(self, location: str, project_id: str | None) -> str:
-        return await asyncio.to_thread((await self.get_sync_hook()).parent, location, project_id)
+        return await (await self.client(location)).send(call, patience)
 
     async def run_flow(self, location: str, flow: Flow[T], patience: Patience = PATIENT) -> T:
-        """Hold a flow of several calls with a location, and return what it returns."""
+        """Run a flow of several calls at a location.
+
+        :param flow: a generator of calls and sleeps.
+        :param patience: how often and how long each call is tried.
+        :returns: what the flow returns.
+        :raises ApiError: if a call fails and the flow does not handle it.
+        :raises CredentialsError: if there is no token.
+        """
         return await (await self.client(location)).run_flow(flow, patience)

@@ -20,6 +20,7 @@ from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent, parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
+from airflow_nbjobs.compat import finding_connection
 
 __all__ = ["NotebookExecutionJobHook"]
 
@@ -55,9 +56,13 @@ class NotebookExecutionJobHook(GoogleBaseHook):
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:
-        """Look the connection up; one that is missing is an error, unless there is an emulator."""
+        """Look a connection up. With an emulator a connection that is missing is an empty one.
+
+        :raises AirflowNotFoundException: if it is missing, and there is no emulator.
+        """
         try:
-            return super().get_connection(conn_id)
+            with finding_connection(conn_id):
+                return super().get_connection(conn_id)
         except AirflowNotFoundException:
             if settings.emulator_address() is None:
                 raise
@@ -105,50 +110,68 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         return not (settings.emulator_address() or self._endpoint or settings.endpoint())
 
     def new_client(self, location: str) -> Client:
-        """Return a client of its own, for whoever cannot share one: a signal handler may interrupt any request."""
-        return Client(*self._way(location))
+        """Return a client that is not shared: a signal handler may interrupt any request of a shared one.
+
+        The caller closes it. Arguments and errors are those of :meth:`client`.
+        """
+        return Client(*self._destination(location))
 
     def new_async_client(self, location: str) -> AsyncClient:
-        """Return a client for an event loop; making it may block, for credentials and certificates."""
-        return AsyncClient(*self._way(location))
+        """Return a client for an event loop. Making it may block, to get credentials and to read certificates.
 
-    def _way(self, location: str) -> tuple[Endpoint, Any]:
+        The caller closes it. Arguments and errors are those of :meth:`client`.
+        """
+        return AsyncClient(*self._destination(location))
+
+    def _destination(self, location: str) -> tuple[Endpoint, Any]:
         endpoint = self.endpoint(location)
         return endpoint, self.get_credentials_and_project_id()[0] if endpoint.is_trusted else None
 
     def client(self, location: str) -> Client:
-        """Return the client for a location, made once."""
+        """Return the client for a location. It is made once.
+
+        :param location: such as ``us-central1``.
+        :raises CredentialsError: if the credentials cannot be made.
+        :raises InvalidNotebookJobError: if the location or a configured address is not well formed.
+        """
         return self._clients.get(location) or self._clients.setdefault(location, self.new_client(location))
 
     def close(self) -> None:
-        """Close the connections; those of a hook that nobody holds any more are closed by themselves."""
+        """Close the clients. They are closed with the hook too, when no reference to it is left."""
         _close(self._clients)
 
     def parent(self, location: str, project_id: str | None = None) -> str:
-        """Return ``projects/p/locations/l``, the project being the connection's unless given.
+        """Return ``projects/p/locations/l``.
 
-        :raises InvalidNotebookJobError: when there is no project, or one of the two is not well formed.
+        :param location: such as ``us-central1``.
+        :param project_id: default the connection's project.
+        :raises InvalidNotebookJobError: if there is no project, or one of the two is not well formed.
         """
         return parent(project_id or self.project_id, location)
 
     def create_job(
         self, job: NotebookExecutionJob, *, location: str, project_id: str | None = None, job_id: str | None = None
     ) -> Operation:
-        """Create a job; ``airflow_nbjobs.api.names.job_of_operation`` finds its name in the operation's.
+        """Create a job. It is sent again only if the service has certainly not created it.
 
-        It is sent again only when it is certain that it was not carried out.
-
-        :param job_id: the id that the job shall have; the service picks one unless given, which is the safe way.
-        :raises InvalidNotebookJobError: when something is known to be wrong with the job; nothing is sent then.
-        :raises ApiError: when the service refuses, or its answer is lost.
+        :param job: what to run.
+        :param location: such as ``us-central1``.
+        :param project_id: default the connection's project.
+        :param job_id: id of the job; by default the service picks one, which is the safe way.
+        :returns: the create operation. :func:`airflow_nbjobs.api.names.job_of_operation` takes the job's name from its.
+        :raises InvalidNotebookJobError: if the job is not valid; nothing is sent then.
+        :raises ApiError: if the service refuses, or its answer is lost.
         """
         return self.client(location).send(calls.create_job(self.parent(location, project_id), check(job), job_id))
 
     def get_job(self, name: str, view: str | None = None, *, patience: Patience = PATIENT) -> NotebookExecutionJob:
-        """Get a job by its whole name.
+        """Get a job.
 
+        :param name: its whole name.
         :param view: ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL`` for direct notebook content too.
-        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
+        :param patience: how often and how long it is tried.
+        :raises NotFoundError: if there is no such job.
+        :raises ApiError: if the service refuses, or does not answer.
         """
         return self.client(JobName.parse(name).location).send(calls.get_job(name, view), patience)
 
@@ -162,12 +185,15 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         page_size: int | None = None,
         view: str | None = None,
     ) -> Iterator[NotebookExecutionJob]:
-        """Return the jobs of a location, their pages asked for as they are needed.
+        """Return the jobs of a location. A page is requested when its first job is needed.
 
+        :param location: such as ``us-central1``.
+        :param project_id: default the connection's project.
         :param filter: over ``notebookExecutionJob``, ``displayName`` and ``schedule``: ``displayName=~"report-.*"``.
         :param order_by: ``display_name``, ``create_time`` or ``update_time``, with ``desc`` or without.
-        :param page_size: jobs a request, 1 to 100.
-        :raises ApiError: when the service refuses.
+        :param page_size: jobs in one request, 1 to 100.
+        :param view: as of :meth:`get_job`.
+        :raises ApiError: if the service refuses, or does not answer.
         """
         where = self.parent(location, project_id)
         call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
@@ -176,21 +202,27 @@ class NotebookExecutionJobHook(GoogleBaseHook):
     def delete_job(self, name: str) -> Operation:
         """Begin to delete a job.
 
-        :raises ApiError: when the service refuses; ``NotFoundError`` without such a job.
+        :param name: its whole name.
+        :returns: the delete operation.
+        :raises NotFoundError: if there is no such job.
+        :raises ApiError: if the service refuses, or does not answer.
         """
         return self.client(JobName.parse(name).location).send(calls.delete_job(name))
 
     def get_operation(self, name: str) -> Operation:
-        """Get a long-running operation by its whole name.
+        """Get a long-running operation.
 
-        :raises ApiError: when the service refuses.
+        :param name: its whole name.
+        :raises NotFoundError: if there is no such operation.
+        :raises ApiError: if the service refuses, or does not answer.
         """
         return self.client(operation_parent(name)[1]).send(calls.get_operation(name))
 
     def list_operations(self, job_name: str) -> Iterator[Operation]:
-        """Return the operations of a job, their pages asked for as they are needed.
+        """Return the operations of a job. A page is requested when its first operation is needed.
 
-        :raises ApiError: when the service refuses.
+        :param job_name: whole name of the job.
+        :raises ApiError: if the service refuses, or does not answer.
         """
         return self._pages(JobName.parse(job_name).location, calls.list_operations(job_name))
 
@@ -198,14 +230,23 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         yield from self.client(location).pages(call)  # this holds the hook, which closes its clients when it goes
 
     def cancel_operation(self, name: str) -> None:
-        """Ask the service to cancel an operation, best effort.
+        """Ask the service to cancel an operation. It may not succeed: look at the job.
 
-        :raises ApiError: when the service refuses.
+        :param name: whole name of the operation.
+        :raises NotFoundError: if there is no such operation.
+        :raises ApiError: if the service refuses, or does not answer.
         """
         self.client(operation_parent(name)[1]).send(calls.cancel_operation(name))
 
     def run_flow(self, location: str, flow: Flow[T], patience: Patience = PATIENT) -> T:
-        """Hold a flow of several calls with a location, and return what it returns."""
+        """Run a flow of several calls at a location.
+
+        :param flow: a generator of calls and sleeps.
+        :param patience: how often and how long each call is tried.
+        :returns: what the flow returns.
+        :raises ApiError: if a call fails and the flow does not handle it.
+        :raises CredentialsError: if there is no token.
+        """
         return self.client(location).run_flow(flow, patience)
 
 

@@ -15,6 +15,7 @@ from google.auth import impersonated_credentials
 from google.auth.exceptions import DefaultCredentialsError
 from google.oauth2 import service_account
 
+from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.pacing import STARTING
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
@@ -37,7 +38,7 @@ def look_async(endpoint: str | None = None) -> str:
     async def get() -> str:
         hook = NotebookExecutionJobAsyncHook(endpoint=endpoint)
         try:
-            return (await hook.get_job(NAME)).job_state.word
+            return (await hook.send("us-central1", calls.get_job(NAME))).job_state.word
         finally:
             await hook.close()
 
@@ -248,7 +249,7 @@ def test_without_an_emulator_a_missing_connection_is_an_error() -> None:
     with pytest.raises(Exception, match="never_heard_of"):
         NotebookExecutionJobHook("never_heard_of")
     with pytest.raises(Exception, match="never_heard_of"):
-        asyncio.run(NotebookExecutionJobAsyncHook("never_heard_of").get_job(NAME))
+        asyncio.run(NotebookExecutionJobAsyncHook("never_heard_of").client("us-central1"))
 
 
 def test_concurrent_calls_share_connection_client_and_token(
@@ -260,7 +261,7 @@ def test_concurrent_calls_share_connection_client_and_token(
 
     async def many() -> list[str]:
         hook = NotebookExecutionJobAsyncHook()
-        jobs = await asyncio.gather(*(hook.get_job(NAME) for _ in range(20)))
+        jobs = await asyncio.gather(*(hook.send("us-central1", calls.get_job(NAME)) for _ in range(20)))
         hooks.append(await hook.get_sync_hook())
         hooks.append(await hook.get_sync_hook())
         await hook.close()
@@ -298,7 +299,7 @@ def test_the_event_loop_is_never_blocked(
         beating = asyncio.create_task(heartbeat())
         hook = NotebookExecutionJobAsyncHook()
         try:
-            return (await hook.get_job(NAME)).job_state.word
+            return (await hook.send("us-central1", calls.get_job(NAME))).job_state.word
         finally:
             await hook.close()
             beating.cancel()
