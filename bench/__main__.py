@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import imports, submission, triggerers, waiting, workers
+from bench import deferring, imports, submission, triggerers, waiting, workers
 from bench.measure import ROUNDS, combined, in_fresh_process
 from bench.page import describe_machine, write
 
 PAGE_FOLDER = Path("docs")
 RESULTS = PAGE_FOLDER / "benchmarks.json"
-PARTS = ("imports", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
+PARTS = ("imports", "deferring", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
 
 Keep = Callable[[str, Any], None]
 
@@ -54,6 +54,8 @@ def run(parts: set[str], keep: Keep) -> None:
     with ThreadPoolExecutor(1) as aside:
         if "imports" in parts:
             keep("imports", imports.measure(ROUNDS))
+        if "deferring" in parts:
+            keep("deferring", deferring.measure())
         if "emulator" in parts:
             keep("emulator", combined([in_fresh_process("bench.emulator") for _ in range(ROUNDS)]))
         wave = aside.submit(submission.in_rounds) if "submission" in parts else None

@@ -28,6 +28,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
     """Give the goals of all parts that were measured."""
     parts: dict[str, Callable[[Any], Iterator[Goal]]] = {
         "imports": _imports,
+        "deferring": _deferring,
         "waiting": _waiting,
         "triggerers": _triggerers,
         "shared": _shared,
@@ -45,6 +46,14 @@ def _imports(found: dict[str, dict[str, float]]) -> Iterator[Goal]:
     yield Goal("import of operators, sensors and links, CPU", 0.15, operators["cpu_seconds"], " s")
     yield Goal("the same, memory", 10, operators["mb"], " MB")
     yield Goal("import of the trigger over `GoogleBaseHook`, CPU", 0.5, trigger["cpu_seconds"], " s")
+    peers = found["Vertex AI: operators"]
+    for what, key in (("CPU", "cpu_seconds"), ("memory", "mb")):
+        yield Goal(f"import of operators over the peer's, {what}", 1 / 20, operators[key] / peers[key])
+
+
+def _deferring(found: dict[str, Any]) -> Iterator[Goal]:
+    what = "CPU of a deferrable task's process up to its deferral, over the peer's"
+    yield Goal(what, 1 / 4, found["ours"]["cpu_seconds"] / found["vertex"]["cpu_seconds"])
 
 
 def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
@@ -55,7 +64,11 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
         yield Goal("the same: memory for each", 20, ours["kb_per_waiter"], " KB")
         yield Goal("the same: longest turn of the event loop, CPU", 10, ours["busy_ms"], " ms")
         yield Goal("the same: latency, median", 30 / 2 + 1, ours["latency_median"], " s")
+        yield Goal("the same: requests in any minute", 1_000 / 100 + 30, ours["most_requests_in_a_minute"])
+        yield Goal("the same: ends that were not noticed", 0, ours["unnoticed"])
     if ours and peer:
+        over = ours["requests_per_minute"] / peer["requests_per_minute"]
+        yield Goal("the same: requests over the peer's", 1 / 100, over)
         yield Goal("the same: CPU over the peer's", 1 / 20, ours["cpu_per_minute"] / peer["cpu_per_minute"])
     for interval in (30.0, 5.0):
         if many := case.get(("ours", 10_000, interval)):

@@ -229,8 +229,12 @@ def test_a_limit_that_is_no_number_of_jobs_is_refused(nbjobs_emulator: Emulator,
     assert nbjobs_emulator.requests() == {}
 
 
-def test_a_connection_of_a_person_needs_an_identity(connect: Callable[..., Any], tokens: Server) -> None:
+def test_a_connection_of_a_person_needs_an_identity(
+    connect: Callable[..., Any], tokens: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     connect("person")
+    # Google provider 20 looks for a project beside a person's credentials, and not in the connection.
+    monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     anyone = {**JOB, "service_account": None}
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **anyone))
     with pytest.raises(InvalidNotebookJobError, match=r"no identity.*service_account or execution_user"):

@@ -9,7 +9,27 @@ from typing import Any
 
 from airflow.providers.common.compat.sdk import TaskDeferred
 
+from bench.measure import ROUNDS, combined, in_fresh_process
+from bench.services import Ours, Vertex
+from bench.services import ours as our_service
 from tests.support.task_runs import JOB, TaskRun
+
+
+def measure() -> dict[str, Any]:
+    """Run each side's task in processes of its own, in turns, and return the medians of both sides.
+
+    :returns: for ``"ours"`` and ``"vertex"``, ``cpu_seconds`` and the class path of the ``trigger``.
+    :raises RuntimeError: if a task defers to another trigger than that of its side.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {"ours": [], "vertex": []}
+    with our_service() as service:
+        for _ in range(ROUNDS):
+            for side, found in runs.items():
+                found.append(in_fresh_process("bench.deferring", side, env=service.env))
+    triggers = {side: {run["trigger"] for run in found} for side, found in runs.items()}
+    if triggers != {"ours": {Ours.classpath}, "vertex": {Vertex.classpath}}:
+        raise RuntimeError(f"A task did not defer to the trigger of its side: {triggers}")
+    return {side: combined(found) for side, found in runs.items()}
 
 
 def ours() -> Any:
