@@ -12,7 +12,7 @@ from jupyter_client.channels import AsyncZMQSocketChannel
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from airflow_nbjobs.emulator.kernels.limits import NOTE, OutputLimit
+from airflow_nbjobs.emulator.kernels.limits import DROPPED, LOST, UNREADABLE_RESULT, OutputLimit
 
 _LONGEST_POLL_SECONDS = 0.5
 
@@ -69,18 +69,37 @@ class Client(NotebookClient):
         self._save_to = save_to
         self._started_at, self._save_seconds = time.monotonic(), 0.0
         self._limit = OutputLimit()
+        self._pieces: list[str] = []  # of the stream that is the last output of the cell
+        self._is_idle = self._is_noted = False
+        self._cell = nbformat.NotebookNode()  # type: ignore[no-untyped-call] # as above
 
     def _started(self, cell: nbformat.NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - nbclient passes these by name
         self.cell_number += 1
+        self._cell = cell
+        self._limit.start_cell(cell.metadata.get("tags", ()))
+        self._pieces, self._is_idle, self._is_noted = [], False, False
 
     def _finished(self, cell: nbformat.NotebookNode, cell_index: int, execute_reply: Any) -> None:  # noqa: ARG002 - as above
+        self._join(cell)
+        if not self._is_idle:  # nbclient stopped waiting for the end of the output
+            self._limit.lost_result = self._limit.lost_result or self._limit.is_result
+            cell.outputs.append(nbformat.from_dict(LOST))  # type: ignore[no-untyped-call] # as above
+        if self._limit.lost_result:
+            cell.outputs.append(nbformat.from_dict(UNREADABLE_RESULT))  # type: ignore[no-untyped-call] # as above
         # A large notebook of many cells would need most of the time for saving: a twentieth of it is enough.
         if self._save_seconds < 1 + (time.monotonic() - self._started_at) / 20:
             self.save()
 
+    def _join(self, cell: nbformat.NotebookNode) -> None:
+        """Put the pieces of a stream that have been collected into the last output."""
+        if self._pieces and cell.get("outputs"):
+            cell.outputs[-1]["text"] += "".join(self._pieces)
+        self._pieces = []
+
     def save(self) -> None:
         """Write the notebook as it is now, atomically."""
         started = time.monotonic()
+        self._join(self._cell)
         # A lone surrogate cannot be encoded in UTF-8; JSON has its backslash escape.
         content = nbformat.writes(self.nb).encode("utf-8", "backslashreplace")  # type: ignore[no-untyped-call] # as above
         partial = self._save_to.with_suffix(".partial")
@@ -92,13 +111,29 @@ class Client(NotebookClient):
         self, msg: dict[str, Any], cell: nbformat.NotebookNode, cell_index: int
     ) -> nbformat.NotebookNode | None:
         """Process a message of the kernel, as far as the limit allows."""
-        kind = msg["msg_type"]
-        if kind in {"status", "execute_input", "clear_output"}:
+        kind, content = msg["msg_type"], msg["content"]
+        self._is_idle = self._is_idle or (kind == "status" and content["execution_state"] == "idle")
+        if kind in {"status", "execute_input"}:
             return super().process_message(msg, cell, cell_index)
-        was_full, output = self._limit.full, None
-        content = self._limit.cut(kind, msg["content"])
-        if content is not None:
+        joins = kind == "stream" and self._continues(msg, cell)
+        if not joins:
+            self._join(cell)
+        if kind == "clear_output":
+            return super().process_message(msg, cell, cell_index)
+        output, content = None, self._limit.cut(kind, content, joins=joins)
+        if joins and content is not None:
+            self._pieces.append(content["text"])
+        elif content is not None:
             output = super().process_message({**msg, "content": content}, cell, cell_index)
-        if self._limit.full and not was_full:
-            cell.outputs.append(nbformat.from_dict(NOTE))  # type: ignore[no-untyped-call] # as above
+        if self._limit.is_full and not self._is_noted:
+            self._is_noted = True
+            self._join(cell)
+            cell.outputs.append(nbformat.from_dict(DROPPED))  # type: ignore[no-untyped-call] # as above
         return output
+
+    def _continues(self, msg: dict[str, Any], cell: nbformat.NotebookNode) -> bool:
+        """Say whether a piece of a stream continues the last output of the cell."""
+        if self.clear_before_next_output or self.output_hook_stack[msg["parent_header"].get("msg_id")]:
+            return False
+        last = cell.outputs[-1] if cell.outputs else {}
+        return last.get("output_type") == "stream" and last.get("name") == msg["content"].get("name")
