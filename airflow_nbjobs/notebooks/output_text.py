@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from airflow_nbjobs.notebooks.failures import CellFailure, text_of
-from airflow_nbjobs.notebooks.plain_text import plain, plain_lines
+from airflow_nbjobs.notebooks.plain_text import LineBuffer, plain, plain_lines
 
 __all__ = ["Allowance", "CellText", "Gap", "Rest"]
 
@@ -55,6 +55,9 @@ class Allowance:
 class CellText:
     """Collects the lines of one cell's outputs.
 
+    The pieces of a stream are one text, however the kernel and the service have cut it: a line that is printed in parts
+    is one line. The text continues after pieces of the other stream, but not after another output.
+
     The first 60 and the last 20 lines are kept, the others are counted. The lines of an error are kept in addition.
 
     :param allowance: shared by all cells of the notebook.
@@ -66,6 +69,7 @@ class CellText:
         self._tail: deque[str] = deque(maxlen=_TAIL)
         self._count = 0
         self._error: list[str | Gap] = []
+        self._streams: dict[str, LineBuffer] = {}
 
     def add(self, output: Mapping[str, Any], size: int, *, is_whole: bool) -> None:
         """Add an output that is not an error.
@@ -73,9 +77,15 @@ class CellText:
         :param size: bytes of the output in the file.
         :param is_whole: whether all of the output was read; if not, ``output`` is its beginning.
         """
-        self._extend(_lines(output, size))
+        if output.get("output_type") == "stream":
+            buffer = self._streams.setdefault(str(output.get("name")), LineBuffer())
+            self._extend(buffer.feed(text_of(output.get("text"))))
+        else:
+            self._end_streams()
+            self._extend(_lines(output, size))
         if not is_whole:
-            self._extend([Rest(f"[the rest of this output, {_amount(size)} in all, is not shown]")])
+            self._end_streams()
+            self._extend([Rest(f"[this output of {_amount(size)} is not shown whole]")])
 
     def add_failure(self, failure: CellFailure) -> None:
         """Add an error."""
@@ -84,8 +94,13 @@ class CellText:
 
     def lines(self) -> tuple[str | Gap, ...]:
         """Return the lines, with a :class:`Gap` where some are left out."""
+        self._end_streams()
         gap = self._count - len(self._head) - len(self._tail)
         return (*self._head, *([Gap(gap)] if gap else []), *self._tail, *self._error)
+
+    def _end_streams(self) -> None:
+        for buffer in self._streams.values():
+            self._extend(buffer.end())
 
     def _extend(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -101,9 +116,6 @@ class CellText:
 
 def _lines(output: Mapping[str, Any], size: int) -> Iterator[str]:
     data = output.get("data")
-    if output.get("output_type") == "stream":
-        yield from plain_lines(text_of(output.get("text")))
-        return
     if not isinstance(data, Mapping):
         yield f"[an output that cannot be read, {_amount(size)}]"
         return

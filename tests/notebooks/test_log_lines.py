@@ -9,7 +9,7 @@ import pytest
 
 from airflow_nbjobs.notebooks.log_lines import LogOutput, log_lines
 from airflow_nbjobs.notebooks.outcome import read_outcome
-from tests.support.building import code, error, ran, read, shows, stream
+from tests.support.building import code, error, execute, ran, read, shows, stream
 
 POINTER = "gs://b/x.ipynb"
 ERROR = error(traceback=["\x1b[31mTraceback\x1b[0m", "E: v"])
@@ -60,6 +60,27 @@ def test_many_outputs_are_shortened_as_one() -> None:
     assert logged(ran(*outputs)) == logged(ran(stream(THOUSAND)))
 
 
+@pytest.mark.parametrize(
+    ("outputs", "lines"),
+    [
+        ([stream("Fetching"), stream(" rows"), stream(" ..."), stream(" done\n")], ["Fetching rows ... done"]),
+        ([stream("\r 10%"), stream("\r 50%"), stream("\r100%"), stream("\n")], ["100%"]),
+        ([stream("a"), stream("warn\n", "stderr"), stream("b\n")], ["warn", "ab"]),
+        ([stream("\r 1%", "stderr"), stream("x\n"), stream("\r 2%", "stderr")], ["x", " 2%"]),
+        ([stream("\x1b[3"), stream("1mred"), stream("\x1b[0m\n")], ["red"]),
+        ([stream("a"), *shows({"text/plain": "5"}).outputs, stream("b")], ["a", "5", "b"]),
+        ([stream("a\r"), stream("\nb")], ["a", "b"]),
+    ],
+)
+def test_pieces_of_a_stream_are_joined(outputs: list[Any], lines: list[str]) -> None:
+    assert logged(ran(*outputs))[1:] == [f"[cell 1] | {line}" for line in lines]
+
+
+def test_cleared_output_is_not_logged() -> None:
+    source = "from IPython.display import clear_output\nprint('old')\nclear_output(wait=True)\nprint('new')"
+    assert logged(*execute(code(source)).cells)[1:] == ["[cell 1] | new"]
+
+
 FRAMES = [f"frame {number}" for number in range(30)]
 DEEP = error(traceback=["Traceback", *FRAMES, "E: v"])
 
@@ -95,8 +116,7 @@ def test_rich_outputs_are_logged_as_text_or_mime_type(data: dict[str, Any], line
 def test_rest_of_a_cut_output_is_named() -> None:
     lines = logged(ran(stream("x" * 5_000_000)), pointer=POINTER)
     assert lines[1].startswith("[cell 1] | xxx")
-    rest = "[cell 1] | [the rest of this output, 5 MB in all, is not shown] all of it: gs://b/x.ipynb"
-    assert lines[2:] == [rest]
+    assert lines[2:] == ["[cell 1] | [this output of 5 MB is not shown whole] all of it: gs://b/x.ipynb"]
 
 
 def test_printed_text_cannot_pass_for_a_line_of_the_log() -> None:
