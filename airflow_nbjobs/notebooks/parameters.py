@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date
 from typing import Any
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.notebooks.scalars import Missing, find_missing, python_scalar
 
 __all__ = ["MAX_DEPTH", "plain_parameters"]
 
@@ -20,10 +20,10 @@ def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return the parameters with only the types of JSON in them.
 
     Dates and datetimes become ISO 8601 text. Sequences become lists, mappings dicts, and instances of subclasses of
-    ``str``, ``int`` and ``float`` plain ones.
+    ``str``, ``int`` and ``float`` plain ones. Scalars of numpy and pandas become what the same values of Python become.
 
-    :raises InvalidNotebookJobError: for every other type, and for NaN and infinities, which JSON does not have. The
-        error names the place: ``parameters['a'][2]``.
+    :raises InvalidNotebookJobError: for every other type, for infinities, and for missing values (NaN, NaT, NA), which
+        JSON does not have. The error names the place: ``parameters['a'][2]``.
     """
     if not isinstance(parameters, Mapping):
         raise InvalidNotebookJobError(f"parameters={parameters!r} is not a mapping. Give a dict of names and values.")
@@ -31,6 +31,11 @@ def plain_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any, place: str, depth: int) -> Any:
+    value = python_scalar(value)
+    if missing := find_missing(value, place) if isinstance(value, Missing | float) else None:
+        raise InvalidNotebookJobError(
+            f"{missing}, which JSON does not have. Give None, or text that the notebook converts."
+        )
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
@@ -38,9 +43,7 @@ def _plain(value: Any, place: str, depth: int) -> Any:
     if isinstance(value, int):
         return _plain_int(value, place)
     if isinstance(value, float):
-        return _plain_float(value, place)
-    if isinstance(value, date):
-        return value.isoformat()
+        return float(value)
     if isinstance(value, Mapping):
         return _plain_mapping(value, place, depth)
     if isinstance(value, Sequence) and not isinstance(value, _BINARY):
@@ -70,15 +73,6 @@ def _plain_int(value: int, place: str) -> int:
         str(number)
     except ValueError as error:  # by default Python converts at most 4300 digits
         raise InvalidNotebookJobError(f"{place} is a number too long to write: {error}.") from error
-    return number
-
-
-def _plain_float(value: float, place: str) -> float:
-    number = float(value)
-    if number - number != 0:
-        raise InvalidNotebookJobError(
-            f"{place} is {number}, which JSON does not have. Give None, or text that the notebook converts."
-        )
     return number
 
 
