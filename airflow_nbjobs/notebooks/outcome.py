@@ -17,7 +17,7 @@ from airflow_nbjobs.notebooks.failures import CellFailure
 from airflow_nbjobs.notebooks.output_text import Allowance, CellText, Gap
 from airflow_nbjobs.notebooks.results import RESULT_TAGS, Results
 from airflow_nbjobs.notebooks.scanner import Piece, pieces
-from airflow_nbjobs.notebooks.tagged_output import LastOutputs
+from airflow_nbjobs.notebooks.tagged_output import TaggedOutput
 from airflow_nbjobs.notebooks.timing import cell_span
 
 __all__ = ["RESULT_BYTES", "CellRun", "Outcome", "read_outcome"]
@@ -125,7 +125,7 @@ class _Reader:
 
     def _next_cell(self) -> None:
         self._text = CellText(self._allowance)
-        self._last_outputs = LastOutputs(self._result_bytes)
+        self._tagged_output = TaggedOutput(self._result_bytes)
         self._error: Mapping[str, Any] | None = None
         self._has_outputs = False
 
@@ -136,9 +136,9 @@ class _Reader:
             self._error = piece.value
             return
         if self._results.add_output(piece.value, self._cells + 1, is_whole=piece.is_whole):
-            self._last_outputs.has_reported = True
+            self._tagged_output.has_reported = True
         else:
-            self._last_outputs.add(piece.value, piece.size, is_whole=piece.is_whole)
+            self._tagged_output.add(piece.value, piece.size, is_whole=piece.is_whole)
         self._text.add(piece.value, piece.size, is_whole=piece.is_whole)
 
     def _add_cell(self, cell: Mapping[str, Any]) -> None:
@@ -152,7 +152,7 @@ class _Reader:
             if not is_tagged(cell, "raises-exception"):
                 self._failure = failure
         elif has_run and is_tagged(cell, *RESULT_TAGS):
-            self._results.add_cell(self._last_outputs, self._cells)
+            self._results.add_cell(self._tagged_output, self._cells)
         if len(self._runs) < _CELLS_KEPT:
             seconds = span.seconds if span else None
             self._runs.append(CellRun(self._cells, has_run, seconds, self._text.lines(), self._error is not None))

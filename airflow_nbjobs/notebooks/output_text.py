@@ -78,7 +78,8 @@ class CellText:
         :param is_whole: whether all of the output was read; if not, ``output`` is its beginning.
         """
         if output.get("output_type") == "stream":
-            buffer = self._streams.setdefault(str(output.get("name")), LineBuffer())
+            name = "stderr" if output.get("name") == "stderr" else "stdout"
+            buffer = self._streams.setdefault(name, LineBuffer())
             self._extend(buffer.feed(text_of(output.get("text"))))
         else:
             self._end_streams()

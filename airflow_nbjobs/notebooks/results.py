@@ -15,7 +15,8 @@ from typing import Any
 
 from airflow_nbjobs.notebooks.cells import mapping
 from airflow_nbjobs.notebooks.plain_text import plain
-from airflow_nbjobs.notebooks.tagged_output import LastOutputs
+from airflow_nbjobs.notebooks.scalars import find_missing
+from airflow_nbjobs.notebooks.tagged_output import TaggedOutput
 from airflow_nbjobs.notebooks.xcom_limits import check_carried
 
 __all__ = ["RESULT_TAGS", "Results"]
@@ -60,7 +61,7 @@ class Results:
                 self._add_scrap(payload, number)
         return reports
 
-    def add_cell(self, outputs: LastOutputs, number: int) -> None:
+    def add_cell(self, outputs: TaggedOutput, number: int) -> None:
         """Add the values in the outputs of a tagged cell.
 
         :param number: of the cell, for messages.
@@ -69,12 +70,12 @@ class Results:
             self._note(f"cell {number} is tagged as a result, but has no output")
         elif not outputs.has_reported:
             try:
-                values = outputs.values()
+                value = outputs.value()
             except ValueError as error:
                 self._problem(f"cell {number} is tagged as a result, but {error}")
                 return
-            for name, item in values.items():
-                self._add(name, item)
+            for name, item in (value if isinstance(value, dict) else {"result": value}).items():
+                self._add(str(name), item)
 
     def values(self) -> dict[str, Any]:
         """Return the values by name; nothing when there is a :meth:`problem`."""
@@ -115,6 +116,9 @@ class Results:
             self._note(f"{shown} is left out: it is encoded as {plain(str(encoder))[:50]!r}, not as JSON")
 
     def _add(self, name: str, value: Any) -> None:
+        if missing := find_missing(value, repr(plain(name)[:100])):
+            self._problem(f"{missing}, which JSON does not have: report None instead")
+            return
         try:
             text = json.dumps(value, allow_nan=False, separators=(",", ":"))
         except (TypeError, ValueError, RecursionError) as error:

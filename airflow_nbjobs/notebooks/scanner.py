@@ -3,7 +3,7 @@
 An executed notebook can hold hundreds of megabytes in one output, or a million outputs, and parsing it whole takes many
 times its size. The scanner only follows brackets and strings. It returns each output, each cell without its outputs,
 and the notebook without its cells, as soon as they end, and :mod:`json` parses them one by one. A piece over
-:data:`PIECE_BYTES` is cut.
+:data:`PIECE_BYTES` is cut: its beginning and its end are kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["PIECE_BYTES", "Piece", "pieces"]
 PIECE_BYTES = 4 * 2**20
 """Size of the largest output, or cell without its outputs, that is read whole, in bytes."""
 
-_HEAD_BYTES = 256 * 2**10  # what is kept of a larger one
+_HEAD_BYTES = _TAIL_BYTES = 256 * 2**10  # what is kept of a larger one
 
 Kind = Literal["notebook", "cell", "output"]
 
@@ -30,7 +30,8 @@ class Piece:
 
     :ivar value: the JSON object without the pieces inside it; ``{}`` when it cannot be parsed.
     :ivar size: bytes of the piece in the file.
-    :ivar is_whole: whether ``value`` is all of the piece; if not, it is the beginning.
+    :ivar is_whole: whether ``value`` is all of the piece. If not, it is the beginning, and where the middle of a long
+        text could be left out also the end.
     """
 
     kind: Kind
@@ -84,20 +85,26 @@ _KINDS: dict[int, Kind] = {1: "notebook", 3: "cell", 5: "output"}  # by the numb
 
 
 class _Buffer:
-    """The bytes of an open piece, or the beginning of a piece that is too large."""
+    """The bytes of an open piece, or the beginning and the end of a piece that is too large."""
 
     def __init__(self) -> None:
         self.kept = bytearray()
+        self.tail = bytearray()
         self.size = 0
 
     def add(self, part: bytes | memoryview) -> None:
         self.size += len(part)
         if self.size <= PIECE_BYTES:
             self.kept += part
-        elif len(self.kept) < _HEAD_BYTES:
+            return
+        if len(self.kept) < _HEAD_BYTES:
             self.kept += part[: _HEAD_BYTES - len(self.kept)]
-        else:
+        elif len(self.kept) > _HEAD_BYTES:
+            self.tail += self.kept[_HEAD_BYTES:]
             del self.kept[_HEAD_BYTES:]
+        self.tail += part[-_TAIL_BYTES:]
+        if len(self.tail) > 2 * _TAIL_BYTES:
+            del self.tail[:-_TAIL_BYTES]
 
 
 class _Scanner:
@@ -178,7 +185,7 @@ class _Scanner:
             self._keep(bracket)
             if kind := _KINDS.get(self._level):
                 buffer = self._buffers.pop()
-                yield _parse(kind, buffer.kept, buffer.size)
+                yield _parse(kind, buffer.kept, buffer.size, buffer.tail)
             self._level -= 1
             self.has_ended = not self._level
 
@@ -201,10 +208,29 @@ class _Scanner:
             self._buffers[-1].add(part)
 
 
-def _parse(kind: Kind, kept: bytes | bytearray, size: int) -> Piece:
+def _parse(kind: Kind, kept: bytes | bytearray, size: int, tail: bytes | bytearray = b"") -> Piece:
     if size <= PIECE_BYTES and (value := _parsed(kept.decode(errors="replace"))) is not None:
         return Piece(kind, value, size, is_whole=True)
-    return Piece(kind, _parse_beginning(kept), size, is_whole=False)
+    value = _parse_without_middle(kept, (tail or kept)[-_TAIL_BYTES:]) if size > PIECE_BYTES else None
+    return Piece(kind, value or _parse_beginning(kept), size, is_whole=False)
+
+
+def _parse_without_middle(kept: bytes | bytearray, tail: bytes | bytearray) -> dict[str, Any] | None:
+    """Parse a JSON object whose middle is left out, if that is the middle of a text or of a list of texts."""
+    head = _without_cut_escape(kept[:_HEAD_BYTES]).decode(errors="replace")
+    start = _NO_ESCAPE.search(tail)
+    end = tail[start.end() if start else 0 :].decode(errors="replace")
+    # Each cut may be inside a text or between two texts. A line end keeps the lines on both sides apart.
+    joints = ("\\n", '\\n"', '"\\n', ',"\\n', "", ",")
+    return next((parsed for joint in joints if (parsed := _parsed(f"{head}{joint}{end}")) is not None), None)
+
+
+_CUT_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\(?:u[0-9a-fA-F]{0,3})?\Z")
+_NO_ESCAPE = re.compile(rb"[^\\]{2}")
+
+
+def _without_cut_escape(content: bytes | bytearray) -> bytes:
+    return _CUT_ESCAPE.sub(rb"\1", content)
 
 
 def _parsed(content: str) -> dict[str, Any] | None:
@@ -231,7 +257,7 @@ def _parse_beginning(kept: bytes | bytearray) -> dict[str, Any]:
     while (at := _end(_UP_TO_BRACKET, content, at)) < len(content):
         bracket = content[at : at + 1]
         if bracket == b'"':  # of the string that is cut, possibly inside an escape sequence
-            content = re.sub(rb"\\(?:u[0-9a-fA-F]{0,3})?\Z", b"", content) + b'"'
+            content = _without_cut_escape(content) + b'"'
             break
         if bracket in b"{[":
             closing.append("}" if bracket == b"{" else "]")

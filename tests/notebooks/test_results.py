@@ -61,6 +61,12 @@ RESULTS: dict[str, dict[str, Any]] = {
     "[None, True]": {"result": [None, True]},
     "import json\nprint(json.dumps({'rows': 5}))": {"rows": 5},
     "from IPython.display import JSON\nJSON({'rows': 5})": {"rows": 5},
+    "import numpy\n{'rows': numpy.int64(5), 'mean': numpy.float64(2.5), 'ok': numpy.True_}": {
+        "rows": 5,
+        "mean": 2.5,
+        "ok": True,
+    },
+    "print({'rows': 5})": {"rows": 5},
     "print('{\"first\": 1}')\n{'last': 2}": {"last": 2},
     "print('{\"kept\": 1}')\ndisplay(set)\ndisplay(len)": {"kept": 1},
 }
@@ -75,13 +81,13 @@ def test_output_of_a_tagged_cell_is_a_result(source: str, tag: str) -> None:
 
 UNREADABLE = {
     "": "none of its last outputs is JSON: print json.dumps(...) of the value",
-    "<Figure>": "its output is not JSON (`<Figure>`): ",
-    "{'rows': 3, 'mean': nan}": "its output is not JSON (`{'rows': 3, 'mean': nan}`): ",
-    "{'x': np.float64(3.0)}": "its output is not JSON (`{'x': np.float64(3.0)}`): report numbers, text",
-    "<b\x1b[2J\na>" + "x" * 500: f"its output is not JSON (`<b a>{'x' * 95}…`): ",
+    "<Figure>": "its output is not a value (`<Figure>`): report numbers",
+    "<b\x1b[2J\na>" + "x" * 500: f"its output is not a value (`<b a>{'x' * 95}…`): ",
     pretty({f"k{number}": number for number in range(1_001)}): "IPython has shortened its output",
     pretty(list(range(1_500))): "IPython has shortened its output: print json.dumps(...) of the value",
     pretty({"rows": list(range(1_500))}): "IPython has shortened its output: print json.dumps(...) of the value",
+    "{1, 2}": "its output is not a value (`{1, 2}`)",
+    "array([1, 2])": "its output is not a value (`array([1, 2])`)",
 }
 
 
@@ -90,6 +96,36 @@ def test_unreadable_output_of_a_tagged_cell_is_a_problem(text: str) -> None:
     outcome = read(shows({"text/plain": text}, "result"))
     assert outcome.results == {}
     assert str(outcome.results_problem).startswith(f"cell 1 is tagged as a result, but {UNREADABLE[text]}")
+
+
+PRINTED: dict[str, Any] = {
+    '{"a": 1,|"b": 2}\n': {"a": 1, "b": 2},
+    '{|\n "a": [|\n  1,\n  2,\n  3\n ]\n}|\n': {"a": [1, 2, 3]},
+    "loading|\n100 rows\n|{'a': (1, None)}\n": {"a": [1, None]},
+}
+
+
+@pytest.mark.parametrize("text", PRINTED)
+def test_result_does_not_depend_on_where_buffers_are_cut(text: str) -> None:
+    parts = text.split("|")
+    whole, split = [stream("".join(parts))], [stream(part) for part in parts]
+    with_warnings = [output for part in split for output in (part, stream("careful\n", "stderr"))]
+    for outputs in (whole, split, with_warnings):
+        assert read(ran(*outputs, tag="result")).results == PRINTED[text]
+
+
+def test_value_after_megabytes_of_text_is_a_result_however_it_is_cut() -> None:
+    lines = [f"line {number} of a long log\n" for number in range(250_000)]
+    for outputs in ([stream("".join(lines))], [stream(part) for part in ("".join(lines[:9]), "".join(lines[9:]))]):
+        outputs[-1].text += '{"rows": 3}\n'
+        outcome = read(ran(*outputs, tag="result"))
+        assert (outcome.results, outcome.results_problem) == ({"rows": 3}, None)
+
+
+def test_printed_value_over_the_limit_is_a_problem() -> None:
+    outputs = [stream(json.dumps(list(range(100_000))))]
+    outcome = read(ran(*shows({"text/plain": "{'rows': 3}"}).outputs, *outputs, tag="result"))
+    assert outcome.results_problem == "cell 1 is tagged as a result, but its output is too large to be one"
 
 
 def test_dots_in_a_text_do_not_mean_shortened_output() -> None:
@@ -211,10 +247,22 @@ def test_replaced_value_does_not_count() -> None:
     assert outcome.results == {"text": "y"}
 
 
-def test_nan_is_not_a_result() -> None:
-    outcome = read(scrap("mean", float("nan")))
+@pytest.mark.parametrize(
+    ("cell", "missing"),
+    [
+        (scrap("mean", float("nan")), "'mean' is nan"),
+        (scrap("mean", [1, {"a": float("-inf")}]), "'mean'[1]['a'] is -inf"),
+        (shows({"text/plain": "{'rows': 3, 'mean': nan}"}, "result"), "'mean' is nan"),
+        (shows({"text/plain": "{'day': <NA>, 'x': 1}"}, "result"), "'day' is NA"),
+        (shows({"text/plain": "NaT"}, "result"), "'result' is NaT"),
+        (shows({"application/json": [float("nan")]}, "result"), "'result'[0] is nan"),
+        (ran(stream('{"mean": NaN}\n'), tag="result"), "'mean' is nan"),
+    ],
+)
+def test_missing_value_is_refused_with_its_place(cell: Any, missing: str) -> None:
+    outcome = read(cell)
     assert outcome.results == {}
-    assert str(outcome.results_problem).startswith("'mean' is not JSON: ")
+    assert outcome.results_problem == f"{missing}, which JSON does not have: report None instead"
 
 
 def test_thousands_of_results_are_counted_together() -> None:

@@ -94,13 +94,14 @@ def test_no_bytes_raise_an_error(content: bytes) -> None:
     list(pieces([json.dumps(NOTEBOOK).encode()[:150], content, b'"]}}]}']))
 
 
-def test_beginning_of_a_too_large_output_is_kept() -> None:
+def test_beginning_and_end_of_a_too_large_output_are_kept() -> None:
     large = {"name": "stdout", "output_type": "stream", "text": ["0123456789\n"] * (PIECE_BYTES // 10)}
     notebook = {"cells": [{"cell_type": "code", "outputs": [large, {"output_type": "error"}]}], "nbformat": 4}
     content = json.dumps(notebook).encode()
     first, second, *_ = pieces(chunked(content, 2**16))
     assert (first.is_whole, first.size) == (False, len(json.dumps(large)))
     assert first.value["text"][:5_000] == large["text"][:5_000]
+    assert first.value["text"][-5_000:] == large["text"][-5_000:]
     assert (second.is_whole, second.value) == (True, {"output_type": "error"})
 
 
