@@ -23,14 +23,16 @@ def log_lines(outcome: Outcome, log_output: LogOutput, pointer: str | None = Non
 
     Each line begins with ``[cell 3]``: nothing that a notebook prints can pass for a line of the log itself.
 
-    :param log_output: ``all`` cells, those with ``errors``, or ``none``.
+    :param log_output: ``all`` cells, those with ``errors``, or ``none``. Where a job failed without an error output,
+        the cell in which it stopped counts as one with an error.
     :param pointer: URI of the executed notebook; it is added where lines are left out.
     """
     if log_output == "none":
         return
     for run in outcome.runs:
-        if run.has_failed or (log_output == "all" and run.has_run):
-            yield from _cell(run, pointer)
+        is_last = run.number == outcome.stopped_in
+        if run.has_failed or is_last or (log_output == "all" and run.has_run):
+            yield from _cell(run, pointer, is_last=is_last)
     left_out = outcome.cells - len(outcome.runs)
     if left_out:
         yield f"… {left_out:,} more cells left out …" + _see(pointer)
@@ -49,11 +51,12 @@ def source_lines(failure: CellFailure) -> Iterator[str]:
         yield f"[cell {failure.number}] {'->' if number == failure.line else '  '} {number}: {line}".rstrip()
 
 
-def _cell(run: CellRun, pointer: str | None) -> Iterator[str]:
+def _cell(run: CellRun, pointer: str | None, *, is_last: bool) -> Iterator[str]:
     mark = f"[cell {run.number}]"
-    state, preposition = ("failed", "after") if run.has_failed else ("ran", "for")
+    state, preposition = ("failed", "after") if run.has_failed or is_last else ("ran", "for")
     took = "" if run.seconds is None else f" {preposition} {in_words(run.seconds)}"
-    yield f"{mark} {state}{took}" + (":" if run.lines else "")
+    how = ", without an error output" if is_last else ""
+    yield f"{mark} {state}{took}{how}" + (":" if run.lines else "")
     for line in run.lines:
         yield f"{mark} | {line}{_see(pointer) if isinstance(line, Gap | Rest) else ''}"
 

@@ -77,6 +77,15 @@ class Results:
             for name, item in (value if isinstance(value, dict) else {"result": value}).items():
                 self._add(str(name), item)
 
+    def add_all(self, results: Results) -> None:
+        """Add what the outputs of a cell have reported."""
+        for name, text in results._texts.items():
+            self._store(name, text)
+        for problem in results._problems:
+            self._problem(problem)
+        for note in results._notes:
+            self._note(note)
+
     def values(self) -> dict[str, Any]:
         """Return the values by name; nothing when there is a :meth:`problem`."""
         if self.problem():
@@ -129,12 +138,16 @@ class Results:
         except ValueError as error:
             self._problem(f"{plain(name)[:100]!r} cannot be carried by Airflow: {error}")
             return
+        self._store(name, text)
+
+    def _store(self, name: str, text: str | int) -> None:
         earlier = self._texts.pop(name, 0)
         self._held -= len(earlier) if isinstance(earlier, str) else 0
-        keeps = self._held + len(text) <= self._limit * _HELD and len(self._texts) < self._limit
+        size = len(text) if isinstance(text, str) else text
+        keeps = self._held + size <= self._limit * _HELD and len(self._texts) < self._limit
         if keeps or len(self._texts) <= self._limit:
-            self._texts[name] = text if keeps else len(text)
-        self._held += len(text) if keeps else 0
+            self._texts[name] = text if keeps else size
+        self._held += size if keeps and isinstance(text, str) else 0
 
     def _problem(self, text: str) -> None:
         if len(self._problems) < _MESSAGES:

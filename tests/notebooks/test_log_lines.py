@@ -40,6 +40,15 @@ def test_only_errors_or_nothing_can_be_logged() -> None:
     assert logged(*CELLS, log_output="none") == []
 
 
+def test_cell_in_which_a_failed_job_stopped_is_logged() -> None:
+    stopped = [ran(stream("one")), ran(stream("UsageError: no such magic", "stderr")), code("never run")]
+    stopped[1].execution_count = 2
+    errors, everything = (list(log_lines(read(*stopped, has_failed=True), which)) for which in ("errors", "all"))
+    assert errors == ["[cell 2] failed, without an error output:", "[cell 2] | UsageError: no such magic"]
+    assert everything == ["[cell 1] ran:", "[cell 1] | one", *errors]
+    assert list(log_lines(read(*CELLS, has_failed=True), "errors")) == logged(*CELLS, log_output="errors")
+
+
 def test_times_are_logged() -> None:
     times = {"iopub.execute_input": "2026-11-22T00:00:00Z", "shell.execute_reply": "2026-11-22T00:03:12Z"}
     cells = [ran(*outputs, metadata={"execution": times}) for outputs in ([stream("x")], [ERROR])]

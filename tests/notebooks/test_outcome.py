@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from airflow_nbjobs.notebooks.log_lines import log_lines
 from airflow_nbjobs.notebooks.outcome import read_outcome
-from tests.support.building import code, execute, notebook, read, scrap
+from tests.support.building import code, execute, notebook, read, scrap, stream
 
 LATE = "The executed notebook could not be read to its end: reading it took too long."
 
@@ -27,6 +27,24 @@ def test_expected_error_is_not_a_failure() -> None:
 def test_allowed_errors_are_counted() -> None:
     outcome = read(*execute(code("1 / 0"), code("2"), code("nope"), allow_errors=True).cells)
     assert (outcome.errors, [run.has_run for run in outcome.runs]) == (2, [True] * 3)
+
+
+def test_empty_code_cells_are_numbered() -> None:
+    outcome = read(*execute(code(""), code("# nothing"), code("1 / 0")).cells)
+    assert (outcome.failure.number if outcome.failure else None, outcome.last_run, outcome.cells) == (3, 3, 3)
+
+
+def test_outputs_of_other_than_code_cells_do_not_make_code_cells() -> None:
+    odd = {"cell_type": "heading", "outputs": [stream("x")], "source": "", "metadata": {}}
+    assert read(odd, code("x", execution_count=1)).cells == 1
+
+
+def test_failed_job_without_an_error_output_names_the_last_cell() -> None:
+    executed = execute(code("x = 1"), code("import os\nos._exit(1)"), code("never = 1")).cells
+    outcome = read(*executed, has_failed=True)
+    assert (outcome.failure, outcome.stopped_in, outcome.last_run) == (None, 2, 2)
+    assert read(code("x"), has_failed=True).stopped_in is None
+    assert read(code("x", execution_count=1)).stopped_in is None
 
 
 def test_truncated_notebook_has_no_results() -> None:

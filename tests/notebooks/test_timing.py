@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.notebooks.timing import cell_span
+from airflow_nbjobs.notebooks.timing import run_seconds
 from tests.support.building import code, execute, read
 
 
@@ -26,9 +26,8 @@ def execution(start: Any, end: Any) -> dict[str, Any]:
     ],
     ids=["nbclient", "papermill", "Colab", "not times", "backwards", "nothing"],
 )
-def test_cell_span_reads_the_metadata_of_each_program(metadata: dict[str, Any], seconds: float | None) -> None:
-    span = cell_span(metadata)
-    assert (span.seconds if span else None) == seconds
+def test_time_is_read_from_the_metadata_of_each_program(metadata: dict[str, Any], seconds: float | None) -> None:
+    assert run_seconds(metadata) == seconds
 
 
 def test_executed_cell_has_its_time() -> None:

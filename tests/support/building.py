@@ -66,7 +66,7 @@ def execute(*cells: NotebookNode, allow_errors: bool = False) -> NotebookNode:
     executed = notebook(*cells)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of nbclient and the kernel
-        with contextlib.suppress(nbclient.exceptions.CellExecutionError):
+        with contextlib.suppress(nbclient.exceptions.CellExecutionError, nbclient.exceptions.DeadKernelError):
             nbclient.NotebookClient(executed, kernel_name="python3", allow_errors=allow_errors).execute()
     return executed
 
