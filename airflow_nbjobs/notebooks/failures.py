@@ -69,13 +69,16 @@ class CellFailure:
         return self.traceback or (f"{self.ename}: {self.evalue}",)
 
     def __str__(self) -> str:
-        """Return a sentence without its full stop: the cell, the line with its code, and the exception."""
+        """Return a sentence without its full stop: the cell, the line, the exception, and the code of the line."""
         error = f"{self.ename}: {self.evalue}" if self.evalue else self.ename
-        if self.line is None:
-            return f"cell {self.number}: {error}"
+        place = f"cell {self.number}" + (f", line {self.line}" if self.line else "")
+        return f"{place}: {error}" + (f" (`{self.code[:200]}`)" if self.code else "")
+
+    @property
+    def code(self) -> str:
+        """The code of the line that raised the error; empty where the line is not known."""
         lines = plain_lines(self.source)
-        code = lines[self.line - 1].strip() if self.line <= len(lines) else ""
-        return f"cell {self.number}, line {self.line}" + (f" (`{code[:200]}`)" if code else "") + f": {error}"
+        return lines[self.line - 1].strip() if self.line and self.line <= len(lines) else ""
 
 
 def text_of(value: Any) -> str:

@@ -44,7 +44,12 @@ def traceback_lines(failure: CellFailure) -> Iterator[str]:
 
 
 def source_lines(failure: CellFailure) -> Iterator[str]:
-    """Return the code around the line that failed, or the cell's first lines where that line is not known."""
+    """Return the code around the line that failed, or the cell's first lines where that line is not known.
+
+    Nothing is returned where the traceback shows the line already.
+    """
+    if failure.code and any(line.endswith(failure.code) for line in failure.traceback):
+        return
     lines = plain_lines(failure.source)
     first = max(0, (failure.line or 0) - 1 - _CONTEXT_LINES)
     for number, line in enumerate(lines[first : first + 2 * _CONTEXT_LINES + 1], first + 1):

@@ -33,7 +33,7 @@ def test_failure_names_cell_line_and_exception() -> None:
     assert failure.source == "a = 1\n\nf(0)\n"
     assert "----> 3 f(0)" in failure.traceback
     assert not any("\x1b" in line for line in failure.traceback)
-    assert str(failure) == "cell 2, line 3 (`f(0)`): ZeroDivisionError: division by zero"
+    assert str(failure) == "cell 2, line 3: ZeroDivisionError: division by zero (`f(0)`)"
     assert (outcome.cells, outcome.errors, outcome.is_whole) == (3, 1, True)
     assert [run.has_run for run in outcome.runs] == [True, True, False]
 

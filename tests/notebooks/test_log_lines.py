@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.notebooks.log_lines import LogOutput, log_lines
+from airflow_nbjobs.notebooks.log_lines import LogOutput, log_lines, source_lines
 from airflow_nbjobs.notebooks.outcome import read_outcome
 from tests.support.building import code, error, execute, ran, read, shows, stream
 
@@ -47,6 +47,23 @@ def test_cell_in_which_a_failed_job_stopped_is_logged() -> None:
     assert errors == ["[cell 2] failed, without an error output:", "[cell 2] | UsageError: no such magic"]
     assert everything == ["[cell 1] ran:", "[cell 1] | one", *errors]
     assert list(log_lines(read(*CELLS, has_failed=True), "errors")) == logged(*CELLS, log_output="errors")
+
+
+@pytest.mark.parametrize(
+    ("source", "traceback", "lines"),
+    [
+        ("a = 1\n1/0", ["Cell In[1], line 2", "      1 a = 1", "----> 2 1/0"], []),
+        ("a = 1\nx = = 1", ["  Cell In[1], line 2", "    x = = 1", "        ^", "SyntaxError"], []),
+        ("a = 1\n1/0", ["Cell In[1], line 2", "Exception"], ["   1: a = 1", "-> 2: 1/0"]),
+        ("a <- 1\nstop(a)", ["Error: 1"], ["   1: a <- 1", "   2: stop(a)"]),
+    ],
+)
+def test_code_is_logged_where_the_traceback_does_not_show_it(
+    source: str, traceback: list[str], lines: list[str]
+) -> None:
+    failure = read(ran(error(traceback=traceback), source=source)).failure
+    assert failure is not None
+    assert list(source_lines(failure)) == [f"[cell 1] {line}" for line in lines]
 
 
 def test_times_are_logged() -> None:

@@ -33,7 +33,7 @@ def test_outputs_behind_the_failing_cell_are_left_out() -> None:
         if not has_times:
             cells[2].metadata.pop("execution")
         outcome = read(*cells, has_failed=True)
-        assert str(outcome.failure) == "cell 2, line 1 (`raise KeyError('new')`): KeyError: 'new'"
+        assert str(outcome.failure) == "cell 2, line 1: KeyError: 'new' (`raise KeyError('new')`)"
         assert (outcome.errors, outcome.last_run) == (1, 2)
         assert (outcome.runs[2].has_run, outcome.runs[2].lines) == (False, ())
         assert outcome.notes == ("1 cell holds outputs of an earlier run, which are left out; the first is cell 3.",)
