@@ -67,7 +67,9 @@ def execute(*cells: NotebookNode, allow_errors: bool = False) -> NotebookNode:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of nbclient and the kernel
         with contextlib.suppress(nbclient.exceptions.CellExecutionError, nbclient.exceptions.DeadKernelError):
-            nbclient.NotebookClient(executed, kernel_name="python3", allow_errors=allow_errors).execute()
+            client = nbclient.NotebookClient(executed, kernel_name="python3", allow_errors=allow_errors)
+            client.iopub_timeout = 60  # a busy machine is slow
+            client.execute()
     return executed
 
 
