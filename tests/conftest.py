@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -69,9 +68,3 @@ def secrets_of_one_test() -> Iterator[None]:
     for name in ("airflow._shared.secrets_masker", "airflow.sdk._shared.secrets_masker"):  # not so in Airflow 3.1
         if module := sys.modules.get(name):
             module.reset_secrets_masker()
-
-
-@pytest.fixture(scope="session")
-def airflow_database() -> None:
-    """Make Airflow's database, for what runs whole DAGs; operators and triggers need none."""
-    subprocess.run([sys.executable, "-m", "airflow", "db", "migrate"], check=True, capture_output=True)

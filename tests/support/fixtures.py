@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -18,6 +19,7 @@ from tests.support import canaries
 from tests.support.canaries import TOKEN, plant
 from tests.support.google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 from tests.support.logged import Logged
+from tests.support.shared import migrated_database
 
 if version("apache-airflow").startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under
@@ -27,6 +29,12 @@ if version("apache-airflow").startswith("3.1."):
         import sqlalchemy.orm
 
         sqlalchemy.orm.configure_mappers()
+
+
+@pytest.fixture(scope="session")
+def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Give this process a database of Airflow, for what runs whole DAGs; operators and triggers need none."""
+    shutil.copy(migrated_database(tmp_path_factory), Path(os.environ["AIRFLOW_HOME"], "airflow.db"))
 
 
 @pytest.fixture
