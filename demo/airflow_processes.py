@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from demo.airflow_rest import AirflowRest
+from demo.watchdog import Watchdog
 
 COMPONENTS = {
     "api-server": ["api-server"],
@@ -49,10 +51,16 @@ class LocalAirflow:
     :param dags_folder: the folder whose DAGs it runs.
     :param env: environment variables for all its processes, its settings (`AIRFLOW__…`) among them.
     :param sql_alchemy_conn: the database's address; SQLite in `home` unless given.
+    :param migrated: a SQLite file that has Airflow's tables; a copy in `home` becomes the database.
     """
 
     def __init__(
-        self, home: Path, dags_folder: Path, env: Mapping[str, str] | None = None, sql_alchemy_conn: str | None = None
+        self,
+        home: Path,
+        dags_folder: Path,
+        env: Mapping[str, str] | None = None,
+        sql_alchemy_conn: str | None = None,
+        migrated: Path | None = None,
     ) -> None:
         self.home = home.resolve()
         self.url = f"http://127.0.0.1:{_free_port()}"
@@ -60,7 +68,9 @@ class LocalAirflow:
         self.rest = AirflowRest(self.url, self.username, self.password)
         database = sql_alchemy_conn or f"sqlite:///{self.home}/airflow.db"
         self._env = _clean_environment() | self._settings(dags_folder.resolve(), database) | dict(env or {})
+        self._migrated = migrated
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._watchdog: Watchdog | None = None
 
     def __enter__(self) -> Self:
         """Start every process and wait until all are healthy."""
@@ -87,9 +97,12 @@ class LocalAirflow:
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
         passwords.write_text(json.dumps({self.username: self.password}))
-        self._spawn("database", ["db", "migrate"]).wait(START_SECONDS)
-        self._check("database", may_end=True)
-        del self._processes["database"]
+        if self._migrated:
+            shutil.copy(self._migrated, self.home / "airflow.db")
+        else:
+            self._spawn("database", ["db", "migrate"]).wait(START_SECONDS)
+            self._check("database", may_end=True)
+            del self._processes["database"]
         for component in COMPONENTS:
             self.start_component(component)
         self.wait(self.is_healthy, START_SECONDS, "Airflow to be healthy")
@@ -103,6 +116,8 @@ class LocalAirflow:
         process = self._processes.pop(component)
         _signal_session(process, signal.SIGKILL)
         process.wait()
+        if self._watchdog:
+            self._watchdog.forget(process.pid)
 
     def pid(self, component: str) -> int:
         """Return the process id of a running component; its children are in the session of that id."""
@@ -146,7 +161,12 @@ class LocalAirflow:
                 process.wait(max(0.0, deadline - time.monotonic()))
             _signal_session(process, signal.SIGKILL)
             process.wait()
+            if self._watchdog:
+                self._watchdog.forget(process.pid)
         self._processes.clear()
+        if self._watchdog:
+            self._watchdog.stop()
+            self._watchdog = None
         self.rest.close()
 
     def _spawn(self, component: str, arguments: list[str]) -> subprocess.Popen[bytes]:
@@ -161,6 +181,8 @@ class LocalAirflow:
                 # A session of its own: Ctrl-C in the terminal is ours to handle, and a kill reaches all children.
                 start_new_session=True,
             )
+        self._watchdog = self._watchdog or Watchdog()
+        self._watchdog.add(self._processes[component].pid)
         return self._processes[component]
 
     def _check(self, component: str, *, may_end: bool = False) -> None:

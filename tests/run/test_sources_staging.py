@@ -88,7 +88,7 @@ def test_a_notebook_over_the_limit_is_given_no_parameters(
     monkeypatch.setenv("AIRFLOW__NBJOBS__NOTEBOOK_BYTES", "100")
     uri = f"gs://results/{project}/report.ipynb"
     nbjobs_emulator.upload(uri, as_bytes(PAPER))
-    with pytest.raises(InvalidNotebookJobError, match=f"{uri} has .* and 100 is the limit .*notebook_bytes"):
+    with pytest.raises(InvalidNotebookJobError, match=f"{uri} has .* limit of 100 .*notebook_bytes"):
         large(project, notebook=uri).execute()
     assert (staged(), jobs(nbjobs_emulator, project)) == ([], [])
     large(project, notebook=uri, parameters=None).to_its_end()

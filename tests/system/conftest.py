@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import chain
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
+from tests.support.canaries import plant
+from tests.support.google_lookalike import new_key
+from tests.support.shared import migrated_database
 
 # After a short deferral Airflow 3.3.2 may take the task's first process for one that died, and fail the try; a retry
 # takes the job's result then. On a busy machine it does so to one task more than once.
@@ -19,6 +22,7 @@ RETRIES = {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5", "AIRFLOW__CORE__DEFAULT_T
 
 LAST_LINES, LONGEST_LINE = 40, 400
 
+PROJECT = "from-the-database"
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 
 
@@ -67,8 +71,33 @@ def cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
-    """Start an Airflow that runs the example DAGs on the emulator."""
-    environment = {**cloud.env, "NBJOBS_POLL_INTERVAL": "1", **RETRIES}
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), EXAMPLES, environment) as running:
+def start_airflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LocalAirflow]:
+    """Return what makes an Airflow, to be used as a context manager: ``start_airflow(dags_folder, environment)``."""
+    migrated = migrated_database(tmp_path_factory)
+    return lambda *given: LocalAirflow(tmp_path_factory.mktemp("airflow"), *given, migrated=migrated)
+
+
+def _key() -> dict[str, str]:
+    return {
+        "type": "service_account",
+        "project_id": PROJECT,
+        "private_key_id": "1",
+        "private_key": plant(new_key()),
+        "client_email": f"robot@{PROJECT}.iam.gserviceaccount.com",
+        "client_id": "1",
+        "token_uri": "https://127.0.0.1:1/token",  # no endpoint here is trusted with a token: nobody asks for one
+    }
+
+
+@pytest.fixture(scope="session")
+def airflow(cloud: Emulator, start_airflow: Callable[..., LocalAirflow]) -> Iterator[LocalAirflow]:
+    """Start an Airflow that runs the example DAGs.
+
+    The emulator is an endpoint like any other, and the connection is in Airflow's database, where worker and triggerer
+    look it up. Its key is real: their logs and the database are searched for it.
+    """
+    endpoint = {"AIRFLOW__NBJOBS__ENDPOINT": cloud.url, "STORAGE_EMULATOR_HOST": cloud.storage_url}
+    with start_airflow(EXAMPLES, {**endpoint, "NBJOBS_POLL_INTERVAL": "1", **RETRIES}) as running:
+        extra = json.dumps({"keyfile_dict": json.dumps(_key()), "project": PROJECT})
+        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra=extra)
         yield running

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -43,11 +43,13 @@ def endless() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def busy(endless: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def busy(
+    endless: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
+) -> Iterator[LocalAirflow]:
     """Start an Airflow that waits for them, with the connection in its database as in production."""
     dags = tmp_path_factory.mktemp("dags")
     (dags / "kills.py").write_text(DAGS)
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, endless.env) as running:
+    with start_airflow(dags, endless.env) as running:
         running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "kills"}')
         running.wait(lambda: running.rest.knows("retried"), 60, "the DAGs to be parsed")
         yield running

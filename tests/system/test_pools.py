@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 import httpx2
@@ -73,7 +73,9 @@ def cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAirflow]:
+def airflow(
+    cloud: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
+) -> Iterator[LocalAirflow]:
     """Start an Airflow with these DAGs.
 
     Their notebook and its parameter are canaries: neither may show in its logs and its database, nor in a job but as
@@ -83,7 +85,7 @@ def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     (dags / "waves.py").write_text(DAGS)
     (dags / "report.ipynb").write_text(json.dumps(NOTEBOOK))
     environment = {**cloud.env, "AIRFLOW_VAR_PLANTED": PARAMETER}
-    with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, environment) as running:
+    with start_airflow(dags, environment) as running:
         running.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
         running.wait(lambda: all(map(running.rest.knows, [*LIMITED, "failing"])), 60, "the DAGs to be parsed")
         yield running

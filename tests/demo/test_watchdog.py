@@ -1,0 +1,53 @@
+"""What a process of ours has started ends with it, however it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+STARTING = """
+import subprocess, sys, time
+from pathlib import Path
+from demo.watchdog import Watchdog
+
+# It ignores SIGTERM, and starts a process with a group of its own.
+CODE = '''
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+other = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], process_group=0)
+print(other.pid, flush=True)
+time.sleep(600)
+'''
+
+def test_it_starts_and_waits():
+    watchdog = Watchdog()
+    child = subprocess.Popen([sys.executable, "-c", CODE], start_new_session=True, stdout=subprocess.PIPE, text=True)
+    watchdog.add(child.pid)
+    other = child.stdout.readline().strip()
+    note = Path(__file__).with_name("started")
+    note.with_suffix(".new").write_text(f"{child.pid} {other} {watchdog._process.pid}")
+    note.with_suffix(".new").rename(note)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_an_interrupted_test_run_leaves_no_process(tmp_path: Path, number: signal.Signals, workers: str) -> None:
+    (tmp_path / "test_it.py").write_text(STARTING)
+    call = [sys.executable, "-m", "pytest", "--noconftest", "-n", workers, "-p", "no:cacheprovider", "-p", "no:nbjobs"]
+    call += ["-c", "/dev/null", f"--rootdir={tmp_path}", f"--basetemp={tmp_path}/work", str(tmp_path / "test_it.py")]
+    run = subprocess.Popen(call, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
+    started = eventually(lambda: (tmp_path / "started").exists() and (tmp_path / "started").read_text().split())
+    processes = [psutil.Process(int(pid)) for pid in started]
+    run.send_signal(number)
+    run.wait(60)
+    assert psutil.wait_procs(processes, timeout=60)[1] == []
