@@ -121,7 +121,7 @@ def encode(notebook: Mapping[str, Any], what: str) -> bytes:
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of an ``.ipynb`` file as they are, or of the notebook that jupytext reads from a text file.
+    """Return the bytes of an ``.ipynb`` file in UTF-8, or of the notebook that jupytext reads from a text file.
 
     :param path: ``.py`` and ``.md`` are text notebooks; every other suffix is taken for ``.ipynb``.
     :raises InvalidNotebookJobError: when the file cannot be read or is not a notebook, or jupytext is not installed.
@@ -134,7 +134,9 @@ def read_file(path: Path) -> bytes:
     if path.suffix in _TEXT_FORMATS:
         return dump(_from_text(content, path.suffix, what))
     load(content, what)
-    return content
+    # The service reads UTF-8; what it does with a byte order mark or UTF-16 is not known.
+    encoding = json.detect_encoding(content)
+    return content if encoding == "utf-8" else content.decode(encoding).encode()
 
 
 def _from_text(content: bytes, suffix: str, what: str) -> NotebookNode:

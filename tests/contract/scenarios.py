@@ -5,6 +5,7 @@ Those whose names are in ``docs/assumptions.md`` answer a question that only the
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,18 @@ ENDED = {
 }
 FULL = "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
 ENDLESS = "import time\nwhile True: time.sleep(1)"
+_CELL = {"cell_type": "code", "metadata": {}, "source": "print(42)", "outputs": [], "execution_count": None}
+_NOTEBOOK = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{**_CELL, "id": "a"}]}
+# nbclient and papermill run all of these, though none of them matches nbformat's schema.
+ODD_NOTEBOOKS = {
+    "an id before 4.5": json.dumps({**_NOTEBOOK, "nbformat_minor": 2}).encode(),
+    "a null id": json.dumps({**_NOTEBOOK, "cells": [{**_CELL, "id": None}]}).encode(),
+    "an id with other characters": json.dumps({**_NOTEBOOK, "cells": [{**_CELL, "id": "a b"}]}).encode(),
+    "null metadata": json.dumps({**_NOTEBOOK, "metadata": None}).encode(),
+    "a text as tags": json.dumps({**_NOTEBOOK, "cells": [{**_CELL, "metadata": {"tags": "a"}}]}).encode(),
+    "a byte order mark": json.dumps(_NOTEBOOK).encode("utf-8-sig"),
+    "UTF-16": json.dumps(_NOTEBOOK).encode("utf-16"),
+}
 
 
 def ended(client: ContractClient, world: World, name: str) -> dict[str, Any]:
@@ -102,6 +115,11 @@ class LifeScenarios:
         (operation,) = client.list_operations(name)
         final = done(client, world, operation["name"])
         assert final["response"]["jobState"] == "JOB_STATE_FAILED"
+
+    @pytest.mark.parametrize("odd", ODD_NOTEBOOKS.values(), ids=ODD_NOTEBOOKS.keys())
+    def test_a_notebook_that_does_not_match_the_schema_runs(self, client, world, make, odd):
+        job = ended(client, world, make(directNotebookSource={"content": base64.b64encode(odd).decode()}))
+        assert job["jobState"] == "JOB_STATE_SUCCEEDED", job
 
     def test_a_job_over_its_time_fails(self, client, world, make):
         job = ended(client, world, make(code=ENDLESS, executionTimeout="3s"))

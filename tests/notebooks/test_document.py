@@ -253,3 +253,11 @@ def test_declared_parameters_are_what_the_cell_assigns(source: str, declared: st
 def test_declared_parameters_are_unknown_without_a_cell_or_in_r() -> None:
     assert declared_parameters(UNTAGGED) is None
     assert declared_parameters(notebook(code("a = 1", "parameters"), kernel=("ir", "R"))) is None
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be", "utf-32"])
+def test_file_is_sent_in_utf8(tmp_path: Path, encoding: str) -> None:
+    text = '{"nbformat": 4, "nbformat_minor": 4, "metadata": {"title": "ünï 🎈"}, "cells": []}'
+    path = tmp_path / "notebook.ipynb"
+    path.write_bytes(text.encode(encoding))
+    assert read_file(path) == text.encode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 from collections.abc import Awaitable, Callable
 
 from airflow_nbjobs.emulator.dataform.model import Repositories
@@ -13,6 +14,8 @@ from airflow_nbjobs.emulator.jobs.states import FAILED_PRECONDITION, UNKNOWN, Jo
 from airflow_nbjobs.emulator.json_format import duration_nanoseconds
 from airflow_nbjobs.emulator.kernels.runner import KernelRunner
 from airflow_nbjobs.emulator.storage.model import Storage, StorageError
+
+log = logging.getLogger(__name__)
 
 DEFAULT_TIMEOUT = "86400s"  # the discovery document's default of executionTimeout
 
@@ -30,6 +33,8 @@ def in_kernels(storage: Storage, repositories: Repositories, runner: KernelRunne
             return JobStatus(FAILED_PRECONDITION, str(error))
         running()
         ended = await runner.run(source, kernel_name=job.body.get("kernelName"), timeout_seconds=_timeout_seconds(job))
+        for repair in ended.repairs:
+            log.warning("The notebook of %s does not match nbformat: %s.", job.name, repair)
         failure = None if ended.ok else JobStatus(UNKNOWN, ended.message)
         if ended.notebook is not None:
             try:

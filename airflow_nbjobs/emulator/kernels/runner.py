@@ -26,7 +26,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,11 +50,13 @@ class Ended:
     :param message: empty when it is ok, else the message of the job's status. Cells are numbered from 1 in the order in
         which they ran, as in Jupyter's ``In [3]``: text cells and empty cells do not count.
     :param notebook: the executed notebook, possibly incomplete; None when there is none.
+    :param repairs: what was wrong with the notebook before it ran.
     """
 
     ok: bool
     message: str
     notebook: bytes | None
+    repairs: Sequence[str] = ()
 
 
 class KernelRunner:
@@ -173,7 +175,9 @@ def _ended(report: dict[str, Any], exit_code: int | None, folder: Path, timeout_
     notebook = _read(folder / "executed.ipynb")
     if not message and notebook is None:
         message = f"The executed notebook is missing, or larger than {MAX_NOTEBOOK_BYTES // 2**20} MiB."
-    return Ended(ok=not message, message=message, notebook=notebook)
+    given = report.get("repairs")
+    repairs = tuple(str(repair)[:500] for repair in given[:20]) if isinstance(given, list) else ()
+    return Ended(ok=not message, message=message, notebook=notebook, repairs=repairs)
 
 
 def _read(path: Path) -> bytes | None:

@@ -61,7 +61,8 @@ def test_an_error_that_the_notebook_expects_is_a_success(run):
         (b'{"nbformat": true, "cells": []}', "The file is not a notebook: it is JSON, but has no nbformat number."),
         (b'{"nbformat": 4, "cells": 7}', "The file is not a valid notebook of nbformat 4: "),
         (b'{"nbformat": 3, "worksheets": "x"}', "The file is not a valid notebook of nbformat 3: "),
-        (b'{"nbformat": 4, "metadata": {}, "cells": [{}]}', "The file is not a valid notebook of nbformat 4: "),
+        (b'{"nbformat": 4, "metadata": {}}', "The file is not a valid notebook of nbformat 4: "),
+        (b'{"nbformat": 4, "metadata": {}, "cells": [7]}', "The file is not a valid notebook of nbformat 4: "),
     ],
     ids=repr,
 )
