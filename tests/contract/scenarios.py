@@ -121,6 +121,10 @@ class LifeScenarios:
         job = ended(client, world, make(directNotebookSource={"content": base64.b64encode(odd).decode()}))
         assert job["jobState"] == "JOB_STATE_SUCCEEDED", job
 
+    def test_sys_exit_without_an_error_fails_the_job(self, client, world, make):
+        job = ended(client, world, make(code="import sys\nsys.exit(0)"))
+        assert job["jobState"] == "JOB_STATE_FAILED"
+
     def test_a_job_over_its_time_fails(self, client, world, make):
         job = ended(client, world, make(code=ENDLESS, executionTimeout="3s"))
         assert job["jobState"] == "JOB_STATE_FAILED"

@@ -173,3 +173,20 @@ def test_nothing_is_left_open(run):
     run("1")
     assert psutil.Process().num_fds() <= files  # another test's emulator may close some meanwhile
     assert set(psutil.Process().children()) <= children
+
+
+@pytest.mark.parametrize(
+    ("end", "error"),
+    [
+        ("sys.exit(0)", ": 0"),
+        ("sys.exit()", ":"),
+        ("raise SystemExit", ":"),
+        ("sys.exit(3)", ": 3"),
+        ("sys.exit('why')", ": why"),
+    ],
+)
+def test_sys_exit_fails_the_job_whatever_its_code(run, end, error):
+    """Nbclient reports an error; docs/assumptions.md says why the emulator does not take 0 for a success."""
+    ended = run(f"import sys\n{end}", "print('not run')")
+    assert (ended.ok, ended.message) == (False, f"Cell 1 failed: SystemExit{error}")
+    assert texts(ended)[1] == ""
