@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx2
+import structlog
 
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.emulator import Emulator
@@ -75,6 +77,23 @@ async def event(waiting: NotebookExecutionJobTrigger) -> tuple[str, str | None]:
     assert len(events) == 1
     assert events[0]["job_name"] == waiting.job_name
     return events[0]["outcome"], events[0]["state"]
+
+
+@contextmanager
+def lines_of_tasks() -> Iterator[list[Any]]:
+    """Capture the log with each line's context: it tells the lines of two tasks apart in a triggerer.
+
+    ``structlog.testing.capture_logs`` keeps the context from 25.5 on, which Airflow 3.1.0 does not start with.
+    """
+    capture, processors = structlog.testing.LogCapture(), structlog.get_config()["processors"]
+    before = processors.copy()
+    try:
+        processors[:] = [structlog.contextvars.merge_contextvars, capture]
+        structlog.configure(processors=processors)
+        yield capture.entries
+    finally:
+        processors[:] = before
+        structlog.configure(processors=processors)
 
 
 async def next_state(waiter: Waiter) -> JobState:

@@ -13,7 +13,7 @@ import structlog
 from airflow_nbjobs.exceptions import UnavailableError
 from airflow_nbjobs.watch import join_poller
 from airflow_nbjobs.watch.failures import Outage, OutageReports
-from tests.support.crowd import Service, event, trigger
+from tests.support.crowd import Service, event, lines_of_tasks, trigger
 from tests.support.waiting import until
 
 Logs = Callable[[], dict[str, list[tuple[str, str]]]]
@@ -31,7 +31,7 @@ def logs() -> Iterator[Logs]:
                 found[line["trigger_id"]].append((line["log_level"], text))
         return found
 
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+    with lines_of_tasks() as lines:
         yield by_task
 
 

@@ -14,7 +14,7 @@ import pytest
 import structlog
 
 from airflow_nbjobs.watch import join_poller
-from tests.support.crowd import Service, event, trigger
+from tests.support.crowd import Service, event, lines_of_tasks, trigger
 from tests.support.waiting import until
 
 DONE = ("done", "JOB_STATE_CANCELLED")
@@ -267,7 +267,7 @@ def test_each_task_tells_of_its_own_job_in_its_own_log(service: Service):
         await asyncio.to_thread(service.end, jobs)
         await asyncio.wait_for(asyncio.gather(*waiting), 30)
 
-    with structlog.testing.capture_logs(processors=[structlog.contextvars.merge_contextvars]) as lines:
+    with lines_of_tasks() as lines:
         asyncio.run(wait())
     told = [(line["trigger_id"], str(line)) for line in lines if "Notebook job" in line["event"]]
     assert {name for name, _ in told} == {job["name"] for job in jobs}
