@@ -2,6 +2,8 @@
 # make demo UI=1     the same, and Airflow's UI stays up until Ctrl-C
 # make test          every check and the whole suite, on the newest Airflow
 # make test-3.1      the tests of what touches Airflow, on the oldest one that we support
+# make test-on SET=managed-3.1   the same tests with the versions of constraints/managed-3.1.txt
+# make test-sets     the same for all sets of versions in constraints/
 # make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
 # make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
 # make languages     notebooks in R, whose kernel Debian has; docs/languages.md says what came of it
@@ -17,13 +19,13 @@ SHELL := bash
 unexport PYTHONDONTWRITEBYTECODE
 
 VENV := .venv
-VENV_3_1 := .venv-3.1
-ON_3_1 := tests/run tests/operators tests/hooks tests/commands tests/examples tests/watch tests/test_*.py
+SETS := $(patsubst constraints/%.txt,%,$(wildcard constraints/*.txt))
+ON_AIRFLOW := tests/run tests/operators tests/hooks tests/commands tests/examples tests/watch tests/test_*.py
 IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-3.1 chaos soak languages bench clean constraints
+.PHONY: help demo test test-3.1 test-on test-sets chaos soak languages bench clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -41,10 +43,19 @@ test: $(VENV)/.dev
 # The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow
 # run, and people end tasks of a running one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).
 # What fails of the last runs once more: the triggerer of 3.1.8 may end of itself ("Response read out of order").
-test-3.1: $(VENV_3_1)/.dev
-	$(VENV_3_1)/bin/python -m pytest -n 2 -W ignore $(ON_3_1)
-	$(VENV_3_1)/bin/python -m pytest -W ignore tests/system/test_kills.py || \
-		$(VENV_3_1)/bin/python -m pytest -W ignore --last-failed tests/system/test_kills.py
+test-3.1: .venv-3.1/.dev
+	.venv-3.1/bin/python -m pytest -n 2 -W ignore $(ON_AIRFLOW)
+	.venv-3.1/bin/python -m pytest -W ignore tests/system/test_kills.py || \
+		.venv-3.1/bin/python -m pytest -W ignore --last-failed tests/system/test_kills.py
+
+test-on:
+	@[ -f "constraints/$(SET).txt" ] || { echo "There is no set '$(SET)'. Give one of these as SET: $(SETS)" >&2; exit 2; }
+	@$(MAKE) --no-print-directory .venv-$(SET)/.dev
+	.venv-$(SET)/bin/python -m pytest -n 2 -W ignore $(ON_AIRFLOW)
+
+test-sets:
+	@failed=; for set in $(SETS); do $(MAKE) --no-print-directory test-on SET=$$set || failed="$$failed $$set"; done; \
+		[ -z "$$failed" ] || { echo "Sets with failures:$$failed" >&2; exit 1; }
 
 # Some 35 minutes on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --number 7"`.
 chaos: $(VENV)/.dev
@@ -65,21 +76,21 @@ languages: $(VENV)/.dev
 # for the triggerers. BENCH holds the parts to measure again: `make bench BENCH="imports submission"`. On two cores:
 # imports 2 minutes, emulator 2, waiting 35 (and the submission aside), triggerers 13, shared 4 (and the workers aside).
 bench: $(VENV)/.dev
-	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints.txt \
+	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt \
 		apache-airflow-providers-databricks asyncpg psycopg2-binary
 	$(IN) bench $(BENCH)
 
 # A stamp tells that what is installed is what pyproject.toml and the constraints ask for.
-$(VENV)/.demo: pyproject.toml constraints.txt
-	@.ci/install $(VENV) constraints.txt demo
+$(VENV)/.demo: pyproject.toml constraints/newest.txt
+	@.ci/install $(VENV) constraints/newest.txt demo
 	@touch $@
 
-$(VENV)/.dev: pyproject.toml constraints.txt
-	@.ci/install $(VENV) constraints.txt dev
+$(VENV)/.dev: pyproject.toml constraints/newest.txt
+	@.ci/install $(VENV) constraints/newest.txt dev
 	@touch $@ $(VENV)/.demo
 
-$(VENV_3_1)/.dev: pyproject.toml constraints-3.1.txt
-	@.ci/install $(VENV_3_1) constraints-3.1.txt dev
+.venv-%/.dev: pyproject.toml constraints/%.txt
+	@.ci/install .venv-$* constraints/$*.txt dev
 	@touch $@
 
 # Newest versions of everything, one for all Pythons and systems: a constraint for a package that is not needed is harmless.
@@ -87,9 +98,18 @@ COMPILE = $(IN) uv pip compile --quiet --universal --python-version 3.11 --fork-
 	--no-annotate --no-header --no-emit-index-url --all-extras --group pyproject.toml:dev
 PLAIN = sed 's/ ;.*//'
 
+# Of `lowest` all that pyproject.toml names has the version of its floor; Airflow 3.1.0 does not start with a newer
+# structlog. The managed sets have what Google's images of Managed Airflow come with, and the newest of everything else.
+# A set for one Python needs no fork of a package that has another version on another Python.
+FOR_3_11 = $(filter-out --universal --fork-strategy fewest,$(COMPILE))
+managed = printf 'apache-airflow==%s\napache-airflow-providers-google==%s\napache-airflow-providers-common-compat==%s\n'
+
 constraints:
-	$(COMPILE) pyproject.toml | $(PLAIN) > constraints.txt
-	echo 'apache-airflow==3.1.*' | $(COMPILE) pyproject.toml - | $(PLAIN) > constraints-3.1.txt
+	$(COMPILE) pyproject.toml | $(PLAIN) > constraints/newest.txt
+	echo 'apache-airflow==3.1.*' | $(COMPILE) pyproject.toml - | $(PLAIN) > constraints/3.1.txt
+	{ $(VENV)/bin/python .ci/floors; echo 'structlog<25.5'; } | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/lowest.txt
+	$(managed) 3.1.7 20.0.0 1.13.1 | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/managed-3.1.txt
+	$(managed) 3.3.1 22.3.0 1.18.0 | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/managed-3.3.txt
 
 clean:
-	rm -rf $(VENV) $(VENV_3_1) .nbjobs/demo-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-* .nbjobs/demo-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
