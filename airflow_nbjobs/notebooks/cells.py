@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-__all__ = ["add_ids", "find_tagged", "is_tagged", "mapping", "without_outputs"]
+__all__ = ["add_ids", "find_tagged", "has_valid_id", "is_tagged", "mapping", "without_outputs"]
 
 # What a run leaves in the metadata: times (JupyterLab, papermill, ExecuteTime), and in Colab the user who ran it.
 _RUN_METADATA_OF_CELLS = ("execution", "papermill", "ExecuteTime", "executionInfo", "outputId")
@@ -36,6 +36,11 @@ def find_tagged(cells: Sequence[Mapping[str, Any]], tag: str) -> int | None:
     return next((index for index, cell in enumerate(cells) if is_tagged(cell, tag)), None)
 
 
+def has_valid_id(cell: Mapping[str, Any]) -> bool:
+    """Return whether a cell has an id as nbformat 4.5 defines it: 1 to 64 letters, digits, ``-`` and ``_``."""
+    return isinstance(cell.get("id"), str) and _ID.fullmatch(cell["id"]) is not None
+
+
 def add_ids(notebook: NotebookNode, *, replace: bool = False) -> NotebookNode:
     """Give each cell without a valid id a hash of its content as id.
 
@@ -48,9 +53,9 @@ def add_ids(notebook: NotebookNode, *, replace: bool = False) -> NotebookNode:
     """
     if (notebook.nbformat, notebook.nbformat_minor) < (4, 5):
         return notebook
-    taken = set() if replace else {cell["id"] for cell in notebook.cells if "id" in cell}
+    taken = set() if replace else {cell["id"] for cell in notebook.cells if has_valid_id(cell)}
     for cell in notebook.cells:
-        if replace or not _ID.fullmatch(str(cell.get("id", ""))):
+        if replace or not has_valid_id(cell):
             cell["id"] = _derived_id(cell, taken)
             taken.add(cell["id"])
     return notebook

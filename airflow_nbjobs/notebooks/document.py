@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import copy
 import json
 from collections.abc import Iterable, Mapping
@@ -15,6 +16,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.cells import add_ids, find_tagged, mapping
 from airflow_nbjobs.notebooks.languages import assigned_names, check_names, kernel_and_language, write_assignments
 from airflow_nbjobs.notebooks.parameters import plain_parameters
+from airflow_nbjobs.notebooks.repair import repair
 
 __all__ = ["check_parameter_names", "declared_parameters", "dump", "encode", "inject", "load", "read_file"]
 
@@ -78,15 +80,23 @@ def declared_parameters(notebook: NotebookNode, *, kernel_name: str | None = Non
 def load(content: bytes, what: str) -> NotebookNode:
     """Return a notebook of nbformat 4 from the bytes of an ``.ipynb`` file of nbformat 3 or 4.
 
-    The notebook need not match the schema: Jupyter and papermill run many that do not.
+    The notebook need not match the schema: it is repaired as nbclient and nbformat would do it. Every encoding that
+    JSON may have is read, also with a byte order mark.
 
     :param what: how errors name the notebook.
     :raises InvalidNotebookJobError: when it is not a notebook.
     """
-    text = _decode(content, what)
+    return _load(content, what)[0]
+
+
+def _load(content: bytes, what: str) -> tuple[NotebookNode, bytes]:
+    """Return a notebook, and its bytes in UTF-8, which are changed only where nbclient could not run it."""
+    data, encoding = _decode(content, what)
     try:
+        is_repaired = data["nbformat"] == 4 and repair(data)
         # Joins lines, and does not add random ids as nbformat.reads does.
-        notebook = _as_version_4(nbformat.reader.reads(text))  # type: ignore[no-untyped-call]  # nbformat has no types
+        read = nbformat.versions[data["nbformat"]].to_notebook_json(data, minor=data.get("nbformat_minor", 0))
+        notebook = _as_version_4(read)
     except Exception as error:  # nbformat fails in any way on what is malformed
         problem = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         raise InvalidNotebookJobError(f"{what} is not a valid notebook: {problem}") from error
@@ -95,7 +105,9 @@ def load(content: bytes, what: str) -> NotebookNode:
         raise InvalidNotebookJobError(
             f"{what} is not a valid notebook: it has no metadata or cells, or a cell has no type, source or metadata."
         )
-    return notebook
+    if is_repaired:
+        return notebook, dump(notebook)
+    return notebook, content if encoding == "utf-8" else content.decode(encoding).encode()
 
 
 def dump(notebook: NotebookNode) -> bytes:
@@ -106,7 +118,7 @@ def dump(notebook: NotebookNode) -> bytes:
 
 
 def encode(notebook: Mapping[str, Any], what: str) -> bytes:
-    """Return the bytes of a notebook that is given as JSON.
+    """Return the bytes of a notebook that is given as JSON, repaired where it does not match the schema.
 
     :param notebook: the parsed JSON.
     :param what: how errors name the notebook.
@@ -116,12 +128,14 @@ def encode(notebook: Mapping[str, Any], what: str) -> bytes:
         content = json.dumps(notebook, allow_nan=False).encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidNotebookJobError(f"{what} is not JSON: {error}.") from error
-    load(content, what)
-    return content
+    return _load(content, what)[1]
 
 
 def read_file(path: Path) -> bytes:
-    """Return the bytes of an ``.ipynb`` file in UTF-8, or of the notebook that jupytext reads from a text file.
+    """Return the bytes of an ``.ipynb`` file, or of the notebook that jupytext reads from a text file.
+
+    An ``.ipynb`` file is returned byte for byte, but in UTF-8, without a byte order mark, and repaired where nbclient
+    could not run it.
 
     :param path: ``.py`` and ``.md`` are text notebooks; every other suffix is taken for ``.ipynb``.
     :raises InvalidNotebookJobError: when the file cannot be read or is not a notebook, or jupytext is not installed.
@@ -133,10 +147,7 @@ def read_file(path: Path) -> bytes:
         raise InvalidNotebookJobError(f"{what} cannot be read: {error.strerror}.") from error
     if path.suffix in _TEXT_FORMATS:
         return dump(_from_text(content, path.suffix, what))
-    load(content, what)
-    # The service reads UTF-8; what it does with a byte order mark or UTF-16 is not known.
-    encoding = json.detect_encoding(content)
-    return content if encoding == "utf-8" else content.decode(encoding).encode()
+    return _load(content, what)[1]
 
 
 def _from_text(content: bytes, suffix: str, what: str) -> NotebookNode:
@@ -147,21 +158,20 @@ def _from_text(content: bytes, suffix: str, what: str) -> NotebookNode:
             f"{what} is a text notebook, which jupytext reads. Install it: pip install 'airflow-nbjobs[jupytext]'."
         ) from error
     try:
-        notebook: NotebookNode = jupytext.reads(content.decode(), fmt=suffix.lstrip("."))
+        encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+        notebook: NotebookNode = jupytext.reads(content.decode(encoding), fmt=suffix.lstrip("."))
     except Exception as error:  # jupytext has no base class of errors
         raise InvalidNotebookJobError(f"{what} cannot be read by jupytext: {error}") from error
     return add_ids(_as_version_4(notebook), replace=True)
 
 
 def _as_version_4(notebook: NotebookNode) -> NotebookNode:
-    """Return a copy of nbformat 4 in which each cell has metadata."""
+    """Return a copy of nbformat 4, repaired."""
     copied: NotebookNode = copy.deepcopy(notebook)
     is_older = copied.get("nbformat") != 4
-    copied.setdefault("nbformat_minor", 0)
     if is_older:
         copied = nbformat.convert(copied, 4)  # type: ignore[no-untyped-call]  # nbformat has no types
-    for cell in copied.cells:
-        cell["metadata"] = cell.get("metadata", {})  # becomes a NotebookNode
+    repair(copied)
     return add_ids(copied, replace=is_older)
 
 
@@ -169,10 +179,10 @@ def _has(part: Any, **kinds: type) -> bool:
     return isinstance(part, Mapping) and all(isinstance(part.get(key), kind) for key, kind in kinds.items())
 
 
-def _decode(content: bytes, what: str) -> str:
+def _decode(content: bytes, what: str) -> tuple[dict[str, Any], str]:
+    encoding = json.detect_encoding(content)
     try:
-        text = content.decode(json.detect_encoding(content))
-        data = json.loads(text)
+        data = json.loads(content.decode(encoding))
     except (ValueError, RecursionError) as error:
         raise InvalidNotebookJobError(f"{what} is not JSON, as an .ipynb file must be: {error}.") from error
     version = data.get("nbformat") if isinstance(data, dict) else None
@@ -180,4 +190,4 @@ def _decode(content: bytes, what: str) -> str:
         raise InvalidNotebookJobError(
             f"{what} is not a notebook: its nbformat is {version!r}, and only 3 and 4 are known."
         )
-    return text
+    return data, encoding

@@ -83,6 +83,13 @@ def test_ipynb_file_is_read_byte_for_byte(tmp_path: Path) -> None:
     assert read_file(tmp_path / "a.ipynb") == content
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_text_notebook_may_have_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_bytes(PERCENT.encode(encoding))
+    (tmp_path / "b.py").write_bytes(PERCENT.encode())
+    assert read_file(tmp_path / "a.py") == read_file(tmp_path / "b.py")
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -91,6 +98,8 @@ def test_ipynb_file_is_read_byte_for_byte(tmp_path: Path) -> None:
         (b'{"nbformat": 2}', "nbformat is 2"),
         (b'{"nbformat": [4]}', r"nbformat is \[4\]"),
         (b'{"nbformat": 4, "nbformat_minor": 5}', "is not a valid notebook"),
+        (b'{"nbformat": 4, "cells": null, "metadata": {}}', "is not a valid notebook"),
+        (b'{"nbformat": 4, "cells": [{"source": "x"}]}', "is not a valid notebook"),
         (b'{"nbformat": 4, "nbformat_minor": 5, "cells": [7], "metadata": {}}', "is not a valid notebook"),
         (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 7}]}', "is not a valid notebook"),
         (b"[" * 100_000, "is not JSON"),
@@ -261,3 +270,4 @@ def test_file_is_sent_in_utf8(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "notebook.ipynb"
     path.write_bytes(text.encode(encoding))
     assert read_file(path) == text.encode()
+    assert load(text.encode(encoding), "it") == load(text.encode(), "it")
