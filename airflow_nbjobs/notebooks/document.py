@@ -13,7 +13,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.cells import add_ids, find_tagged, mapping
+from airflow_nbjobs.notebooks.cells import add_ids, find_tagged, is_tagged, mapping
 from airflow_nbjobs.notebooks.languages import assigned_names, check_names, kernel_and_language, write_assignments
 from airflow_nbjobs.notebooks.parameters import plain_parameters
 from airflow_nbjobs.notebooks.repair import repair
@@ -27,8 +27,9 @@ _TEXT_FORMATS = frozenset({".py", ".md"})
 def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name: str | None = None) -> NotebookNode:
     """Return a copy of the notebook with a cell that assigns the parameters.
 
-    The convention is papermill's. The cell is tagged ``injected-parameters``. It replaces an older one; otherwise it
+    The convention is papermill's. The cell is tagged ``injected-parameters``. It replaces older ones; otherwise it
     follows the cell tagged ``parameters``; otherwise it is the first cell. Its source is byte for byte papermill's.
+    Unlike papermill, this leaves no second cell with its tag, and none before the cell tagged ``parameters``.
     ``metadata.papermill.parameters`` records the values for scrapbook. Unlike papermill, this keeps the notebook's
     minor version and ids, and the same notebook with the same parameters gives the same bytes each time.
 
@@ -46,10 +47,14 @@ def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name
     )
     del cell["id"]  # a random one
     older, declared = (find_tagged(injected.cells, tag) for tag in ("injected-parameters", "parameters"))
-    if older is not None:
-        injected.cells[older] = cell
-    else:
-        injected.cells.insert(0 if declared is None else declared + 1, cell)
+    at = 0 if declared is None else declared + 1
+    if older is not None and older >= (declared or 0):
+        at = older
+    before, after = (
+        [other for other in cells if not is_tagged(other, "injected-parameters")]
+        for cells in (injected.cells[:at], injected.cells[at:])
+    )
+    injected.cells = [*before, cell, *after]
     injected.metadata["papermill"] = {**mapping(injected.metadata.get("papermill")), "parameters": values}
     return add_ids(injected)
 
@@ -64,17 +69,17 @@ def check_parameter_names(notebook: NotebookNode, names: Iterable[str], *, kerne
 
 
 def declared_parameters(notebook: NotebookNode, *, kernel_name: str | None = None) -> frozenset[str] | None:
-    """Return the names that the cell tagged ``parameters`` assigns.
+    """Return the names that the cell tagged ``parameters`` assigns, and no later cell with this tag.
 
     :param kernel_name: as for :func:`inject`.
     :returns: ``None`` when there is no such cell, or papermill cannot read the language.
     :raises InvalidNotebookJobError: when papermill does not know the language.
     """
     readable = _as_version_4(notebook)
-    index = find_tagged(readable.cells, "parameters")
-    if index is None:
-        return None
-    return assigned_names(readable.cells[index].source, *kernel_and_language(readable, kernel_name))
+    tagged = [cell for cell in readable.cells if is_tagged(cell, "parameters")]
+    language = kernel_and_language(readable, kernel_name)
+    names, *later = (assigned_names(cell.source, *language) for cell in tagged) if tagged else [None]
+    return None if names is None else names.difference(*(others or () for others in later))
 
 
 def load(content: bytes, what: str) -> NotebookNode:

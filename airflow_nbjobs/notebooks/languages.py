@@ -5,7 +5,6 @@ papermill is imported when there are parameters to write, not before: it loads i
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import keyword
 import re
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs.api.quiet import quietly
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.cells import mapping
+from airflow_nbjobs.notebooks.python_names import python_names
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode
@@ -95,19 +95,13 @@ def check_names(names: Iterable[str], kernel: str, language: str) -> None:
 
 
 def assigned_names(source: str, kernel: str, language: str) -> frozenset[str] | None:
-    """Return the names that a cell assigns, or ``None`` in a language that papermill cannot read.
+    """Return the names that a cell assigns, or ``None`` where that is not known.
 
-    Python is parsed. Other languages, and Python with magics, are left to papermill, which reads line by line.
+    Python is parsed, without what IPython runs itself. Other languages are left to papermill, which reads line by line.
     """
     translator = _translator(kernel, language)
     if translator.__name__ == "PythonTranslator":
-        try:
-            nodes = ast.walk(ast.parse(source))
-            return frozenset(
-                node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            )
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            pass
+        return python_names(source)
     try:
         return frozenset(parameter.name for parameter in translator.inspect({"source": source}))
     except NotImplementedError:

@@ -203,6 +203,22 @@ def test_injected_cell_follows_the_parameters_cell() -> None:
     assert dump(TAGGED) == before
 
 
+def test_exactly_one_injected_cell_is_left() -> None:
+    older, last = code("day = 0", "injected-parameters"), code("day = 2", "injected-parameters")
+    declared = code("day = None", "parameters")
+    for cells, expected in (
+        ([declared, older, code("x"), last], ["day = None", "# Parameters\nday = 1\n", "x"]),
+        ([older, declared, code("x"), last], ["day = None", "# Parameters\nday = 1\n", "x"]),
+        ([code("x"), older, last], ["x", "# Parameters\nday = 1\n"]),
+    ):
+        assert [cell.source for cell in inject(notebook(*cells), {"day": 1}).cells] == expected
+
+
+def test_name_that_a_later_parameters_cell_assigns_is_not_declared() -> None:
+    cells = [code("day = 1\nlimit = 2", "parameters"), code("day = None", "parameters")]
+    assert declared_parameters(notebook(*cells)) == {"limit"}
+
+
 def test_second_injection_replaces_the_first() -> None:
     assert inject(inject(TAGGED, {"day": 1}), {"day": 2}) == inject(TAGGED, {"day": 2})
 
