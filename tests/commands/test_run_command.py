@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -143,12 +142,10 @@ def test_an_emulator_that_is_off_is_reported_at_once(
     nbjobs: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NBJOBS_EMULATOR_HOST", "http://127.0.0.1:1")
-    begun = time.monotonic()
     done = nbjobs("run", written(tmp_path / "square.ipynb"))
     assert (done.returncode, done.stdout) == (2, "")
     assert "http://127.0.0.1:1" in done.stderr
     assert "`nbjobs emulator`" in done.stderr
-    assert time.monotonic() - begun < 60
 
 
 def test_describing_the_commands_loads_nothing_of_airflow() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Iterator
 
 import httpx2
@@ -16,18 +16,21 @@ from tests.support.google_lookalike import Answer, Server
 def slow() -> Iterator[Callable[[int], tuple[AirflowRest, Server]]]:
     """Return what starts a server that answers the first so many requests too late."""
     servers: list[Server] = []
+    is_over = threading.Event()
 
     def start(late: int) -> tuple[AirflowRest, Server]:
         def answer(number: int) -> Answer:
-            time.sleep(1.0 if number <= late else 0.0)
+            if number <= late:
+                is_over.wait(60)
             return 200, {}, {"state": "running"}
 
         servers.append(Server(answer))
         rest = AirflowRest(servers[0].url, "admin", "admin")
-        rest._http.timeout = httpx2.Timeout(0.3)  # half a minute otherwise
+        rest._http.timeout = httpx2.Timeout(2)  # half a minute otherwise
         return rest, servers[0]
 
     yield start
+    is_over.set()
     for server in servers:
         server.close()
 

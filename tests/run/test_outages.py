@@ -122,8 +122,8 @@ def running(nbjobs_emulator: Emulator) -> Emulator:
 @pytest.mark.parametrize(
     ("trouble", "mode"),
     [
-        *itertools.product(PASSING, MODES),
-        *itertools.product(["503", "connection cut", "a state and no name"], LATER),
+        *itertools.product(PASSING, ["sync", "deferrable"]),
+        *itertools.product(["503", "connection cut", "a state and no name"], ["sensor", "sensor, deferrable", *LATER]),
     ],
 )
 def test_what_passes_is_borne(running: Emulator, project: str, mode: str, trouble: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import unicodedata
 from typing import Any
 
@@ -54,11 +53,7 @@ def ended(emulator: Emulator, folder: str, executed: bytes, state: str, **argume
     emulator.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
     emulator.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")
     told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": f"JOB_STATE_{state}"}
-    began = time.monotonic()
-    try:
-        return run.resume("execute_complete", {"event": told})
-    finally:
-        assert time.monotonic() - began < 20
+    return run.resume("execute_complete", {"event": told})
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +19,7 @@ import pytest
 from demo.__main__ import _follow
 from demo.airflow_rest import Run
 from demo.folders import fresh_folder
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,12 +35,12 @@ class Demo:
 
     def wait_for(self, pattern: str) -> str:
         """Wait until a line matches, and return its first group."""
-        deadline = time.monotonic() + 300
-        while not (found := re.search(pattern, self.log.read_text())):
+
+        def found() -> re.Match[str] | None:
             assert self.process.poll() is None, self.log.read_text()
-            assert time.monotonic() < deadline, self.log.read_text()
-            time.sleep(0.25)
-        return found[1]
+            return re.search(pattern, self.log.read_text())
+
+        return str(eventually(found, within_seconds=300)[1])
 
 
 @pytest.fixture
