@@ -19,7 +19,6 @@ __all__ = [
     "finding_connection",
     "get_async_connection",
     "get_async_extra_dejson",
-    "mask_secret",
     "retry_policy",
 ]
 
@@ -39,18 +38,6 @@ def determine_kwargs(function: Callable[..., Any], args: Collection[Any], known:
     except ImportError:
         from airflow.utils.operator_helpers import determine_kwargs as of_airflow  # type: ignore[attr-defined]
     return dict(of_airflow(function, args, known))
-
-
-def mask_secret(secret: str) -> None:
-    """Mask a text in all logs of this process from now on.
-
-    Unnecessary with common-compat 1.22.0, whose ``sdk`` has it.
-
-    :param secret: Airflow does not mask texts that are very short.
-    """
-    from airflow.sdk.log import mask_secret as of_airflow
-
-    of_airflow(secret)
 
 
 @contextmanager

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
 
-# Airflow's own mark for what is not known when a DAG is parsed; its providers take it from the same place.
+# Airflow's marker for values that are not known when a DAG is parsed; its providers import it from here too.
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 
 from airflow_nbjobs.compat import determine_kwargs
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
+
+    from airflow_nbjobs.run.arguments import RunArguments
 
 __all__ = ["NotebookDecoratedOperator", "notebook_task"]
 
@@ -22,15 +26,15 @@ __all__ = ["NotebookDecoratedOperator", "notebook_task"]
 class NotebookDecoratedOperator(DecoratedOperator, CreateNotebookExecutionJobOperator):
     """Run a notebook with the parameters that a function returns.
 
-    The function is called once in a try, before the notebook is submitted, and not when a deferred task resumes; only
-    a job that is submitted again in the same try after a resume asks it again. What it returns is not templated.
-    A retry re-attaches to the job of an earlier try only if the function returns the same again, for the parameters
-    are a part of what was asked for.
+    The function is called once in a try, before the notebook is submitted. When a deferred task resumes, it is called
+    again only if the job is submitted again. The parameters are not templated. A retry re-attaches to the job of an
+    earlier try only if the function returns the same parameters again, since they are part of the request.
 
-    :param python_callable: returns a dict of parameters, or ``None`` for none; it may ask for Airflow's context.
+    :param python_callable: returns a dict of parameters, or ``None``; it may take Airflow's context variables as
+        arguments.
     :param op_args: positional arguments of the function (templated).
     :param op_kwargs: keyword arguments of the function (templated).
-    :raises InvalidNotebookJobError: when the function returns something else.
+    :raises InvalidNotebookJobError: if the function returns something else.
     """
 
     template_fields: Sequence[str] = (
@@ -42,7 +46,7 @@ class NotebookDecoratedOperator(DecoratedOperator, CreateNotebookExecutionJobOpe
         **CreateNotebookExecutionJobOperator.template_fields_renderers,
     }
     custom_operator_name: str = "@task.notebook"
-    # So that Airflow's UI shows the parameters of a task that did not defer.
+    # Airflow's UI then shows the parameters of a task that did not defer.
     overwrite_rtif_after_execution: bool = True
 
     def __init__(
@@ -54,7 +58,7 @@ class NotebookDecoratedOperator(DecoratedOperator, CreateNotebookExecutionJobOpe
         **kwargs: Any,
     ) -> None:
         if "parameters" in kwargs:
-            raise TypeError("@task.notebook takes no parameters=: the function returns them.")
+            raise TypeError("@task.notebook takes no parameters argument: the function returns them.")
         super().__init__(
             python_callable=python_callable,
             op_args=op_args,
@@ -63,38 +67,36 @@ class NotebookDecoratedOperator(DecoratedOperator, CreateNotebookExecutionJobOpe
             **kwargs,
         )
 
-    def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
-        """Ask the function for the parameters, unless it was asked before, and submit the notebook."""
-        self.evaluate(context)
-        return super().start(context, anew=anew, attempt=attempt)
+    def run_arguments(self, context: Context) -> RunArguments:
+        """Return the rendered arguments, with the function in place of the parameters."""
+        return replace(super().run_arguments(context), parameters=lambda: self.evaluate(context))
 
-    def evaluate(self, context: Context) -> None:
-        """Set ``parameters`` to what the function returns, once.
+    def evaluate(self, context: Context) -> Mapping[str, Any] | None:
+        """Call the function, the first time, and return the parameters; they are shown as a rendered field too.
 
-        :raises InvalidNotebookJobError: when that is neither a dict nor ``None``.
+        :raises InvalidNotebookJobError: if it returns neither a dict nor ``None``.
         """
-        from airflow_nbjobs.exceptions import InvalidNotebookJobError
-
-        if self.parameters is None or isinstance(self.parameters, Mapping):
-            return  # it was asked
-        known = {**context, **self.op_kwargs}
-        returned = self.python_callable(*self.op_args, **determine_kwargs(self.python_callable, self.op_args, known))
-        if returned is not None and not isinstance(returned, Mapping):
-            raise InvalidNotebookJobError(
-                f"The function {self.python_callable.__name__!r} returned a {type(returned).__name__}: return a dict "
-                "of the notebook's parameters, or None for none."
-            )
-        self.parameters = returned
+        if self.parameters is not None and not isinstance(self.parameters, Mapping):
+            known = {**context, **self.op_kwargs}
+            arguments = determine_kwargs(self.python_callable, self.op_args, known)
+            returned = self.python_callable(*self.op_args, **arguments)
+            if returned is not None and not isinstance(returned, Mapping):
+                raise InvalidNotebookJobError(
+                    f"The function {self.python_callable.__name__!r} returned a {type(returned).__name__}: return a "
+                    "dict of the notebook's parameters, or None for no parameters."
+                )
+            self.parameters = returned
+        return self.parameters
 
 
 def notebook_task(
     python_callable: Callable[..., Any] | None = None, *, multiple_outputs: bool | None = None, **kwargs: Any
 ) -> TaskDecorator:
-    """Make a function the source of a notebook's parameters, and the notebook a task; DAG files use ``@task.notebook``.
+    """Decorate a function that returns the parameters of a notebook, which runs as a task; use ``@task.notebook``.
 
-    :param python_callable: the function that is decorated.
-    :param multiple_outputs: push each value of the result as an XCom of its own, so that ``report()["results"]`` can
-        be passed on. Default ``True``, whatever the function's annotation says: it is of the parameters.
+    :param python_callable: the decorated function.
+    :param multiple_outputs: push each value of the result as its own XCom, so that ``report()["results"]`` can
+        be passed on. Default ``True``; the function's annotation is about the parameters, not the result.
     :param kwargs: arguments of :class:`~airflow_nbjobs.operators.CreateNotebookExecutionJobOperator`.
     """
     return task_decorator_factory(

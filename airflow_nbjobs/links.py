@@ -90,9 +90,7 @@ class ExecutedNotebookLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the object's page."""
-        from airflow_nbjobs.settle import executed_notebook
-
-        uri = executed_notebook(job)
+        uri = job.executed_notebook_uri
         return None if uri is None else _object_page(uri, project)
 
 
@@ -104,11 +102,10 @@ class NotebookLogsLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the search."""
-        job_id = (job.name or "").rpartition("/")[2]
-        if not job_id:
+        if not job.job_id:
             return None
         since = {"cursorTimestamp": job.create_time.isoformat()} if job.create_time else {}
-        return _console("/logs/query", query=f'SEARCH("{job_id}")', **since, project=project)
+        return _console("/logs/query", query=f'SEARCH("{job.job_id}")', **since, project=project)
 
 
 LINKS: tuple[_PublishedLink, ...] = (
@@ -130,7 +127,5 @@ def publish(ti: Any, job: NotebookExecutionJob, project: str, links: Iterable[_P
 
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:
     """Push the link to the executed notebook once more, where it was found under another name than was expected."""
-    from airflow_nbjobs.settle import executed_notebook
-
-    if uri != executed_notebook(job):
+    if uri != job.executed_notebook_uri:
         ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=_object_page(uri, project))

@@ -1,11 +1,11 @@
-"""The sensor that waits for a notebook execution job that somebody else made."""
+"""The sensor that waits for a notebook execution job of another task, DAG or person."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from airflow.providers.common.compat.sdk import (
     AirflowFailException,
@@ -16,39 +16,39 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.operator import closing_hook, telling_where
-from airflow_nbjobs.operators.reader import NotebookJobReader
+from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
+from airflow_nbjobs.links import publish, publish_executed
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook, explaining_missing
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
-    from airflow_nbjobs.deferral import Event
+    from airflow_nbjobs.run.note import Event
+    from airflow_nbjobs.run.result import ResultReader
 
 __all__ = ["NotebookExecutionJobSensor"]
 
-# The trigger looks at its own deadline; Airflow's deferral timeout is the net below it, for a triggerer that is gone.
-_NET = timedelta(minutes=2)
 
+class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
+    """Wait until a notebook execution job has SUCCEEDED. The sensor never ends a job.
 
-class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
-    """Wait until a notebook execution job has SUCCEEDED. It never ends a job.
+    All modes (poke, reschedule, deferrable) have the same outcome. A job that ends in another state fails the task
+    without retries, since no retry changes it; with ``soft_fail`` or ``never_fail`` the task is skipped. Returns the
+    dict of the create operator.
 
-    Poking, rescheduled and deferred it comes to the same end. A job that ends in another state fails the task without
-    retries, since no retry changes it; with ``soft_fail`` or ``never_fail`` the task is skipped. Returns the dict of
-    the create operator.
-
-    :param job_name: whole name of the job, its bare id (then with ``location``), or the output of a create task
+    :param job_name: resource name of the job, its id (then with ``location``), or the output of a create task
         (templated).
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poke_interval: seconds between two looks, in each mode. Default 30.
-    :raises AirflowFailException: when the job ends in any other state than SUCCEEDED.
-    :raises AirflowSensorTimeout: when it does not end within ``timeout`` seconds.
-    :raises NotFoundError: when there is no such job.
+    :param log_output: as of ``CreateNotebookExecutionJobOperator``.
+    :param unusable_results: as of ``CreateNotebookExecutionJobOperator``.
+    :raises AirflowFailException: if the job ends in any other state than SUCCEEDED.
+    :raises AirflowSensorTimeout: if it does not end within ``timeout`` seconds.
+    :raises NotFoundError: if the job does not exist.
     """
 
-    template_fields: Sequence[str] = (*NotebookJobReader.template_fields, "job_name")
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "job_name")
 
     def __init__(
         self,
@@ -56,22 +56,28 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         job_name: str | Mapping[str, Any],
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float = 30,
+        log_output: Literal["errors", "all", "none"] = "errors",
+        unusable_results: Literal["fail", "omit"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
         self.job_name = job_name
         self.deferrable = deferrable
+        self.log_output = log_output
+        self.unusable_results = unusable_results
         self._seen: JobState | None = None
 
     @closing_hook
     def execute(self, context: Context) -> Any:
         """Look at the job, and wait for it here, by rescheduling, or in the triggerer."""
-        self.check_reading()
+        from airflow_nbjobs.run.arguments import check_reading
+
+        check_reading(self.log_output, self.unusable_results)
         if self.deferrable:
             return self._look_or_defer(context)
         try:
             return super().execute(context)
-        except AirflowSensorTimeout as error:  # Airflow's words for it name no job, and no never_fail counts
+        except AirflowSensorTimeout as error:  # Airflow's message names no job, and ignores never_fail
             raise self._over_time() from error
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -79,48 +85,47 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
         job = self._look(context)
         if not job.job_state.is_terminal:
             return PokeReturnValue(is_done=False)
-        return PokeReturnValue(is_done=True, xcom_value=self._judge(job, context))
+        return PokeReturnValue(is_done=True, xcom_value=self._conclude(job, context))
 
     @closing_hook
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Resume: look at the job, whatever the event says of it."""
-        from airflow_nbjobs.deferral import Event
+        """Resume: read the job, whatever the event says about it."""
+        from airflow_nbjobs.run.note import Event
 
         return self._look_or_defer(context, Event.from_payload(event))
 
-    def _look_or_defer(self, context: Context, told: Event | None = None) -> Any:
-        """Settle a job that is over, and defer for one that is not, as the poking modes treat errors and flags."""
-        from airflow_nbjobs.deferral import check_agreement
-        from airflow_nbjobs.exceptions import NbjobsError
+    def _look_or_defer(self, context: Context, event: Event | None = None) -> Any:
+        """Finish with a job that has ended, and defer otherwise; errors and flags count as in the poking modes."""
+        from airflow_nbjobs.run.note import check_agreement
 
         job = None
         try:
             job = self._look(context)
-            if told is not None:
-                check_agreement(told, job)
+            if event is not None:
+                check_agreement(event, job)
         except NbjobsError as error:
             if not self.silent_fail:
                 if self.never_fail:
                     raise AirflowSkipException(f"Skipping due to never_fail: {error}") from error
                 raise
-            self.log.exception("The look failed, and silent_fail is set.")
+            self.log.exception("Failed to look at the job, and silent_fail is set.")
         else:
             if job.job_state.is_terminal:
-                return self._judge(job, context)
-        return self._defer(context, job, told)
+                return self._conclude(job, context)
+        return self._defer(context, job, event)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
         from airflow_nbjobs.api.names import JobName
         from airflow_nbjobs.api.pacing import ENDURING
         from airflow_nbjobs.api.waiting import first_look
 
-        # An outage is borne as long as by an operator, but not beyond the sensor's own time.
+        # An outage is waited for as long as by an operator, but not beyond the sensor's own timeout.
         patience = replace(ENDURING, seconds=min(ENDURING.seconds, self.timeout))
         name = self._name()
-        with telling_where():
+        with explaining_missing():
             if self._seen is not None:
                 job = self.hook.get_job(name, patience=patience)
-            else:  # it may have been created a moment ago, and a read may be behind that
+            else:  # it may have just been created, and a read may be behind its create
                 job = self.hook.run_flow(JobName.parse(name).location, first_look(name), patience)
         if self._seen is None:
             publish(context["ti"], job, self._project(job))
@@ -139,29 +144,43 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
 
         return job_name(self.job_name, self._parent)
 
-    def _judge(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
-        """Settle a job that is over; the flags are looked at here, since Airflow's base does not in each mode."""
-        from airflow_nbjobs.exceptions import NotebookJobError
-
+    def _conclude(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
+        """Return the result of a job that has ended. Airflow's base class does not handle the flags in each mode."""
+        project, reader = self._project(job), self._reader()
         try:
-            return self.conclude(job, self.look_for_executed(job), self._project(job), context)
+            executed = reader.find(job)
+            if executed.uri is not None:
+                publish_executed(context["ti"], job, project, executed.uri)
+            return reader.conclude(job, executed, project)
         except NotebookJobError as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise AirflowFailException(str(error)) from error
 
+    def _reader(self) -> ResultReader:
+        from airflow_nbjobs.run.result import ResultReader
+
+        return ResultReader(
+            hook=self.hook,
+            log=self.log,
+            log_output=self.log_output,
+            unusable_results=self.unusable_results,
+            has_results=self.do_xcom_push,
+        )
+
     def _over_time(self) -> AirflowSensorTimeout | AirflowSkipException:
-        last = f"; it was {self._seen.word} when last looked at" if self._seen else ""
-        message = f"The notebook job {self._name()} was not over within timeout={self.timeout:g} seconds{last}."
+        last = f"; its last state was {self._seen.word}" if self._seen else ""
+        message = f"The notebook job {self._name()} did not end within timeout={self.timeout:g} seconds{last}."
         return AirflowSkipException(message) if self.soft_fail or self.never_fail else AirflowSensorTimeout(message)
 
-    def _defer(self, context: Context, job: NotebookExecutionJob | None, told: Event | None) -> NoReturn:
+    def _defer(self, context: Context, job: NotebookExecutionJob | None, event: Event | None) -> NoReturn:
+        from airflow_nbjobs.run.deferral import DEFERRAL_MARGIN
         from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
-        # A resumed task keeps the first deferral's deadline: on Airflow 3.1 its start_date is the moment of resuming.
-        deadline = (told and told.ends_at) or context["ti"].start_date + timedelta(seconds=self.timeout)
+        # A resumed task keeps its first deadline: on Airflow 3.1 its start_date is the moment of resuming.
+        deadline = (event and event.ends_at) or context["ti"].start_date + timedelta(seconds=self.timeout)
         remaining = deadline - datetime.now(UTC)
-        if remaining <= timedelta(0) or (told is not None and told.outcome == "timeout"):
+        if remaining <= timedelta(0) or (event is not None and event.outcome == "timeout"):
             raise self._over_time()
         trigger = NotebookExecutionJobTrigger(
             job_name=self._name(),
@@ -171,4 +190,4 @@ class NotebookExecutionJobSensor(NotebookJobReader, BaseSensorOperator):
             impersonation_chain=self.impersonation_chain,
             poll_interval=float(self.poke_interval),
         )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=remaining + _NET)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=remaining + DEFERRAL_MARGIN)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -14,15 +13,15 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
-from airflow_nbjobs.api.ending import KillPolicy, check_kill_policy, end_job
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import ENDURING, backoff
 from airflow_nbjobs.compat import calls_on_kill
-from airflow_nbjobs.deferral import JOB_XCOM, VERSION, Event, Outcome
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NotFoundError
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
 from airflow_nbjobs.hooks.shared_hook import borrow_hook
-from airflow_nbjobs.wanted import task_state
+from airflow_nbjobs.run.cancel import Ending, KillPolicy, check_kill_policy, end_job
+from airflow_nbjobs.run.note import JOB_XCOM, VERSION, Event, EventOutcome, JobNote
+from airflow_nbjobs.run.task import task_state
 from airflow_nbjobs.watch import join_poller
 from airflow_nbjobs.watch.cursor import parse_time
 from airflow_nbjobs.watch.failures import Outage
@@ -32,30 +31,31 @@ __all__ = ["NotebookExecutionJobTrigger"]
 T = TypeVar("T")
 
 _GOES_ON = frozenset({"deferred", "scheduled", "queued", "running", "up_for_retry"})
-"""States of a task that waits for its job, resumes or is retried; a clear leads through some of them as well."""
+"""States of a task that waits for its job, resumes or is retried; a clear passes some of them too."""
 
 _ANSWER_SECONDS = 20.0
-"""How long Airflow is asked, while its API server or database is in trouble, whether and how to end a job."""
+"""How long Airflow is asked whether to end a job, if its API server or database does not answer."""
 
 
 class NotebookExecutionJobTrigger(BaseTrigger):
-    """Waits until a job is over, or its time is, and yields one event: a hint to look at the job.
+    """Waits until a job has ended or the deadline has passed, and yields one event: a hint to read the job.
 
-    All arguments are JSON, and all but the name have defaults: a deferral survives an upgrade of the package.
+    All arguments are JSON, and all except the name have defaults: a deferral survives an upgrade of the package.
 
-    :param job_name: whole name of the job.
-    :param operation_name: its create operation, which is what cancelling needs.
-    :param created_at: when the job was made, ISO 8601; with it, jobs are found by the hundred when a triggerer starts.
-    :param deadline: when to stop waiting, ISO 8601 with a time zone. No deadline without it.
-    :param kill: what becomes of the job when a person ends the deferred task: ``cancel``, ``delete`` or ``leave``.
+    :param job_name: resource name of the job.
+    :param operation_name: its create operation, which is needed to cancel the job.
+    :param created_at: when the job was created, ISO 8601. With it, one list finds a hundred jobs when a triggerer
+        starts.
+    :param deadline: when to stop waiting, ISO 8601 with a time zone. Default: never.
+    :param kill: what happens to the job when a person ends the deferred task: ``cancel``, ``delete`` or ``leave``.
     :param gcp_conn_id: the Google Cloud connection.
     :param impersonation_chain: service account to impersonate, or a chain of them.
-    :param poll_interval: seconds between two looks at most; all triggers of a triggerer that wait in one place look
-        together.
+    :param poll_interval: seconds between two looks at most. All triggers of a triggerer that wait in one project and
+        location share the requests.
     :param v: version of these arguments.
     """
 
-    # A task that is not referred to may be collected while it still ends a job.
+    # asyncio keeps no reference to a task; without one it could be collected while it ends a job.
     _ending: ClassVar[set[asyncio.Task[None]]] = set()
 
     def __init__(
@@ -95,7 +95,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         """Wait for the job, and yield the event."""
         try:
             event = await self._wait()
-            self._has_ended = True  # from here on there is nothing left to end
+            self._has_ended = True  # from here on the job is not ended
             yield TriggerEvent(event.to_payload())  # type: ignore[no-untyped-call]  # as above
         except asyncio.CancelledError:
             if not calls_on_kill():
@@ -109,15 +109,15 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         except TimeoutError:
             return self._event("timeout")
         except NotFoundError as error:
-            self.log.error("%s cannot be found any more: %s", self.job_name, error)
+            self.log.error("%s no longer exists: %s", self.job_name, error)
             return self._event("gone")
         except (ApiError, CredentialsError) as error:
-            self.log.error("The service could not be asked about %s: %s", self.job_name, error)
+            self.log.error("Failed to ask the service about %s: %s", self.job_name, error)
             return self._event("error", reason=str(error))
         return self._event("done")
 
     async def _watch(self) -> None:
-        """Wait until the job is over, and log changes and outages in this task's own log."""
+        """Wait until the job has ended, and log changes and outages in this task's own log."""
         with join_poller(
             self.job_name,
             gcp_conn_id=self.gcp_conn_id,
@@ -151,7 +151,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         return (deadline - datetime.now(deadline.tzinfo)).total_seconds()
 
-    def _event(self, outcome: Outcome, *, reason: str | None = None) -> Event:
+    def _event(self, outcome: EventOutcome, *, reason: str | None = None) -> Event:
         state = None if self._seen is JobState.UNSPECIFIED else self._seen.value
         return Event(
             job_name=self.job_name,
@@ -167,7 +167,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         await self._end_shielded()
 
     async def _end_shielded(self) -> None:
-        # Airflow cancels this again after about a second (measured on 3.3.2): the work goes on in a task of its own.
+        # Airflow cancels this again after about a second (measured on 3.3.2). The work goes on in a task of its own.
         ending = asyncio.get_running_loop().create_task(self._end_if_unwanted())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -179,31 +179,29 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             if policy == "leave" or self._has_ended:
                 return
             if not await _patiently(self._is_unwanted):
-                self.log.info("The task goes on, and so does %s.", self.job_name)
+                self.log.info("The task goes on, and %s keeps running.", self.job_name)
                 return
             self.log.info("The task was ended: %s %s.", self.job_name, await self._end(policy))
-        except Exception as error:  # noqa: BLE001 - nobody waits for this: what is not said here is not said at all
-            said = f"{type(error).__name__}: {error}"
-            self.log.error("The task seems to be ended, and %s was not, and may still run: %s", self.job_name, said)
+        except Exception as error:  # noqa: BLE001 - nothing waits for this: an error that is not logged here is lost
+            reason = f"{type(error).__name__}: {error}"
+            self.log.error("The task seems to be ended, but %s may still run: %s", self.job_name, reason)
 
-    async def _end(self, policy: KillPolicy) -> str:
-        """End the job, and return what became of it, as the rest of a sentence."""
+    async def _end(self, policy: KillPolicy) -> Ending:
         location = JobName.parse(self.job_name).location
         async with borrow_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
             await _patiently(partial(hook.client, location))
-            ending = end_job(self.job_name, self.operation_name, policy)
-            return await hook.run_flow(location, ending, ENDURING)
+            return await hook.run_flow(location, end_job(self.job_name, self.operation_name, policy), ENDURING)
 
     async def _is_unwanted(self) -> bool:
-        """Tell whether nobody waits for the job any more.
+        """Return whether no task waits for the job any more.
 
-        A triggerer that was stalled and wakes up is told that all its triggers were ended by a person, though another
-        triggerer has taken them over (measured on Airflow 3.3.2): the task is still deferred, with this job; or that
-        triggerer has fired the event already, and the task is about to resume, resumes, or is about to be retried.
+        When a stalled triggerer wakes up, Airflow tells it that a person ended all its triggers, though another
+        triggerer has taken them over (measured on 3.3.2). Then the task is still deferred with this job, or the other
+        triggerer has sent the event, and the task resumes or is retried.
 
-        A clear leads through the same states. Until the new try runs, the old one's note of its job is still there, and
-        the job is left to the new try, which ends it (:func:`airflow_nbjobs.adoption.decide`). When that runs, the
-        note is gone, or names another job.
+        A clear passes the same states. Until the new try runs, the note of the old one is still there, and the job is
+        left to the new try, which ends it (:func:`airflow_nbjobs.run.adopt.decide`). Then the note is missing or names
+        another job.
         """
         ti: Any = self.task_instance
         state = await sync_to_async(task_state)(ti)
@@ -211,17 +209,15 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             return True
         if state == "up_for_retry":
             return False
-        submitted = await sync_to_async(XCom.get_one)(
+        payload = await sync_to_async(XCom.get_one)(
             key=JOB_XCOM, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
         )
-        name = str(submitted.get("name")) if isinstance(submitted, dict) else ""
-        with contextlib.suppress(InvalidNotebookJobError):
-            return not same_job(name, self.job_name)
-        return state != "deferred"
+        note = JobNote.from_payload(payload)
+        return state != "deferred" if note is None else not same_job(note.name, self.job_name)
 
 
 async def _patiently(look: Callable[[], Awaitable[T]]) -> T:
-    """Ask Airflow for something, again and again for :data:`_ANSWER_SECONDS`."""
+    """Ask Airflow for something, repeatedly for :data:`_ANSWER_SECONDS`."""
     trying = tenacity.AsyncRetrying(
         wait=lambda state: backoff(state.attempt_number),
         stop=tenacity.stop_before_delay(_ANSWER_SECONDS),

@@ -47,7 +47,7 @@ _SETTINGS = {
 _LOADED_ONCE = """
 import airflow.providers.google.common.hooks.base_google
 import airflow_nbjobs.hooks
-import airflow_nbjobs.operators.request
+import airflow_nbjobs.run.build
 import airflow_nbjobs.triggers
 """
 

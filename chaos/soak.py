@@ -20,13 +20,12 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # it has no types of its own
 
-from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.exceptions import ApiError, LostAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.sending import Submitted
-from airflow_nbjobs.submission import TaskIdentity, identify
+from airflow_nbjobs.run.identity import TaskIdentity, identify
+from airflow_nbjobs.run.submit import Request, Submitted, submit
 from chaos import front
 from chaos.cloud import Cloud, duplicates, is_active
 from chaos.report import commit
@@ -115,8 +114,9 @@ class Soak:
             this = replace(task, try_number=1 + retry)
             with_closed_hook = NotebookExecutionJobHook()
             try:
-                asking = submit(with_closed_hook.parent(REGION, PROJECT), _job(this), this, "cancel")
-                return with_closed_hook.run_flow(REGION, asking, ENDURING)
+                where = with_closed_hook.parent(REGION, PROJECT)
+                request = Request(parent=where, job=_job(this), task=this, kill="cancel")
+                return with_closed_hook.run_flow(REGION, submit(request), ENDURING)
             except (ApiError, LostAnswerError):
                 self.retried += 1
             finally:

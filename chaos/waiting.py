@@ -12,7 +12,7 @@ from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.api.waiting import first_look, wait_for_job
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.sending import Submitted
+from airflow_nbjobs.run.submit import Submitted
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 

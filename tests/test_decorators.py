@@ -117,7 +117,7 @@ def test_a_retry_adopts_if_the_function_returns_the_same(
 
 
 def test_parameters_are_not_given_twice() -> None:
-    with pytest.raises(TypeError, match=r"takes no parameters=: the function returns them"), DAG("twice"):
+    with pytest.raises(TypeError, match=r"takes no parameters argument: the function returns them"), DAG("twice"):
         task.notebook(**INLINE, parameters={"side": 1})(report)(2)
 
 

@@ -100,7 +100,6 @@ print(json.dumps(loaded))
 PAPERS = {f"airflow_nbjobs.notebooks.{name}" for name in ("document", "languages", "log_lines", "outcome", "results")}
 DOCUMENTS = {"nbformat", "traitlets", "fastjsonschema", *PAPERS}
 WAITING = {"airflow_nbjobs.triggers", "airflow_nbjobs.watch"}
-SUBMITTING = {"airflow_nbjobs.operators.request", "airflow_nbjobs.submission"}
 DATAFORM, TRANSLATORS = "airflow_nbjobs.notebooks.dataform", "papermill"
 
 
@@ -152,7 +151,7 @@ def _steps(steps: list[dict[str, object]], env: dict[str, str]) -> dict[str, lis
     [
         ("defer", {*DOCUMENTS, DATAFORM, TRANSLATORS}),
         ("inline", {DATAFORM, TRANSLATORS}),
-        ("resume", {*DOCUMENTS, *WAITING, *SUBMITTING, DATAFORM, TRANSLATORS}),
+        ("resume", {*DOCUMENTS, *WAITING, DATAFORM, TRANSLATORS}),
         ("sync", {*DOCUMENTS, *WAITING, DATAFORM, TRANSLATORS}),
         ("parameters", {*WAITING, DATAFORM}),
     ],
@@ -162,5 +161,5 @@ def test_a_task_loads_what_it_needs_only(task_loads: dict[str, set[str]], step: 
 
 
 def test_the_eyes_of_that_test_are_open_too(task_loads: dict[str, set[str]]):
-    assert task_loads["defer"] >= {*WAITING, *SUBMITTING}
+    assert task_loads["defer"] >= WAITING
     assert task_loads["inline"] >= {"nbformat", "airflow_nbjobs.notebooks.document"}

@@ -98,7 +98,7 @@ def test_a_sensor_times_out_and_its_job_goes_on(
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     made, begun = submit(), datetime.now(UTC)
-    named = f"{made['name']} was not over within timeout=0.5 seconds; it was RUNNING when last looked at"
+    named = f"{made['name']} did not end within timeout=0.5 seconds; its last state was RUNNING"
     words = "." if flags else named  # Airflow has words of its own for some that are skipped
     with pytest.raises(error, match=words):
         wait(made, mode, timeout=0.5, **flags)
@@ -129,7 +129,7 @@ def test_a_sensor_logs_the_state_first_and_when_changed(
 def test_a_job_that_is_not_there_fails_the_sensor(
     nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
 ) -> None:
-    with pytest.raises(NotFoundError, match=r"99 does not exist.* the same NBJOBS_EMULATOR_HOST") as missing:
+    with pytest.raises(NotFoundError, match=r"99 does not exist.* NBJOBS_EMULATOR_HOST") as missing:
         wait("99", mode, location="us-central1")
     assert nbjobs_emulator.env["NBJOBS_EMULATOR_HOST"] in str(missing.value)
     assert nbjobs_emulator.requests()["get"] == {"404": 5}
@@ -174,7 +174,7 @@ def test_unnamed_storage_for_results_has_one_remedy(
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     with pytest.raises(AirflowFailException, match="STORAGE_EMULATOR_HOST is not set") as refusal:
         wait(made, "poke")
-    assert "that `nbjobs emulator` prints. To do without them, set unusable_results='omit'" in str(refusal.value)
+    assert "of `nbjobs emulator`. To do without them, set unusable_results='omit'" in str(refusal.value)
     assert "account" not in str(refusal.value)
 
 

@@ -255,7 +255,8 @@ class TaskInstances:
     def add(self, state: str | None, note: dict[str, Any] | None) -> SimpleNamespace:
         """Add a task in this state, whose XCom names this job, and return its identity."""
         task_id = str(len(self._states))
-        self._states[task_id], self._notes[task_id] = state, note
+        self._states[task_id] = state
+        self._notes[task_id] = note and {"v": 1, "operation": None, "adopted": False, **note}
         return SimpleNamespace(dag_id="d", run_id="r", task_id=task_id, map_index=-1)
 
     def _get_task_states(self, *, task_ids: list[str], **_: Any) -> dict[str, Any]:
@@ -322,7 +323,7 @@ def test_the_record_of_a_job_that_is_over_is_kept(
     trigger.task_instance = task_instances.add("success", {"name": trigger.job_name})
     asyncio.run(trigger.on_kill())
     assert state_of(nbjobs_emulator, project, trigger.job_name) == "SUCCEEDED"
-    assert f"The task was ended: {trigger.job_name} is over already (SUCCEEDED)." in logged()
+    assert f"The task was ended: {trigger.job_name} had already ended (SUCCEEDED)." in logged()
 
 
 def test_airflow_is_asked_again_when_it_has_no_answer(
@@ -369,7 +370,7 @@ def test_a_job_that_could_not_be_ended_is_named(
     trigger.task_instance = task_instances.add("failed", None)
     task_instances.failures = 1_000_000
     asyncio.run(trigger.on_kill())
-    assert [line for line in logged() if f"{running[0]} was not, and may still run" in line and "503" in line]
+    assert [line for line in logged() if f"{running[0]} may still run" in line and "503" in line]
 
 
 class CountedHook(NotebookExecutionJobAsyncHook):

@@ -113,7 +113,9 @@ def made(make: Callable[[], T]) -> T:
             return make()
         except (GoogleAuthError, OSError, ValueError) as error:
             words = words_of(error) + (_ADD_CONNECTION if is_missing(error) else "")
-            may_help = is_transient(error) and not isinstance(error, ValueError)  # which is about the configuration
+            # A ValueError is about the configuration, an OSError with a name about a file.
+            is_network = isinstance(error, OSError) and not error.filename
+            may_help = is_network or (is_transient(error) and not isinstance(error, ValueError))
         # Raised outside the except block, as in `_ask`.
         problem = CredentialsError(f"The connection's credentials could not be made: {words}", is_transient=may_help)
         pause = backoff(attempt)

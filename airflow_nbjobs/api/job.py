@@ -153,6 +153,24 @@ class NotebookExecutionJob(Message):
     create_time: datetime | None = wired("createTime", TIMESTAMP)
     update_time: datetime | None = wired("updateTime", TIMESTAMP)
 
+    @property
+    def job_id(self) -> str:
+        """The last segment of the name; empty if the job has no name yet."""
+        return (self.name or "").rpartition("/")[2]
+
+    @property
+    def executed_notebook_uri(self) -> str | None:
+        """The ``gs://`` URI of the executed notebook: ``{gcsOutputUri}/{job id}/{file}``; ``None`` if it is not known.
+
+        The file has the name of the source object, or ``content.ipynb`` without one. This is not documented; Google's
+        own Jupyter scheduler and dbt adapter rely on it.
+        """
+        if not self.gcs_output_uri or not self.name:
+            return None
+        source = self.gcs_notebook_source.uri if self.gcs_notebook_source else None
+        file = source.rpartition("/")[2] if source else "content.ipynb"
+        return f"{self.gcs_output_uri.rstrip('/')}/{self.job_id}/{file}"
+
     def to_request(self) -> dict[str, Any]:
         """Return the body of a create: the JSON object without the fields that only the service writes."""
         return {key: value for key, value in self.to_wire().items() if key not in _OUTPUT_ONLY}

@@ -95,16 +95,14 @@ def turn(attempt: int, retry_after: float | None = None, *, uniform: float | Non
     return max(retry_after or 0.0, 0.75 * window) + 0.5 * window * share
 
 
-def next_look(poll_interval: float, remaining: float | None, *, uniform: float | None = None) -> float:
+def next_look(poll_interval: float, *, uniform: float | None = None) -> float:
     """Return the seconds until a waiting task polls again.
 
     :param poll_interval: seconds; up to a tenth is taken off at random, so that tasks that started together spread.
-    :param remaining: seconds until the deadline, which is polled on time; ``None`` without one.
     :param uniform: a number in [0, 1) instead of a random one.
     """
     share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
-    pause = poll_interval * (1.0 - 0.1 * share)
-    return pause if remaining is None else max(0.0, min(pause, remaining))
+    return poll_interval * (1.0 - 0.1 * share)
 
 
 def positive_seconds(argument: str, value: object) -> float:

@@ -6,8 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
-from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet
+from airflow_nbjobs.commands.connection import add_connection, duration, new_hook
+from airflow_nbjobs.commands.console import Console, airflow_kept_quiet
 
 __all__ = ["add_prune"]
 
@@ -48,7 +48,7 @@ def _pruned(options: argparse.Namespace) -> Iterator[str]:
     """Delete the jobs, and return the name of each."""
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
     from airflow_nbjobs.pruning import Pruning, ago, prune
-    from airflow_nbjobs.submission import deployment_label
+    from airflow_nbjobs.run.identity import deployment_label
 
     if not options.location:
         raise InvalidNotebookJobError("--location is missing: give the region of the jobs, such as us-central1.")
@@ -59,13 +59,12 @@ def _pruned(options: argparse.Namespace) -> Iterator[str]:
         include_active=options.include_active,
         dry_run=options.dry_run,
     )
-    teller, count = Teller(), 0
-    told = {"tell": teller.info, "warn": teller.warning}
-    for name in prune(new_hook(options), options.location, options.project, pruning, **told):
+    console, count = Console(), 0
+    for name in prune(new_hook(options), options.location, options.project, pruning, console):
         count += 1
         yield name
     done = "would be deleted" if options.dry_run else "were deleted"
-    teller.info("Jobs of %r that %s: %d.", deployment, done, count)
+    console.info("Jobs of %r that %s: %d.", deployment, done, count)
 
 
 def _deployment(given: str | None) -> str:

@@ -9,18 +9,18 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.commands.connecting import check_connection, connecting
-from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet, printable
+from airflow_nbjobs.commands.connection import check_connection, connecting
+from airflow_nbjobs.commands.console import Console, airflow_kept_quiet, printable
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.commands.rehearsal import Rehearsal
+    from airflow_nbjobs.commands.render_context import RenderRequest
     from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
-    from airflow_nbjobs.operators.request import Built
+    from airflow_nbjobs.run.build import Built
 
 __all__ = ["add_render"]
 
@@ -51,9 +51,9 @@ def add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _render(options: argparse.Namespace) -> int:
     with airflow_kept_quiet():
-        from airflow_nbjobs.commands.rehearsal import rehearse
+        from airflow_nbjobs.commands.render_context import render
 
-        context = rehearse(_asked(options))
+        context = render(_asked(options))
         request, notebook = _request(context)
         lines = list(_printed(notebook)) if notebook is not None and options.notebook is None else []
         if options.notebook is not None:
@@ -64,13 +64,13 @@ def _render(options: argparse.Namespace) -> int:
     return 0
 
 
-def _asked(options: argparse.Namespace) -> Rehearsal:
+def _asked(options: argparse.Namespace) -> RenderRequest:
     from airflow.providers.common.compat.sdk import conf
 
-    from airflow_nbjobs.commands.rehearsal import Rehearsal
+    from airflow_nbjobs.commands.render_context import RenderRequest
 
     xcoms = [_json("--xcom", *text.partition("=")[::2]) for text in options.xcom]
-    return Rehearsal(
+    return RenderRequest(
         folder=options.dags_folder or Path(conf.get("core", "dags_folder")),
         dag_id=options.dag_id,
         task_id=options.task_id,
@@ -101,22 +101,21 @@ def _json(option: str, name: str, value: str) -> tuple[str, Any]:
 
 
 def _request(context: Context) -> tuple[dict[str, Any], Any]:
-    """Return the request and the notebook in it, or ``None`` where it is sent as a reference; both masked."""
+    """Return the request and the notebook in it, or ``None`` if it is sent as a reference; both masked."""
     from airflow_nbjobs.api import calls
-    from airflow_nbjobs.operators.request import build_job, task_identity
+    from airflow_nbjobs.run.build import build
+    from airflow_nbjobs.run.task import TaskContext
 
     operator = _operator(context)
-    task = task_identity(context)
+    task = TaskContext.of(context)
     check_connection(operator.gcp_conn_id)
+    arguments = operator.run_arguments(context)
     with connecting(operator.gcp_conn_id):
-        operator.check_waiting()
-        told = cast("CreateNotebookExecutionJobOperator", _Told(operator))
-        built = build_job(told, task, context, operator.runtime_template)
-        endpoint = operator.hook.endpoint(operator.location or "").url
-        parent = operator.hook.parent(operator.location or "", operator.project_id)
+        arguments.check()
+        built = build(arguments, task.identity, operator.hook, folders=task.folders, log=Console())
+        endpoint = operator.hook.endpoint(arguments.location or "").url
     operator.hook.close()
-    job_id = next(task.job_ids()) if operator.deterministic_job_id else operator.job_id
-    call = calls.create_job(parent, built.job, job_id)
+    call = calls.create_job(built.parent, built.job, built.job_ids[0])
     body, content = _body(built, call.body)
     request = {"method": call.verb, "url": f"{endpoint}{call.path}", "query": dict(call.query), "body": body}
     return request, None if content is None else _notebook(content, built.job, operator)
@@ -124,15 +123,14 @@ def _request(context: Context) -> tuple[dict[str, Any], Any]:
 
 def _body(built: Built, body: Any) -> tuple[dict[str, Any], bytes | None]:
     """Return the job, masked, with a few words in place of the notebook's content; and that."""
-    from airflow_nbjobs import settings
     from airflow_nbjobs.commands.masking import masked
-    from airflow_nbjobs.preparation import staged_uri
+    from airflow_nbjobs.run.staging import staged_uri
 
     shown: dict[str, Any] = masked(body)
     content = built.job.direct_notebook_source.content if built.job.direct_notebook_source else None
     if content is not None:
         words = f"{len(content):,} bytes, sha256 {hashlib.sha256(content).hexdigest()}"
-        if len(content) <= settings.staging_bytes():
+        if not built.is_staged:
             shown["directNotebookSource"]["content"] = f"({words}, as base64)"
         else:  # it is put into Cloud Storage first
             del shown["directNotebookSource"]
@@ -142,7 +140,6 @@ def _body(built: Built, body: Any) -> tuple[dict[str, Any], bytes | None]:
 
 
 def _operator(context: Context) -> CreateNotebookExecutionJobOperator:
-    from airflow_nbjobs.decorators import NotebookDecoratedOperator
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
     from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
@@ -152,20 +149,7 @@ def _operator(context: Context) -> CreateNotebookExecutionJobOperator:
             f"The task {context['ti'].task_id!r} is a {type(operator).__name__}: only those of "
             "CreateNotebookExecutionJobOperator and @task.notebook send notebooks."
         )
-    if isinstance(operator, NotebookDecoratedOperator):
-        operator.evaluate(context)
     return operator
-
-
-class _Told:
-    """An operator whose warnings go to a terminal."""
-
-    def __init__(self, operator: CreateNotebookExecutionJobOperator) -> None:
-        self._operator = operator
-        self.log = Teller()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._operator, name)
 
 
 def _notebook(content: bytes, job: NotebookExecutionJob, operator: CreateNotebookExecutionJobOperator) -> Any:

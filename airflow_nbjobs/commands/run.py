@@ -7,18 +7,16 @@ import json
 import os
 import re
 import signal
-import uuid
-from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType, SimpleNamespace
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_nbjobs.commands.connecting import add_connection, duration, new_hook
-from airflow_nbjobs.commands.telling import Teller, airflow_kept_quiet, printable
+from airflow_nbjobs.commands.connection import add_connection, duration, new_hook
+from airflow_nbjobs.commands.console import Console, airflow_kept_quiet, printable
 
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
-    from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+    from airflow_nbjobs.run.arguments import RunArguments
 
 __all__ = ["add_run"]
 
@@ -59,23 +57,28 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 def _run(options: argparse.Namespace) -> int:
     from airflow_nbjobs.exceptions import NotebookJobError
+    from airflow_nbjobs.run.notebook_run import NotebookRun
+    from airflow_nbjobs.run.task import TaskContext
 
     with airflow_kept_quiet():
         parameters = _parameters(options.parameter)
         notebook, folder = _notebook(options.notebook)
-        operator = _operator(options, notebook, parameters)
+        hook = _hook(options)
+        console = Console(is_timed=True)
+        arguments = _arguments(options, notebook, parameters)
+        run = NotebookRun(arguments, TaskContext.alone(folder), lambda: hook, console)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
         try:
-            result = operator.start(_context(operator, folder))
+            result: Any = run.start()
         except KeyboardInterrupt as interrupt:
-            operator.on_kill()
+            run.on_kill()
             return 128 + int(interrupt.args[0])
         except NotebookJobError as error:
-            operator.log.error("%s", error)
+            console.error("%s", error)
             return 1
         finally:
-            operator.hook.close()
+            hook.close()
     print(printable(json.dumps(result["results"], indent=2, ensure_ascii=False)))
     return 0
 
@@ -110,7 +113,7 @@ def _parameters(given: list[str]) -> dict[str, Any]:
 def _notebook(given: str) -> tuple[str, Path]:
     """Return the notebook as an operator takes it, and the folder that it is sought in: any one, for a person."""
     from airflow_nbjobs.exceptions import InvalidNotebookJobError
-    from airflow_nbjobs.sources import existing_file
+    from airflow_nbjobs.run.sources import existing_file
 
     if "://" in given or (given.startswith("projects/") and "/repositories/" in given):
         return given, Path.cwd()
@@ -120,45 +123,40 @@ def _notebook(given: str) -> tuple[str, Path]:
     return path.name, path.parent
 
 
-def _operator(
-    options: argparse.Namespace, notebook: str, parameters: dict[str, Any]
-) -> CreateNotebookExecutionJobOperator:
+def _hook(options: argparse.Namespace) -> NotebookExecutionJobHook:
+    """Complete the options, and return the hook over the connection that they name; an emulator gets a bucket."""
     from airflow_nbjobs import settings
-    from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
     is_emulated = settings.emulator_address() is not None
     _fill_in(options, is_emulated=is_emulated)
     hook = new_hook(options)
     if is_emulated:
-        _make_bucket(hook, options.output_uri)
+        _create_bucket(hook, options.output_uri)
         # A task waits for a service that does not answer; a person wants to know.
         next(hook.list_jobs(location=options.location, project_id=options.project, page_size=1), None)
+    return hook
 
-    class Told(CreateNotebookExecutionJobOperator):
-        log = Teller(is_timed=True)  # type: ignore[assignment]  # a logger for a terminal, in place of a task's
 
-    operator = Told(
-        task_id="run",
+def _arguments(options: argparse.Namespace, notebook: str, parameters: dict[str, Any]) -> RunArguments:
+    from airflow_nbjobs import settings
+    from airflow_nbjobs.run.arguments import RunArguments
+
+    poll_interval = 10.0 if settings.emulator_address() is None else 0.5
+    return RunArguments(
         notebook=notebook,
         parameters=parameters,
         location=options.location,
         project_id=options.project,
-        gcp_conn_id=options.gcp_conn_id,
-        impersonation_chain=options.impersonate,
         runtime_template=options.runtime_template,
         service_account=options.service_account,
         gcs_output_uri=options.output_uri,
         kernel_name=options.kernel,
         job_timeout=options.timeout,
         display_name=Path(notebook.partition("#")[0]).stem[:100] or None,
-        poll_interval=(0.5 if is_emulated else 10) if options.poll_interval is None else options.poll_interval,
+        poll_interval=poll_interval if options.poll_interval is None else options.poll_interval,
         kill=options.kill,
         log_output=options.log_output,
-        deferrable=False,
     )
-    operator.hook = hook
-    operator.check_waiting()
-    return operator
 
 
 def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
@@ -184,38 +182,18 @@ def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
         )
 
 
-def _make_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
-    """Make the bucket of the executed notebook on an emulator, whose storage begins empty.
+def _create_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
+    """Create the bucket of the executed notebook on an emulator, whose storage is empty at first.
 
-    What is no name of a bucket is left to the operator, which says so.
+    An invalid bucket name is reported when the job is built.
     """
     from airflow_nbjobs.api.calls import Call
     from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError
-    from airflow_nbjobs.stores import storage_client
 
     bucket = uri.removeprefix("gs://").partition("/")[0]
     query = {"project": hook.project_id}
-    with storage_client(hook) as client:
+    with hook.storage_client() as client:
         try:
             client.send(Call("POST", "/storage/v1/b", lambda _: None, query, {"name": bucket}))
         except (AlreadyExistsError, InvalidArgumentError):
             return
-
-
-def _context(operator: CreateNotebookExecutionJobOperator, folder: Path) -> Any:
-    """Return what an operator uses of a task's context: one try of a task that no other run shares."""
-    now = datetime.now(UTC)
-    run_id = f"{now.isoformat()}-{uuid.uuid4().hex}"
-    ti = SimpleNamespace(
-        dag_id="nbjobs",
-        run_id=run_id,
-        task_id=operator.task_id,
-        map_index=-1,
-        try_number=1,
-        max_tries=0,
-        start_date=now,
-        bundle_instance=None,
-        xcom_push=lambda **_: None,
-    )
-    dag = SimpleNamespace(fileloc=str(folder / "nbjobs"))
-    return {"ti": ti, "task": operator, "dag": dag, "dag_run": SimpleNamespace(start_date=now, run_id=run_id)}

@@ -21,6 +21,8 @@ from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
 from airflow_nbjobs.api.names import JobName, operation_parent, parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.compat import finding_connection
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.notebooks.storage import storage_endpoint
 
 __all__ = ["NotebookExecutionJobHook"]
 
@@ -139,6 +141,31 @@ class NotebookExecutionJobHook(GoogleBaseHook):
     def close(self) -> None:
         """Close the clients. They are closed with the hook too, when no reference to it is left."""
         _close(self._clients)
+
+    def storage_client(self) -> Client:
+        """Return a client for Cloud Storage with the connection's credentials. The caller closes it.
+
+        ``STORAGE_EMULATOR_HOST`` is honored unless the jobs are at Google: these read and write only there.
+
+        :raises InvalidNotebookJobError: if the jobs are on an emulator whose storage address is not set.
+        """
+        storage, emulator = settings.storage_emulator_address(), settings.emulator_address()
+        if emulator and not storage:
+            raise InvalidNotebookJobError(
+                f"NBJOBS_EMULATOR_HOST is {emulator}, but STORAGE_EMULATOR_HOST is not set: the notebooks of an "
+                "emulator are not in Google's Cloud Storage. Set it to the second address of `nbjobs emulator`."
+            )
+        return self._notebook_client(storage_endpoint(None if self.is_at_google else storage))
+
+    def dataform_client(self) -> Client:
+        """Return a client for Dataform with the connection's credentials. The caller closes it."""
+        from airflow_nbjobs.notebooks.dataform import dataform_endpoint  # few tasks need it
+
+        return self._notebook_client(dataform_endpoint(settings.emulator_address()))
+
+    def _notebook_client(self, endpoint: Endpoint) -> Client:
+        is_real = endpoint.is_trusted and settings.emulator_address() is None
+        return Client(endpoint, self.get_credentials_and_project_id()[0] if is_real else None)
 
     def parent(self, location: str, project_id: str | None = None) -> str:
         """Return ``projects/p/locations/l``.

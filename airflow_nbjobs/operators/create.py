@@ -2,104 +2,98 @@
 
 from __future__ import annotations
 
-import os
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
+from airflow.providers.common.compat.sdk import conf
+
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
-from airflow_nbjobs.operators.owner import NotebookJobOwner
-from airflow_nbjobs.sources import InlineNotebook, Notebook
+from airflow_nbjobs.run.sources import InlineNotebook, Notebook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.operators.attempts import Attempts
-    from airflow_nbjobs.operators.request import Built
-    from airflow_nbjobs.submission import TaskIdentity
+    from airflow_nbjobs.run.arguments import RunArguments
+    from airflow_nbjobs.run.cancel import KillPolicy
+    from airflow_nbjobs.run.deferral import Deferral
+    from airflow_nbjobs.run.notebook_run import NotebookRun
 
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
-_STARTED: set[tuple[str | None, int]] = set()
-"""The tries, by the task instance's id and the number, that this process has submitted for."""
 
-# The limit on a request is not documented; these are words that Google's front ends have for it.
-_SIZE = re.compile(
-    r"(?:body|content|entity|message|notebook|payload|request)(?: size)? (?:is )?"
-    r"(?:too large|exceeds the (?:limit|maximum)|larger than max)|(?:payload|request) size",
-    re.IGNORECASE,
-)
-
-_ONE_ID = (
-    "job_id={!r} is the id of one job: have {{{{ ti.try_number }}}} in it, so that each try has its own, leave it out, "
-    "or set deterministic_job_id=True instead."
-)
-
-
-class CreateNotebookExecutionJobOperator(NotebookJobOwner):
+class CreateNotebookExecutionJobOperator(NotebookJobOperator):
     """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
 
-    Returns a dict: ``name`` and ``job_id`` of the job, its ``state``, and ``executed_notebook``, the ``gs://`` URI at
-    which the service writes the notebook with its outputs; ``results``, the values that it reports;
-    ``notebook_version``, the generation, commit or content hash of what ran. Fields and rules of the job: REST
-    reference of ``projects.locations.notebookExecutionJobs``, v1. Where the job is and who asks for it:
-    :class:`~airflow_nbjobs.operators.operator.NotebookJobOperator`. What is read of the executed notebook:
-    :class:`~airflow_nbjobs.operators.reader.NotebookJobReader`. How the job is waited for and ended:
-    :class:`~airflow_nbjobs.operators.owner.NotebookJobOwner` and
-    :class:`~airflow_nbjobs.operators.keeper.NotebookJobKeeper`.
+    Returns a dict: ``name`` and ``job_id`` of the job, its ``state``, ``executed_notebook`` (the ``gs://`` URI to which
+    the service writes the notebook with its outputs), ``notebook_version`` (the generation, commit or content hash of
+    the notebook that ran), and ``results``: the values that the notebook reports, by scrapbook's ``glue`` or as the
+    JSON output of a cell tagged ``xcom`` or ``result``. With ``do_xcom_push=False`` the results are not read.
 
-    :param notebook: what to run, told by its shape: ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a
-        pinned generation; ``projects/p/locations/l/repositories/r`` (Dataform), with ``@commit`` for a pinned commit;
-        another string is a path relative to the DAG file or its bundle, whose content is sent; a dict is the notebook
-        itself. The string is templated, content never is. A mapped task stores its arguments with the DAG: wrap a dict
-        in :class:`~airflow_nbjobs.sources.InlineNotebook` there, and its hash is stored instead.
-    :param parameters: names and values that the notebook gets, as papermill gives them: in a cell after the one tagged
-        ``parameters`` (templated to any depth). JSON's types, dates and datetimes (as ISO 8601 text).
+    Fields and rules of the job: REST reference of ``projects.locations.notebookExecutionJobs``, v1. Where the job runs
+    and who creates it: :class:`~airflow_nbjobs.operators.operator.NotebookJobOperator`.
+
+    :param notebook: what to run: ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a pinned generation;
+        ``projects/p/locations/l/repositories/r`` (Dataform), with ``@commit`` for a pinned commit; another string is a
+        path relative to the DAG file or its bundle, whose content is sent; a dict is the notebook itself. The string is
+        templated, content never is. A mapped task stores its arguments with the DAG: wrap a dict in
+        :class:`~airflow_nbjobs.operators.InlineNotebook` there, and only its hash is stored.
+    :param parameters: names and values for the notebook. They are set as papermill sets them: in a cell after the one
+        tagged ``parameters`` (templated to any depth). JSON types, dates and datetimes (as ISO 8601 text).
     :param unknown_parameters: what to do about parameters that the notebook does not declare: ``"warn"`` (default) or
         ``"fail"``.
-    :param send_outputs: send the outputs that a local or inline notebook holds already. Default ``False``.
-    :param gcs_output_uri: ``gs://bucket`` or ``gs://bucket/folder``; the executed notebook is written to
+    :param gcs_output_uri: ``gs://bucket`` or ``gs://bucket/folder``. The executed notebook is written to
         ``{gcs_output_uri}/{job id}/`` (templated).
-    :param runtime_template: the notebook runtime template to run in, as a name or a bare id (templated). Either this
-        or ``custom_environment_spec``.
-    :param fallback_runtime_templates: templates to use in turn, in the same try of the task, when there is no machine
-        or quota for the job (templated).
-    :param capacity_retries: how often such a job is submitted again in the same try at most: ``0`` for never, and more
-        often than there are fallbacks begins with ``runtime_template`` again. Default ``None``: once for each fallback,
-        and never without any. A create that the service refuses for the same reason counts too. A job in which a cell
-        ran is never submitted again.
-    :param custom_environment_spec: machine, disk and network instead of a template, as the REST API spells them
-        (templated).
-    :param service_account: e-mail of the account that the notebook runs as (templated). Without this and
-        ``execution_user``, the connection's own service account.
-    :param execution_user: e-mail of the person that the notebook runs as; Colab runtimes only (templated).
-    :param display_name: the readable part of the job's display name, at most 128 characters; the DAG's and the task's
-        id by default (templated). A key is appended by which the task knows its job, and takes 17 of the 128.
-    :param labels: labels of the job, 55 at most (templated). Those that begin with ``nbjobs-`` are the provider's own.
+    :param runtime_template: the notebook runtime template, as a name or an id (templated). Give either this or
+        ``custom_environment_spec``.
+    :param fallback_runtime_templates: templates to use in turn, in the same try of the task, if there is no machine or
+        quota for the job (templated).
+    :param capacity_retries: how often such a job is submitted again in the same try at most. ``0`` means never. A
+        number above the number of fallbacks starts again with ``runtime_template``. Default ``None``: once for each
+        fallback. A create request that the service refuses for the same reason counts too. A job in which a cell ran is
+        never submitted again.
+    :param custom_environment_spec: machine, disk and network instead of a template, as in the REST API (templated).
+    :param service_account: e-mail of the account that the notebook runs as (templated). Without it and without
+        ``execution_user``, the notebook runs as the connection's own service account.
+    :param execution_user: e-mail of the person that the notebook runs as; only for Colab runtimes (templated).
+    :param display_name: the readable part of the job's display name, at most 128 characters. Default: the ids of the
+        DAG and the task (templated). A key of 17 characters is appended, by which the task finds its job.
+    :param labels: labels of the job, at most 55 (templated). Labels that begin with ``nbjobs-`` are reserved.
     :param sanitize_labels: make ``labels`` valid (lower case, other characters as ``_``, at most 64) instead of
-        failing on those that are not. Default ``False``.
-    :param kernel_name: Jupyter kernel to use; the service's choice by default (templated).
-    :param workbench_runtime: run in a Workbench environment, configured as the REST API spells it; ``{}`` for the
-        default image (templated).
+        failing. Default ``False``.
+    :param kernel_name: Jupyter kernel; by default the service picks one (templated).
+    :param workbench_runtime: run in a Workbench environment, configured as in the REST API; ``{}`` for the default
+        image (templated).
     :param kms_key_name: customer-managed key, ``projects/p/locations/l/keyRings/r/cryptoKeys/k`` (templated).
-    :param schedule_resource_name: schedule that the job shall be shown under (templated).
-    :param job_timeout: seconds, or a timedelta, after which the service ends the job. By default the task's
-        ``execution_timeout``, which bounds the waiting as well; without either, the service's 24 hours.
-    :param job_body: further fields of the resource that have no argument of their own, as the REST API spells them
-        (templated).
-    :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: a job with an id
-        of its own was seen to stay pending for good. A fixed one is for one job: a retry after it FAILED, and a clear,
-        find it taken, and the clear of a running task ends its job before it fails. Have ``{{ ti.try_number }}`` in it.
-    :param deterministic_job_id: give the job an id made of the task's identity, so that even a create that a dead
-        worker sent and nobody saw cannot make a second job. Default ``False``, for the same reason.
-    :param wait_for_completion: wait for the job to end. Default ``True``; with ``False`` the task succeeds when the job
+    :param schedule_resource_name: schedule under which the job is shown (templated).
+    :param job_timeout: seconds, or a timedelta, after which the service ends the job (templated). Default: the task's
+        ``execution_timeout``, which bounds the waiting as well; without both, the service's 24 hours.
+    :param job_body: further fields of the resource that have no argument of their own, as in the REST API (templated).
+    :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: jobs with an id of
+        their own were seen to stay pending forever. An id can be used once: retries and clears then fail with
+        ``AlreadyExistsError``, unless it contains ``{{ ti.try_number }}``.
+    :param deterministic_job_id: give the job an id made from the task's identity. Then even a create request that a
+        dead worker sent cannot lead to a second job. Default ``False``, for the same reason.
+    :param wait_for_completion: wait for the job to end. Default ``True``. With ``False`` the task succeeds when the job
         is submitted.
-    :raises InvalidNotebookJobError: when the request is wrong in a way that can be known before it is sent.
-    :raises ApiError: when the service refuses; with the service's own words.
-    :raises NotebookJobError: when the job ends in any other state than SUCCEEDED, or not in time.
+    :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
+    :param poll_interval: seconds between two looks at the job. Default 30.
+    :param retry_on_notebook_error: use the task's retries if a cell raised. Default ``True``. With ``False`` such a
+        failure is final. If Airflow retries all the same, since it lost track of the task, the retry only reads the
+        notebook of that job.
+    :param kill: what happens to the job when its task is killed, runs out of time, or fails without a retry. Default
+        ``"cancel"``: the create operation is canceled, and the job is deleted if it stays active. ``"delete"`` deletes
+        it, ``"leave"`` lets it run.
+    :param log_output: which outputs are written to the task's log when the job has ended: ``"errors"``, those of cells
+        that raised (the default), ``"all"``, or ``"none"``.
+    :param unusable_results: what to do about results that are too large (``[nbjobs] result_bytes``, 48 KiB), that are
+        not JSON, or that the connection's account may not read: ``"fail"`` (the default), or ``"omit"``; ``results`` is
+        then ``None``. A value is never cut. A job without an executed notebook has no results: a warning, and ``None``.
+    :raises InvalidNotebookJobError: if the request is wrong in a way that can be known before it is sent.
+    :raises ApiError: if the service refuses; with the service's own words.
+    :raises NotebookJobError: if the job ends in any other state than SUCCEEDED, or not in time.
     """
 
     template_fields: Sequence[str] = (
@@ -136,7 +130,6 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         notebook: str | Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
         unknown_parameters: Literal["warn", "fail"] = "warn",
-        send_outputs: bool = False,
         gcs_output_uri: str | None = None,
         runtime_template: str | None = None,
         fallback_runtime_templates: Sequence[str] = (),
@@ -156,12 +149,22 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         job_id: str | None = None,
         deterministic_job_id: bool = False,
         wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 30,
+        retry_on_notebook_error: bool = True,
+        kill: KillPolicy = "cancel",
+        log_output: Literal["errors", "all", "none"] = "errors",
+        unusable_results: Literal["fail", "omit"] = "fail",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.notebook = notebook
+        self.parameters = parameters
+        self.unknown_parameters = unknown_parameters
         self.gcs_output_uri = gcs_output_uri
         self.runtime_template = runtime_template
+        self.fallback_runtime_templates = fallback_runtime_templates
+        self.capacity_retries = capacity_retries
         self.custom_environment_spec = custom_environment_spec
         self.service_account = service_account
         self.execution_user = execution_user
@@ -174,111 +177,98 @@ class CreateNotebookExecutionJobOperator(NotebookJobOwner):
         self.schedule_resource_name = schedule_resource_name
         self.job_timeout = job_timeout
         self.job_body = job_body
-        self.parameters = parameters
-        self.unknown_parameters = unknown_parameters
-        self.send_outputs = send_outputs
-        self.fallback_runtime_templates = fallback_runtime_templates
-        self.capacity_retries = capacity_retries
         self.job_id = job_id
         self.deterministic_job_id = deterministic_job_id
         self.wait_for_completion = wait_for_completion
-        self.warned_of: set[str] = set()
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self.retry_on_notebook_error = retry_on_notebook_error
+        self.kill = kill
+        self.log_output = log_output
+        self.unusable_results = unusable_results
+        self._run: NotebookRun | None = None
+        self._started_try = 0
+        self._is_killed = False
 
     @property
     def notebook(self) -> Notebook | None:
-        """The notebook; one that was given as a dict is wrapped, so that no template engine and no UI sees it."""
+        """The notebook; one that was given as a dict is wrapped, which keeps it from the template engine and the UI."""
         return self._notebook
 
     @notebook.setter
     def notebook(self, value: str | Mapping[str, Any] | InlineNotebook | None) -> None:
         self._notebook = InlineNotebook(value) if isinstance(value, Mapping) else value
 
+    def run_arguments(self, context: Context) -> RunArguments:  # noqa: ARG002 - subclasses need it
+        """Return the rendered arguments as one value."""
+        from airflow_nbjobs.run.arguments import RunArguments
+
+        return RunArguments(**{name: getattr(self, name) for name in RunArguments.names()})
+
     @closing_hook
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the job or re-attach to it, publish its name and links, and wait for it or defer."""
-        with self._succeeding(context):
-            self.check_waiting()
-            return self.start(context)
+        self._check_started_by_airflow(context)
+        return self._finish_or_defer(self._ready_run(context).start())
 
-    def check_waiting(self) -> None:
-        """Check the arguments that nothing looks at until it is too late."""
-        from airflow_nbjobs.operators.request import check_attempts
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Resume: read the job, whatever the event says about it, and finish or defer again."""
+        return self._finish_or_defer(self._ready_run(context, is_resumed=True).resume(event))
 
-        super().check_waiting()
-        check_attempts(self)
-
-    @property
-    def takes_failed(self) -> bool:
-        """Whether a retry looks why the job before it has FAILED; a task that does not wait for it does not."""
-        return self.wait_for_completion and super().takes_failed
-
-    def attempts(self) -> Attempts:
-        """Return how often a try may submit the notebook for want of a machine, and with which templates."""
-        from airflow_nbjobs.operators.attempts import Attempts
-
-        fallbacks, retries = self.fallback_runtime_templates, self.capacity_retries
-        return Attempts(
-            templates=(self.runtime_template, *fallbacks), retries=len(fallbacks) if retries is None else retries
-        )
-
-    def start(self, context: Context, *, anew: bool = False, attempt: int = 0) -> dict[str, Any]:
-        """Submit the notebook, and wait for it."""
-        from airflow_nbjobs.settle import result
-
-        job = self.submit_where_there_is_a_machine(context, anew=anew, attempt=attempt)
-        return self.wait(job, context) if self.wait_for_completion else result(job)
-
-    def submit_attempt(self, context: Context, *, anew: bool, attempt: int) -> NotebookExecutionJob:
-        """Submit the notebook with the runtime template of an attempt, or adopt the job that there is."""
-        from airflow_nbjobs.exceptions import AlreadyExistsError
-        from airflow_nbjobs.operators.renewer import saying
-        from airflow_nbjobs.operators.request import build_job, task_identity
-
-        task = task_identity(context)
-        # Ids are counted over the whole generation, also by a try that adopts nothing.
-        job_ids = tuple(task.job_ids()) if self.deterministic_job_id else (self.job_id,)
-        if os.environ.get("AIRFLOW_TEST_MODE") == "True":  # `airflow tasks test` runs a try once more that is over
-            task = replace(task, first_try=task.try_number + 1, instance=None)
-        elif anew or (task.instance, task.try_number) in _STARTED:  # what this process itself asks for again is wanted
-            task = replace(task, first_try=task.try_number + 1)
-        if task.instance is not None:
-            _STARTED.add((task.instance, task.try_number))
-        built = build_job(self, task, context, self.attempts().template(attempt), attempt=attempt)
+    @closing_hook
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume; if Airflow resumes the task only to fail it, deal with the job first."""
+        run = self._ready_run(context, is_resumed=True)
         try:
-            return self._submit_or_stage(built, task, job_ids, context)
-        except AlreadyExistsError as error:
-            raise saying(_ONE_ID.format(self.job_id) if self.job_id else "", error) from None
-
-    def _submit_or_stage(
-        self, built: Built, task: TaskIdentity, job_ids: Iterable[str | None], context: Context
-    ) -> NotebookExecutionJob:
-        """Submit the job; a notebook that is too large to be sent with it is put into Cloud Storage first."""
-        from airflow_nbjobs import settings
-        from airflow_nbjobs.exceptions import InvalidArgumentError, NbjobsError
-        from airflow_nbjobs.preparation import stage
-
-        direct = built.job.direct_notebook_source
-        if direct is None or len(direct.content or b"") <= settings.staging_bytes():
-            try:
-                return self.submit(built.job, task, job_ids, context)
-            except InvalidArgumentError as error:
-                if direct is None or not (error.http_status == 413 or _SIZE.search(error.message)):
-                    raise
-                self.log.warning("The service does not take a notebook of this size: %s", error)
-        staged = stage(built.job, built.file, self.hook)
-        try:
-            job = self.submit(staged, task, job_ids, context)
-        except NbjobsError as error:
-            if not self._may_have_made(staged, error):
-                self.tidy(staged)
+            return super().resume_execution(next_method, next_kwargs, context)
+        except Exception as error:
+            if next_method == "__fail__":
+                run.fail_deferral(error, is_timeout=(next_kwargs or {}).get("error") == "Trigger timeout")
             raise
-        if job.labels.get("nbjobs-submit") != staged.labels["nbjobs-submit"]:
-            self.tidy(staged)  # an adopted job has one of its own
-        return job
 
-    def _may_have_made(self, job: NotebookExecutionJob, error: Exception) -> bool:
-        """Tell whether a job that could not be submitted may be there all the same, and read its notebook."""
-        from airflow_nbjobs.exceptions import LostAnswerError
+    def on_kill(self) -> None:
+        """End the job by the kill policy; Airflow kills the process five seconds later."""
+        self._is_killed = True
+        if self._run is not None:
+            self._run.on_kill()
 
-        is_known = self._asked is job and self._held is not None
-        return is_known or getattr(error, "is_transient", False) or isinstance(error.__cause__, LostAnswerError)
+    def _ready_run(self, context: Context, *, is_resumed: bool = False) -> NotebookRun:
+        """Return the run of this try, made once, when all is loaded that ending its job needs.
+
+        Loading takes a second. A kill that comes meanwhile interrupts this very thread and cannot wait for it. It is
+        noted, and obeyed here.
+        """
+        from airflow_nbjobs.run.notebook_run import NotebookRun
+        from airflow_nbjobs.run.task import TaskContext
+
+        if self._run is None:
+            with suppress(Exception):  # an invalid connection is reported where the hook is needed
+                _ = self.hook
+            arguments, task = self.run_arguments(context), TaskContext.of(context)
+            self._run = NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=is_resumed)
+            if self._is_killed:
+                self._run.obey_early_kill()
+        return self._run
+
+    def _check_started_by_airflow(self, context: Context) -> None:
+        """Check that Airflow executes the operator, once, as a task of its own.
+
+        :raises InvalidNotebookJobError: otherwise: the jobs of one task instance could not be told apart.
+        """
+        try_number = context["ti"].try_number
+        if try_number == self._started_try or context["task"].task_id != self.task_id:
+            raise InvalidNotebookJobError(
+                f"The operator {self.task_id!r} is executed by the code of a task, or twice. Make it a task of the "
+                "DAG, or call NotebookExecutionJobHook in that code."
+            )
+        self._started_try, self._run = try_number, None
+
+    def _finish_or_defer(self, came: dict[str, Any] | Deferral) -> dict[str, Any]:
+        if not isinstance(came, dict):
+            from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+
+            trigger = NotebookExecutionJobTrigger(
+                **came.trigger, gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain
+            )
+            self.defer(trigger=trigger, method_name="execute_complete", timeout=came.timeout)
+        return came

@@ -1,4 +1,4 @@
-"""What the operators share."""
+"""The base of the operators: place, connection, links."""
 
 from __future__ import annotations
 
@@ -9,26 +9,24 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import BaseOperator
 
+from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.links import LINKS
 
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["NotebookJobOperator", "closing_hook", "telling_where"]
+__all__ = ["NotebookJobOperator", "closing_hook", "explaining_missing"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Operator = TypeVar("Operator", bound="NotebookJobOperator")
 
-# Nothing of `api`, `hooks` or `notebooks` is imported in this folder before a task runs: DAG files are parsed far more
-# often than notebooks are run, and pay for what they import.
-
 
 class NotebookJobOperator(BaseOperator):
-    """What the operators of this module share.
+    """What all operators have in common.
 
     :param location: region of the jobs, such as ``us-central1`` (templated).
-    :param project_id: project of the jobs; the connection's unless given (templated).
+    :param project_id: project of the jobs; default: the connection's (templated).
     :param gcp_conn_id: the Google Cloud connection (templated).
     :param impersonation_chain: service account to impersonate, or a chain of them, the last one being impersonated
         (templated).
@@ -59,7 +57,7 @@ class NotebookJobOperator(BaseOperator):
         """The hook over the operator's connection, made once."""
         from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-        # No `cached_property`: on Python 3.11 it holds a lock meanwhile, and a kill asks for the hook in a thread.
+        # Not a cached_property: on Python 3.11 it holds a lock meanwhile, and a kill needs the hook in a thread.
         if self._hook is None:
             self._hook = NotebookExecutionJobHook(
                 gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain
@@ -75,34 +73,28 @@ class NotebookJobOperator(BaseOperator):
 
 
 @contextmanager
-def telling_where() -> Iterator[None]:
-    """Say of a job that is not found where it was looked for.
+def explaining_missing() -> Iterator[None]:
+    """Add to the error about a missing job what to check.
 
-    :raises NotFoundError: with the service's own words, and which variable decides who is asked.
+    :raises NotFoundError: with the service's own words and the advice.
     """
-    from airflow_nbjobs.exceptions import NotFoundError
     from airflow_nbjobs.hints import hint_for_missing
 
     try:
         yield
     except NotFoundError as error:
-        raise NotFoundError(
-            f"{error.message} {hint_for_missing()}",
-            http_status=error.http_status,
-            status=error.status,
-            details=error.details,
-        ) from error
+        raise error.with_message(f"{error.message} {hint_for_missing()}") from error
 
 
 def closing_hook(method: Callable[Concatenate[Operator, P], R]) -> Callable[Concatenate[Operator, P], R]:
-    """Close the hook's connections at the end of a method that Airflow calls, however it ends."""
+    """Decorate a method that Airflow calls: the hook's connections are closed when it ends."""
 
     @wraps(method)
-    def closing(self: Operator, /, *args: P.args, **kwargs: P.kwargs) -> R:
+    def wrapper(self: Operator, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return method(self, *args, **kwargs)
         finally:
             if self._hook is not None:
                 self._hook.close()
 
-    return closing
+    return wrapper

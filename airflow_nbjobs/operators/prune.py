@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs import settings
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 
 if TYPE_CHECKING:
@@ -15,19 +17,18 @@ __all__ = ["PruneNotebookExecutionJobsOperator"]
 
 
 class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
-    """Delete the records of notebook execution jobs that this Airflow made and that are over for a while.
+    """Delete the records of notebook execution jobs that this Airflow created and that have ended.
 
-    Only jobs with this deployment's label are looked at (``[nbjobs] deployment``, else ``[api] base_url``). Executed
-    notebooks in Cloud Storage stay; copies of notebooks that were staged for the jobs go with them. Returns a dict:
-    ``count``, and ``names`` of the first 100. A job that cannot be deleted keeps no other one from it, and fails the
-    task in the end.
+    Only jobs with this deployment's label are deleted (``[nbjobs] deployment``, or ``[api] base_url``), and the staged
+    copies of their notebooks. Executed notebooks in Cloud Storage stay. Returns a dict: ``count``, and ``names`` of the
+    first 100. A failed deletion does not stop the others; the task fails at the end.
 
-    :param older_than: a timedelta, or seconds; how long ago the job was last updated at least.
-    :param include_active: delete jobs that are not over too, which ends them. Default ``False``.
-    :param dry_run: delete nothing, and log what would be. Default ``False``.
-    :raises InvalidNotebookJobError: when the deployment has no name of its own: a localhost is anybody's;
-        or when ``older_than`` is no time.
-    :raises ApiError: when the service refuses; with the service's own words.
+    :param older_than: a timedelta, or seconds, since the job's last update (templated).
+    :param include_active: delete active jobs too, which ends them. Default ``False``.
+    :param dry_run: delete nothing, and log what would be deleted. Default ``False``.
+    :raises InvalidNotebookJobError: if the deployment's name may be shared with other Airflows, as a localhost is, or
+        ``older_than`` is not a duration.
+    :raises ApiError: if the service refuses; with the service's own words.
     """
 
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "older_than")
@@ -48,16 +49,15 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
 
     @closing_hook
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
-        """List the location's jobs, and delete those that are covered."""
-        from airflow_nbjobs import settings
-        from airflow_nbjobs.exceptions import InvalidNotebookJobError
+        """List the jobs of the location, and delete those that match."""
         from airflow_nbjobs.pruning import Pruning, ago, prune
-        from airflow_nbjobs.submission import deployment_label
+        from airflow_nbjobs.run.identity import deployment_label
 
         deployment = settings.deployment()
         if not settings.is_deployment_certain():
             raise InvalidNotebookJobError(
-                f"This Airflow has no name of its own, but {deployment!r}: set [nbjobs] deployment to one."
+                f"This Airflow's name {deployment!r} may be shared with other Airflows: set [nbjobs] deployment to its "
+                "own name."
             )
         pruning = Pruning(
             deployment_label=deployment_label(deployment),
@@ -65,19 +65,17 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
             include_active=self.include_active,
             dry_run=self.is_dry_run,
         )
-        told = {"tell": self.log.info, "warn": self.log.warning}
-        names = list(prune(self.hook, self.location or "", self.project_id, pruning, **told))
+        names = list(prune(self.hook, self.location or "", self.project_id, pruning, self.log))
         return {"count": len(names), "names": names[:100]}
 
     def _age(self) -> float:
         """Return ``older_than`` in seconds.
 
-        :raises InvalidNotebookJobError: when it is no time.
+        :raises InvalidNotebookJobError: if it is not a duration.
         """
         from airflow_nbjobs.api.pacing import positive_seconds
-        from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
         age = self.older_than
         if isinstance(age, bool):  # a number to Python
-            raise InvalidNotebookJobError(f"older_than={age!r} is not a time: give seconds, more than 0.")
+            raise InvalidNotebookJobError(f"older_than={age!r} is not a duration: give seconds, more than 0.")
         return positive_seconds("older_than", age.total_seconds() if isinstance(age, timedelta) else age)

@@ -31,7 +31,7 @@ class Schedule:
         """
         pause = quick_pause(poll_interval)
         self._pause = pause if self._pause is None else min(self._pause, pause)
-        self.look_within(next_look(pause, None))
+        self.look_within(next_look(pause))
 
     def look_within(self, seconds: float) -> None:
         """Move the next round forward, if it is later than this."""
@@ -48,7 +48,7 @@ class Schedule:
 
     def end_round(self) -> None:
         """Set the time of the next round."""
-        self.next_round = self._loop.time() + next_look(self._pause or 0.0, None)
+        self.next_round = self._loop.time() + next_look(self._pause or 0.0)
 
     async def sleep(self, seconds: float) -> None:
         """Sleep for this time, or until the next round is moved forward."""

@@ -86,10 +86,10 @@ class StoppingOperator(CreateNotebookExecutionJobOperator):
         _say_who(context)
         _stop_at("begun", context)
 
-    def submit(self, job: Any, task: Any, job_ids: Any, context: Any, **kwargs: Any) -> Any:
+    def execute(self, context: Any) -> dict[str, Any]:
         """Stop after the create's answer, before it is recorded."""
         stopping: Any = {**context, "ti": _Stopping(context)}
-        return super().submit(job, task, job_ids, stopping, **kwargs)
+        return super().execute(stopping)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Stop when the event has fired, before the job is looked at."""

@@ -8,7 +8,7 @@ import json
 import pytest
 from google.auth import impersonated_credentials
 
-from airflow_nbjobs.commands.connecting import add_connection, new_hook
+from airflow_nbjobs.commands.connection import add_connection, new_hook
 from tests.support.google_lookalike import new_key
 
 ACCOUNT = "reports@p.iam.gserviceaccount.com"

@@ -15,8 +15,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import storage
-from airflow_nbjobs.stores import storage_client
-from airflow_nbjobs.submission import deployment_label
+from airflow_nbjobs.run.identity import deployment_label
 from tests.support.commands import Command
 from tests.support.waiting import eventually
 
@@ -84,8 +83,8 @@ def test_what_was_deleted_is_printed_though_an_error_comes(
     done = nbjobs(*OF_TEAM_A)
     assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (2, f"{gone}\n", {gone})
     refused, told, end = done.stderr.splitlines()
-    assert refused.startswith("warning: Notebook job 'SUCCEEDED'")
-    assert refused.endswith("could not be deleted: 403 PERMISSION_DENIED: Not this one.")
+    assert refused.startswith("warning: Failed to delete Notebook job 'SUCCEEDED'")
+    assert refused.endswith(": 403 PERMISSION_DENIED: Not this one.")
     assert told.endswith("was deleted.")
     assert end == (
         f"nbjobs: 403 PERMISSION_DENIED: 1 of 2 jobs could not be deleted. The first is {kept}: Not this one."
@@ -133,12 +132,12 @@ def test_what_was_staged_for_a_job_goes_with_its_record(
     folder = f"gs://results/{os.environ['GOOGLE_CLOUD_PROJECT']}"
     copy = f"{folder}/nbjobs-staged/1/report.ipynb"
     nbjobs_emulator.upload(copy, b"{}")
-    with storage_client(NotebookExecutionJobHook()) as client:
+    with NotebookExecutionJobHook().storage_client() as client:
         source = {"uri": copy, "generation": storage.get_object(client, copy).generation}
     make("SUCCEEDED", gcsNotebookSource=source, gcsOutputUri=folder, labels={"nbjobs-submit": "1"})
     done = nbjobs(*OF_TEAM_A, *(["--dry-run"] if dry_run else []))
     assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
-    with storage_client(NotebookExecutionJobHook()) as client:
+    with NotebookExecutionJobHook().storage_client() as client:
         if dry_run:
             storage.get_object(client, copy)
         else:

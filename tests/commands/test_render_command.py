@@ -58,7 +58,7 @@ def dags(tmp_path: Path) -> Path:
     folder = tmp_path / "dags"
     folder.mkdir()
     (folder / "squares.py").write_text(DAG_FILE)
-    written(folder / "square.ipynb", "def f():\n    return '98765'\n\nf()")
+    written(folder / "square.ipynb", "def f():\n    return 'nine'\n\nf()")
     return folder
 
 
@@ -93,7 +93,7 @@ def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: An
     assert request["body"]["futureField"] == {"api_key": "***"}
     assert cell(done.stdout) == ["# Parameters", 'side = "7"', 'day = "2026-11-01"', 'max_tokens = "***"']
     assert cell(done.stdout, "   1 code (parameters):") == ["side = 1", "day = None"]
-    assert cell(done.stdout, "   5 code:") == ["def f():", "    return '***'", "", "f()"]
+    assert cell(done.stdout, "   5 code:") == ["def f():", "    return 'nine'", "", "f()"]
     assert "max_tokens" in done.stderr
     for secret in ("98765", "canary-of-the-body"):
         assert secret not in done.stdout + done.stderr
@@ -165,7 +165,7 @@ def test_a_connections_password_is_refused_and_not_shown(render: Any) -> None:
     word = "canary-of-the-connection"
     done = render("group.secret", AIRFLOW_CONN_WAREHOUSE=f"postgresql://me:{word}@db/x")
     assert (done.returncode, done.stdout) == (2, "")
-    assert "parameters['side'] holds a secret that Airflow masks" in done.stderr
+    assert "parameters['side'] contains a secret that Airflow masks" in done.stderr
     assert word not in done.stderr
 
 
@@ -184,7 +184,10 @@ WRONG = {
     "no XCom": (["decorated"], "needs the XCom 'return_value' of the task 'before'"),
     "no JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is no JSON"),
     "JSON without end": (["plain", "--conf", "[" * 10_000], "is no JSON ("),
-    "an argument that counts later": (["wrong"], "kill='pause' is not a policy: give 'cancel', 'delete' or 'leave'."),
+    "an argument that counts later": (
+        ["wrong"],
+        "kill='pause' is not a kill policy: use 'cancel', 'delete' or 'leave'.",
+    ),
     "no date": (["plain", "--logical-date", "soon"], "'soon' is no date: write it as 2026-11-22"),
 }
 

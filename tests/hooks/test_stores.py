@@ -10,7 +10,6 @@ from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import dataform, storage
-from airflow_nbjobs.stores import dataform_client, storage_client
 from tests.support.canaries import TOKEN
 from tests.support.google_lookalike import Answer, Server
 
@@ -23,19 +22,19 @@ def server(connect: Callable[..., object], serve: Callable[..., Server], monkeyp
     connect()
     server = serve(NOTHING, tls=True)
     trusted = Endpoint(server.url, is_trusted=True)
-    monkeypatch.setattr("airflow_nbjobs.stores.storage_endpoint", lambda _: trusted)
+    monkeypatch.setattr("airflow_nbjobs.hooks.sync_hook.storage_endpoint", lambda _: trusted)
     monkeypatch.setattr("airflow_nbjobs.notebooks.dataform.dataform_endpoint", lambda _: trusted)
     return server
 
 
 def test_cloud_storage_is_sent_the_connections_token(server: Server) -> None:
-    with storage_client(NotebookExecutionJobHook()) as client, pytest.raises(NotFoundError):
+    with NotebookExecutionJobHook().storage_client() as client, pytest.raises(NotFoundError):
         storage.get_object(client, "gs://papers/report.ipynb")
     assert server.tokens == [f"Bearer {TOKEN}-1"]
 
 
 def test_dataform_is_sent_the_connections_token(server: Server) -> None:
-    with dataform_client(NotebookExecutionJobHook()) as client, pytest.raises(NotFoundError):
+    with NotebookExecutionJobHook().dataform_client() as client, pytest.raises(NotFoundError):
         dataform.newest_commit(client, "projects/p/locations/l/repositories/r")
     assert server.tokens == [f"Bearer {TOKEN}-1"]
 
@@ -46,6 +45,6 @@ def test_jobs_at_google_have_their_notebooks_at_google(
 ) -> None:
     connect()
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://127.0.0.1:1")
-    with storage_client(NotebookExecutionJobHook(endpoint=endpoint)) as client:
+    with NotebookExecutionJobHook(endpoint=endpoint).storage_client() as client:
         assert client.endpoint.url == ("http://127.0.0.1:1" if endpoint else "https://storage.googleapis.com")
         assert client.endpoint.is_trusted == (endpoint is None)

@@ -16,6 +16,7 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     AlreadyExistsError,
     InvalidArgumentError,
+    InvalidNotebookJobError,
     NbjobsError,
     NotebookJobFailedError,
     NotebookJobGoneError,
@@ -70,33 +71,36 @@ def test_without_waiting_a_task_ends_after_submission(nbjobs_emulator: Emulator,
     assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
 
 
-def test_what_one_process_asks_for_twice_runs_twice(nbjobs_emulator: Emulator, project: str) -> None:
-    """As a task of Python does that executes an operator in a loop."""
+def test_an_operator_that_code_executes_twice_names_the_hook(nbjobs_emulator: Emulator, project: str) -> None:
     run = create(wait_for_completion=False)
-    assert run.execute()["name"] != run.execute()["name"]
-    assert len(nbjobs_emulator.book(project)) == 2
+    run.execute()
+    with pytest.raises(InvalidNotebookJobError, match=r"'report' is executed .* twice\. .*NotebookExecutionJobHook"):
+        run.execute()
+    assert len(nbjobs_emulator.book(project)) == 1
 
 
-def test_airflow_tasks_test_runs_the_notebook_again(
+def test_an_operator_that_another_task_executes_names_the_hook(nbjobs_emulator: Emulator, project: str) -> None:
+    run, other = create(), CreateNotebookExecutionJobOperator(task_id="inner", **JOB)
+    with pytest.raises(InvalidNotebookJobError, match=r"'inner' is executed by the code of a task.*Hook"):
+        other.execute(run.context)
+    assert nbjobs_emulator.requests() == {}
+
+
+def test_airflow_tasks_test_runs_the_notebook_each_time(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It keeps the task instance and its try; each time is a process of its own."""
-    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
     monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
     run = create(wait_for_completion=False)
     run.execute()
-    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
-    run.execute()
+    run.in_another_process().execute()
     assert len(nbjobs_emulator.book(project)) == 2
 
 
-def test_a_process_that_starts_a_try_again_re_attaches(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_process_that_starts_a_try_again_adopts(nbjobs_emulator: Emulator, project: str) -> None:
     run = create(wait_for_completion=False)
     first = run.execute()
-    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
-    assert run.execute()["name"] == first["name"]
+    assert run.in_another_process().execute()["name"] == first["name"]
     assert len(nbjobs_emulator.book(project)) == 1
 
 
@@ -203,7 +207,7 @@ def test_a_refused_create_shows_the_services_own_words(nbjobs_emulator: Emulator
 def test_a_job_that_never_appears_is_gone_after_seconds(nbjobs_emulator: Emulator, project: str) -> None:
     nbjobs_emulator.fault({"method": "get", "status": 404, "times": 5})
     begun = datetime.now(UTC)
-    with pytest.raises(NotebookJobGoneError, match="the same NBJOBS_EMULATOR_HOST"):
+    with pytest.raises(NotebookJobGoneError, match="NBJOBS_EMULATOR_HOST"):
         create().execute()
     assert timedelta(seconds=7) < datetime.now(UTC) - begun < timedelta(seconds=12)
 
@@ -233,7 +237,7 @@ def test_a_deferral_whose_time_is_over_ends_the_job(
 ) -> None:
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True, execution_timeout=timedelta(seconds=1), job_timeout=60, kill=kill)
-    with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING when execution_timeout=0:00:01 was over"):
+    with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING after execution_timeout=0:00:01"):
         run.to_its_end()
     assert run.events[-1]["outcome"] == "timeout"
     (job,) = nbjobs_emulator.book(project)
@@ -268,7 +272,7 @@ def test_a_job_that_somebody_deletes_is_gone(
         run.execute()
     operation = NotebookExecutionJobHook().delete_job(run.ti.xcoms["notebook_execution_job"]["name"])
     assert operation.name
-    with pytest.raises(NotebookJobGoneError, match=r"was it deleted.* the same NBJOBS_EMULATOR_HOST"):
+    with pytest.raises(NotebookJobGoneError, match=r"may have been deleted.* NBJOBS_EMULATOR_HOST"):
         run.after(deferral.value)
     assert run.events[-1]["outcome"] == "gone"
 

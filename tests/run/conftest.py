@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
+from tests.api.conftest import a_job, emulator, open_talk, simulation, talk, where  # noqa: F401 - the fixtures of a client
 from tests.support.asking import Asking
 from tests.support.emulators import using
 

@@ -90,7 +90,7 @@ def test_a_field_that_google_adds_later_is_sent(nbjobs_emulator: Emulator, proje
 
 @pytest.mark.parametrize("field", ["displayName", "labels", "jobState", "name", "executionTimeout"])
 def test_job_body_takes_no_field_that_has_an_argument(nbjobs_emulator: Emulator, project: str, field: str) -> None:
-    with pytest.raises(InvalidNotebookJobError, match=f"job_body has .*{field}.*: use the arguments"):
+    with pytest.raises(InvalidNotebookJobError, match=f"job_body contains .*{field}.*: use the arguments"):
         sent(job_body={field: "x"})
     assert nbjobs_emulator.requests() == {}
 

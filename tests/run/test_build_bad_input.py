@@ -19,8 +19,8 @@ from airflow_nbjobs.operators import (
     GetNotebookExecutionJobOperator,
     ListNotebookExecutionJobsOperator,
 )
+from airflow_nbjobs.run.sources import InlineNotebook, source_fields
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from airflow_nbjobs.sources import InlineNotebook, source_fields
 from tests.support.google_lookalike import Server
 from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
 
@@ -32,9 +32,9 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "no notebook": ({"notebook": None}, ["notebook=None", "gs://bucket/notebook.ipynb"]),
     "an empty notebook": ({"notebook": "  "}, ["notebook='  '", "gs://"]),
     "a number": ({"notebook": 7}, ["notebook=7", "gs://"]),
-    "a missing file": ({"notebook": "nowhere.ipynb"}, ["notebook='nowhere.ipynb'", "is not there", "/nowhere", "'gs://"]),
-    "a file that cannot be": ({"notebook": "a\0.ipynb"}, ["notebook='a\\x00.ipynb' is not there", "/nowhere"]),
-    "a path without end": ({"notebook": "a/" * 5_000}, ["is not there", "/nowhere"]),
+    "a missing file": ({"notebook": "nowhere.ipynb"}, ["notebook='nowhere.ipynb'", "was not found", "/nowhere", "'gs://"]),
+    "a file that cannot be": ({"notebook": "a\0.ipynb"}, ["notebook='a\\x00.ipynb' was not found", "/nowhere"]),
+    "a path without end": ({"notebook": "a/" * 5_000}, ["was not found", "/nowhere"]),
     "a dict that is no notebook": ({"notebook": {"cells": []}}, ["notebook given as a dict", "nbformat is None"]),
     "an unknown nbformat": ({"notebook": {**NOTEBOOK, "nbformat": 9}}, ["nbformat is 9", "3 and 4"]),
     "a broken notebook": ({"notebook": {**NOTEBOOK, "cells": [{"cell_type": "?"}]}}, ["not a valid notebook"]),
@@ -49,7 +49,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a generation that is empty": ({"notebook": "gs://bucket/a.ipynb#"}, ["no generation"]),
     "no repository": (
         {"notebook": "projects/p/locations/l/repository/r"},
-        ["is not there", "'projects/p/locations/l/repositories/r'"],
+        ["was not found", "'projects/p/locations/l/repositories/r'"],
     ),
     "no bucket": ({"notebook": "gs:///a.ipynb"}, ["notebook='gs:///a.ipynb'"]),
     "a commit that is none": ({"notebook": "projects/p/locations/l/repositories/r@main"}, ["'main'", "SHA"]),
@@ -80,11 +80,11 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a label in capitals": ({"labels": {"Team": "a"}}, ["'Team'", "lower-case", "sanitize_labels=True"]),
     "a label with a space": ({"labels": {"team": "a b"}}, ["'a b'", "'team'", "sanitize_labels=True"]),
     "a long label": ({"labels": {"team": "x" * 65}}, ["x" * 65, "at most 64"]),
-    "too many labels": ({"labels": {f"k{i}": "" for i in range(56)}}, ["56 labels", "at most 64", "leave 1 out"]),
+    "too many labels": ({"labels": {f"k{i}": "" for i in range(56)}}, ["56 labels", "allows 64", "Remove 1"]),
     "a label that is a number": ({"labels": {"team": 7}}, ["'team'=7", "sanitize_labels=True"]),
     "labels that are no dict": ({"labels": "team"}, ["labels='team'", "dict"]),
-    "a label that may be reserved later": ({"labels": {"nbjobs-x": "1"}}, ["nbjobs-x", "reserved", "use other keys"]),
-    "a reserved label": ({"labels": {"nbjobs-try": "1"}}, ["nbjobs-try", "reserved", "use other keys"]),
+    "a label that may be reserved later": ({"labels": {"nbjobs-x": "1"}}, ["nbjobs-x", "reserved", "Use other keys"]),
+    "a reserved label": ({"labels": {"nbjobs-try": "1"}}, ["nbjobs-try", "reserved", "Use other keys"]),
     "a long display name": ({"display_name": "n" * 129}, ["display_name='nnn", "129 characters", "1 to 128"]),
     "an empty display name": ({"display_name": ""}, ["display_name=''", "1 to 128"]),
     "a negative timeout": ({"job_timeout": -5}, ["job_timeout=-5", "more than 0"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -57,7 +58,9 @@ def test_a_last_try_that_fails_early_ends_earlier_jobs(
     with pytest.raises(InvalidNotebookJobError):
         attempt(2, retries, **wrong()).execute()
     assert state(left, project) == became
-    assert bool([line for line in logged() if line.endswith("earlier tries left was cancelled.")]) == (retries == 1)
+    assert bool(
+        [line for line in logged() if re.search("Jobs of earlier tries: .* was canceled, since no retry is left", line)]
+    ) == (retries == 1)
 
 
 def test_each_job_that_earlier_tries_left_is_told_of(left: Emulator, project: str, logged: Logged) -> None:
@@ -65,8 +68,8 @@ def test_each_job_that_earlier_tries_left_is_told_of(left: Emulator, project: st
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, **wrong()).execute()
     assert [job["state"] for job in left.book(project)] == ["JOB_STATE_CANCELLED"] * 2
-    (told,) = [line for line in logged() if "earlier tries left (there were 2): " in line]
-    assert all(f"{job['name']} was cancelled" in told for job in left.book(project))
+    (line,) = [line for line in logged() if "Jobs of earlier tries: " in line]
+    assert all(f"{job['name']} was canceled" in line for job in left.book(project))
 
 
 def test_a_job_that_cannot_be_ended_spares_no_other(left: Emulator, project: str, logged: Logged) -> None:
@@ -75,15 +78,17 @@ def test_a_job_that_cannot_be_ended_spares_no_other(left: Emulator, project: str
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, kill="delete", **wrong()).execute()
     assert sorted(job["deleted"] for job in left.book(project)) == [False, True]
-    (told,) = [line for line in logged() if "earlier tries left (there were 2): " in line]
-    assert "could not be ended and may still run (403" in told
+    (line,) = [line for line in logged() if "Jobs of earlier tries: " in line]
+    assert "could not be ended and may still run (403" in line
 
 
 def test_a_job_that_cannot_be_looked_for_is_told_of(left: Emulator, project: str, logged: Logged) -> None:
     left.fault({"method": "list", "status": 403, "times": 2})
     with pytest.raises(PermissionDeniedError):
         attempt(2).execute()
-    assert [line for line in logged() if "earlier tries left could not be ended and may still run (403" in line]
+    assert [
+        line for line in logged() if "Jobs of earlier tries: its job could not be ended and may still run (403" in line
+    ]
 
 
 def test_a_first_try_that_fails_early_sends_no_request(nbjobs_emulator: Emulator) -> None:
@@ -107,7 +112,7 @@ def test_a_kill_before_submission_ends_the_earlier_job(
         with pytest.raises(NotebookJobError, match="The task was killed"):
             task.result(30)
     assert ended == "CANCELLED"
-    assert [line for line in logged() if line.startswith("The task is killed: its job was cancelled")]
+    assert [line for line in logged() if re.match("The task is killed: .* was canceled", line)]
 
 
 def killed_at_its_notebook(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +122,7 @@ def killed_at_its_notebook(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> Non
         run.operator.on_kill()
         raise InterruptedError("killed")
 
-    monkeypatch.setattr("airflow_nbjobs.operators.request.prepare", killed)
+    monkeypatch.setattr("airflow_nbjobs.run.build.prepare", killed)
     with pytest.raises(InterruptedError):
         run.execute()
 
@@ -133,7 +138,7 @@ def test_a_cleared_try_does_not_end_the_new_job(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The new try begins before the old one is told of its end."""
-    monkeypatch.setattr("airflow_nbjobs.adoption.LOOKS", (0.01,))
+    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,))
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
     attempt(3, 2, wait_for_completion=False).execute()
     killed_at_its_notebook(attempt(2), monkeypatch)
@@ -147,7 +152,7 @@ def test_a_final_exception_ends_the_job_though_retries_are_left(
     def over(*_: Any) -> Any:
         raise error
 
-    monkeypatch.setattr("airflow_nbjobs.operators.request.prepare", over)
+    monkeypatch.setattr("airflow_nbjobs.run.build.prepare", over)
     with pytest.raises(error):
         attempt(2, 5).execute()
     assert state(left, project) == "CANCELLED"
@@ -173,7 +178,7 @@ def test_an_invisible_job_is_ended_when_no_retry_is_left(
     with pytest.raises(NotebookJobGoneError) as failure:
         attempt(1, retries).execute()
     assert state(nbjobs_emulator, project) == became
-    assert ("since no retry is left: it was cancelled" in str(failure.value)) is (retries == 0)
+    assert ("was canceled, since no retry is left" in str(failure.value)) is (retries == 0)
 
 
 @pytest.mark.usefixtures("brisk")

@@ -19,10 +19,10 @@ from tests.support.waiting import eventually
 CASES = pytest.mark.parametrize(
     ("retries", "kill", "said", "became"),
     [
-        (1, "cancel", "goes on, and the retry re-attaches to it", "RUNNING"),
-        (0, "cancel", "was cancelled, since no retry is left", "CANCELLED"),
+        (1, "cancel", "keeps running, and the retry re-attaches to it", "RUNNING"),
+        (0, "cancel", "was canceled, since no retry is left", "CANCELLED"),
         (0, "delete", "was deleted, since no retry is left", "CANCELLED"),
-        (0, "leave", r"is left running \(kill='leave'\), since no retry is left", "RUNNING"),
+        (0, "leave", r"keeps running, since kill='leave', since no retry is left", "RUNNING"),
     ],
     ids=["with a retry", "without", "without, delete", "without, leave"],
 )
@@ -119,10 +119,10 @@ def test_a_task_without_its_note_uses_the_event(
 
     monkeypatch.setattr(run.ti, "xcom_pull", broken)
     event = {"v": 1, "job_name": name, "outcome": "error"}
-    with pytest.raises(NotebookJobError, match="was cancelled, since no retry is left"):
+    with pytest.raises(NotebookJobError, match="was canceled, since no retry is left"):
         run.resume("execute_complete", {"event": event})
     assert state(looks, project) == "CANCELLED"
-    assert [line for line in logged() if "could not be read: API_SERVER_ERROR" in line]
+    assert [line for line in logged() if "note of its job: API_SERVER_ERROR" in line]
 
 
 def test_the_operation_of_another_job_is_not_cancelled(looks: Emulator, project: str) -> None:
@@ -132,7 +132,7 @@ def test_the_operation_of_another_job_is_not_cancelled(looks: Emulator, project:
     others = victim.ti.xcoms["notebook_execution_job"]["operation"]
     name = run.ti.xcoms.pop("notebook_execution_job")["name"]
     event = {"v": 1, "job_name": name, "operation_name": others, "outcome": "error"}
-    with pytest.raises(NotebookJobError, match="was cancelled, since no retry is left"):
+    with pytest.raises(NotebookJobError, match="was canceled, since no retry is left"):
         run.resume("execute_complete", {"event": event})
     assert [job["state"] for job in looks.book(project)] == ["JOB_STATE_RUNNING", "JOB_STATE_CANCELLED"]
 
@@ -168,17 +168,17 @@ def test_a_broken_connection_names_the_job_that_may_run(
 @pytest.mark.parametrize(
     ("retries", "said"),
     [
-        (1, "goes on, and the retry re-attaches"),
+        (1, "keeps running, and the retry re-attaches"),
         (0, r"could not be ended and may still run \(.*since no retry is left"),
     ],
 )
 def test_an_unresolved_lost_answer_is_reported(
     nbjobs_emulator: Emulator, project: str, retries: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.01,))
+    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,))
     nbjobs_emulator.fault({"method": "create", "drop": True, "phase": "after"})
     nbjobs_emulator.fault({"method": "list", "status": 403, "times": 3 - retries})
-    with pytest.raises(NotebookJobError, match=f"Its job, if there is one, {said}"):
+    with pytest.raises(NotebookJobError, match=f"If there is a job: .*{said}"):
         task(retries, "cancel").execute()
     assert len(nbjobs_emulator.book(project)) == 1
 
@@ -186,7 +186,7 @@ def test_an_unresolved_lost_answer_is_reported(
 def test_a_kill_during_the_look_creates_no_second_job(
     nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.sending.LOOKS", (0.5,))
+    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.5,))
     nbjobs_emulator.fault({"method": "create", "drop": True})
     run = task(0, "cancel")
     with ThreadPoolExecutor(1) as pool:
@@ -224,7 +224,7 @@ def test_a_replacement_takes_the_next_id_of_its_generation(nbjobs_emulator: Emul
 
 @pytest.fixture
 def policy() -> Any:
-    """Return a retry policy that lets no retry follow on a failure of ours."""
+    """Return a retry policy that allows no retry on a failure of ours."""
     policies = pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="of Airflow 3.3 and later")
     rule = policies.RetryRule(exception=NbjobsError, action=policies.RetryAction.FAIL)
     return policies.ExceptionRetryPolicy(rules=[rule])
@@ -232,7 +232,7 @@ def policy() -> Any:
 
 def test_a_retry_policy_that_fails_the_task_ends_its_job(looks: Emulator, project: str, policy: Any) -> None:
     looks.fault({"method": "get", "status": 403})
-    with pytest.raises(NotebookJobError, match="was cancelled, since the task's retry policy lets no retry follow"):
+    with pytest.raises(NotebookJobError, match="was canceled, since the task's retry policy allows no retry"):
         task(3, "cancel", retry_policy=policy).execute()
     assert state(looks, project) == "CANCELLED"
 
@@ -250,6 +250,6 @@ def test_a_retry_policy_that_raises_leaves_the_job_running(looks: Emulator, proj
     """Airflow goes by the number of retries then."""
     policy.rules = None
     looks.fault({"method": "get", "status": 403})
-    with pytest.raises(NotebookJobError, match="goes on, and the retry re-attaches to it"):
+    with pytest.raises(NotebookJobError, match="keeps running, and the retry re-attaches to it"):
         task(3, "cancel", retry_policy=policy).execute()
     assert state(looks, project) == "RUNNING"

@@ -75,7 +75,6 @@ def test_a_final_failure_is_not_run_again(
     first = task(ti={"max_tries": 1}, **wanted)
     with pytest.raises(AirflowFailException):
         first.to_its_end()
-    monkeypatch.setattr("airflow_nbjobs.operators.create._STARTED", set())
     again = task(ti={"max_tries": 1, "try_number": second, "id": first.ti.id}, **wanted)
     with pytest.raises(AirflowFailException, match=r"cell 1, line 1: ZeroDivisionError: division by zero \(`1 / 0`\)"):
         again.to_its_end()
@@ -88,8 +87,7 @@ def test_a_failure_of_a_replacement_is_final_too(
     """The job that the retry has re-attached to disappears."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
     nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
-    first = task(ti={"max_tries": 2}, **wanted)
-    monkeypatch.setattr(first.operator, "wait", lambda *_: None)
+    first = task(ti={"max_tries": 2}, **wanted, wait_for_completion=False)
     first.execute()
     retry = task(ti={"max_tries": 2, "try_number": 2}, **wanted)
     publish: Any = retry.ti.xcom_push
@@ -117,7 +115,7 @@ def test_a_clear_runs_again_after_a_final_failure(nbjobs_emulator: Emulator, pro
 def test_a_failure_before_any_cell_is_run_again(
     nbjobs_emulator: Emulator, project: str, status: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.adoption.LOOKS", (0.01,) * 3)
+    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,) * 3)
     wanted = {"notebook": notebook(cell("1")), "retry_on_notebook_error": False, "retries": 1}
     nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
     with pytest.raises(NotebookJobFailedError):
@@ -148,7 +146,7 @@ def test_allowed_errors_are_counted_and_outputs_logged_as_asked(
     )
     assert task(notebook=paper, log_output=log_output).to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
     log = logged()
-    assert any("SUCCEEDED, and 1 of its cells hold an error" in line for line in log)
+    assert any("SUCCEEDED, but 1 of its cells have an error" in line for line in log)
     said = [line for line in log if "first" in line or "| second" in line]
     assert said == (seen or (["[cell 2] | second"] if log_output == "errors" else []))
     third = [line for line in log if "third" in line or "forged" in line]

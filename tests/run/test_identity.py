@@ -11,11 +11,11 @@ import httpx2
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.calls import Call, Page
-from airflow_nbjobs.sending import find_submitted
-from airflow_nbjobs.submission import RESERVED_PREFIX, identify
-from tests.support.asking import TASK, request
+from airflow_nbjobs.run.find import find_submitted
+from airflow_nbjobs.run.identity import RESERVED_PREFIX, identify
+from airflow_nbjobs.run.submit import Request, submit
+from tests.support.asking import TASK, wanted_job
 
 PARENT = "projects/p/locations/us-central1"
 PATH = f"/v1/{PARENT}/notebookExecutionJobs"
@@ -49,9 +49,12 @@ def test_no_name_or_label_changes_host_path_or_filter(
     display_name: str, own_labels: dict[str, str], dag_id: str, run_id: str
 ) -> None:
     retry = replace(TASK, dag_id=dag_id, run_id=run_id, try_number=2)
-    job = identify(replace(request(), display_name=display_name, labels=own_labels), retry, "0" * 32)
+    job = identify(replace(wanted_job(), display_name=display_name, labels=own_labels), retry, "0" * 32)
     listed = {"filter": f'displayName=~".*-{retry.key}"', "orderBy": "create_time desc", "pageSize": "100"}
-    requests = [*asked_for(submit(PARENT, job, retry, "cancel")), *asked_for(find_submitted(PARENT, job))]
+    requests = [
+        *asked_for(submit(Request(parent=PARENT, job=job, task=retry, kill="cancel"))),
+        *asked_for(find_submitted(PARENT, job)),
+    ]
     assert [verb for verb, _ in requests] == [*["GET"] * 4, "POST", "GET"]
     for verb, url in requests:
         assert (url.scheme, url.host, url.port, url.path, url.fragment) == ("https", HOST, None, PATH, "")

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.api.names import same_job
-from airflow_nbjobs.deferral import Event
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJobTimeoutError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.run.note import Event
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
@@ -117,7 +117,7 @@ def test_an_event_about_a_foreign_job_ends_the_own(nbjobs_emulator: Emulator, pr
             run.execute()
     own.ti.xcoms.clear()
     name = victim.ti.xcoms["notebook_execution_job"]["name"]
-    with pytest.raises(NotebookJobError, match=r"is not this task's job\. Its job was cancelled, since no"):
+    with pytest.raises(NotebookJobError, match=r"is not a job of this task\. .* was canceled, since no"):
         resume(own, {"v": 1, "job_name": name, "outcome": outcome})
     assert [job["state"] for job in nbjobs_emulator.book(project)] == ["JOB_STATE_CANCELLED", "JOB_STATE_RUNNING"]
 
@@ -165,7 +165,7 @@ def test_a_task_that_is_deferred_again_keeps_its_deadline(
 def test_a_refused_look_says_why_the_job_cannot_be_awaited(deferred: TaskRun) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     event = {"v": 1, "job_name": name, "outcome": "error", "reason": "403 PERMISSION_DENIED: no."}
-    with pytest.raises(NotebookJobError, match=r"about it any more: 403 PERMISSION_DENIED: no\. The job: "):
+    with pytest.raises(NotebookJobError, match=r"about it: 403 PERMISSION_DENIED: no\. Job: "):
         resume(deferred, event)
 
 
@@ -182,7 +182,7 @@ def test_an_exceeded_deadline_says_what_happened_to_the_job(
     nbjobs_emulator: Emulator, project: str, deferred: TaskRun
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
-    with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING when .* was over; it was cancelled\."):
+    with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING after .*: .* was canceled\."):
         resume(deferred, {"v": 1, "job_name": name, "outcome": "timeout"})
 
 
@@ -192,7 +192,7 @@ def test_a_failed_trigger_is_logged_with_its_job(
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(Exception, match="Trigger failure"):
         deferred.resume("__fail__", {"error": "Trigger failure"})
-    assert f"The trigger failed; {name} goes on, and the retry re-attaches to it." in logged()
+    assert f"The trigger failed: {name} keeps running, and the retry re-attaches to it." in logged()
 
 
 @pytest.mark.parametrize("times", [1, 3])
@@ -207,7 +207,7 @@ def test_a_job_that_is_missing_for_a_moment_is_awaited(nbjobs_emulator: Emulator
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"), [("gone", "NBJOBS_EMULATOR_HOST"), ("error", "could not ask the service about it")]
+    ("outcome", "said"), [("gone", "the triggerer does not find it"), ("error", "could not ask the service about it")]
 )
 def test_a_job_only_the_triggerer_misses_is_left_running(
     nbjobs_emulator: Emulator, project: str, deferred: TaskRun, outcome: str, said: str
@@ -224,7 +224,7 @@ def test_a_sensor_leaves_a_job_its_trigger_misses_running(
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     sensor = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=name, deferrable=True))
-    with pytest.raises(NotebookJobError, match="NBJOBS_EMULATOR_HOST"):
+    with pytest.raises(NotebookJobError, match="the triggerer does not find it"):
         resume(sensor, {"v": 1, "job_name": name, "outcome": "gone"})
     (job,) = nbjobs_emulator.book(project)
     assert job["state"] == "JOB_STATE_RUNNING"

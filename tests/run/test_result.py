@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import socket
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.pacing import PATIENT
-from airflow_nbjobs.concluding import look_for_executed
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.storage import StoredObject, read_chunks
+from airflow_nbjobs.run.result import Executed, ResultReader
 from tests.support.google_lookalike import Server
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
 
 PAPER = notebook(cell("print(1)"))
+
+
+def find_executed(job: NotebookExecutionJob, **known: Any) -> Executed:
+    """Look for a job's executed notebook as a task does that wants its results."""
+    reader = ResultReader(
+        hook=NotebookExecutionJobHook(),
+        log=logging.getLogger(__name__),
+        log_output="errors",
+        unusable_results="fail",
+        has_results=True,
+        **known,
+    )
+    return reader.find(job)
 
 
 @pytest.fixture
@@ -50,7 +65,9 @@ def test_a_missing_notebook_of_a_succeeded_job_is_a_warning(
     nbjobs_emulator.upload("gs://results/made", b"")
     result = task(notebook=PAPER).to_its_end()  # a simulated job leaves none
     assert (result["state"], result["results"]) == ("JOB_STATE_SUCCEEDED", None)
-    assert any("so there are no results: there is none" in line for line in logged())
+    assert any(
+        "There are no results, since the executed notebook was not read: it does not exist" in line for line in logged()
+    )
 
 
 def test_an_unreadable_notebook_is_not_an_empty_result(
@@ -62,10 +79,12 @@ def test_an_unreadable_notebook_is_not_an_empty_result(
 ) -> None:
     denied = serve((403, {}, {"error": {"code": 403, "message": "No storage.objects.get.", "errors": []}}))
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", denied.url)
-    with pytest.raises(NotebookJobError, match=r"cannot be read: 403.*s\.get.*account read it\. .*results='omit'"):
+    with pytest.raises(
+        NotebookJobError, match=r"Failed to read the results .*403.*s\.get.*account read it\. .*results='omit'"
+    ):
         task(notebook=PAPER).to_its_end()
     assert task(notebook=PAPER, unusable_results="omit").to_its_end()["results"] is None
-    assert any("so there are no results: 403" in line for line in logged())
+    assert any("executed notebook was not read: 403" in line for line in logged())
 
 
 @pytest.mark.parametrize(("state", "looks"), [("SUCCEEDED", 2), ("FAILED", 1)])
@@ -83,7 +102,7 @@ def test_a_late_notebook_is_awaited_after_success(
         if len(pauses) == 2:
             nbjobs_emulator.upload(uri, as_bytes(PAPER))
 
-    executed = look_for_executed(job, NotebookExecutionJobHook(), has_results=True, sleep=sleep)
+    executed = find_executed(job, sleep=sleep)
     assert (executed.uri, executed.is_missing) == ((uri, False) if state == "SUCCEEDED" else (None, True))
     assert len(pauses) == looks
 
@@ -105,7 +124,7 @@ def test_a_notebook_rewritten_during_the_read_is_read_again(
         return read_chunks(client, found)
 
     monkeypatch.setattr("airflow_nbjobs.notebooks.storage.read_chunks", pieces)
-    executed = look_for_executed(job, NotebookExecutionJobHook(), has_results=True)
+    executed = find_executed(job)
     assert executed.is_missing is False
     assert (executed.uri, executed.outcome and executed.outcome.cells) == ((uri, 2) if read else (None, None))
     assert ("404" in str(executed.problem)) is not read

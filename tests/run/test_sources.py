@@ -16,7 +16,6 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.dataform import newest_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from airflow_nbjobs.stores import dataform_client
 from tests.support.emulators import using
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, sent, task
@@ -63,7 +62,7 @@ def generation(emulator: Emulator, uri: str) -> str:
 
 def newest(repository: str) -> bytes:
     """Return the newest commit of a repository, and the notebook in it."""
-    with dataform_client(NotebookExecutionJobHook()) as client:
+    with NotebookExecutionJobHook().dataform_client() as client:
         commit = newest_commit(client, repository)
         return f"{commit} ".encode() + read_repository(client, repository, commit)
 
@@ -151,7 +150,7 @@ def test_a_notebook_is_given_its_parameters_and_gives_its_results(
 )
 def test_a_notebook_that_is_not_there_is_named(nbjobs_emulator: Emulator, project: str, paper: str) -> None:
     nbjobs_emulator.upload("gs://papers/report.ipynb", as_bytes(report("old")))
-    with pytest.raises(InvalidNotebookJobError, match=f"notebook='{paper}' cannot be read.*404"):
+    with pytest.raises(InvalidNotebookJobError, match=f"notebook='{paper}' to give it parameters .404"):
         task(notebook=paper, parameters={"day": "x"}).execute()
     assert nbjobs_emulator.book(project) == []
 

@@ -101,7 +101,7 @@ def test_the_notebook_is_that_of_the_runs_commit(
 def test_a_notebook_that_is_nowhere_is_named_with_the_places(
     nbjobs_emulator: Emulator, project: str, commits: list[str], tmp_path: Path
 ) -> None:
-    with pytest.raises(InvalidNotebookJobError, match=r"notebook='papers/nowhere\.ipynb' is not there") as error:
+    with pytest.raises(InvalidNotebookJobError, match=r"notebook='papers/nowhere\.ipynb' was not found") as error:
         execute("nowhere", commits[0])
     root = tmp_path / "bundles" / "papers" / "versions" / commits[0]
     assert f"'{root / 'dags' / 'papers' / 'nowhere.ipynb'}' and '{root / 'papers' / 'nowhere.ipynb'}'" in str(

@@ -17,7 +17,6 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import PruneNotebookExecutionJobsOperator
-from airflow_nbjobs.stores import storage_client
 from tests.support.canaries import MARK
 from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
 from tests.support.task_runs import REGION, TaskRun
@@ -40,7 +39,7 @@ def staged(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPa
 
 def copies(project: str) -> list[str]:
     """Return the names of the staged copies, without their folder."""
-    with storage_client(NotebookExecutionJobHook()) as client:
+    with NotebookExecutionJobHook().storage_client() as client:
         call = Call(
             "GET",
             "/storage/v1/b/results/o",
@@ -74,8 +73,8 @@ def test_the_copy_is_what_would_have_been_sent(
     nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nbjobs_emulator.upload(f"gs://results/{project}/report.ipynb", as_bytes(PAPER))
-    run = large(project, notebook=f"gs://results/{project}/report.ipynb", keep_staged=True)
-    run.to_its_end()
+    run = large(project, notebook=f"gs://results/{project}/report.ipynb", wait_for_completion=False)
+    run.execute()
     assert staged() == ["report.ipynb"]
     copy = nbjobs_emulator.download(sent(run)["gcsNotebookSource"]["uri"]).decode()
     assert ('day = \\"2026-11-22\\"' in copy, "injected-parameters" in copy) == (True, True)
@@ -105,36 +104,9 @@ def test_the_copy_of_a_job_that_failed_is_deleted_too(
     assert staged() == []
 
 
-REFUSALS: dict[str, dict[str, Any]] = {
-    "by the service": {"status": 400, "message": "Request payload size exceeds the limit: 10485760 bytes."},
-    "by a proxy": {"status": 413, "body": "<html>413 Request Entity Too Large</html>"},
-}
-
-
-@pytest.mark.parametrize("kind", REFUSALS)
-def test_a_refusal_for_its_size_leads_to_a_copy(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, kind: str
+def test_a_task_that_is_killed_before_it_has_a_job_leaves_no_copy(
+    nbjobs_emulator: Emulator, project: str, staged: Staged
 ) -> None:
-    monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
-    nbjobs_emulator.fault({"method": "create", **REFUSALS[kind]})
-    run = large(project, keep_staged=True, deterministic_job_id=True)
-    run.to_its_end()
-    assert "/nbjobs-staged/" in sent(run)["gcsNotebookSource"]["uri"]
-    assert (staged(), jobs(nbjobs_emulator, project)) == (["notebook.ipynb"], ["SUCCEEDED"])
-
-
-@pytest.mark.parametrize("said", ["The display name exceeds the maximum of 128.", "The disk is too large.", "Cell 413"])
-def test_a_refusal_of_another_size_leads_to_none(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, said: str
-) -> None:
-    monkeypatch.delenv("AIRFLOW__NBJOBS__STAGING_BYTES")
-    nbjobs_emulator.fault({"method": "create", "status": 400, "message": said})
-    with pytest.raises(InvalidArgumentError, match=said):
-        large(project, keep_staged=True).execute()
-    assert (staged(), nbjobs_emulator.requests()["create"]) == ([], {"400": 1})
-
-
-def test_a_kill_before_the_job_leaves_no_copy(nbjobs_emulator: Emulator, project: str, staged: Staged) -> None:
     run = large(project)
     run.operator.on_kill()
     with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):

@@ -25,15 +25,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from airflow_nbjobs.adoption import submit
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import Client, Flow
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError
-from airflow_nbjobs.sending import Submitted
-from airflow_nbjobs.submission import TaskIdentity, identify
-from tests.support.asking import TASK, request
+from airflow_nbjobs.run.identity import TaskIdentity, identify
+from airflow_nbjobs.run.submit import Request, Submitted, submit
+from tests.support.asking import TASK, wanted_job
 from tests.support.emulators import using
 
 nbjobs_emulator_session = using("lasting")
@@ -155,7 +154,7 @@ class Tries(RuleBasedStateMachine):
         :param anew: whether it adopts nothing, as a try does that submits once more.
         """
         generation = model.identity.first_try, model.version
-        task = replace(model.identity, first_try=model.identity.try_number + 1) if anew else model.identity
+        task = replace(model.identity, is_adopting=False) if anew else model.identity
         before = {key_of(job): job for job in self.book()}
         expected = None if anew else self.adoptable(model, before)
         if lost and dies != "before" and not expected:
@@ -183,11 +182,12 @@ class Tries(RuleBasedStateMachine):
 
     def submit(self, model: Model, task: TaskIdentity, dies: str | None, kill: Any) -> Submitted | None:
         """Submit as the operator does; return nothing when the worker dies meanwhile."""
-        job = identify(request(f"gs://notebooks/{model.version}.ipynb"), task, f"{model.version:032x}")
-        job_ids = model.identity.job_ids() if model.has_own_ids else (None,)
+        job = identify(wanted_job(f"gs://notebooks/{model.version}.ipynb"), task, f"{model.version:032x}")
+        job_ids = tuple(model.identity.job_ids()) if model.has_own_ids else (None,)
         where = f"projects/{self.project}/locations/us-central1"
+        asked = Request(parent=where, job=job, task=task, kill=kill, job_ids=job_ids)
         try:
-            return self.client.run_flow(dying(submit(where, job, task, kill, job_ids=job_ids), dies))
+            return self.client.run_flow(dying(submit(asked), dies))
         except WorkerDiedError:
             return None
 

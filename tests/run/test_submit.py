@@ -8,8 +8,8 @@ from datetime import timedelta
 import pytest
 
 from airflow_nbjobs.exceptions import PermissionDeniedError
-from airflow_nbjobs.submission import TaskIdentity
-from tests.support.asking import TASK, Asking, clear, request, retry
+from airflow_nbjobs.run.identity import TaskIdentity
+from tests.support.asking import TASK, Asking, clear, retry, wanted_job
 from tests.support.emulators import using
 
 nbjobs_emulator_session = using("lasting")
@@ -42,9 +42,9 @@ def test_a_try_that_airflow_starts_twice_has_one_job(
 def test_a_try_that_starts_twice_runs_its_last_request(asking: Asking) -> None:
     """A parameter may be the time of day."""
     asking.ask()
-    asking.ask(asked=request("gs://notebooks/other.ipynb"))
+    asking.ask(asked=wanted_job("gs://notebooks/other.ipynb"))
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
-    assert asking.told[-1].endswith("of try 1 is nobody's any more: it was cancelled.")
+    assert asking.told[-1].endswith("of try 1 was canceled.")
 
 
 def test_a_first_try_adopts_nothing_of_another_instance(asking: Asking) -> None:
@@ -60,7 +60,7 @@ def test_a_first_try_whose_look_is_refused_still_creates(asking: Asking, status:
     asking.ask()
     asking.emulator.clear_faults()
     assert len(asking.made()) == 1
-    assert f"another process of this try has made a job already cannot be found out: {status}" in asking.told[0]
+    assert f"another process of this try may have created: {status}" in asking.told[0]
 
 
 def test_a_list_quota_is_not_a_missing_machine(asking: Asking) -> None:
@@ -72,7 +72,7 @@ def test_a_list_quota_is_not_a_missing_machine(asking: Asking) -> None:
 
 def test_what_submits_anew_in_one_try_adopts_nothing(asking: Asking) -> None:
     asking.ask()
-    assert not asking.ask(replace(TASK, first_try=2)).is_adopted
+    assert not asking.ask(replace(TASK, is_adopting=False)).is_adopted
     assert len(asking.made()) == 2
 
 
@@ -80,7 +80,7 @@ def test_a_retry_waits_to_see_an_unwanted_job_end(asking: Asking) -> None:
     asking.ask()
     asking.emulator.fault({"method": "get", "status": 403})
     with pytest.raises(PermissionDeniedError):
-        asking.ask(retry(), request("gs://notebooks/other.ipynb"))
+        asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb"))
     assert len(asking.made()) == 1
 
 
@@ -90,7 +90,7 @@ def test_a_failed_job_is_adopted_only_without_a_better_one(asking: Asking, state
     asking.next_job_is(state)
     older = asking.ask()
     asking.next_job_is("FAILED")
-    asking.ask(replace(TASK, first_try=2))
+    asking.ask(replace(TASK, is_adopting=False))
     taken = asking.ask(retry(), takes_failed=True)
     assert (taken.is_adopted, job_id(taken), asking.states()[0]) == (True, job_id(older), state)
 
@@ -99,7 +99,7 @@ def test_of_two_jobs_the_failure_of_the_kept_one_counts(asking: Asking) -> None:
     asking.next_job_is("FAILED")
     kept = asking.ask()
     asking.next_job_is("CANCELLED")
-    asking.ask(replace(TASK, first_try=2))
+    asking.ask(replace(TASK, is_adopting=False))
     taken = asking.ask(retry(), takes_failed=True)
     assert (taken.is_adopted, job_id(taken)) == (True, job_id(kept))
 
@@ -150,7 +150,7 @@ def test_a_clear_ends_the_job_of_a_dead_worker(asking: Asking) -> None:
     left = asking.ask()
     asking.ask(clear())
     assert asking.states()[0].startswith("CANCEL")
-    assert asking.told == [f"The job {left.job.name} of try 1 is nobody's any more: it was cancelled."]
+    assert asking.told == [f"The orphaned job {left.job.name} of try 1 was canceled."]
 
 
 @pytest.mark.parametrize(("kill", "states"), [("delete", ["CANCELLED", "RUNNING"]), ("leave", ["RUNNING", "RUNNING"])])
@@ -174,14 +174,14 @@ def test_a_retry_after_a_clear_adopts_only_its_generation(asking: Asking) -> Non
 
 def test_a_changed_request_ends_the_job_of_the_old_one(asking: Asking) -> None:
     asking.ask()
-    asking.ask(retry(), request("gs://notebooks/other.ipynb"))
+    asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb"))
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
 
 
 def test_a_changed_request_does_not_take_the_old_result(asking: Asking) -> None:
     asking.next_job_is("SUCCEEDED")
     asking.ask()
-    assert not asking.ask(retry(), request("gs://notebooks/other.ipynb")).is_adopted
+    assert not asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb")).is_adopted
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_nobody_adopts_or_ends_the_job_of_another(asking: Asking, other: dict[st
 
 def test_reordered_mapped_tasks_adopt_nothing_of_each_other(asking: Asking) -> None:
     mapped = [replace(TASK, map_index=index) for index in range(3)]
-    wanted = [request(f"gs://notebooks/{name}.ipynb") for name in "abc"]
+    wanted = [wanted_job(f"gs://notebooks/{name}.ipynb") for name in "abc"]
     for task, asked in zip(mapped, wanted, strict=True):
         asking.ask(task, asked)
     # The first of the list is gone: who asked for b asks for c, and the last task is there no more.

@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_nbjobs.adoption import Submitted, submit
 from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.client import Sleep
 from airflow_nbjobs.api.job import JobState, Operation
 from airflow_nbjobs.exceptions import InvalidArgumentError, LostAnswerError, NbjobsError, TransportError
-from airflow_nbjobs.submission import identify, request_hash
-from tests.support.asking import TASK, Asking, request, retry
+from airflow_nbjobs.run.identity import identify, request_hash
+from airflow_nbjobs.run.submit import Request, Submitted, submit
+from tests.support.asking import TASK, Asking, retry, wanted_job
 from tests.support.emulators import using
 
 nbjobs_emulator_session = using("lasting")
@@ -35,7 +35,7 @@ def test_a_created_job_without_an_answer_is_found(asking: Asking, lost: dict[str
     submitted = asking.ask()
     assert asking.made() == [(submitted.job.name or "").rpartition("/")[2]]
     assert not submitted.is_adopted
-    assert "The answer to the create was lost" in asking.told[0]
+    assert "The answer to the create request was lost" in asking.told[0]
 
 
 @pytest.mark.parametrize("lost", [{"status": 503}, {"drop": True}], ids=str)
@@ -67,7 +67,7 @@ def test_of_two_jobs_from_one_submission_the_younger_is_ended(is_answered: bool,
 
     A list may not show yet what has just been made.
     """
-    wanted = request()
+    wanted = wanted_job()
     job = identify(wanted, TASK, request_hash(wanted, {}))
     parent = "projects/1/locations/us-central1"
     older, younger = (
@@ -80,7 +80,7 @@ def test_of_two_jobs_from_one_submission_the_younger_is_ended(is_answered: bool,
         for number in (1, 2)
     )
     told: list[str] = []
-    asking = submit(parent, job, TASK, "leave", tell=told.append)
+    asking = submit(Request(parent=parent, job=job, task=TASK, kill="leave", warn=told.append))
 
     assert isinstance(next(asking), Sleep)
     assert asking.send(None).verb == "GET"
@@ -105,7 +105,7 @@ def test_of_two_jobs_from_one_submission_the_younger_is_ended(is_answered: bool,
     with pytest.raises(StopIteration) as end:
         asking.send(replace(younger, job_state=JobState.CANCELLED))
     assert end.value.value == Submitted(job=older, operation_name=None, is_adopted=False)
-    assert told[-1] == f"The create was carried out twice: the younger job {younger.name} was cancelled."
+    assert told[-1] == f"The create request was carried out twice. The younger job {younger.name} was canceled."
 
 
 def test_a_refusal_is_final_and_keeps_the_service_s_words(asking: Asking) -> None:
@@ -117,7 +117,7 @@ def test_a_refusal_is_final_and_keeps_the_service_s_words(asking: Asking) -> Non
 
 def test_three_lost_answers_are_enough(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "times": 3, "status": 503})
-    with pytest.raises(LostAnswerError, match="3 creates got no answer"):
+    with pytest.raises(LostAnswerError, match="3 create requests got no answer"):
         asking.ask()
     assert asking.made() == []
 
@@ -133,8 +133,8 @@ def test_a_rate_limit_is_waited_for_without_a_look(asking: Asking) -> None:
 def test_with_own_ids_an_overtaken_try_cannot_create(asking: Asking) -> None:
     """A worker stood still with its create under way; the retry came first, and the late create finds the id taken."""
     retried = asking.ask(retry(), job_ids=retry().job_ids())
-    with pytest.raises(NbjobsError, match=r"Try 2 of the task has made .* is of try 1"):
-        asking.ask(job_ids=TASK.job_ids(), asked=request("gs://notebooks/late.ipynb"))
+    with pytest.raises(NbjobsError, match=r"Try 2 of the task has already created .* belongs to try 1"):
+        asking.ask(job_ids=TASK.job_ids(), asked=wanted_job("gs://notebooks/late.ipynb"))
     assert asking.made() == [(retried.job.name or "").rpartition("/")[2]]
 
 

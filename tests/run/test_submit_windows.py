@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from airflow_nbjobs.adoption import abandon, decide
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
-from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.exceptions import AlreadyExistsError, ApiError, LostAnswerError, NbjobsError
-from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
-from tests.support.asking import TASK, Asking, clear, parent, request, retry
+from airflow_nbjobs.run.cancel import abandon
+from airflow_nbjobs.run.identity import TaskIdentity, identify, request_hash
+from tests.support.asking import TASK, Asking, clear, parent, retry, wanted_job
 from tests.support.emulators import using
 
 nbjobs_emulator_session = using("lasting")
@@ -64,7 +63,7 @@ def test_a_late_retry_of_a_deleted_run_ends_nothing(asking: Asking) -> None:
 def test_a_killed_try_of_a_deleted_run_ends_nothing(asking: Asking) -> None:
     """It was waiting for the quota, and had no job yet, when its run was deleted and made again."""
     asking.ask(begun_now())
-    wanted = identify(request(), LONG_AGO, request_hash(request(), {}))
+    wanted = identify(wanted_job(), LONG_AGO, request_hash(wanted_job(), {}))
     with Client(Endpoint.of_emulator(asking.emulator.url), None, sleep=lambda _: None) as client:
         client.run_flow(abandon(parent(), LONG_AGO, wanted, "cancel"))
     assert asking.states() == ["RUNNING"]
@@ -94,30 +93,12 @@ def test_two_airflows_of_one_name_leave_each_other_alone(asking: Asking) -> None
     assert asking.states()[0] == "RUNNING"
 
 
-@pytest.mark.parametrize(("minutes", "is_adopted"), [(1, True), (3, False)])
-def test_a_job_without_a_run_label_is_judged_by_time(minutes: int, is_adopted: bool) -> None:
-    wanted = request()
-    asked = request_hash(wanted, {})
-    job = identify(wanted, TASK, asked)
-    labels = {key: value for key, value in job.labels.items() if key != "nbjobs-run"}
-    made = TASK.run_started - timedelta(minutes=minutes)  # type: ignore[operator]
-    old = NotebookExecutionJob.from_wire(
-        {
-            **replace(job, labels=labels).to_request(),
-            "name": "projects/1/locations/us-central1/notebookExecutionJobs/1",
-            "jobState": "JOB_STATE_RUNNING",
-            "createTime": made.isoformat(),
-        }
-    )
-    assert (decide([old], retry(), asked).adopt is not None) is is_adopted
-
-
 @pytest.mark.parametrize("state", ["RUNNING", "SUCCEEDED"])
 def test_a_retry_takes_the_kept_twin_not_the_ended_one(asking: Asking, state: str) -> None:
     asking.next_job_is(state)
     kept = asking.ask()
     asking.next_job_is("CANCELLED")
-    asking.ask(replace(TASK, first_try=2))  # as when its create was carried out twice
+    asking.ask(replace(TASK, is_adopting=False))  # as when its create was carried out twice
     second = asking.ask(retry())
     assert (second.is_adopted, second.job.name) == (True, kept.job.name)
     assert asking.states() == [state, "CANCELLED"]
@@ -149,7 +130,7 @@ def test_a_conflict_while_ending_is_not_a_taken_id(asking: Asking, status: int) 
     asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
     asking.emulator.fault({"method": "delete", "status": status, "times": 10})
     with pytest.raises(ApiError) as failure:
-        asking.ask(retry(), request("gs://notebooks/other.ipynb"), job_ids=retry().job_ids(), kill="delete")
+        asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb"), job_ids=retry().job_ids(), kill="delete")
     asking.emulator.clear_faults()
     assert failure.value.http_status == status
     assert asking.states() == ["RUNNING"]
@@ -159,9 +140,9 @@ def test_with_own_ids_a_late_old_request_is_ended(asking: Asking) -> None:
     """The list does not show it yet when the retry looks; its id is taken when the retry creates."""
     asking.ask(job_ids=TASK.job_ids())
     asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
-    asking.ask(retry(), request("gs://notebooks/other.ipynb"), job_ids=retry().job_ids())
+    asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb"), job_ids=retry().job_ids())
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
-    assert asking.told[-1].endswith("is nobody's any more: it was cancelled.")
+    assert asking.told[-1].endswith("was canceled.")
 
 
 def test_with_own_ids_a_job_under_deletion_is_awaited(asking: Asking) -> None:
@@ -175,7 +156,7 @@ def test_with_own_ids_an_invisible_job_is_not_created_twice(asking: Asking) -> N
     """It may be that of another process of this try, which reads do not show yet."""
     asking.ask(job_ids=TASK.job_ids())
     asking.emulator.fault({"method": "get", "status": 404, "times": 10})
-    with pytest.raises(LostAnswerError, match=r"nbjobs-[0-9a-f]{16}-1-0 is taken, and the job"):
+    with pytest.raises(LostAnswerError, match=r"nbjobs-[0-9a-f]{16}-1-0 is taken, but the job"):
         asking.ask(job_ids=TASK.job_ids())
     assert asking.states() == ["RUNNING"]
 
@@ -198,14 +179,14 @@ def test_with_own_ids_a_lost_answer_needs_no_list(asking: Asking, phase: str) ->
 
 def test_with_own_ids_creates_without_answers_are_given_up(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "status": 503, "times": 4})
-    with pytest.raises(LostAnswerError, match="4 creates of nbjobs-"):
+    with pytest.raises(LostAnswerError, match="4 create requests for nbjobs-"):
         asking.ask(job_ids=TASK.job_ids())
 
 
 def test_an_unresolved_lost_answer_is_not_a_refusal(asking: Asking) -> None:
     asking.emulator.fault({"method": "create", "drop": True, "phase": "after"})
     asking.emulator.fault({"method": "list", "status": 403, "times": 2})
-    with pytest.raises(LostAnswerError, match="cannot be found out: 403"):
+    with pytest.raises(LostAnswerError, match="could not be looked for: 403"):
         asking.ask()
     assert len(asking.made()) == 1
 
@@ -215,7 +196,7 @@ def test_a_retry_that_another_try_has_overtaken_submits_nothing(
     asking: Asking, next_try: Callable[[TaskIdentity], TaskIdentity]
 ) -> None:
     asking.ask(next_try(retry()))
-    with pytest.raises(NbjobsError, match=r"Try 3 of the task has made .* is of try 2"):
+    with pytest.raises(NbjobsError, match=r"Try 3 of the task has already created .* belongs to try 2"):
         asking.ask(retry())
     assert asking.states() == ["RUNNING"]
 
@@ -224,7 +205,7 @@ def test_a_retry_that_another_try_has_overtaken_submits_nothing(
 def test_an_overtaken_try_does_not_submit_another_attempt(asking: Asking, late_try: TaskIdentity) -> None:
     asking.ask(retry(late_try))
     with pytest.raises(NbjobsError, match="which Airflow has given up: nothing is submitted"):
-        asking.ask(replace(late_try, first_try=late_try.try_number + 1))
+        asking.ask(replace(late_try, is_adopting=False))
     assert asking.states() == ["RUNNING"]
 
 

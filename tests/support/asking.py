@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from airflow_nbjobs.adoption import Submitted, submit
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.client import Client
-from airflow_nbjobs.api.ending import KillPolicy
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.submission import TaskIdentity, identify, request_hash
+from airflow_nbjobs.run.cancel import KillPolicy
+from airflow_nbjobs.run.identity import TaskIdentity, identify, request_hash
+from airflow_nbjobs.run.submit import Request, Submitted, submit
 
 TASK = TaskIdentity(
     deployment="https://airflow.example.com",
@@ -30,7 +30,7 @@ TASK = TaskIdentity(
 )
 
 
-def request(notebook: str = "gs://notebooks/report.ipynb") -> NotebookExecutionJob:
+def wanted_job(notebook: str = "gs://notebooks/report.ipynb") -> NotebookExecutionJob:
     """Return what a user asks for."""
     return NotebookExecutionJob(
         gcs_notebook_source=GcsNotebookSource(uri=notebook),
@@ -73,19 +73,27 @@ class Asking:
         kill: KillPolicy = "cancel",
         job_ids: Iterable[str | None] = (None,),
         takes_failed: bool = False,
-        check: Callable[[], object] = lambda: None,
+        check: Callable[[], None] = lambda: None,
     ) -> Submitted:
         """Have one try ask for its job."""
-        wanted = asked or request()
+        wanted = asked or wanted_job()
         job = identify(wanted, task, request_hash(wanted, {}))
         with Client(Endpoint.of_emulator(self.emulator.url), None, sleep=self._sleep) as client:
-            told = {"tell": self.told.append, "check": check}
-            submitting = submit(parent(), job, task, kill, job_ids=job_ids, takes_failed=takes_failed, **told)
-            return client.run_flow(submitting)
+            request = Request(
+                parent=parent(),
+                job=job,
+                task=task,
+                kill=kill,
+                job_ids=tuple(job_ids),
+                takes_failed=takes_failed,
+                warn=self.told.append,
+                check=check,
+            )
+            return client.run_flow(submit(request))
 
     def carry_out(self, task: TaskIdentity) -> None:
         """Carry out the create of a try whose process is dead."""
-        wanted = request()
+        wanted = wanted_job()
         with Client(Endpoint.of_emulator(self.emulator.url), None) as client:
             client.send(calls.create_job(parent(), identify(wanted, task, request_hash(wanted, {}))))
 

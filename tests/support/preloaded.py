@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import importlib
 
-from airflow_nbjobs.commands.telling import airflow_kept_quiet
+from airflow_nbjobs.commands.console import airflow_kept_quiet
 
 _NEEDED = (
-    "airflow_nbjobs.commands.rehearsal",
+    "airflow_nbjobs.commands.render_context",
     "airflow_nbjobs.decorators",
-    "airflow_nbjobs.operators.request",
+    "airflow_nbjobs.run.build",
     "airflow_nbjobs.pruning",
     "papermill.translators",
     "airflow.dag_processing.dagbag",

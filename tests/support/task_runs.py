@@ -117,6 +117,11 @@ class TaskRun:
         self.operator.render_template_fields(self.context)
         return self.operator.execute(self.context)
 
+    def in_another_process(self) -> TaskRun:
+        """Let another process of the same try go on: nothing is left of the operator but its XComs."""
+        self.operator = self._new()
+        return self
+
     def to_its_end(self) -> Any:
         """Execute, and go through as many deferrals as the task wants."""
         try:

@@ -10,10 +10,10 @@ from airflow_nbjobs.operators import (
     CreateNotebookExecutionJobOperator,
     DeleteNotebookExecutionJobOperator,
     GetNotebookExecutionJobOperator,
+    InlineNotebook,
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from airflow_nbjobs.sources import InlineNotebook
 
 # Backwards, so that the file's own text, which Airflow keeps, does not have it.
 CANARY = "enim-a-ni-yranac"[::-1]

@@ -1,59 +1,34 @@
-"""The operators that read: one job, or many."""
+"""The operator that lists jobs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook, telling_where
+from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["GetNotebookExecutionJobOperator", "ListNotebookExecutionJobsOperator"]
-
-
-class GetNotebookExecutionJobOperator(NotebookJobOperator):
-    """Get a notebook execution job.
-
-    Returns the resource as the REST API spells it, without direct notebook content.
-
-    :param job_name: whole name of the job, its bare id (then with ``location``), or the output of a create task
-        (templated).
-    :raises NotFoundError: when there is no such job.
-    :raises ApiError: when the service refuses; with the service's own words.
-    """
-
-    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "job_name")
-
-    def __init__(self, *, job_name: str | Mapping[str, Any], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.job_name = job_name
-
-    @closing_hook
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Get the job, and publish its links."""
-        from airflow_nbjobs.api.names import JobName, job_name
-
-        with telling_where():
-            job = self.hook.get_job(job_name(self.job_name, self._parent))
-        publish(context["ti"], job, self.project_id or JobName.parse(job.name).project)
-        return {key: value for key, value in job.to_wire().items() if key != "directNotebookSource"}
+__all__ = ["ListNotebookExecutionJobsOperator"]
 
 
 class ListNotebookExecutionJobsOperator(NotebookJobOperator):
     """List the notebook execution jobs of a location.
 
-    Returns a list of dicts: those of the create operator, and ``display_name``, ``create_time`` and ``update_time``.
+    Returns a list of dicts with the keys of the create operator's result, except ``results``, and ``display_name``,
+    ``create_time`` and ``update_time`` (ISO 8601, or ``None``).
 
     :param filter: over ``notebookExecutionJob`` (the id), ``displayName`` and ``schedule``, with ``=``, ``!=`` and
-        ``=~``, such as ``displayName=~"report-.*"``; labels and states cannot be filtered by (templated).
-    :param order_by: ``display_name``, ``create_time`` or ``update_time``, with ``desc`` or without. Default
+        ``=~``, such as ``displayName=~"report-.*"``; the service cannot filter by labels or states (templated).
+    :param order_by: ``display_name``, ``create_time`` or ``update_time``, with or without ``desc``. Default
         ``"create_time desc"``: the newest first (templated).
-    :param limit: how many at most. Default 100, since they all go into one XCom; ``None`` for all.
-    :raises ApiError: when the service refuses; with the service's own words.
+    :param limit: the largest number of jobs. Default 100, since they all go into one XCom; ``None`` for all.
+    :raises InvalidNotebookJobError: if ``limit`` is not a number of jobs.
+    :raises ApiError: if the service refuses; with the service's own words.
     """
 
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
@@ -78,12 +53,11 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         from airflow_nbjobs.api.calls import PAGE_LIMIT
         from airflow_nbjobs.api.job import NotebookExecutionJob
         from airflow_nbjobs.api.names import JobName
-        from airflow_nbjobs.exceptions import InvalidNotebookJobError
-        from airflow_nbjobs.settle import result
+        from airflow_nbjobs.run.summary import result
 
         if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
             raise InvalidNotebookJobError(
-                f"limit={self.limit!r} is no number of jobs: give 1 or more, as an int, or None for all."
+                f"limit={self.limit!r} is not a number of jobs: give an int of 1 or more, or None for all."
             )
         where = self._parent()
         jobs = self.hook.list_jobs(

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Teller", "airflow_kept_quiet", "printable"]
+__all__ = ["Console", "airflow_kept_quiet", "printable"]
 
 
 def printable(text: str) -> str:
@@ -37,7 +37,7 @@ def airflow_kept_quiet() -> Iterator[None]:
         yield
 
 
-class Teller:
+class Console:
     """Stands in for an operator's logger, for a person at a terminal.
 
     :param is_timed: begin each line with the time since this object was made, as ``1:05``.

@@ -1,8 +1,8 @@
-"""Where a notebook comes from, told by the shape of what the user gave: exactly one source, by construction.
+"""Where a notebook comes from: the shape of ``notebook=`` names exactly one source.
 
 - ``gs://bucket/report.ipynb``, with ``#1700000000000000`` for a pinned generation
 - ``projects/p/locations/l/repositories/r``, with ``@commit`` for a pinned commit
-- another string: a local path, relative to the DAG file or to its bundle; its content is sent
+- another string: a local path relative to the DAG file or its bundle; the content is sent
 - a dict: the notebook itself
 """
 
@@ -26,8 +26,8 @@ __all__ = ["InlineNotebook", "Notebook", "SourceFields", "existing_file", "sourc
 class InlineNotebook:
     """A notebook given as a dict.
 
-    Its content is code with braces of its own: it is never templated, and shows in Airflow's UI and in the serialised
-    DAG as its hash alone.
+    Its content is never templated, since code has braces of its own. Airflow's UI and the serialized DAG show only its
+    hash.
 
     :ivar content: nbformat JSON.
     """
@@ -36,17 +36,17 @@ class InlineNotebook:
         self.content = content
 
     def __str__(self) -> str:
-        """Return what is shown instead of the content; stable for the same content."""
+        """Return what is shown instead of the content; the same for the same content."""
         try:
             text = json.dumps(self.content, sort_keys=True, default=str)
-        except (TypeError, ValueError, RecursionError):  # no JSON: the task says so, and the DAG's other tasks are run
+        except (TypeError, ValueError, RecursionError):  # not JSON: the task fails, and the DAG's other tasks can run
             text = ""
         return f"inline notebook (sha256 {hashlib.sha256(text.encode()).hexdigest()[:16]})"
 
     __repr__ = __str__
 
     def serialize(self) -> str:
-        """Return what Airflow stores of it with the DAG and with the rendered fields."""
+        """Return what Airflow stores with the DAG and the rendered fields."""
         return str(self)
 
 
@@ -54,7 +54,7 @@ Notebook = str | InlineNotebook
 
 
 class SourceFields(TypedDict, total=False):
-    """The source fields of a ``NotebookExecutionJob``, of which one is there."""
+    """The source fields of a ``NotebookExecutionJob``; exactly one is set."""
 
     gcs_notebook_source: GcsNotebookSource
     dataform_repository_source: DataformRepositorySource
@@ -62,31 +62,32 @@ class SourceFields(TypedDict, total=False):
 
 
 def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceFields:
-    """Return the one source field of a ``NotebookExecutionJob`` that a notebook is.
+    """Return the one source field of a ``NotebookExecutionJob`` that a notebook stands for.
 
-    :param folders: where a local path may lie: the DAG file's folder and the bundle's.
-    :raises InvalidNotebookJobError: when there is no notebook there, or something else.
+    :param folders: folders that a local path may be in: the DAG file's and the bundle's.
+    :raises InvalidNotebookJobError: if the notebook is missing, malformed or not found.
     """
+    # Operators import this module for InlineNotebook; what reads notebooks is loaded when a task runs.
     from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
 
     if isinstance(notebook, InlineNotebook):
-        from airflow_nbjobs.notebooks.document import encode
+        from airflow_nbjobs.notebooks.document import encode  # loads nbformat, which a reference does not need
 
         content = encode(notebook.content, "The notebook given as a dict")
         return {"direct_notebook_source": DirectNotebookSource(content=content)}
     if not isinstance(notebook, str) or not notebook.strip():
         raise InvalidNotebookJobError(
-            f"notebook={notebook!r} is no notebook: give 'gs://bucket/notebook.ipynb', a Dataform repository, a path "
-            "relative to the DAG file, or the notebook's JSON as a dict."
+            f"notebook={notebook!r} is not a notebook: give 'gs://bucket/notebook.ipynb', a Dataform repository, a "
+            "path relative to the DAG file, or the notebook's JSON as a dict."
         )
     if notebook.startswith("gs://"):
-        # As in gsutil, only digits after the last "#" are a generation: an object's name may hold a "#".
+        # As in gsutil, only digits after the last "#" are a generation: an object's name may contain a "#".
         pinned = re.fullmatch(r"(.+)#([0-9]+)", notebook, re.DOTALL)
         uri, generation = pinned.groups() if pinned else (notebook, None)
         if pinned is None and re.search(r"\.ipynb#(?!.*\.ipynb$)[^/]*$", notebook):
             raise InvalidNotebookJobError(
-                f"notebook={notebook!r} has no generation after its '#': write digits there, like "
-                "'gs://bucket/notebook.ipynb#1700000000000000', or leave '#' out."
+                f"notebook={notebook!r} has no generation after '#': write digits, as in "
+                "'gs://bucket/notebook.ipynb#1700000000000000', or remove '#'."
             )
         return {"gcs_notebook_source": GcsNotebookSource(uri=uri, generation=generation)}
     if notebook.startswith("projects/") and "/repositories/" in notebook:
@@ -96,7 +97,7 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
     if "://" in notebook:
         scheme = notebook.partition("://")[0]
         raise InvalidNotebookJobError(
-            f"notebook={notebook!r} is at {scheme}://, where the service does not read: give a gs:// URI or a path."
+            f"notebook={notebook!r} is at {scheme}://, which the service does not read: give a gs:// URI or a path."
         )
     from airflow_nbjobs.notebooks.document import read_file
 
@@ -104,7 +105,7 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
 
 
 def existing_file(path: Path) -> Path | None:
-    """Return the file that a path leads to, links followed; none where there can be none: too long, a loop of links."""
+    """Return the file that a path leads to, links followed; ``None`` if there is none or the path is malformed."""
     try:
         found = path.expanduser().resolve()
         return found if found.is_file() else None
@@ -113,10 +114,10 @@ def existing_file(path: Path) -> Path | None:
 
 
 def _find(path: str, folders: Iterable[Path]) -> Path:
-    """Find a file inside the folders, links followed: a DAG must not send files of the worker's."""
+    """Find a file inside the folders, links followed: a DAG must not send other files of the worker."""
     roots = list(dict.fromkeys(folder.resolve() for folder in folders))
-    looked = [root / path for root in roots]
-    for candidate in looked:
+    places = [root / path for root in roots]
+    for candidate in places:
         found = existing_file(candidate)
         if found is None:
             continue
@@ -125,12 +126,12 @@ def _find(path: str, folders: Iterable[Path]) -> Path:
         raise InvalidNotebookJobError(
             f"notebook={path!r} leads to {str(found)!r}, outside the DAG's folder and bundle: keep it inside them."
         )
-    if any(_is_folder(place) for place in looked):
+    if any(_is_folder(place) for place in places):
         raise InvalidNotebookJobError(f"notebook={path!r} is a folder: name the notebook in it.")
-    places = " and ".join(repr(str(place)) for place in looked) or "no folder at all"
+    looked_at = " and ".join(repr(str(place)) for place in places) or "no folder"
     raise InvalidNotebookJobError(
-        f"notebook={path!r} is not there: looked for {places}. One in Cloud Storage is 'gs://bucket/notebook.ipynb', "
-        "one in Dataform 'projects/p/locations/l/repositories/r'."
+        f"notebook={path!r} was not found: looked for {looked_at}. A notebook in Cloud Storage is "
+        "'gs://bucket/notebook.ipynb', one in Dataform 'projects/p/locations/l/repositories/r'."
     )
 
 

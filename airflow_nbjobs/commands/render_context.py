@@ -25,11 +25,11 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["Rehearsal", "rehearse"]
+__all__ = ["RenderRequest", "render"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rehearsal:
+class RenderRequest:
     """Which task to render, and as if in which run.
 
     :ivar folder: the DAG files', or one DAG file.
@@ -49,7 +49,7 @@ class Rehearsal:
     xcoms: Mapping[str, Any] = field(default_factory=dict)
 
 
-def rehearse(asked: Rehearsal) -> Context:
+def render(asked: RenderRequest) -> Context:
     """Return the context of a task, its ``task`` unmapped and rendered.
 
     :raises InvalidNotebookJobError: when there is no such DAG or task, or it cannot be rendered.
@@ -79,7 +79,7 @@ def rehearse(asked: Rehearsal) -> Context:
     return context
 
 
-def _dag(asked: Rehearsal) -> Any:
+def _dag(asked: RenderRequest) -> Any:
     if not asked.folder.exists():
         raise InvalidNotebookJobError(f"The folder of DAGs {str(asked.folder)!r} is not there: give --dags-folder.")
     bag = _read(asked.folder)
@@ -125,7 +125,7 @@ class _TaskInstance(RuntimeTaskInstance):
         )
 
 
-def _task_instance(asked: Rehearsal, dag: Any, task: Any, interval: Any) -> RuntimeTaskInstance:
+def _task_instance(asked: RenderRequest, dag: Any, task: Any, interval: Any) -> RuntimeTaskInstance:
     run_id = asked.run_id or f"manual__{asked.logical_date.isoformat()}"
     now = datetime.now(UTC)
     known = {
@@ -154,7 +154,7 @@ def _task_instance(asked: Rehearsal, dag: Any, task: Any, interval: Any) -> Runt
         map_index=asked.map_index,
         dag_version_id=uuid.uuid4(),
         task=task,
-        bundle_instance=LocalDagBundle(name="rehearsal", path=str(_folder(asked))),
+        bundle_instance=LocalDagBundle(name="render", path=str(_folder(asked))),
         start_date=now,
         max_tries=task.retries or 0,
         known=dict(asked.xcoms),
@@ -163,7 +163,7 @@ def _task_instance(asked: Rehearsal, dag: Any, task: Any, interval: Any) -> Runt
     return ti
 
 
-def _folder(asked: Rehearsal) -> Path:
+def _folder(asked: RenderRequest) -> Path:
     return asked.folder if asked.folder.is_dir() else asked.folder.parent
 
 
@@ -180,7 +180,7 @@ def _data_interval(scheduled: Any, logical_date: datetime) -> Any:
     return scheduled.timetable.infer_manual_data_interval(run_after=pendulum.instance(logical_date))
 
 
-def _check_index(asked: Rehearsal, scheduled: Any) -> None:
+def _check_index(asked: RenderRequest, scheduled: Any) -> None:
     """Check the index where the length is known; rendering itself begins with the first again after the last."""
     if asked.map_index < 0:
         return

@@ -1,7 +1,7 @@
-"""What passes between a task, its trigger, and the task that is resumed.
+"""What passes between a task, its trigger and the resumed task: the note (an XCom) and the trigger's event.
 
-Both sides may be of different versions of this package while it is upgraded, so names are kept, fields are only added,
-and ``v`` counts what cannot be understood by an older reader.
+During an upgrade both sides may run different versions of this package. Names stay, fields are only added, and ``v``
+changes when an older reader could not understand the payload.
 """
 
 from __future__ import annotations
@@ -14,24 +14,30 @@ from typing import Any, Literal
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.names import JobName, job_of_operation, same_job
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
-from airflow_nbjobs.settle import describe
+from airflow_nbjobs.run.summary import describe
 
-__all__ = ["JOB_XCOM", "VERSION", "Event", "Held", "Outcome", "check_agreement"]
+__all__ = ["JOB_XCOM", "VERSION", "Event", "EventOutcome", "JobNote", "check_agreement"]
 
 VERSION = 1
 
 JOB_XCOM = "notebook_execution_job"
-"""Key of the XCom in which a task keeps the job it holds: ``{"v", "name", "operation", "adopted", …}``."""
+"""Key of the XCom with the note: ``{"v", "name", "operation", "adopted", "attempt"}``."""
+
+EventOutcome = Literal["done", "timeout", "gone", "error"]
+"""
+Why a trigger stopped waiting: the job ended; the deadline passed; the job was not found; the service could not be
+reached for too long.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Held:
-    """The job that a task holds, as it keeps it in an XCom: what it needs to end it from another process.
+class JobNote:
+    """The job of a task, as another process of the task needs to know it.
 
-    :ivar operation_name: its create operation; looked up when it is not known.
-    :ivar is_adopted: whether another try, or another process of this one, made it.
-    :ivar attempt: how often the try that made it had submitted before, for lack of capacity: counted on from, by
-        whoever waits for it.
+    :ivar name: resource name of the job.
+    :ivar operation_name: its create operation; ``None`` if it is not known, then it is looked up.
+    :ivar is_adopted: whether another try, or another process of this try, created the job.
+    :ivar attempt: number of submissions before it in the try that created it.
     """
 
     name: str
@@ -40,7 +46,7 @@ class Held:
     attempt: int = 0
 
     def to_payload(self) -> dict[str, Any]:
-        """Return the XCom's JSON."""
+        """Return the JSON of the XCom."""
         return {
             "v": VERSION,
             "name": self.name,
@@ -50,8 +56,8 @@ class Held:
         }
 
     @classmethod
-    def from_payload(cls, payload: object) -> Held | None:
-        """Read the XCom; ``None`` when there is none, or another than this version's."""
+    def from_payload(cls, payload: object) -> JobNote | None:
+        """Parse the XCom; ``None`` if it is missing, malformed, or of another version."""
         if not isinstance(payload, Mapping) or not _is_of_version(payload):
             return None
         try:
@@ -66,21 +72,15 @@ class Held:
         )
 
 
-Outcome = Literal["done", "timeout", "gone", "error"]
-"""
-Why a trigger ended: the job is over; the deadline is; the job cannot be found; the service could not be asked for so
-long that the trigger gave up.
-"""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A trigger's event: a hint to look, never a result.
+    """The event of a trigger: a hint to read the job, never a result.
 
-    :ivar state: the job's state as last seen, for people who read logs.
-    :ivar deadline: the trigger's own, ISO 8601: a task that defers again has no other first moment to count from, since
-        Airflow 3.1 lets a task begin anew when it is resumed.
-    :ivar reason: what the service or the way to it had against being asked, for people, in 300 characters at most.
+    :ivar outcome: an :data:`EventOutcome`; another version may send others.
+    :ivar state: the last state of the job that the trigger saw, for people who read logs.
+    :ivar deadline: deadline of the trigger, ISO 8601. A task that defers again keeps it: on Airflow 3.1 the start date
+        of a resumed task is the moment of resuming.
+    :ivar reason: why the service could not be asked, at most 300 characters.
     """
 
     job_name: str
@@ -91,7 +91,7 @@ class Event:
     reason: str | None = None
 
     def to_payload(self) -> dict[str, Any]:
-        """Return the event's JSON, under 1 KB."""
+        """Return the JSON of the event, less than 1 KB."""
         return {
             "v": VERSION,
             "job_name": self.job_name,
@@ -104,7 +104,7 @@ class Event:
 
     @property
     def ends_at(self) -> datetime | None:
-        """The deadline; ``None`` without one, or with one that cannot be read."""
+        """The deadline; ``None`` if there is none or it cannot be parsed."""
         try:
             moment = datetime.fromisoformat(self.deadline or "")
         except ValueError:
@@ -113,22 +113,22 @@ class Event:
 
     @classmethod
     def from_payload(cls, payload: object, parent: str | None = None) -> Event:
-        """Read an event.
+        """Parse an event.
 
         :param parent: ``projects/p/locations/l`` of the task's jobs; an event about another place is refused.
-        :raises NbjobsError: when it is not one that this version understands.
+        :raises NbjobsError: if this version does not understand the event.
         """
         if not isinstance(payload, Mapping) or not _is_of_version(payload):
             raise NbjobsError(
                 f"The trigger's event {payload!r} is not understood: this version of airflow-nbjobs reads v={VERSION}. "
-                "Do the workers and the triggerer run the same version?"
+                "Install the same version on the workers and the triggerer."
             )
         job = JobName.parse(payload.get("job_name"))
         if parent is not None and not _is_in(job, parent):
-            raise NbjobsError(f"The trigger's event is about {str(job)!r}, and the task's jobs are in {parent!r}.")
+            raise NbjobsError(f"The trigger's event is about {str(job)!r}, but the task's jobs are in {parent!r}.")
         name = str(job)
         operation = _operation_of(payload.get("operation_name"), name)
-        if parent is not None:  # which project a number is, is not known: an event leads to no other than the task's
+        if parent is not None:  # an event never leads to another project, whatever project number it names
             name, operation = _moved(name, parent), operation and _moved(operation, parent)
         return cls(
             job_name=name,
@@ -141,7 +141,7 @@ class Event:
 
 
 def _operation_of(operation: object, job_name: str) -> str | None:
-    """Return an operation when it is one of the job's: cancelling another's would end another job."""
+    """Return the operation if it belongs to the job: cancelling another one would end another job."""
     try:
         belongs = same_job(str(job_of_operation(str(operation))), job_name)
     except InvalidNotebookJobError:
@@ -164,28 +164,24 @@ def _text(value: object) -> str | None:
 
 
 def _is_in(name: JobName, parent: str) -> bool:
-    """Tell whether a job is in a place; the service calls projects by their numbers, which nobody here knows."""
+    """Return whether a job is in a place. The service names projects by their numbers, which are not known here."""
     project, location = parent.split("/")[1::2]
     return name.location == location and (name.project == project or name.project.isdigit())
 
 
-_DISAGREEMENTS = {
-    "gone": "the triggerer does not find it, and this worker does. Do both have the same NBJOBS_EMULATOR_HOST, "
-    "connection and network?",
-    "error": "the triggerer could not ask the service about it{reason}.",
-}
+def check_agreement(event: Event, job: NotebookExecutionJob) -> None:
+    """Check that the task may wait again for a job that has not ended.
 
-
-def check_agreement(told: Event, job: NotebookExecutionJob) -> None:
-    """Check that a job which goes on can be waited for again.
-
-    :raises NotebookJobError: when the trigger could not see it; the job is not touched.
+    :raises NotebookJobError: if the trigger could not see the job; the job is not touched.
     """
-    if job.job_state.is_terminal or told.outcome not in _DISAGREEMENTS:
+    if job.job_state.is_terminal or event.outcome not in ("gone", "error"):
         return
-    why = _DISAGREEMENTS[told.outcome].format(reason=f" any more: {told.reason.rstrip('.')}" if told.reason else "")
+    if event.outcome == "gone":
+        why = "the triggerer does not find it. Give the triggerer and the workers the same connection and environment"
+    else:
+        why = f"the triggerer could not ask the service about it{f': {event.reason}' if event.reason else ''}"
     raise NotebookJobError(
-        f"{describe(job)} is {job.job_state.word}, but {why} The job: {job.name}",
-        job_name=told.job_name,
+        f"{describe(job)} is {job.job_state.word}, but {why.rstrip('.')}. Job: {job.name}",
+        job_name=event.job_name,
         state=job.job_state.value,
     )

@@ -1,0 +1,1 @@
+"""One notebook run: arguments, job, submission, waiting, cancellation, result. Only :mod:`.task` knows Airflow."""

@@ -1,0 +1,284 @@
+"""When a job is ended, and in what time: the budget of a kill, and the part of a run that knows its job and ends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow_nbjobs.api.pacing import PATIENT, Patience
+from airflow_nbjobs.exceptions import (
+    NotebookJobError,
+    NotebookJobFailedError,
+    NotebookJobGoneError,
+    NotebookJobTimeoutError,
+)
+from airflow_nbjobs.hints import hint_for_missing
+from airflow_nbjobs.run.cancel import (
+    CANCEL_SECONDS,
+    FIND_SECONDS,
+    Ending,
+    EndingKind,
+    abandon,
+    check_kill_policy,
+    end_job,
+    in_words,
+)
+from airflow_nbjobs.run.summary import describe
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.run.note import JobNote
+    from airflow_nbjobs.run.task import NoRetry, TaskContext
+
+__all__ = ["KILL_BUDGET", "Canceller", "KillBudget", "within"]
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class KillBudget:
+    """How a killed worker task spends its last seconds, counted from the call of ``on_kill``.
+
+    :ivar state: the question whether Airflow still wants the task is given up after this.
+    :ivar cancel: a job that is still active after its cancellation is deleted after this.
+    :ivar requests: no request starts after this.
+    :ivar answer: ``on_kill`` returns after this, whatever has happened.
+    :ivar airflow: Airflow kills the process after this (``task_runner``: SIGKILL five seconds after SIGTERM).
+    """
+
+    state: float = 2.0
+    cancel: float = 3.0
+    requests: float = 4.3
+    answer: float = 4.6
+    airflow: float = 5.0
+
+    def __post_init__(self) -> None:
+        """Check that the parts fit.
+
+        :raises ValueError: if a part does not end before the next one.
+        """
+        longest = max(self.state, CANCEL_SECONDS, FIND_SECONDS)
+        if not 0 < longest < self.cancel < self.requests < self.answer < self.airflow:
+            raise ValueError(f"The parts of {self} do not fit into each other.")
+
+    @property
+    def patience(self) -> Patience:
+        """How long one call is tried during a kill."""
+        return Patience(tries=3, seconds=3.5, timeout=2.5, queueing=3.5)
+
+
+KILL_BUDGET = KillBudget()
+
+
+def within(seconds: float, work: Callable[[], T], otherwise: T) -> T:
+    """Return what the work returns, or ``otherwise`` if it takes longer or raises.
+
+    It runs in a thread. A signal can arrive while the main thread holds a lock that the work needs, and no request's
+    timeout covers an answer that arrives byte by byte or a token server that does not answer.
+    """
+    returned: list[T] = []
+
+    def run() -> None:
+        try:
+            returned.append(work())
+        except Exception:  # noqa: BLE001 - without an answer in time the caller has its own
+            returned.append(otherwise)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(max(0.0, seconds))
+    return returned[0] if returned else otherwise
+
+
+class Canceller:
+    """Knows the job of one run, and ends it when no task waits for it any more.
+
+    :param connect: returns the hook; it may raise.
+    :param kill: the kill policy.
+    :param location: region of the job.
+    :param project_id: project of the job; ``None`` for the connection's.
+    :param task: the task around the run.
+    :param is_resumed: whether the task was deferred, and has a job.
+    :param log: the task's logger.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], NotebookExecutionJobHook],
+        *,
+        kill: str,
+        location: str,
+        project_id: str | None,
+        task: TaskContext,
+        is_resumed: bool,
+        log: Any,
+    ) -> None:
+        self._connect = connect
+        self._kill = kill
+        self._location = location
+        self._project_id = project_id
+        self._task = task
+        self._log = log
+        self._sent: NotebookExecutionJob | None = None
+        self._note: JobNote | None = None
+        self._is_killed = False
+        self._may_have_job = is_resumed or not task.is_very_first_try
+
+    @property
+    def note(self) -> JobNote | None:
+        """The run's job; ``None`` until it is known."""
+        return self._note
+
+    @property
+    def name(self) -> str:
+        """The name of the run's job; empty until it is known."""
+        return self._note.name if self._note else ""
+
+    def expect(self, job: NotebookExecutionJob) -> None:
+        """Take note that a job is being submitted."""
+        self._sent, self._note, self._may_have_job = job, None, True
+
+    def hold(self, note: JobNote | None) -> None:
+        """Take note of the run's job.
+
+        :raises NotebookJobError: if the task was killed meanwhile. The job is dealt with first.
+        """
+        self._note = note
+        if self._is_killed:
+            raise self.killed()
+
+    def check_not_killed(self) -> None:
+        """Check that the task is not killed: Airflow lets it go on for five seconds, and nothing new starts then.
+
+        :raises NotebookJobError: if it is.
+        """
+        if self._is_killed:
+            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
+
+    def on_kill(self) -> str:
+        """Take note of a kill and deal with the job in time.
+
+        :returns: what happened, as a clause; empty if nothing was submitted. Nothing will be.
+        """
+        self._is_killed = True
+        return in_words(self._end_or_keep()) if self._may_have_job else ""
+
+    def killed(self) -> NotebookJobError:
+        """Deal with the job of a task that was killed, and return the error that says what happened."""
+        ended = in_words(self._end_or_keep()) if self._may_have_job else "nothing is submitted"
+        return NotebookJobError(f"The task was killed: {ended}.", job_name=self.name)
+
+    def end(self, why: NoRetry | None = None) -> str:
+        """End the job by the kill policy. It never raises.
+
+        :param why: why no retry will adopt the job.
+        :returns: what happened, as a clause.
+        """
+        return in_words(self._end(), why.value if why else "")
+
+    def end_unless_retried(self, error: Exception) -> str:
+        """Leave the job to the retry that follows an error; without a retry, end it.
+
+        :returns: what happened, as a clause.
+        """
+        why = self._task.why_no_retry(error)
+        return self.end(why) if why else in_words(self._all(EndingKind.KEPT))
+
+    @contextmanager
+    def answering_for_earlier_tries(self) -> Iterator[None]:
+        """Until this try has its job, end the jobs of earlier tries if the task fails and no retry follows."""
+        try:
+            yield
+        except NotebookJobError:
+            raise  # its message says what happened to the job
+        except Exception as error:
+            is_ours = self._note is None and not self._task.is_very_first_try
+            if is_ours and (why := self._task.why_no_retry(error)):
+                self._log.error("The task fails without a job. Jobs of earlier tries: %s.", self.end(why))
+            raise
+
+    @contextmanager
+    def answering_for_job(self) -> Iterator[None]:
+        """Between submitting and finishing, end the job after an error if no retry follows, and say what happened.
+
+        :raises NotebookJobError: in place of other errors.
+        """
+        try:
+            yield
+        except (NotebookJobFailedError, NotebookJobGoneError, NotebookJobTimeoutError):
+            raise  # the job has ended, or was dealt with
+        except Exception as error:
+            text = str(error)
+            failure = NotebookJobError(text if text.endswith((".", "!", "?", ".)")) else f"{text}.", job_name=self.name)
+            failure.__cause__ = error
+            message = f"{failure} The job: {self.end_unless_retried(failure)}."
+            raise NotebookJobError(message, job_name=self.name) from error
+
+    def timed_out(self, job: NotebookExecutionJob, timeout: timedelta | None) -> NotebookJobTimeoutError:
+        """End a job that did not end in time, and return the error.
+
+        :param timeout: the task's ``execution_timeout``.
+        """
+        return NotebookJobTimeoutError(
+            f"{describe(job)} was still {job.job_state.word} after execution_timeout={timeout}: {self.end()}.",
+            job_name=job.name or "",
+            state=job.job_state.value,
+        )
+
+    def gone(self, detail: str = "") -> NotebookJobGoneError:
+        """Return the error about a job that no longer exists.
+
+        If it exists after all, a retry finds it. Without a retry no task would wait for it, and it is told to end.
+
+        :param detail: the words of the service.
+        """
+        advice = " ".join(filter(None, (hint_for_missing(), detail)))
+        message = f"The notebook job {self.name} no longer exists; it may have been deleted. {advice}"
+        failure = NotebookJobGoneError(message, job_name=self.name)
+        if self._kill == "leave" or not (why := self._task.why_no_retry(failure)):
+            return failure
+        return NotebookJobGoneError(f"{message} In case it exists: {self.end(why)}.", job_name=self.name)
+
+    def _end_or_keep(self) -> dict[str, Ending]:
+        """End the job within :data:`KILL_BUDGET`, unless Airflow ends only this process and retries the task.
+
+        Without an answer in time the task counts as unwanted: an unwanted job costs more than a second one.
+        """
+        began = time.monotonic()
+        may_be_kept = not self._task.is_timing_out() and self._task.has_retry()
+        if may_be_kept and within(KILL_BUDGET.state, self._task.is_wanted, False):
+            return self._all(EndingKind.KEPT)
+        left = began + KILL_BUDGET.answer - time.monotonic()
+        return within(left, lambda: self._end(since=began), self._all(EndingKind.NO_TIME))
+
+    def _end(self, *, since: float | None = None) -> dict[str, Ending]:
+        """End the job, or what this try and earlier ones have left.
+
+        :param since: moment of :func:`time.monotonic` when Airflow called ``on_kill``; ``None`` if there is no hurry.
+        :returns: what happened, by the jobs' names.
+        """
+        patience, until, cancel_until = PATIENT, float("inf"), float("inf")
+        if since is not None:
+            patience, until = KILL_BUDGET.patience, since + KILL_BUDGET.requests
+            cancel_until = since + KILL_BUDGET.cancel
+        try:
+            hook, kill = self._connect(), check_kill_policy(self._kill)
+            # A client of its own: a signal may interrupt any request of the other one, which holds its locks.
+            with hook.new_client(self._location) as client:
+                if (note := self._note) is not None:
+                    flow = end_job(note.name, note.operation_name, kill, cancel_until=cancel_until)
+                    return {note.name: client.run_flow(flow, patience, until=until)}
+                parent = hook.parent(self._location, self._project_id)
+                all_jobs = abandon(parent, self._task.identity, self._sent, kill, cancel_until=cancel_until)
+                return client.run_flow(all_jobs, patience, until=until)
+        except Exception as error:  # noqa: BLE001 - connection, credentials, service: people must read of it
+            return self._all(EndingKind.FAILED, str(error))
+
+    def _all(self, kind: EndingKind, detail: str = "") -> dict[str, Ending]:
+        return {self.name or "its job": Ending(kind, detail)}

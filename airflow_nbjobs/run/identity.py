@@ -1,0 +1,195 @@
+"""Who asks for a job: the task's key, and the labels of its jobs.
+
+The display name of a job ends in a key that all tries of one task instance share. It is the only field by which a list
+can be filtered for them. The labels tell tries, requests and submissions apart. Running deferrals and later versions
+rely on these formats.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT, LABEL_LIMIT
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = [
+    "RESERVED_PREFIX",
+    "TaskIdentity",
+    "attempt_of",
+    "deployment_label",
+    "identify",
+    "is_of_task",
+    "request_hash",
+    "try_of",
+]
+
+RESERVED_PREFIX = "nbjobs-"
+"""Labels with this prefix belong to the provider; users may not set them."""
+
+_OWN_LABELS = 9
+_KEY_LENGTH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskIdentity:
+    """One try of one task instance of one Airflow.
+
+    :ivar deployment: name of this Airflow.
+    :ivar map_index: -1 for a task that is not mapped.
+    :ivar try_number: counts from 1; it never decreases, also not after a clear.
+    :ivar first_try: the first try of this generation.
+    :ivar run_started: when the DAG run started; ``None`` if that is not known.
+    :ivar is_certain: whether no other Airflow has the same ``deployment``.
+    :ivar instance: Airflow's id of the task instance, usually a new one for each try; ``None`` if it is not known.
+    :ivar is_adopting: whether this try may adopt jobs of its generation. Otherwise it creates one in any case.
+    """
+
+    deployment: str
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+    try_number: int
+    first_try: int
+    run_started: datetime | None
+    is_certain: bool
+    instance: str | None = None
+    is_adopting: bool = True
+
+    @property
+    def is_retry(self) -> bool:
+        """Whether this try is an automatic retry that may adopt a job."""
+        return self.is_adopting and self.try_number > self.first_try
+
+    @property
+    def instance_label(self) -> str | None:
+        """32 hexadecimal digits for ``instance``; ``None`` if it is not known or this try adopts nothing."""
+        return _digest(self.instance) if self.instance is not None and self.is_adopting else None
+
+    def job_ids(self) -> Iterator[str]:
+        """Return the job ids of this generation, in the order in which they are tried.
+
+        A retry starts with the first id again. If a dead worker's create request is still on its way, one of the two
+        requests finds the id taken.
+        """
+        return (f"nbjobs-{self.key}-{self.first_try}-{number}" for number in range(100))
+
+    @property
+    def run_label(self) -> str | None:
+        """32 hexadecimal digits for ``run_started``.
+
+        They tell the DAG run from a deleted one with the same id, and from the run of another Airflow that has the
+        same ``deployment``, as on two laptops.
+        """
+        return None if self.run_started is None else _digest(self.run_started.astimezone(UTC).isoformat())
+
+    @property
+    def key(self) -> str:
+        """16 hexadecimal digits that are the same for all tries of this task instance."""
+        parts = [self.deployment, self.dag_id, self.run_id, self.task_id, self.map_index]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_LENGTH]
+
+
+def deployment_label(deployment: str) -> str:
+    """Return the value of the label ``nbjobs-deployment``: 32 hexadecimal digits."""
+    return _digest(deployment)
+
+
+def request_hash(job: NotebookExecutionJob, notebook: Mapping[str, Any]) -> str:
+    """Return 32 hexadecimal digits for what the user asked for.
+
+    :param job: the job before :func:`identify`.
+    :param notebook: JSON that identifies the notebook and its parameters. It never contains a staged copy's URI.
+    """
+    return _digest(json.dumps({"job": job.to_request(), "notebook": notebook}, sort_keys=True))
+
+
+def identify(
+    job: NotebookExecutionJob,
+    task: TaskIdentity,
+    request: str,
+    notebook_version: str | None = None,
+    *,
+    attempt: int = 0,
+) -> NotebookExecutionJob:
+    """Return the job with the task's display name and labels.
+
+    The display name is ``{readable}-{key}``. The readable part is the user's own name or ``{dag_id}.{task_id}``,
+    shortened so that both fit into 128 characters.
+
+    :param request: :func:`request_hash` of what the user asked for.
+    :param notebook_version: the generation, commit or content hash of the notebook, if it is known.
+    :param attempt: number of earlier submissions in this try.
+    :raises InvalidNotebookJobError: if the user's name is too long, or a label is reserved, or there are too many.
+    """
+    if job.display_name is not None and not 0 < len(job.display_name) <= DISPLAY_NAME_LIMIT:
+        raise InvalidNotebookJobError(
+            f"display_name={job.display_name!r} has {len(job.display_name)} characters: give 1 to {DISPLAY_NAME_LIMIT}."
+        )
+    readable = job.display_name or f"{task.dag_id}.{task.task_id}"
+    return replace(
+        job,
+        display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
+        labels={**_user_labels(job.labels), **_labels(task, request, notebook_version, attempt)},
+    )
+
+
+def is_of_task(job: NotebookExecutionJob, key: str) -> bool:
+    """Return whether the job's display name ends in the task's key."""
+    return (job.display_name or "").endswith(f"-{key}")
+
+
+def attempt_of(job: NotebookExecutionJob) -> int:
+    """Return how many submissions the job's try had made before it."""
+    return _number(job, "nbjobs-attempt")
+
+
+def try_of(job: NotebookExecutionJob) -> int:
+    """Return the number of the try that created the job; 0 if it has no such label."""
+    return _number(job, "nbjobs-try")
+
+
+def _number(job: NotebookExecutionJob, label: str) -> int:
+    number = job.labels.get(label, "")
+    return int(number) if number.isascii() and number.isdigit() else 0
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _user_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    if taken := sorted(key for key in labels if key.startswith(RESERVED_PREFIX)):
+        raise InvalidNotebookJobError(
+            f"The labels {taken} are reserved: labels that begin with {RESERVED_PREFIX!r} belong to this provider. "
+            "Use other keys."
+        )
+    if len(labels) > (limit := LABEL_LIMIT - _OWN_LABELS):
+        raise InvalidNotebookJobError(
+            f"The job has {len(labels)} labels, and {limit} are allowed: Google Cloud allows {LABEL_LIMIT}, and the "
+            f"provider needs {_OWN_LABELS}. Remove {len(labels) - limit}."
+        )
+    return labels
+
+
+def _labels(task: TaskIdentity, request: str, notebook_version: str | None, attempt: int) -> dict[str, str]:
+    return {
+        "nbjobs-v": "1",
+        "nbjobs-deployment": deployment_label(task.deployment),
+        **({"nbjobs-run": task.run_label} if task.run_label else {}),
+        "nbjobs-try": str(task.try_number),
+        **({"nbjobs-attempt": str(attempt)} if attempt else {}),
+        **({"nbjobs-instance": _digest(task.instance)} if task.instance else {}),
+        "nbjobs-request": request,
+        "nbjobs-submit": uuid.uuid4().hex,
+        **({"nbjobs-notebook": notebook_version.lower()} if notebook_version else {}),
+    }

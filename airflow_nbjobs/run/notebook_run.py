@@ -1,0 +1,298 @@
+"""One notebook run: submit, wait, resume, cancel, finish. It has the parts, and knows their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
+from airflow_nbjobs.api.pacing import ENDURING
+from airflow_nbjobs.api.waiting import first_look, wait_for_job
+from airflow_nbjobs.exceptions import (
+    NbjobsError,
+    NotebookJobFailedError,
+    NotFoundError,
+)
+from airflow_nbjobs.run.canceller import Canceller
+from airflow_nbjobs.run.deadline import Deadline
+from airflow_nbjobs.run.deferral import Deferral
+from airflow_nbjobs.run.finish import Again, Fail, FinishPolicy, Step, SubmitAgain, WhyNot, next_step
+from airflow_nbjobs.run.identity import attempt_of, is_of_task
+from airflow_nbjobs.run.note import Event, JobNote, check_agreement
+from airflow_nbjobs.run.result import Executed, ResultReader
+from airflow_nbjobs.run.staging import unstage
+from airflow_nbjobs.run.submitter import Submitter
+from airflow_nbjobs.run.summary import describe, reason, result
+
+if TYPE_CHECKING:
+    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.run.arguments import RunArguments
+    from airflow_nbjobs.run.task import TaskContext
+
+__all__ = ["NotebookRun"]
+
+
+class NotebookRun:
+    """The run of one notebook for one try of a task.
+
+    :param arguments: the rendered arguments.
+    :param task: the task around the run.
+    :param connect: returns the hook, always the same one.
+    :param log: the task's logger, or what stands in for it at a terminal.
+    :param is_resumed: whether the task was deferred, and :meth:`resume` follows.
+    """
+
+    def __init__(
+        self,
+        arguments: RunArguments,
+        task: TaskContext,
+        connect: Callable[[], NotebookExecutionJobHook],
+        log: Any,
+        *,
+        is_resumed: bool = False,
+    ) -> None:
+        self._arguments = arguments
+        self._task = task
+        self._connect = connect
+        self._log = log
+        self._deadline = Deadline.of(arguments.execution_timeout, task.started_at)
+        self._canceller = Canceller(
+            connect,
+            kill=arguments.kill,
+            location=arguments.location or "",
+            project_id=arguments.project_id,
+            task=task,
+            is_resumed=is_resumed,
+            log=log,
+        )
+        self._submitter = Submitter(arguments, task, connect, self._canceller, log)
+        self._had_failed = False
+
+    def start(self) -> dict[str, Any] | Deferral:
+        """Submit the notebook or adopt the job that exists, and wait for it.
+
+        :returns: the task's result, or what the task needs to defer.
+        :raises InvalidNotebookJobError: if an argument is wrong.
+        :raises ApiError: if the service refuses the job.
+        :raises NotebookJobError: if the job does not end as SUCCEEDED, or not in time.
+        """
+        with self._canceller.answering_for_earlier_tries():
+            self._arguments.check()
+            job = self._submit(may_adopt=True, attempt=0)
+            return self._wait_and_finish(job) if self._arguments.wait_for_completion else result(job)
+
+    def resume(self, event: object) -> dict[str, Any] | Deferral:
+        """Resume after a deferral: read the job, whatever the event says about it, and finish or wait again.
+
+        :param event: the payload of the trigger's event.
+        :returns: as :meth:`start`, which also lists the errors.
+        """
+        with self._canceller.answering_for_earlier_tries():
+            # The task's own note is more trustworthy than an event that went through a database.
+            self._canceller.hold(self._read_note())
+            with self._canceller.answering_for_job():
+                job = self._read_after(event)
+            return self._wait_and_finish(job)
+
+    def _read_after(self, payload: object) -> NotebookExecutionJob | None:
+        """Return the job after an event; ``None`` if it no longer exists."""
+        event = Event.from_payload(payload, self._parent())
+        is_over = event.outcome == "timeout"  # the triggerer's clock may be ahead of this one
+        self._deadline = self._deadline.kept_at(datetime.now(UTC) if is_over else event.ends_at)
+        try:
+            job = self._read_job(self._canceller.name or event.job_name)
+        except NotFoundError:
+            if self._canceller.note is None:
+                raise
+            return None
+        if self._canceller.note is None:
+            self._canceller.hold(self._note_from(event, job))
+        if is_over and not job.job_state.is_terminal:
+            raise self._canceller.timed_out(job, self._arguments.execution_timeout)
+        check_agreement(event, job)
+        return job
+
+    def fail_deferral(self, error: Exception, *, is_timeout: bool) -> None:
+        """End the job, or leave it to the retry, when Airflow resumes the task only to fail it.
+
+        Airflow does not call ``on_kill`` then (seen in 3.1.8 and 3.3.2, ``BaseOperator.resume_execution``).
+
+        :param is_timeout: whether the deferral timed out; otherwise the trigger failed.
+        """
+        self._canceller.hold(self._read_note())
+        if is_timeout:
+            self._log.error("The deferral timed out: %s.", self._canceller.end())
+        else:
+            self._log.error("The trigger failed: %s.", self._canceller.end_unless_retried(error))
+
+    def on_kill(self) -> None:
+        """End the job by the kill policy, in the time that Airflow leaves a killed task.
+
+        If a retry is left and Airflow ends only this process, the job goes on.
+        """
+        if ended := self._canceller.on_kill():
+            self._log.info("The task is killed: %s.", ended)
+
+    def obey_early_kill(self) -> None:
+        """Deal with the job if the task was killed before this run was ready.
+
+        :raises NotebookJobError: always; it says what happened to the job.
+        """
+        self._canceller.hold(self._read_note())
+        raise self._canceller.killed()
+
+    def _submit(self, *, may_adopt: bool, attempt: int) -> NotebookExecutionJob:
+        """Submit the job, publish it, and return it as the service has it."""
+        submitted = self._submitter.submit(self._deadline, may_adopt=may_adopt, attempt=attempt)
+        job = submitted.job
+        self._had_failed = submitted.is_adopted and job.job_state == JobState.FAILED
+        with self._canceller.answering_for_job():
+            if (note := self._canceller.note) is not None:
+                self._task.publish(note, job, self._project())
+            how = "was re-attached to" if submitted.is_adopted else "was submitted"
+            self._log.info("%s %s: %s", describe(job), how, job.name)
+            if submitted.is_adopted:
+                return job  # it was just read; if it disappears, it is replaced
+            try:
+                return self._read_job(job.name or "")
+            except NotFoundError as error:
+                raise self._canceller.gone(str(error)) from error
+
+    def _wait_and_finish(self, job: NotebookExecutionJob | None) -> dict[str, Any] | Deferral:
+        """Wait for the job and finish; create another one as often as :func:`next_step` says.
+
+        :param job: ``None`` if it no longer exists.
+        """
+        while True:
+            waited = self._wait(job) if job is not None else None
+            if isinstance(waited, Deferral):
+                return waited
+            executed = self._find_executed(waited) if waited is not None else None
+            step = self._next_step(waited, executed)
+            if isinstance(step, SubmitAgain):
+                self._log_again(step, waited)
+                job = self._submit(may_adopt=False, attempt=step.attempt)
+            elif waited is None or executed is None:
+                raise self._canceller.gone()
+            else:
+                return self._conclude(waited, executed, step)
+
+    def _wait(self, job: NotebookExecutionJob) -> NotebookExecutionJob | Deferral | None:
+        """Return the job as it ended, or what the task needs to defer; ``None`` if the job no longer exists."""
+        with self._canceller.answering_for_job():
+            while True:
+                if self._arguments.deferrable and not job.job_state.is_terminal:
+                    return Deferral.of(job, self._canceller.note, self._arguments, self._deadline)
+                self._log_state(job)
+                flow = wait_for_job(job, float(self._arguments.poll_interval), changed=self._log_state)
+                try:
+                    return self._connect().run_flow(self._arguments.location or "", flow, ENDURING)
+                except NotFoundError:
+                    try:
+                        job = self._read_job(job.name or "")  # one read that does not find it is not enough
+                    except NotFoundError:
+                        return None
+
+    def _find_executed(self, job: NotebookExecutionJob) -> Executed:
+        unstage(job, self._connect(), self._log.warning)
+        return self._reader().find(job)
+
+    def _next_step(self, job: NotebookExecutionJob | None, executed: Executed | None) -> Step:
+        note = self._canceller.note
+        policy = FinishPolicy(
+            retry_on_notebook_error=self._arguments.retry_on_notebook_error,
+            attempts=self._arguments.attempts,
+            has_time=self._deadline.seconds_left() > 0,
+        )
+        return next_step(
+            job,
+            executed,
+            policy,
+            attempt=note.attempt if note else 0,
+            is_adopted=note is not None and note.is_adopted,
+            had_failed=self._had_failed,
+        )
+
+    def _conclude(self, job: NotebookExecutionJob, executed: Executed, step: Step) -> dict[str, Any]:
+        """Return the result of the job, or raise its failure and say why no other job follows."""
+        if executed.uri is not None:
+            self._task.publish_executed(job, self._project(), executed.uri)
+        try:
+            return self._reader().conclude(job, executed, self._project())
+        except NotebookJobFailedError as error:
+            if isinstance(step, Fail) and step.is_final:
+                raise self._task.final(f"{error} (No retry: retry_on_notebook_error=False.)") from error
+            if isinstance(step, Fail) and (why := self._why_not_again(step, executed)):
+                raise NotebookJobFailedError(f"{error} ({why})", job_name=error.job_name, state=error.state) from error
+            raise
+
+    def _why_not_again(self, step: Fail, executed: Executed) -> str:
+        match step.why_not_again:
+            case WhyNot.NO_TIME:
+                return self._deadline.why_too_late()
+            case WhyNot.NO_ATTEMPT_LEFT:
+                return self._arguments.attempts.sum_up(self._canceller.note.attempt if self._canceller.note else 0)
+            case WhyNot.CELLS_MAY_HAVE_RUN:
+                return f"It is not submitted again, since cells may have run: {executed.problem}"
+            case WhyNot.CELL_MAY_HAVE_RAISED:
+                return f"It is not submitted again, since a cell may have raised: {executed.problem}"
+            case None:
+                return ""
+
+    def _log_again(self, step: SubmitAgain, job: NotebookExecutionJob | None) -> None:
+        name = self._canceller.name
+        match step.why:
+            case Again.REPLACED:
+                # The clear of a running task looks like a retry. The old worker may have ended the job meanwhile.
+                what = "no longer exists" if job is None else "was canceled"
+                self._log.warning("The job that the task re-attached to %s: %s. It is replaced once.", what, name)
+            case Again.FAILED_BEFORE:
+                self._log.info("%s had FAILED before this try, and no cell had raised. It is submitted again.", name)
+            case Again.NO_MACHINE:
+                why = reason(job).rstrip(". ") if job else ""
+                follows = self._arguments.attempts.announce(step.attempt)
+                self._log.warning("There was no machine for %s: %s. %s.", name, why, follows)
+
+    def _read_job(self, name: str) -> NotebookExecutionJob:
+        """Return a job that must exist.
+
+        :raises NotFoundError: if it cannot be found for some seconds.
+        """
+        return self._connect().run_flow(self._arguments.location or "", first_look(name), ENDURING)
+
+    def _read_note(self) -> JobNote | None:
+        try:
+            return self._task.read_note()
+        except Exception as error:  # noqa: BLE001 - whatever Airflow's reason is, the job must be dealt with
+            self._log.warning("Failed to read the task's note of its job: %s", error)
+            return None
+
+    def _note_from(self, event: Event, job: NotebookExecutionJob) -> JobNote:
+        """Return a note made from an event, if the task's own note is missing.
+
+        :raises NbjobsError: if the job belongs to another task.
+        """
+        if not is_of_task(job, self._task.identity.key):
+            raise NbjobsError(f"The trigger's event is about {event.job_name}, which is not a job of this task.")
+        return JobNote(
+            name=event.job_name, operation_name=event.operation_name, is_adopted=False, attempt=attempt_of(job)
+        )
+
+    def _parent(self) -> str:
+        return self._connect().parent(self._arguments.location or "", self._arguments.project_id)
+
+    def _project(self) -> str:
+        return self._arguments.project_id or self._connect().project_id
+
+    def _reader(self) -> ResultReader:
+        return ResultReader(
+            hook=self._connect(),
+            log=self._log,
+            log_output=self._arguments.log_output,
+            unusable_results=self._arguments.unusable_results,
+            has_results=self._arguments.do_xcom_push,
+        )
+
+    def _log_state(self, job: NotebookExecutionJob) -> None:
+        self._log.info("%s is %s.", describe(job), job.job_state.word)

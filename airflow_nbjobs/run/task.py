@@ -1,0 +1,199 @@
+"""The Airflow task around a run: who asks, whether a retry follows. The only module here that imports Airflow."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+
+from airflow_nbjobs import links, settings
+from airflow_nbjobs.compat import retry_policy
+from airflow_nbjobs.run.identity import TaskIdentity
+from airflow_nbjobs.run.note import JOB_XCOM, JobNote
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+__all__ = ["NoRetry", "TaskContext", "task_state"]
+
+_WANTED = frozenset({"running", "up_for_retry", "queued", "scheduled"})
+"""
+States of a task that goes on or is retried. A person's mark leads to other states, and so does the clear of a running
+task (``restarting``). ``queued`` and ``scheduled`` are passed on the way to a retry.
+"""
+
+
+class NoRetry(Enum):
+    """Why Airflow does not retry a failure; the values are clauses."""
+
+    USED_UP = "no retry is left"
+    FINAL = "the failure is final"
+    POLICY = "the task's retry policy allows no retry"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskContext:
+    """What a run needs to know about its task.
+
+    :ivar identity: the task instance and its try.
+    :ivar folders: folders that a local notebook may be in: the DAG file's and the bundle's.
+    :ivar started_at: when the try started.
+    :ivar airflow: Airflow's context; ``None`` outside of Airflow. Then there are no XComs and no retries.
+    """
+
+    identity: TaskIdentity
+    folders: tuple[Path, ...]
+    started_at: datetime
+    airflow: Context | None = None
+
+    @classmethod
+    def of(cls, context: Context) -> TaskContext:
+        """Return what a run needs of Airflow's context."""
+        identity = _identity(context)
+        # `airflow tasks test` runs a try again that is over. It adopts nothing.
+        if os.environ.get("AIRFLOW_TEST_MODE") == "True":
+            identity = replace(identity, is_adopting=False, instance=None)
+        return cls(
+            identity=identity,
+            folders=_folders(context),
+            started_at=context["ti"].start_date or datetime.now(UTC),
+            airflow=context,
+        )
+
+    @classmethod
+    def alone(cls, folder: Path) -> TaskContext:
+        """Return the context of a run outside of Airflow, which shares its jobs with no other run.
+
+        :param folder: the folder of the notebook.
+        """
+        now = datetime.now(UTC)
+        identity = TaskIdentity(
+            deployment=settings.deployment(),
+            dag_id="nbjobs",
+            run_id=f"{now.isoformat()}-{uuid.uuid4().hex}",
+            task_id="run",
+            map_index=-1,
+            try_number=1,
+            first_try=1,
+            run_started=now,
+            is_certain=settings.is_deployment_certain(),
+        )
+        return cls(identity=identity, folders=(folder,), started_at=now)
+
+    @property
+    def is_very_first_try(self) -> bool:
+        """Whether no earlier try can have left a job."""
+        return self.identity.try_number == 1
+
+    def read_note(self) -> JobNote | None:
+        """Return the note of this task instance; ``None`` if there is none.
+
+        :raises Exception: whatever Airflow raises if it cannot be asked.
+        """
+        if self.airflow is None:
+            return None
+        ti = self.airflow["ti"]
+        return JobNote.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
+
+    def publish(self, note: JobNote, job: NotebookExecutionJob, project: str) -> None:
+        """Push the note and the links of a job.
+
+        :param project: project of the links to Google's console.
+        """
+        if self.airflow is not None:
+            self.airflow["ti"].xcom_push(key=JOB_XCOM, value=note.to_payload())
+            links.publish(self.airflow["ti"], job, project)
+
+    def publish_executed(self, job: NotebookExecutionJob, project: str, uri: str) -> None:
+        """Push the link to the executed notebook again if it was found under another URI than expected."""
+        if self.airflow is not None:
+            links.publish_executed(self.airflow["ti"], job, project, uri)
+
+    def has_retry(self) -> bool:
+        """Return whether Airflow has a retry left for the task."""
+        return self.airflow is not None and self.airflow["ti"].try_number <= self.airflow["ti"].max_tries
+
+    def why_no_retry(self, error: Exception) -> NoRetry | None:
+        """Return why Airflow does not retry after an error; ``None`` if it does."""
+        if self.airflow is None or not self.has_retry():
+            return NoRetry.USED_UP
+        if isinstance(error, AirflowFailException | AirflowSkipException):
+            return NoRetry.FINAL
+        policy = retry_policy(self.airflow["task"])
+        if policy is None:
+            return None
+        ti = self.airflow["ti"]
+        try:
+            decision = policy.evaluate(
+                exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=self.airflow
+            )
+        except Exception:  # noqa: BLE001 - it is the user's code; Airflow then goes by the number of retries
+            return None
+        return NoRetry.POLICY if decision.action.value == "fail" else None
+
+    def is_wanted(self) -> bool:
+        """Return whether Airflow wants the task to go on or retries it, though it ends this process.
+
+        It blocks until the supervisor answers. Airflow 3.3 passes the end of a worker on to its tasks, and ends a
+        task that it wrongly took for dead. Both look like a person's kill.
+        """
+        return self.airflow is not None and task_state(self.airflow["ti"]) in _WANTED
+
+    @staticmethod
+    def is_timing_out() -> bool:
+        """Return whether ``execution_timeout`` is being handled: Airflow calls ``on_kill`` for it too."""
+        return isinstance(sys.exception(), AirflowTaskTimeout)
+
+    @staticmethod
+    def final(message: str) -> Exception:
+        """Return the exception that fails the task without a retry."""
+        return AirflowFailException(message)
+
+
+def task_state(ti: Any) -> str | None:
+    """Return the state of a task instance in Airflow's database; it blocks until the supervisor answers."""
+    # There is no public way to ask for it.
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(
+        dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=ti.map_index
+    )
+    key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
+    state = (states.get(ti.run_id) or {}).get(key)
+    return None if state is None else str(state)
+
+
+def _identity(context: Context) -> TaskIdentity:
+    ti = context["ti"]
+    return TaskIdentity(
+        deployment=settings.deployment(),
+        dag_id=ti.dag_id,
+        run_id=ti.run_id,
+        task_id=ti.task_id,
+        map_index=-1 if ti.map_index is None else ti.map_index,
+        try_number=ti.try_number,
+        # Airflow's own formula: a clear sets max_tries to the number of the new try plus the retries.
+        first_try=max(1, min(ti.max_tries - (context["task"].retries or 0) + 1, ti.try_number)),
+        run_started=getattr(context.get("dag_run"), "start_date", None),
+        is_certain=settings.is_deployment_certain(),
+        instance=None if getattr(ti, "id", None) is None else str(ti.id),
+    )
+
+
+def _folders(context: Context) -> tuple[Path, ...]:
+    folders = []
+    if file := context["dag"].fileloc:
+        folders.append(Path(file).parent)
+    bundle = getattr(context["ti"], "bundle_instance", None)
+    if bundle is not None:
+        folders.append(Path(bundle.path))
+    return tuple(folders)
