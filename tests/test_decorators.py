@@ -124,7 +124,7 @@ def test_parameters_are_not_given_twice() -> None:
 @pytest.mark.parametrize(("asked", "pushed"), [(None, True), (True, True), (False, False)])
 def test_the_result_is_many_xcoms_unless_it_shall_not(asked: bool | None, pushed: bool) -> None:
     with DAG("outputs"):
-        made = task.notebook(**INLINE, multiple_outputs=asked)(report)(2)
+        made: Any = task.notebook(**INLINE, multiple_outputs=asked)(report)(2)
     assert made.operator.multiple_outputs is pushed
 
 

@@ -48,13 +48,13 @@ def wait(job: Any, mode: str, **arguments: Any) -> Any:
     wanted = {"task_id": "wait", "job_name": job, "poke_interval": 0.1, **how, **arguments}
     run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted), begins_anew=mode == ON_3_1)
     begun = run.ti.start_date
-    run.ti.get_first_reschedule_date = lambda _: begun  # type: ignore[assignment,method-assign]  # as Airflow keeps it
+    run.ti.get_first_reschedule_date = lambda _: begun
     while True:
         try:
             return run.to_its_end()
         except AirflowRescheduleException:
             run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted))
-            run.ti.get_first_reschedule_date = lambda _: begun  # type: ignore[assignment,method-assign]  # as above
+            run.ti.get_first_reschedule_date = lambda _: begun
 
 
 @IN_EACH_MODE

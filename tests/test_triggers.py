@@ -289,7 +289,7 @@ def test_a_job_is_ended_when_its_task_stops_waiting(
 ) -> None:
     """A triggerer that was stalled is told of a kill that nobody wished, in whatever state the task is by then."""
     other = {"name": "projects/p/locations/l/notebookExecutionJobs/other"}
-    cases = {
+    cases: dict[tuple[Any, str], bool] = {
         **{(state, "same"): False for state in ["deferred", *AMBIGUOUS, "up_for_retry"]},
         **{(state, "other"): True for state in ["deferred", *AMBIGUOUS]},
         **{(state, "none"): True for state in AMBIGUOUS},

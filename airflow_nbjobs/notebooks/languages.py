@@ -110,8 +110,8 @@ def assigned_names(source: str, kernel: str, language: str) -> frozenset[str] | 
 
 def _translator(kernel: str, language: str) -> Any:
     with quietly():
-        from papermill.exceptions import PapermillException  # type: ignore[import-untyped]  # ships no types
-        from papermill.translators import papermill_translators  # type: ignore[import-untyped]  # ships no types
+        from papermill.exceptions import PapermillException
+        from papermill.translators import papermill_translators
 
     try:
         return papermill_translators.find_translator(kernel, language)

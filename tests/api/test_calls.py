@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,7 +31,7 @@ A_JOB = NotebookExecutionJob.from_wire(
     }
 )
 JOBS = "projects.locations.notebookExecutionJobs"
-METHODS = {
+METHODS: dict[str, calls.Call[Any]] = {
     f"aiplatform.{JOBS}.create": calls.create_job(PARENT, A_JOB, "own-id"),
     f"aiplatform.{JOBS}.get": calls.get_job(JOB, VIEW),
     f"aiplatform.{JOBS}.list": calls.list_jobs(PARENT, filter="a", order_by="b", page_size=1, view=VIEW),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any, Protocol
 
 
@@ -38,7 +39,7 @@ class ContractClient(Protocol):
     def get_operation(self, name: str) -> dict[str, Any]:
         """Return an operation."""
 
-    def list_operations(self, name: str) -> list[dict[str, Any]]:
+    def list_operations(self, name: str) -> builtins.list[dict[str, Any]]:
         """Return the operations of the job of this name."""
 
     def cancel_operation(self, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class GoogleClient:
         with _translated():
             return MessageToDict(self.client.get_operation(operations_pb2.GetOperationRequest(name=name)))
 
-    def list_operations(self, name: str) -> list[dict[str, Any]]:
+    def list_operations(self, name: str) -> builtins.list[dict[str, Any]]:
         with _translated():
             answer = self.client.list_operations(operations_pb2.ListOperationsRequest(name=name))
         return MessageToDict(answer).get("operations", [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -66,7 +67,7 @@ class OwnClient:
         with _translated():
             return self.send(calls.get_operation(name)).to_wire()
 
-    def list_operations(self, name: str) -> list[dict[str, Any]]:
+    def list_operations(self, name: str) -> builtins.list[dict[str, Any]]:
         with _translated():
             return [operation.to_wire() for operation in self.send(calls.list_operations(name)).items]
 
@@ -77,6 +78,8 @@ class OwnClient:
 
 class OwnAsyncClient(OwnClient):
     """An adapter to :class:`airflow_nbjobs.api.client.AsyncClient`, on an event loop of its own."""
+
+    client: Any
 
     def __init__(self, endpoint: str, credentials: Credentials) -> None:
         self.loop = asyncio.Runner()

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx2
 import psutil
@@ -57,7 +57,7 @@ class Running:
 @contextlib.contextmanager
 def running(*options: str) -> Iterator[Running]:
     command = [*NBJOBS, "emulator", *FREE, *options]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with tempfile.TemporaryDirectory() as folder, subprocess.Popen(command, **pipes, cwd=folder) as process:
         try:
             yield Running(process)
@@ -67,7 +67,7 @@ def running(*options: str) -> Iterator[Running]:
 
 def nbjobs(*arguments, **variables):
     environment = {**os.environ, **variables}
-    how = {"capture_output": True, "text": True, "timeout": 60, "env": environment}
+    how: Any = {"capture_output": True, "text": True, "timeout": 60, "env": environment}
     with tempfile.TemporaryDirectory() as folder:
         return subprocess.run([*NBJOBS, *arguments], check=False, cwd=folder, **how)
 
@@ -80,7 +80,7 @@ def test_the_version_is_printed():
 def test_a_command_whose_output_is_closed_ends_quietly(arguments):
     reader, writer = os.pipe()
     os.close(reader)
-    how = {"stdout": writer, "stderr": subprocess.PIPE, "env": {**os.environ, "PYTHONUNBUFFERED": ""}}
+    how: Any = {"stdout": writer, "stderr": subprocess.PIPE, "env": {**os.environ, "PYTHONUNBUFFERED": ""}}
     with tempfile.TemporaryDirectory() as folder:
         ended = subprocess.run([*NBJOBS, *arguments], check=False, timeout=60, cwd=folder, **how)
     os.close(writer)

@@ -142,7 +142,10 @@ def test_a_notebook_of_bash_uses_its_parameters(downloads: Path, tmp_path: Path)
     kernels, repository = tmp_path / "kernels", tmp_path / "it's here"
     subprocess.run([sys.executable, "-m", "bash_kernel.install", "--prefix", kernels], check=True, capture_output=True)
     who = ["-c", "user.name=test", "-c", "user.email=test@example.com"]
-    for command in (["init", repository], [*who, "-C", repository, "commit", "--allow-empty", "-m", "a canary"]):
+    for command in (
+        ["init", str(repository)],
+        [*who, "-C", str(repository), "commit", "--allow-empty", "-m", "a canary"],
+    ):
         subprocess.run(["git", *command], check=True, capture_output=True)  # noqa: S607
     (path,) = (downloads / f"jupytext-{SOURCES['jupytext']}").rglob("sample_bash_notebook.ipynb")
     given = {"GIT_DIR": str(repository / ".git"), "text": 'a "quoted" $word\\', "number": 42}

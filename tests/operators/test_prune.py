@@ -165,7 +165,7 @@ def test_a_staged_copy_is_deleted_with_its_own_job(
         TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), run_id=run_id).execute()
     jobs = NotebookExecutionJobHook().list_jobs(location=REGION, order_by="update_time")
     staged = [job.gcs_notebook_source.uri for job in jobs if job.gcs_notebook_source]
-    assert sorted(copies(project)) == sorted(staged)
+    assert sorted(copies(project)) == sorted(map(str, staged))
     nbjobs_emulator.fault({"method": "delete", "status": 403})
     with pytest.raises(PermissionDeniedError):
         prune()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from datetime import timedelta
@@ -144,7 +143,9 @@ def test_a_wrong_argument_is_named_with_value_and_remedy(
 def test_a_dict_that_is_not_json_still_parses() -> None:
     endless: dict[str, Any] = {}
     endless["metadata"] = endless
-    deep: Any = functools.reduce(lambda inner, _: [inner], range(10_000), [])
+    deep: Any = []
+    for _ in range(10_000):
+        deep = [deep]
     for content in ({1: 2, "cells": []}, endless, {"metadata": deep}):
         assert str(InlineNotebook(content)).startswith("inline notebook (sha256 ")
 

@@ -249,7 +249,7 @@ def test_a_kill_right_after_a_resume_ends_the_job(nbjobs_emulator: Emulator, hel
         resumed.on_kill()
         raise AirflowTaskTimeout
 
-    held.ti.xcom_pull = and_be_killed  # type: ignore[method-assign]  # where the signal comes
+    held.ti.xcom_pull = and_be_killed
     with pytest.raises(AirflowTaskTimeout):
         resumed.resume_execution("execute_complete", {"event": {"v": 1}}, held.context)
     assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}
@@ -317,7 +317,7 @@ def timed_out_in_the_worker(run: TaskRun) -> None:
         publish(key, value)
         signal.setitimer(signal.ITIMER_REAL, 0.3)
 
-    run.ti.xcom_push = and_be_interrupted  # type: ignore[method-assign]  # the clock runs from the submission on
+    run.ti.xcom_push = and_be_interrupted
     try:
         run.execute()
     except AirflowTaskTimeout:
@@ -428,11 +428,11 @@ def test_a_kill_before_a_read_shows_the_job_ends_it(nbjobs_emulator: Emulator, k
 
     def and_be_killed(key: str, value: Any) -> None:
         publish(key, value)
-        run.ti.xcom_push = publish  # type: ignore[method-assign]
+        run.ti.xcom_push = publish
         nbjobs_emulator.fault({"method": "get", "status": 404})
         run.operator.on_kill()
 
-    run.ti.xcom_push = and_be_killed  # type: ignore[method-assign]
+    run.ti.xcom_push = and_be_killed
     with pytest.raises(NotebookJobError):
         run.execute()
     assert state_of_job(nbjobs_emulator) in {"CANCELLING", "CANCELLED"}

@@ -73,7 +73,7 @@ def test_a_trigger_error_leaves_the_job_to_the_retry(
     run = task(retries, kill, deferrable=True)
     with pytest.raises(TaskDeferred) as deferral:
         run.execute()
-    event = {"v": 1, "job_name": deferral.value.trigger.job_name, "outcome": "error"}  # type: ignore[attr-defined]  # ours
+    event = {"v": 1, "job_name": deferral.value.trigger.job_name, "outcome": "error"}
     with pytest.raises(NotebookJobError, match=rf"could not ask the service .* {said}"):
         run.resume(deferral.value.method_name, {"event": event})
     assert state(looks, project) == became

@@ -156,7 +156,7 @@ def test_a_clear_ends_the_job_of_a_dead_worker(asking: Asking) -> None:
 @pytest.mark.parametrize(("kill", "states"), [("delete", ["CANCELLED", "RUNNING"]), ("leave", ["RUNNING", "RUNNING"])])
 def test_it_is_ended_by_the_kill_policy(asking: Asking, kill: str, states: list[str]) -> None:
     asking.ask()
-    asking.ask(clear(), kill=kill)  # type: ignore[arg-type]
+    asking.ask(clear(), kill=kill)
     assert len(asking.made()) == 2
     deleted = [job["deleted"] for job in asking.emulator.book()][-2:]
     assert (deleted[0], asking.states()[1]) == (kill == "delete", states[1])
@@ -197,7 +197,7 @@ def test_a_changed_request_does_not_take_the_old_result(asking: Asking) -> None:
 )
 def test_nobody_adopts_or_ends_the_job_of_another(asking: Asking, other: dict[str, object]) -> None:
     asking.ask()
-    assert not asking.ask(retry(replace(TASK, **other))).is_adopted  # type: ignore[arg-type]
+    assert not asking.ask(retry(replace(TASK, **other))).is_adopted
     assert asking.states() == ["RUNNING", "RUNNING"]
 
 
@@ -221,7 +221,7 @@ def test_names_that_run_together_are_told_apart() -> None:
 def test_an_uncertain_deployment_ends_only_jobs_of_this_run(asking: Asking) -> None:
     asking.ask()
     uncertain = replace(clear(), is_certain=False)
-    asking.ask(replace(uncertain, run_started=TASK.run_started + timedelta(hours=1)))  # type: ignore[operator]
+    asking.ask(replace(uncertain, run_started=TASK.run_started + timedelta(hours=1)))
     assert asking.states() == ["RUNNING", "RUNNING"]
     asking.ask(replace(uncertain, try_number=3, first_try=3))
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN", "RUNNIN"]

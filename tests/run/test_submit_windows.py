@@ -28,7 +28,7 @@ LONG_AGO = replace(TASK, run_started=datetime.now(UTC) - timedelta(hours=1))
 def test_a_recreated_run_adopts_nothing_of_the_deleted_one(asking: Asking, later: timedelta, state: str) -> None:
     asking.next_job_is(state)
     asking.ask()
-    again = replace(TASK, run_started=TASK.run_started + later)  # type: ignore[operator]
+    again = replace(TASK, run_started=TASK.run_started + later)
     assert not asking.ask(retry(again)).is_adopted
 
 
@@ -87,7 +87,7 @@ def test_a_cleared_run_ends_the_job_of_a_dead_worker(asking: Asking) -> None:
 def test_two_airflows_of_one_name_leave_each_other_alone(asking: Asking) -> None:
     """On two laptops the deployment is the same localhost; their runs began at different moments."""
     asking.ask()
-    other = replace(TASK, is_certain=False, run_started=TASK.run_started + timedelta(microseconds=1))  # type: ignore[operator]
+    other = replace(TASK, is_certain=False, run_started=TASK.run_started + timedelta(microseconds=1))
     assert not asking.ask(retry(other)).is_adopted
     asking.ask(replace(clear(other), try_number=3, first_try=3))
     assert asking.states()[0] == "RUNNING"

@@ -77,7 +77,7 @@ def pytest_configure() -> None:
         error: NbjobsError = super(NbjobsError, cls).__new__(cls, *args, **kwargs)
         return error
 
-    NbjobsError.__new__ = noted  # type: ignore[assignment,method-assign]  # errors are made in too many places to ask
+    NbjobsError.__new__ = noted
 
 
 @pytest.hookimpl(wrapper=True)

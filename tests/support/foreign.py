@@ -17,7 +17,7 @@ def download(cache: Path, packages: Mapping[str, str]) -> None:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         venv.create(Path(folder) / "venv", with_pip=True)
         options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--no-binary", ",".join(packages)]
-        pip = [Path(folder) / "venv/bin/python", "-m", "pip", "download", *options, "--dest", folder]
+        pip = [f"{folder}/venv/bin/python", "-m", "pip", "download", *options, "--dest", folder]
         subprocess.run([*pip, *(f"{name}=={version}" for name, version in packages.items())], check=True)
         for archive in Path(folder).glob("*.tar.gz"):
             with tarfile.open(archive) as opened:

@@ -64,7 +64,7 @@ _VALUES = {
         resource.JobState
     ),
 }
-_SUB_MESSAGES = {
+_SUB_MESSAGES: dict[str, Any] = {
     "gcs_notebook_source": resource.GcsNotebookSource,
     "dataform_repository_source": resource.DataformRepositorySource,
     "direct_notebook_source": resource.DirectNotebookSource,

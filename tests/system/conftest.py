@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 
@@ -74,7 +74,11 @@ def cloud() -> Iterator[Emulator]:
 def start_airflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LocalAirflow]:
     """Return what makes an Airflow, to be used as a context manager: ``start_airflow(dags_folder, environment)``."""
     migrated = migrated_database(tmp_path_factory)
-    return lambda *given: LocalAirflow(tmp_path_factory.mktemp("airflow"), *given, migrated=migrated)
+
+    def start(dags_folder: Path, environment: Mapping[str, str]) -> LocalAirflow:
+        return LocalAirflow(tmp_path_factory.mktemp("airflow"), dags_folder, environment, migrated=migrated)
+
+    return start
 
 
 def _key() -> dict[str, str]:

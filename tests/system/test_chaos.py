@@ -31,7 +31,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 def test_whatever_is_killed_one_job_is_created_and_kept(site: Site) -> None:
     trials = [
-        Trial(number=number, step=step, what=what, mode=mode, ids="service", seed=1)  # type: ignore[arg-type]  # a table
+        Trial(number=number, step=step, what=what, mode=mode, ids="service", seed=1)
         for number, (step, what, mode) in enumerate([*ALONE, *OUTAGE], start=1)
     ]
     plan = Plan(alone=trials[: len(ALONE)], outages=[trials[len(ALONE) :]])

@@ -60,7 +60,7 @@ class Crowd:
 
     def __init__(self, count: int) -> None:
         self.service = Shown(count)
-        self.poller = Poller(PARENT, Budget(60_000), self.service)  # type: ignore[arg-type]  # as much as is used of it
+        self.poller = Poller(PARENT, Budget(60_000), self.service)
         now = asyncio.get_running_loop().time()
         self.waiters = {str(n): Waiter(INTERVAL, now) for n in range(count)}
         for job_id, waiter in self.waiters.items():
