@@ -36,7 +36,7 @@ def determine_kwargs(function: Callable[..., Any], args: Collection[Any], known:
     try:
         from airflow.providers.common.compat.sdk import determine_kwargs as of_airflow
     except ImportError:
-        from airflow.utils.operator_helpers import determine_kwargs as of_airflow  # type: ignore[attr-defined]
+        from airflow.utils.operator_helpers import determine_kwargs as of_airflow
     return dict(of_airflow(function, args, known))
 
 

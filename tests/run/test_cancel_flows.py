@@ -71,12 +71,12 @@ def test_another_word_is_no_policy(kill):
 
 def test_leaving_a_job_asks_nothing_of_it(talk, emulator, running, project):
     emulator.reset_requests()
-    assert talk.run_flow(end_job(*running, "leave")) == Ending(EndingKind.LEFT)
+    assert talk.run_flow(end_job(running[0], running[1], "leave")) == Ending(EndingKind.LEFT)
     assert emulator.requests() == {}
 
 
 def test_cancelling_keeps_the_record(talk, emulator, running, project):
-    assert talk.run_flow(end_job(*running, "cancel")) == Ending(EndingKind.CANCELED)
+    assert talk.run_flow(end_job(running[0], running[1], "cancel")) == Ending(EndingKind.CANCELED)
     assert becomes(emulator, project, "CANCELLED")
     assert talk.slept == []
 
@@ -116,7 +116,7 @@ def test_an_ended_job_keeps_its_record_after_one_missed_read(kill, before):
 
 
 def test_deleting_takes_the_record_away(talk, emulator, running, project):
-    assert talk.run_flow(end_job(*running, "delete")) == Ending(EndingKind.DELETED)
+    assert talk.run_flow(end_job(running[0], running[1], "delete")) == Ending(EndingKind.DELETED)
     assert becomes(emulator, project, "CANCELLED", is_deleted=True)
     assert "cancel" not in emulator.requests()
 
@@ -124,7 +124,7 @@ def test_deleting_takes_the_record_away(talk, emulator, running, project):
 @pytest.mark.parametrize("status", [400, 403, 404, 500, 501, 503])
 def test_a_job_that_cannot_be_cancelled_is_deleted_without_waiting(talk, emulator, running, project, status):
     emulator.fault({"method": "cancel", "status": status})
-    assert talk.run_flow(end_job(*running, "cancel"), ONCE) == Ending(EndingKind.DELETED)
+    assert talk.run_flow(end_job(running[0], running[1], "cancel"), ONCE) == Ending(EndingKind.DELETED)
     assert becomes(emulator, project, "CANCELLED", is_deleted=True)
     assert talk.slept == []
 
@@ -187,14 +187,14 @@ def test_a_job_that_is_gone_needs_no_ending(talk, where, kill, operation):
 def test_a_delete_that_is_refused_is_told(talk, emulator, running):
     emulator.fault({"method": "delete", "status": 403})
     with pytest.raises(PermissionDeniedError):
-        talk.run_flow(end_job(*running, "delete"))
+        talk.run_flow(end_job(running[0], running[1], "delete"))
 
 
 def test_a_service_that_is_down_is_told(talk, emulator, running):
     emulator.fault({"method": "cancel", "status": 503})
     emulator.fault({"method": "get", "status": 503})
     with pytest.raises(UnavailableError):
-        talk.run_flow(end_job(*running, "cancel"), ONCE)
+        talk.run_flow(end_job(running[0], running[1], "cancel"), ONCE)
 
 
 def test_nobody_who_answers_is_told_at_once():

@@ -137,7 +137,12 @@ def test_a_refused_template_is_requested_again_after_a_pause(
 ) -> None:
     """The quota of creates is 60 a minute."""
     paused: list[int] = []
-    monkeypatch.setattr("airflow_nbjobs.api.pacing.backoff", lambda attempt: (paused.append(attempt), 0.2)[1])
+
+    def backoff(attempt: int) -> float:
+        paused.append(attempt)
+        return 0.2
+
+    monkeypatch.setattr("airflow_nbjobs.api.pacing.backoff", backoff)
     nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": retries + 1})
     began = time.monotonic()
     with pytest.raises(NoCapacityError):

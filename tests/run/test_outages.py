@@ -15,6 +15,7 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from google.auth.exceptions import DefaultCredentialsError
 
+from airflow_nbjobs.api.waiting import wait_for_job
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, PermissionDeniedError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
@@ -43,15 +44,22 @@ PASSING: dict[str, dict[str, Any]] = {
 }
 
 
-def create(before_waiting: Spoil = lambda: None, **arguments: Any) -> TaskRun:
-    """Return a create task; something may happen when it has seen its job and is about to wait for it."""
+def create(**arguments: Any) -> TaskRun:
+    """Return a create task."""
+    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **arguments}))
 
-    class Create(CreateNotebookExecutionJobOperator):
-        def wait(self, *known: Any) -> dict[str, Any]:
-            before_waiting()
-            return super().wait(*known)
 
-    return TaskRun(lambda: Create(task_id="report", **{**JOB, **arguments}))
+def while_it_waits(spoil: Spoil) -> Any:
+    """Let something happen when a task has seen its job and is about to wait for it, and run it to its end."""
+
+    def spoilt(*given: Any, **known: Any) -> Any:
+        patch.undo()
+        spoil()
+        return wait_for_job(*given, **known)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("airflow_nbjobs.run.notebook_run.wait_for_job", spoilt)
+        return create().execute()
 
 
 def sensor(before_the_second_look: Spoil = lambda: None, **how: Any) -> TaskRun:
@@ -98,7 +106,7 @@ MODES: dict[str, Callable[[Spoil], Any]] = {
 }
 
 LATER: dict[str, Callable[[Spoil], Any]] = {
-    "sync, waiting": lambda spoil: create(spoil).execute(),
+    "sync, waiting": while_it_waits,
     "deferrable, resumed": lambda spoil: in_the_resumed_task(create(deferrable=True), spoil),
     "sensor, second look": lambda spoil: sensor(spoil).execute(),
     "sensor, deferrable, resumed": lambda spoil: in_the_resumed_task(sensor(deferrable=True), spoil),

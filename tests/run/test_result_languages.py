@@ -47,7 +47,7 @@ LANGUAGES: dict[str, tuple[str, Any, list[str]]] = {
 
 
 @pytest.fixture(scope="module")
-def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bash_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Describe bash's kernel to Jupyter, in a folder of the tests' own."""
     folder = tmp_path_factory.mktemp("kernels")
     subprocess.run([sys.executable, "-m", "bash_kernel.install", "--prefix", folder], check=True, capture_output=True)
@@ -55,9 +55,9 @@ def kernels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def bash(kernels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def bash(bash_kernel: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the emulator find bash's kernel."""
-    monkeypatch.setenv("JUPYTER_PATH", str(kernels))
+    monkeypatch.setenv("JUPYTER_PATH", str(bash_kernel))
 
 
 def script(language: str, *cells: dict[str, Any]) -> dict[str, Any]:

@@ -12,21 +12,20 @@ def answered(flow: Any, answers: Any) -> tuple[Any, list[Any]]:
 
     :returns: what the flow returns, and its steps: pauses in seconds, calls by verb and last part of the path.
     """
-    steps, remaining = [], iter(answers)
-    advance = lambda: next(flow)  # noqa: E731 - a step, replaced in each round
+    steps: list[Any] = []
+    remaining = iter(answers)
+    advance, value = flow.send, None
     while True:
         try:
-            step = advance()
+            step = advance(value)
         except StopIteration as end:
             assert list(remaining) == []
             return end.value, steps
+        advance, value = flow.send, None
         if isinstance(step, Sleep):
             steps.append(step.seconds)
-            advance = lambda: flow.send(None)  # noqa: E731 - as above
             continue
         steps.append(f"{step.verb} {step.path.rpartition('/')[2]}")
-        answer = next(remaining)
-        if isinstance(answer, Exception):
-            advance = lambda error=answer: flow.throw(error)  # noqa: E731 - as above
-        else:
-            advance = lambda value=answer: flow.send(value)  # noqa: E731 - as above
+        value = next(remaining)
+        if isinstance(value, Exception):
+            advance = flow.throw

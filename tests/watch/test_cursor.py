@@ -70,6 +70,7 @@ class List(RuleBasedStateMachine):
     @precondition(lambda self: self.reading is not None)
     @rule()
     def the_round_reads_a_page(self) -> None:
+        assert self.reading
         began, first, token = self.reading
         page = self._page(token)
         if not token:

@@ -194,7 +194,7 @@ def test_who_waits_in_one_place_shares_a_poller_and_who_does_not_has_another(mon
         "impersonation_chain": ("a@x.y",),
         "endpoint": "http://localhost:1",
     }
-    others = [
+    others: list[dict[str, Any]] = [
         {},
         {"project": "q"},
         {"location": "us-east1"},

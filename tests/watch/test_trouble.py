@@ -241,7 +241,7 @@ def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int
     service.emulator.fault({"method": "list", "status": 503, "times": 1_000_000})
     service.emulator.fault({"method": "get", "status": 503, "times": 1_000_000})
 
-    async def wait() -> list[BaseException]:
+    async def wait() -> list[Any]:
         crowd = Crowd(service, patience=Patience(seconds=2.0))
         ends = await asyncio.wait_for(
             asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 60

@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 
-import psutil  # type: ignore[import-untyped] # its stubs are a package of their own
+import psutil
 
 MARK = "NBJOBS_EMULATOR_JOB"
 """The environment variable that marks the processes of one job."""
