@@ -56,11 +56,12 @@ NOT_FORWARDED = frozenset(
 
 @dataclass
 class Forward:
-    """A request for fake-gcs-server: checked names, a query of single values, a body."""
+    """A request for fake-gcs-server: checked names, also decoded in ``names``, a query of single values, a body."""
 
     path: str
     query: dict[str, str]
     headers: list[tuple[bytes, bytes]]
+    names: dict[str, str]
     content: AsyncIterator[bytes] | bytes | None = None
 
     def set_body(self, body: bytes) -> None:
@@ -76,7 +77,8 @@ async def rewrite(request: Request) -> Forward:
     :raises ServiceError: 404 or 405 if it is not emulated, 400 or 413 if it is malformed or has an invalid name.
     """
     headers = [(name, value) for name, value in request.scope["headers"] if name not in NOT_FORWARDED]
-    forward = Forward(_path(request), _query(request), headers)
+    path, names = _path(request)
+    forward = Forward(path, _query(request), headers, names)
     if request.method in {"GET", "HEAD"}:
         return forward
     if not forward.path.startswith("/upload/"):
@@ -92,7 +94,8 @@ async def rewrite(request: Request) -> Forward:
     return forward
 
 
-def _path(request: Request) -> str:
+def _path(request: Request) -> tuple[str, dict[str, str]]:
+    """Return the path for fake-gcs-server, and the names in it by their kind."""
     raw = request.scope["raw_path"].decode("latin-1")
     if ".." in raw.split("/"):
         raise ServiceError(400, f"Invalid path: {raw[:100]!r}")
@@ -100,12 +103,13 @@ def _path(request: Request) -> str:
         if match := pattern.fullmatch(raw):
             if request.method not in methods:
                 raise ServiceError(405, f"{request.method} is not a method of {raw[:100]!r}")
-            return _encoded(raw, match)
+            return _encoded(raw, match), {group: _decoded(name) for group, name in match.groupdict().items()}
     match = _LINK.fullmatch(raw)
     if match is None or match["bucket"] in _RESERVED or request.method not in {"GET", "HEAD"}:
         raise ServiceError(404, f"The emulator's Cloud Storage has no {request.method} {raw[:100]!r}")
-    names = [check_bucket(_decoded(match["bucket"])), check_object(_decoded(match["object"]))]
-    return "/download/storage/v1/b/{}/o/{}".format(*(quote(name, safe="") for name in names))
+    bucket, name = check_bucket(_decoded(match["bucket"])), check_object(_decoded(match["object"]))
+    path = f"/download/storage/v1/b/{quote(bucket, safe='')}/o/{quote(name, safe='')}"
+    return path, {"bucket": bucket, "object": name}
 
 
 def _encoded(raw: str, match: re.Match[str]) -> str:

@@ -15,12 +15,21 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from airflow_nbjobs.emulator.errors import ServiceError
 from airflow_nbjobs.emulator.guard import Message, Receive, Send
-from airflow_nbjobs.emulator.storage.methods import NOT_FORWARDED, rewrite
+from airflow_nbjobs.emulator.storage.methods import NOT_FORWARDED, Forward, rewrite
 
 TIMEOUT = httpx2.Timeout(60.0, read=300.0)
 """The storage of a large object may take long."""
 
-_REASONS = {400: "invalid", 404: "notFound", 405: "methodNotAllowed", 413: "uploadTooLarge", 503: "backendError"}
+_REASONS = {
+    400: "invalid", 404: "notFound", 405: "methodNotAllowed", 409: "conflict", 412: "conditionNotMet",
+    413: "uploadTooLarge", 416: "requestedRangeNotSatisfiable", 503: "backendError",
+}  # fmt: skip
+_NOT_EMPTY = ServiceError(409, "The bucket you tried to delete is not empty.")
+_OWNED = ServiceError(409, "Your previous request to create the named bucket succeeded and you already own it.")
+_CONDITION = ServiceError(412, "At least one of the pre-conditions you specified did not hold.")
+_RANGE = ServiceError(416, "Request range not satisfiable")
+_SOURCE = ServiceError(404, "One of the source objects does not exist.")
+_NO_BUCKET = ServiceError(404, "The specified bucket does not exist.")
 
 
 class Proxy:
@@ -56,11 +65,38 @@ class Proxy:
             answer = await self._transport.handle_async_request(outgoing)
         except httpx2.TransportError as error:
             raise ServiceError(503, f"The emulator's Cloud Storage does not answer: {error}") from error
+        if answer.is_error and (googles := await self._google_error(request.method, forward, answer.status_code)):
+            await answer.aclose()
+            is_media = forward.query.get("alt") == "media" or forward.path.startswith("/download/")
+            return (
+                Response(googles.message, googles.code, media_type="text/html") if is_media else _error_answer(googles)
+            )
         response = StreamingResponse(_body(answer), answer.status_code)
         response.raw_headers = [
             (name.lower(), value) for name, value in answer.headers.raw if name.lower() not in NOT_FORWARDED
         ]
         return response
+
+    async def _google_error(self, method: str, forward: Forward, status: int) -> ServiceError | None:
+        """Return the real service's error in place of fake-gcs-server's, or None where no client needs it."""
+        names = forward.names
+        if status == 404 and "bucket" in names and "upload_id" not in forward.query:
+            for bucket in (names["bucket"], names.get("to_bucket", names["bucket"])):
+                if not await self._exists(f"/storage/v1/b/{bucket}"):
+                    return _NO_BUCKET
+            return ServiceError(404, f"No such object: {names['bucket']}/{names.get('object', '')}")
+        if status == 412:
+            return _CONDITION if "object" in names or forward.path.startswith("/upload/") else _NOT_EMPTY
+        if status == 500 and names.get("part") == "compose":  # a client would retry a 500 for minutes
+            return _SOURCE
+        created = method == "POST" and not names
+        return {409: _OWNED if created else None, 416: _RANGE}.get(status)
+
+    async def _exists(self, path: str) -> bool:
+        request = httpx2.Request("GET", f"{self._server_url}{path}", extensions={"timeout": TIMEOUT.as_dict()})
+        answer = await self._transport.handle_async_request(request)
+        await answer.aclose()
+        return answer.status_code != 404
 
 
 async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:

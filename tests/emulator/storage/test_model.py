@@ -108,9 +108,9 @@ def test_a_resumable_upload_continues_at_the_clients_address(running, bucket, ho
 def test_preconditions_hold(bucket):
     blob = bucket.blob("once")
     blob.upload_from_string(b"1", if_generation_match=0)
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(PreconditionFailed, match="At least one of the pre-conditions you specified did not hold"):
         bucket.blob("once").upload_from_string(b"2", if_generation_match=0)
-    with pytest.raises(PreconditionFailed):
+    with pytest.raises(PreconditionFailed, match="At least one of the pre-conditions you specified did not hold"):
         bucket.blob("once").upload_from_string(b"2", if_generation_match=blob.generation - 1)
     bucket.blob("once").upload_from_string(b"2", if_generation_match=blob.generation)
     assert bucket.blob("once").download_as_bytes() == b"2"
@@ -226,3 +226,66 @@ def test_no_storage_process_outlives_its_emulator(tmp_path, how):
 def _server_of(pid, root):
     children = psutil.Process(pid).children(recursive=True)
     return next(child for child in children if "watchdog.py" not in str(child.cmdline()) and root in child.cmdline())
+
+
+def message_of(answer):
+    """Return the message of an error in JSON, whose reason is one of Google's words, or the text of another one."""
+    if not answer.headers["content-type"].startswith("application/json"):
+        return answer.text
+    error = answer.json()["error"]
+    assert error["errors"][0]["reason"] in {"notFound", "conflict", "conditionNotMet"}
+    assert (error["code"], error["errors"][0]["message"]) == (answer.status_code, error["message"])
+    return error["message"]
+
+
+NO_BUCKET = "The specified bucket does not exist."
+NO_OBJECT = "No such object: {bucket}/a/none"
+UPLOAD = "/upload/storage/v1/b/no-bucket/o?name=x&uploadType="
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "message"),
+    [
+        ("GET", "/storage/v1/b/{bucket}/o/a%2Fnone", 404, NO_OBJECT),
+        ("GET", "/storage/v1/b/{bucket}/o/a%2Fnone?alt=media", 404, NO_OBJECT),
+        ("GET", "/download/storage/v1/b/{bucket}/o/a%2Fnone?alt=media", 404, NO_OBJECT),
+        ("GET", "/storage/v1/b/{bucket}/o/a%2Fnone?alt=media&generation=5", 404, NO_OBJECT),
+        ("GET", "/{bucket}/a/none", 404, NO_OBJECT),
+        ("DELETE", "/storage/v1/b/{bucket}/o/a%2Fnone", 404, NO_OBJECT),
+        ("PATCH", "/storage/v1/b/{bucket}/o/a%2Fnone", 404, NO_OBJECT),
+        ("POST", "/storage/v1/b/{bucket}/o/a%2Fnone/rewriteTo/b/{bucket}/o/y", 404, NO_OBJECT),
+        ("POST", "/storage/v1/b/{bucket}/o/there/rewriteTo/b/no-bucket/o/y", 404, NO_BUCKET),
+        ("POST", "/storage/v1/b/{bucket}/o/y/compose", 404, "One of the source objects does not exist."),
+        ("GET", "/storage/v1/b/no-bucket", 404, NO_BUCKET),
+        ("GET", "/storage/v1/b/no-bucket/o", 404, NO_BUCKET),
+        ("GET", "/storage/v1/b/no-bucket/o/x?alt=media", 404, NO_BUCKET),
+        ("DELETE", "/storage/v1/b/no-bucket", 404, NO_BUCKET),
+        ("POST", UPLOAD + "media", 404, NO_BUCKET),
+        ("POST", UPLOAD + "resumable", 404, NO_BUCKET),
+        ("DELETE", "/storage/v1/b/{bucket}", 409, "The bucket you tried to delete is not empty."),
+        ("POST", "/storage/v1/b?project=p", 409, "Your previous request to create the named bucket succeeded"),
+    ],
+)
+def test_an_error_has_the_text_of_the_real_service(running, bucket, method, path, status, message):
+    bucket.blob("there").upload_from_string(b"1")
+    body = {"name": bucket.name, "sourceObjects": [{"name": "missing"}]} if method in {"POST", "PATCH"} else None
+    url = running[0].url + path.format(bucket=bucket.name)
+    answer = httpx2.request(method, url, json=body, trust_env=False)
+    assert answer.status_code == status
+    assert message_of(answer).startswith(message.format(bucket=bucket.name))
+
+
+def test_a_range_beyond_the_object_is_refused_as_gcsfs_expects(running, bucket):
+    bucket.blob("x").upload_from_string(b"1")
+    url = f"{running[0].url}/storage/v1/b/{bucket.name}/o/x?alt=media"
+    answer = httpx2.get(url, headers={"Range": "bytes=10-20"}, trust_env=False)
+    assert (answer.status_code, answer.text) == (416, "Request range not satisfiable")
+
+
+def test_airflows_log_handler_takes_a_missing_log_for_a_new_one(client, bucket):
+    """It uploads a log only when the error for the old one says that there is none."""
+    from airflow.providers.google.cloud.log.gcs_task_handler import GCSRemoteLogIO
+
+    with pytest.raises(NotFound) as missing:
+        bucket.blob("dag/task/attempt=1.log").download_as_bytes()
+    assert GCSRemoteLogIO.no_log_found(missing.value)
