@@ -95,6 +95,7 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         help="from a job's end to its operation's end, %(default)s by default",
     )
     add("--allow-host", action="append", default=[], metavar="NAME", help="accept this Host header too; repeatable")
+    add("--bucket", action="append", default=[], metavar="NAME", help="create this bucket if missing; repeatable")
     parser.set_defaults(run=_emulator)
 
 
@@ -121,6 +122,7 @@ def _emulator(options: argparse.Namespace) -> int:
         concurrency=options.concurrency,
         cleanup_seconds=options.cleanup_seconds,
         allowed_hosts=options.allow_host,
+        buckets=options.bucket,
     )
     try:
         emulator.start()

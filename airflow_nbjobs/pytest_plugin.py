@@ -3,6 +3,7 @@
 .. code-block:: python
 
     def test_the_report_runs(nbjobs_emulator):
+        nbjobs_emulator.create_bucket("outputs")
         nbjobs_emulator.upload("gs://notebooks/report.ipynb", notebook)
         dag.test()
         assert nbjobs_emulator.book()[0]["state"] == "JOB_STATE_SUCCEEDED"

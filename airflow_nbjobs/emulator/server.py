@@ -26,7 +26,7 @@ from airflow_nbjobs.emulator.jobs.book import Book
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.kernels.runner import KernelRunner
 from airflow_nbjobs.emulator.resources import project_number
-from airflow_nbjobs.emulator.storage.model import Storage, running_storage
+from airflow_nbjobs.emulator.storage.model import Storage, StorageError, bucket_of, running_storage
 
 T = TypeVar("T")
 
@@ -54,6 +54,7 @@ class Emulator:
     :param host: the address to listen on. Everybody who reaches it can execute code here.
     :param allowed_hosts: accepted in a ``Host`` header beside the loopback address. For another address to listen on,
         give that address too; otherwise its clients are refused.
+    :param buckets: names of buckets that exist from the start.
     """
 
     url: str
@@ -74,6 +75,7 @@ class Emulator:
         cleanup_seconds: float = 2.0,
         host: str = "127.0.0.1",
         allowed_hosts: Sequence[str] = (),
+        buckets: Sequence[str] = (),
     ) -> None:
         self._data = Path(data) if data is not None else None
         self._port = port
@@ -84,6 +86,7 @@ class Emulator:
         self._cleanup_seconds = cleanup_seconds
         self._host = host
         self._allowed_hosts = tuple(allowed_hosts)
+        self._buckets = tuple(buckets)
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._server: uvicorn.Server
@@ -170,6 +173,14 @@ class Emulator:
         """Remove all faults, met or not, and quotas."""
         self._call(self._app.faults.clear)
 
+    def create_bucket(self, name: str) -> None:
+        """Create a bucket of the storage if it does not exist.
+
+        :param name: such as ``my-bucket``, without ``gs://``.
+        :raises StorageError: when the name is invalid, or the bucket cannot be created.
+        """
+        self._run(self._storage.create_bucket(name))
+
     def upload(self, uri: str, content: bytes) -> None:
         """Write an object to the storage, and create its bucket if it does not exist.
 
@@ -178,7 +189,7 @@ class Emulator:
         """
 
         async def write() -> None:
-            await self._storage.create_bucket(uri)
+            await self._storage.create_bucket(bucket_of(uri))
             await self._storage.write(uri, content)
 
         self._run(write())
@@ -232,6 +243,11 @@ class Emulator:
             storage = running_storage(data / "storage", self._host, self._storage_port, self._allowed_hosts)
             self._storage = await stack.enter_async_context(storage)
             self.storage_url = self._storage.url
+            try:
+                for bucket in self._buckets:
+                    await self._storage.create_bucket(bucket)
+            except StorageError as error:
+                raise EmulatorError(str(error)) from error
             faults = Faults()
             if self._runner == "simulated":
                 execute = execution.simulated(self._seconds)

@@ -11,7 +11,7 @@ from tests.support.emulator_api import Api
 
 @pytest.fixture
 def api(nbjobs_emulator):
-    nbjobs_emulator.upload("gs://emulator-output/made", b"")
+    nbjobs_emulator.create_bucket("emulator-output")
     api = Api(nbjobs_emulator, os.environ["GOOGLE_CLOUD_PROJECT"])
     yield api
     for entry in nbjobs_emulator.book(api.project):

@@ -188,7 +188,7 @@ def test_a_bad_option_is_refused_and_named(options):
 
 DEFAULTS = {
     "host": "127.0.0.1", "port": 9099, "storage_port": 9023, "data": ".nbjobs", "runner": "kernel", "seconds": 2.0,
-    "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [],
+    "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [], "buckets": [],
 }  # fmt: skip
 
 
@@ -198,6 +198,7 @@ DEFAULTS = {
         ([], {}),
         (["--seconds", "0.5", "--runner", "simulated"], {"seconds": 0.5, "runner": "simulated"}),
         (["--concurrency", "3"], {"concurrency": 3}),
+        (["--bucket", "one", "--bucket", "two"], {"buckets": ["one", "two"]}),
         (["--port", "0", "--storage-port", "1"], {"port": 0, "storage_port": 1}),
         (["--data", "here", "--cleanup-seconds", "0"], {"data": "here", "cleanup_seconds": 0.0}),
         (["--host", "::1", "--allow-host", "a", "--allow-host", "b"], {"host": "::1", "allowed_hosts": ["a", "b"]}),
@@ -221,10 +222,8 @@ def test_the_options_are_passed_to_the_emulator(monkeypatch, capsys, options, ch
 
 
 def test_a_notebook_writes_to_the_storage_of_the_command(tmp_path):
-    with running() as emulator:
+    with running("--bucket", "outputs") as emulator:
         storage = emulator.env["STORAGE_EMULATOR_HOST"]
-        post = {"params": {"project": "local"}, "json": {"name": "outputs"}, "trust_env": False}
-        assert httpx2.post(f"{storage}/storage/v1/b", **post).status_code == 200
         api = Api(emulator, "local")
         name = api.create("import os; print(os.environ['STORAGE_EMULATOR_HOST'])", gcsOutputUri="gs://outputs")
         api.reaches(name, "SUCCEEDED")

@@ -16,6 +16,7 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator, EmulatorError
 from airflow_nbjobs.emulator.addresses import tls_trust
+from airflow_nbjobs.emulator.storage.model import StorageError
 
 
 def health(emulator):
@@ -90,6 +91,25 @@ def test_a_storage_with_tls_is_verified():
     assert tls_trust("https://storage.example") is True
     nobody = tls_trust("http://127.0.0.1:9023")
     assert (nobody.verify_mode, nobody.get_ca_certs()) == (ssl.CERT_REQUIRED, [])
+
+
+def test_buckets_are_created_at_the_start_and_later(tmp_path):
+    for _ in range(2):  # the second time they exist
+        with Emulator(runner="simulated", data=tmp_path, buckets=["one"]) as emulator:
+            emulator.create_bucket("two")
+            emulator.create_bucket("two")
+            listed = httpx2.get(f"{emulator.storage_url}/storage/v1/b?project=p", trust_env=False).json()["items"]
+            assert {bucket["name"] for bucket in listed} == {"one", "two"}
+
+
+def test_an_invalid_bucket_name_is_an_error():
+    with pytest.raises(EmulatorError, match="Invalid bucket name: 'A'"):
+        Emulator(runner="simulated", buckets=["A"]).start()
+    with (
+        Emulator(runner="simulated") as emulator,
+        pytest.raises(StorageError, match=r"'gs://x' could not be created: .*Invalid"),
+    ):
+        emulator.create_bucket("gs://x")
 
 
 def test_a_malformed_fault_is_a_value_error():

@@ -154,11 +154,20 @@ class Storage:
             raise StorageError(f"{uri} could not be written: {_no_bucket(bucket)}.")
         await _check(answer, f"{uri} could not be written")
 
-    async def create_bucket(self, uri: str) -> None:
-        """Create the bucket of an object if it does not exist; :meth:`write` raises if that failed."""
-        name = _split(uri)[0]
-        with contextlib.suppress(httpx2.TransportError):
-            await self._client.post(f"{self.url}/storage/v1/b", params={"project": "local"}, json={"name": name})
+    async def create_bucket(self, name: str) -> None:
+        """Create a bucket if it does not exist.
+
+        :raises StorageError: if the name is invalid, or the bucket cannot be created.
+        """
+        what = f"the bucket {name!r} could not be created"
+        try:
+            answer = await self._client.post(
+                f"{self.url}/storage/v1/b", params={"project": "local"}, json={"name": name}
+            )
+        except httpx2.TransportError as error:
+            raise StorageError(f"{what}: {error}") from error
+        if answer.status_code != 409:
+            await _check(answer, what)
 
     async def _what_is_missing(self, bucket: str, generation: str | None) -> str:
         answer = await self._client.get(self._bucket_url(bucket))
@@ -171,7 +180,16 @@ class Storage:
 
 
 def _no_bucket(bucket: str) -> str:
-    return f"the bucket {bucket!r} does not exist: create it first"
+    how = f"`nbjobs emulator --bucket {bucket}`, `nbjobs_emulator.create_bucket({bucket!r})`, or any client"
+    return f"the bucket {bucket!r} does not exist; create it, with {how}"
+
+
+def bucket_of(uri: str) -> str:
+    """Return the bucket of ``gs://bucket/name``.
+
+    :raises StorageError: if it is not the URI of an object.
+    """
+    return _split(uri)[0]
 
 
 def _split(uri: str) -> tuple[str, str]:

@@ -54,7 +54,7 @@ def test_the_executed_notebook_keeps_its_sources_name(api, folder, output):
     [
         (stored("gs://emulator-output/none.ipynb"), "gs://emulator-output/none.ipynb"),
         (stored("gs://no-such-bucket/x.ipynb"), "no-such-bucket"),
-        (stored("gs://emulator-output/made", generation="5"), "5"),
+        (stored("gs://emulator-output/none.ipynb", generation="5"), "none.ipynb"),
         ({"directNotebookSource": {"content": "bm8="}}, "notebook"),
         ({"kernelName": "cobol"}, "cobol"),
         ({"gcsOutputUri": "gs://no-such-bucket"}, "no-such-bucket"),
@@ -64,6 +64,12 @@ def test_a_notebook_that_cannot_be_read_run_or_written_fails_the_job(api, fields
     job = api.reaches(api.create(**fields))
     assert job["jobState"] == "JOB_STATE_FAILED"
     assert message in job["status"]["message"]
+
+
+def test_a_missing_output_bucket_is_reported_with_ways_to_create_it(api):
+    job = api.reaches(api.create(gcsOutputUri="gs://no-such-bucket/runs"), "FAILED")
+    assert "`nbjobs emulator --bucket no-such-bucket`" in job["status"]["message"]
+    assert "`nbjobs_emulator.create_bucket('no-such-bucket')`" in job["status"]["message"]
 
 
 @pytest.mark.parametrize("way", ["cancel", "delete"])

@@ -70,7 +70,7 @@ def test_a_missing_object_or_bucket_is_named(running, bucket):
     storage, loop = running
     with pytest.raises(StorageError, match=rf"^gs://{bucket.name}/x could not be read: there is no such object\.$"):
         loop.run(storage.read(f"gs://{bucket.name}/x"))
-    missing = r"the bucket 'no-bucket' does not exist: create it first\.$"
+    missing = r"the bucket 'no-bucket' does not exist; create it, with `nbjobs emulator --bucket no-bucket`"
     with pytest.raises(StorageError, match=rf"^gs://no-bucket/x could not be read: {missing}"):
         loop.run(storage.read("gs://no-bucket/x"))
     with pytest.raises(StorageError, match=rf"^gs://no-bucket/x could not be written: {missing}"):
