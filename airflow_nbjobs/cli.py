@@ -96,6 +96,12 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     add("--allow-host", action="append", default=[], metavar="NAME", help="accept this Host header too; repeatable")
     add("--bucket", action="append", default=[], metavar="NAME", help="create this bucket if missing; repeatable")
+    add(
+        "--filter-match",
+        choices=["whole", "part"],
+        default="whole",
+        help="what =~ in a filter must match, %(default)s by default; the service's documents do not say it",
+    )
     parser.set_defaults(run=_emulator)
 
 
@@ -123,6 +129,7 @@ def _emulator(options: argparse.Namespace) -> int:
         cleanup_seconds=options.cleanup_seconds,
         allowed_hosts=options.allow_host,
         buckets=options.bucket,
+        filter_match=options.filter_match,
     )
     try:
         emulator.start()

@@ -55,6 +55,8 @@ class Emulator:
     :param allowed_hosts: accepted in a ``Host`` header beside the loopback address. For another address to listen on,
         give that address too; otherwise its clients are refused.
     :param buckets: names of buckets that exist from the start.
+    :param filter_match: whether ``=~`` in a filter must match the ``whole`` value or a ``part`` of it. The documents do
+        not say it; test filters of your own with both.
     """
 
     url: str
@@ -76,6 +78,7 @@ class Emulator:
         host: str = "127.0.0.1",
         allowed_hosts: Sequence[str] = (),
         buckets: Sequence[str] = (),
+        filter_match: Literal["whole", "part"] = "whole",
     ) -> None:
         self._data = Path(data) if data is not None else None
         self._port = port
@@ -87,6 +90,7 @@ class Emulator:
         self._host = host
         self._allowed_hosts = tuple(allowed_hosts)
         self._buckets = tuple(buckets)
+        self._filter_match: Literal["whole", "part"] = filter_match
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
         self._server: uvicorn.Server
@@ -236,7 +240,8 @@ class Emulator:
         async with contextlib.AsyncExitStack() as stack:
             data = self._data or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="nbjobs-")))
             data.mkdir(parents=True, exist_ok=True)
-            book = stack.enter_context(contextlib.closing(Book(data / "jobs.sqlite")))
+            book = Book(data / "jobs.sqlite", filter_match=self._filter_match)
+            stack.enter_context(contextlib.closing(book))
             repositories = stack.enter_context(contextlib.closing(Repositories(data / "dataform.sqlite")))
             listener, self.url = listen(self._host, self._port, "--port")
             stack.enter_context(listener)

@@ -188,7 +188,7 @@ def test_a_bad_option_is_refused_and_named(options):
 
 DEFAULTS = {
     "host": "127.0.0.1", "port": 9099, "storage_port": 9023, "data": ".nbjobs", "runner": "kernel", "seconds": 2.0,
-    "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [], "buckets": [],
+    "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [], "buckets": [], "filter_match": "whole",
 }  # fmt: skip
 
 
@@ -197,7 +197,7 @@ DEFAULTS = {
     [
         ([], {}),
         (["--seconds", "0.5", "--runner", "simulated"], {"seconds": 0.5, "runner": "simulated"}),
-        (["--concurrency", "3"], {"concurrency": 3}),
+        (["--concurrency", "3", "--filter-match", "part"], {"concurrency": 3, "filter_match": "part"}),
         (["--bucket", "one", "--bucket", "two"], {"buckets": ["one", "two"]}),
         (["--port", "0", "--storage-port", "1"], {"port": 0, "storage_port": 1}),
         (["--data", "here", "--cleanup-seconds", "0"], {"data": "here", "cleanup_seconds": 0.0}),

@@ -11,12 +11,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from airflow_nbjobs.emulator.database import Clock, open_database, timestamp, transaction
 from airflow_nbjobs.emulator.errors import EmulatorError
 from airflow_nbjobs.emulator.jobs import states
-from airflow_nbjobs.emulator.jobs.filters import regexp
+from airflow_nbjobs.emulator.jobs.filters import matches_part, matches_whole
 from airflow_nbjobs.emulator.resources import Parent, with_project_number
 
 # `content` is not in `body`, so that a page of jobs is read without its notebooks.
@@ -106,12 +106,15 @@ class Book:
     """The jobs of one data directory.
 
     :param path: the SQLite file, made when it does not exist.
+    :param filter_match: what a regex in a filter must match.
     :raises EmulatorError: when another emulator has it open.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, filter_match: Literal["whole", "part"] = "whole") -> None:
         self._db = open_database(path, lock_timeout=0.0)
-        self._db.create_function("REGEXP", 2, regexp, deterministic=True)
+        self._db.create_function(
+            "REGEXP", 2, matches_part if filter_match == "part" else matches_whole, deterministic=True
+        )
         try:
             self._db.executescript(_SCHEMA)
         except sqlite3.OperationalError as error:

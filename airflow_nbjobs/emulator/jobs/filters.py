@@ -3,7 +3,7 @@
 Documented (discovery document, list method): ``notebookExecutionJob`` takes ``=`` and ``!=``, ``displayName`` and
 ``schedule`` take ``=``, ``!=`` and a regex ``=~``, in camelCase or snake_case; ``scheduleResourceName`` works
 too. Several terms are joined by ``AND`` or by a space, as in AIP-160. Everything else is refused.
-A regex must match the whole value, which is the stricter reading of the documents.
+Whether a regex must match the whole value or a part of it is not documented; the emulator has a setting for it.
 """
 
 from __future__ import annotations
@@ -74,9 +74,14 @@ def parse_order(text: str) -> list[tuple[str, bool]]:
     return [*columns, ("seq", columns[-1][1])]
 
 
-def regexp(pattern: str, value: str) -> bool:
+def matches_whole(pattern: str, value: str) -> bool:
     """Implement SQLite's ``REGEXP``: say whether the pattern matches the whole value."""
     return re.fullmatch(pattern, value) is not None
+
+
+def matches_part(pattern: str, value: str) -> bool:
+    """Implement SQLite's ``REGEXP``: say whether the pattern matches a part of the value."""
+    return re.search(pattern, value) is not None
 
 
 def _condition(term: re.Match[str], text: str) -> Condition:

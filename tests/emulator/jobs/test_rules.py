@@ -18,7 +18,7 @@ from airflow_nbjobs.emulator.errors import ServiceError
 from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.jobs import pages, states
 from airflow_nbjobs.emulator.jobs.book import Book
-from airflow_nbjobs.emulator.jobs.filters import parse_filter, parse_order, regexp
+from airflow_nbjobs.emulator.jobs.filters import matches_part, matches_whole, parse_filter, parse_order
 from airflow_nbjobs.emulator.page_tokens import page_size
 from airflow_nbjobs.emulator.resources import Parent, new_id, project_number, with_project_number
 
@@ -161,9 +161,21 @@ def test_a_malformed_token_is_refused(text):
         pages.after(text, [("seq", True)], "q")
 
 
-def test_a_regex_matches_the_whole_value():
-    assert regexp("a.*", "abc")
-    assert not regexp("a", "abc")
+@pytest.mark.parametrize(
+    ("pattern", "whole", "part"), [("a.*", True, True), ("^b", False, False), ("^a", False, True), ("c$", False, True)]
+)
+def test_a_regex_matches_the_whole_value_or_a_part(pattern, whole, part):
+    assert (matches_whole(pattern, "abc"), matches_part(pattern, "abc")) == (whole, part)
+
+
+@pytest.mark.parametrize(("match", "found"), [("whole", []), ("part", ["page-1"])])
+def test_a_filter_follows_the_setting(match, found):
+    with closing(Book(Path(":memory:"), filter_match=match)) as book:
+        parent = Parent.parse("p", "us-central1")
+        for name in ("page-1", "other"):
+            book.add_job(parent, name, {"displayName": name}, new_id())
+        condition, values = parse_filter('displayName=~"^page-"')
+        assert [job.id for job in book.page(parent, condition, values, "seq", 10)] == found
 
 
 @given(st.from_regex(r"[a-z][a-z0-9-]{4,28}[a-z0-9]", fullmatch=True))
