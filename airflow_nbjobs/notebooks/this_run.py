@@ -30,7 +30,8 @@ class ThisRun:
 
     def __init__(self, since: datetime | None, *, has_failed: bool) -> None:
         self._has_failed = has_failed
-        self._earliest = since.astimezone(UTC) - _CLOCK_TOLERANCE if since else None
+        # A datetime of pendulum would lose its time zone in the subtraction.
+        self._earliest = datetime.fromtimestamp(since.timestamp(), UTC) - _CLOCK_TOLERANCE if since else None
         self.has_times = self._has_ended = False
         self._last_count = 0
 

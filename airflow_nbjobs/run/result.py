@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.capacity import is_capacity
+from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.durations import in_words
 from airflow_nbjobs.exceptions import (
     ApiError,
@@ -183,7 +184,12 @@ def _find_and_read(job: NotebookExecutionJob, client: Client) -> Executed | None
         return storage.find_executed(client, job.gcs_output_uri or "", job.job_id, job.executed_notebook_uri)
 
     def read(found: storage.StoredObject) -> Executed:
-        outcome = read_outcome(storage.read_chunks(client, found), result_bytes=settings.result_bytes())
+        outcome = read_outcome(
+            storage.read_chunks(client, found),
+            since=job.create_time,
+            has_failed=job.job_state is JobState.FAILED,
+            result_bytes=settings.result_bytes(),
+        )
         return Executed(uri=found.uri, outcome=outcome)
 
     found = find()
@@ -202,7 +208,7 @@ def _failed(job: NotebookExecutionJob, executed: Executed) -> NotebookJobFailedE
     where = f"Executed notebook: {executed.uri}. " if executed.uri else ""
     if not executed.uri and guess:
         where = f"If cells ran, the executed notebook is {guess}. "
-    why = (str(failure) if failure else reason(job)).rstrip(". ")
+    why = (str(failure) if failure else _stop(job, executed.outcome)).rstrip(". ")
     return NotebookJobFailedError(
         f"{describe(job)} {job.job_state.word}{after}: {why}. {where}Job: {job.name}",
         job_name=job.name or "",
@@ -211,3 +217,11 @@ def _failed(job: NotebookExecutionJob, executed: Executed) -> NotebookJobFailedE
         ename=failure.ename if failure else None,
         evalue=failure.evalue if failure else None,
     )
+
+
+def _stop(job: NotebookExecutionJob, outcome: Outcome | None) -> str:
+    """Return why a job ended whose notebook has no error, or the cell in which it stopped."""
+    stopped_in = outcome.stopped_in if outcome else None
+    if stopped_in is None or (job.status and job.status.message):
+        return reason(job)
+    return f"cell {stopped_in} was the last to run and has no error output, and {reason(job)}"

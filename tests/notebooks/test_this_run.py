@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import nbformat
+import pendulum
 import pytest
 
 from tests.support.building import code, error, execute, read, scrap, shows, stream
@@ -51,7 +52,8 @@ def test_results_of_an_earlier_run_are_left_out(stale: nbformat.NotebookNode) ->
     stale.metadata["execution"] = {"iopub.execute_input": THEN.isoformat()}
     outcome = read(at(NOW, 1), stale, at(NOW, 2))
     assert (outcome.results, outcome.results_problem) == ({}, None)
-    assert read(stale, since=NOW).results == {}
+    for since in (NOW, pendulum.instance(NOW)):
+        assert read(stale, since=since).results == {}
     assert read(stale, since=THEN + timedelta(seconds=30)).results == {"rows": 1}
 
 
