@@ -10,7 +10,7 @@ from airflow.providers.common.compat.sdk import redact
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.parameters import plain_parameters
 
-__all__ = ["check_no_secret", "check_parameters", "looks_secret"]
+__all__ = ["check_no_secret", "check_parameters", "looks_secret", "masked"]
 
 
 def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
@@ -43,6 +43,22 @@ def check_no_secret(argument: str, value: Any) -> None:
         raise InvalidNotebookJobError(
             f"{argument} contains a secret that Airflow masks, and people who see the job would see it: remove it."
         )
+
+
+def masked(value: Any, name: str | None = None) -> Any:
+    """Return a copy of a JSON value in which secrets, and values with a secret's name, are ``***``.
+
+    Airflow's own masker does not mask numbers by their name, and stops at the fifth level.
+
+    :param name: the key of the value.
+    """
+    if name is not None and value is not None and looks_secret(name):
+        return "***"
+    if isinstance(value, Mapping):
+        return {key: masked(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item, name) for item in value]
+    return redact(value) if isinstance(value, str) else value
 
 
 def looks_secret(name: str) -> bool:

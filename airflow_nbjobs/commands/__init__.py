@@ -1,1 +1,1 @@
-"""What the command ``nbjobs`` does on the side of Airflow, one module for each command."""
+"""The commands of ``nbjobs`` that need Airflow, one module for each."""

@@ -1,4 +1,4 @@
-"""The connection of a command, which runs outside of any task: Airflow's, or the one of the machine's own account."""
+"""The Google Cloud connection of a command: one of Airflow's, or else application default credentials."""
 
 from __future__ import annotations
 
@@ -11,90 +11,83 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from airflow_nbjobs.exceptions import CredentialsError
+
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["CONNECTION", "add_connection", "check_connection", "connecting", "duration", "new_hook"]
+__all__ = ["add_connection", "connecting", "duration", "new_hook"]
 
-CONNECTION = "google_cloud_default"
-"""The Google provider's connection, which need not be there for a command."""
-
+_DEFAULT = "google_cloud_default"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def add_connection(parser: argparse.ArgumentParser) -> None:
-    """Describe the options that say who asks, and where."""
+    """Add the options for place and connection: ``location``, ``project``, ``gcp_conn_id``, ``impersonate``."""
     parser.add_argument("--location", help="region of the jobs, such as us-central1")
-    parser.add_argument("--project", help="project of the jobs; the connection's by default")
+    parser.add_argument("--project", help="project of the jobs; default: the connection's project")
     parser.add_argument(
         "--gcp-conn-id",
-        default=CONNECTION,
+        default=_DEFAULT,
         metavar="ID",
-        help="Airflow's connection; where there is no %(default)s, application default credentials",
+        help="Airflow connection; default: %(default)s, or application default credentials if it does not exist",
     )
     parser.add_argument("--impersonate", metavar="EMAIL", help="service account to impersonate")
 
 
 def new_hook(options: argparse.Namespace) -> NotebookExecutionJobHook:
-    """Return the hook over the connection that the options name, after a look that it has credentials.
+    """Return a hook for the options of :func:`add_connection`, after a check that it has credentials.
 
-    :raises CredentialsError: when there is no such connection, or it gives no credentials.
+    :raises CredentialsError: if the connection does not exist or gives no credentials.
     """
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
-
-    check_connection(options.gcp_conn_id)
     with connecting(options.gcp_conn_id):
+        from airflow_nbjobs.hooks import NotebookExecutionJobHook
+
         hook = NotebookExecutionJobHook(gcp_conn_id=options.gcp_conn_id, impersonation_chain=options.impersonate)
         hook.get_credentials_and_project_id()
     return hook
 
 
-def check_connection(name: str) -> None:
-    """Look whether the connection is there; where the default one is not, an empty one takes its place.
+@contextlib.contextmanager
+def connecting(conn_id: str) -> Iterator[None]:
+    """Use a connection in the block, and replace the errors of Airflow and Google by one line with a remedy.
 
-    An empty Google connection means application default credentials.
+    If the default connection does not exist, an empty one is defined: application default credentials.
+
+    :param conn_id: id of the connection.
+    :raises CredentialsError: if the connection does not exist or gives no credentials.
     """
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException
+    from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
 
     from airflow_nbjobs import settings
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-    if name != CONNECTION or settings.emulator_address() is not None:
-        return
-    try:
-        NotebookExecutionJobHook.get_connection(name)
-    except AirflowNotFoundException:
-        print(f"There is no connection {name!r}: application default credentials are used.", file=sys.stderr)
-        os.environ[f"AIRFLOW_CONN_{name.upper()}"] = "google-cloud-platform://"
-
-
-@contextlib.contextmanager
-def connecting(name: str) -> Iterator[None]:
-    """Say in one line what is wrong with a connection.
-
-    :raises CredentialsError: in place of Airflow's and Google's own errors.
-    """
-    from airflow.providers.common.compat.sdk import AirflowException, AirflowNotFoundException
-
-    from airflow_nbjobs.exceptions import CredentialsError
-
+    if conn_id == _DEFAULT and settings.emulator_address() is None:
+        try:
+            NotebookExecutionJobHook.get_connection(conn_id)
+        except AirflowNotFoundException:
+            print(f"The connection {conn_id!r} does not exist: using application default credentials.", file=sys.stderr)
+            os.environ[f"AIRFLOW_CONN_{conn_id.upper()}"] = "google-cloud-platform://"
     try:
         yield
     except AirflowNotFoundException as error:
         raise CredentialsError(
-            f"There is no connection {name!r}: add it to Airflow, set AIRFLOW_CONN_{name.upper()}, or name another "
-            "one with --gcp-conn-id."
+            f"The connection {conn_id!r} does not exist. Add it to Airflow, set AIRFLOW_CONN_{conn_id.upper()}, or "
+            "use another one with --gcp-conn-id."
         ) from error
     except (AirflowException, CredentialsError) as error:
         raise CredentialsError(
-            f"The connection {name!r} gives no credentials: {' '.join(str(error).split())} Run `gcloud auth "
-            "application-default login`, or name another connection with --gcp-conn-id."
+            f"The connection {conn_id!r} gives no credentials: {' '.join(str(error).split())} Run `gcloud auth "
+            "application-default login`, or use another connection with --gcp-conn-id."
         ) from error
 
 
 def duration(text: str) -> timedelta:
-    """Read a time such as ``90s``, ``15m``, ``12h``, ``30d`` or ``2w``; for ``argparse``, which names the option."""
+    """Parse a duration such as ``90s``, ``15m``, ``12h``, ``30d`` or ``2w``.
+
+    :raises argparse.ArgumentTypeError: if it is malformed or zero.
+    """
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,3})?)([smhdw])", text)
     if found is None or float(found[1]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time: give a number and s, m, h, d or w, such as 30d")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration: use a number and s, m, h, d or w, such as 30d")
     return timedelta(**{_UNITS[found[2]]: float(found[1])})

@@ -1,4 +1,4 @@
-"""What a command says: its result on the standard output, all else as lines on the standard error."""
+"""What a command prints: its result on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
@@ -9,24 +9,23 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
-__all__ = ["Console", "airflow_kept_quiet", "printable"]
+__all__ = ["Console", "printable", "quiet_airflow"]
 
 
 def printable(text: str) -> str:
-    """Return a text for a terminal: characters that do something there are escaped as in JSON, which stays JSON."""
+    """Return a text for a terminal: control characters are escaped as in JSON, except line breaks and tabs."""
     if text.replace("\n", " ").isprintable():
         return text
     return "".join(each if each.isprintable() or each in "\n\t" else json.dumps(each)[1:-1] for each in text)
 
 
 @contextlib.contextmanager
-def airflow_kept_quiet() -> Iterator[None]:
-    """Keep what Airflow and DAG files print out of the standard output; a command's own lines are not logs.
+def quiet_airflow() -> Iterator[None]:
+    """Keep the output of Airflow and of DAG files away from standard output, and hide their logs and warnings.
 
-    To be entered before Airflow is imported: it sets up its logs then. ``AIRFLOW__LOGGING__LOGGING_LEVEL`` shows them,
-    and ``PYTHONWARNINGS`` warnings, most of which Airflow gives of itself.
+    Airflow configures its logs when it is imported: enter this first. ``AIRFLOW__LOGGING__LOGGING_LEVEL`` shows the
+    logs, ``PYTHONWARNINGS`` the warnings.
     """
     os.environ.setdefault("AIRFLOW__LOGGING__LOGGING_LEVEL", "CRITICAL")
     # As Airflow's own commands do, so that connections and variables are looked up in its database too.
@@ -38,35 +37,31 @@ def airflow_kept_quiet() -> Iterator[None]:
 
 
 class Console:
-    """Stands in for an operator's logger, for a person at a terminal.
+    """A logger that prints to standard error. Secrets that Airflow knows are masked.
 
-    :param is_timed: begin each line with the time since this object was made, as ``1:05``.
+    :param is_timed: start each line with the time since this object was created, as ``1:05``.
     """
 
     def __init__(self, *, is_timed: bool = False) -> None:
         self._began = time.monotonic() if is_timed else None
 
     def info(self, message: str, *values: object) -> None:
-        """Tell how things go."""
-        self._tell(message, values)
+        """Print a message."""
+        self._print(message, values)
 
     def warning(self, message: str, *values: object) -> None:
-        """Tell what may be wrong."""
-        self._tell(f"warning: {message}", values)
+        """Print a message after ``warning:``."""
+        self._print(f"warning: {message}", values)
 
     def error(self, message: str, *values: object) -> None:
-        """Tell what is wrong."""
-        self._tell(f"error: {message}", values)
+        """Print a message after ``error:``."""
+        self._print(f"error: {message}", values)
 
-    def debug(self, message: str, *values: object, **_: Any) -> None:
-        """Tell nothing: that is for logs."""
-
-    def exception(self, message: str, *values: object, **_: Any) -> None:
-        """Tell nothing: the command tells the exception itself, without a traceback."""
-
-    def _tell(self, message: str, values: tuple[object, ...]) -> None:
+    def _print(self, message: str, values: tuple[object, ...]) -> None:
         from airflow.providers.common.compat.sdk import redact
 
-        minutes, seconds = divmod(int(time.monotonic() - self._began), 60) if self._began is not None else (0, 0)
-        when = "" if self._began is None else f"{minutes}:{seconds:02} "
-        print(f"{when}{redact(message % values if values else message)}", file=sys.stderr, flush=True)
+        elapsed = ""
+        if self._began is not None:
+            minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
+            elapsed = f"{minutes}:{seconds:02} "
+        print(f"{elapsed}{redact(message % values if values else message)}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""``nbjobs run``: one notebook from the command line, on the emulator or the cloud, the way that a task runs it."""
+"""``nbjobs run``: run one notebook from the command line as a task would, on Google Cloud or on the emulator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_nbjobs.commands.connection import add_connection, duration, new_hook
-from airflow_nbjobs.commands.console import Console, airflow_kept_quiet, printable
+from airflow_nbjobs.commands.console import Console, printable, quiet_airflow
+from airflow_nbjobs.exceptions import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    InvalidNotebookJobError,
+    NotebookJobError,
+)
 
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["add_run"]
 
-# Option: the environment's name for it, as the example DAGs have it, and what the emulator takes.
+# Option: its environment variable, which the example DAGs use too, and its default on an emulator.
 _DEFAULTS = {
     "location": ("NBJOBS_LOCATION", "us-central1"),
     "runtime_template": ("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
@@ -31,36 +37,35 @@ _REQUIRED = ("location", "runtime_template", "output_uri")
 
 
 def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe ``nbjobs run``."""
+    """Add the parser of ``nbjobs run``."""
     parser = commands.add_parser(
         "run",
         help="run one notebook and wait for it",
-        description="Run one notebook and wait for it. Its results are printed as JSON, its progress and its cells' "
-        "output go to the standard error. Exit code: 0; 1 when the notebook fails; 2 when it could not be "
-        "run; 130 after Ctrl-C, which ends the job. NBJOBS_EMULATOR_HOST leads to an emulator, where "
-        "nothing but NOTEBOOK is needed.",
+        description="Run one notebook and wait for it. Prints its results as JSON on standard output; progress and the "
+        "output of cells go to standard error. Exit codes: 0 for success; 1 if the notebook fails; 2 if it could not "
+        "be run; 130 after Ctrl-C, which ends the job. If NBJOBS_EMULATOR_HOST is set, the notebook runs on that "
+        "emulator, and only NOTEBOOK is required.",
     )
     add = parser.add_argument
     add("notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")
-    add("-p", "--parameter", action="append", default=[], metavar="NAME=TEXT", help="or NAME:=JSON; repeatable")
+    add("-p", "--parameter", action="append", default=[], metavar="NAME=TEXT", help="or NAME:=JSON; repeat for more")
     add_connection(parser)
-    add("--runtime-template", metavar="ID", help="name or id of the template to run in ($NBJOBS_RUNTIME_TEMPLATE)")
-    add("--service-account", metavar="EMAIL", help="who it runs as ($NBJOBS_SERVICE_ACCOUNT); else the connection's")
-    add("--output-uri", metavar="GS", help="where the executed notebook goes: gs://bucket/folder ($NBJOBS_OUTPUT_URI)")
-    add("--kernel", metavar="NAME", help="Jupyter kernel; the service's choice by default")
-    add("--timeout", type=duration, metavar="TIME", help="the job's own bound, such as 2h; the service's by default")
-    add("--poll-interval", type=float, metavar="SECONDS", help="between two looks; 10, and 0.5 on an emulator")
-    add("--kill", choices=["cancel", "delete", "leave"], default="cancel", help="what Ctrl-C does; %(default)s")
-    add("--log-output", choices=["all", "errors", "none"], default="all", help="cells to show; %(default)s")
+    add("--runtime-template", metavar="ID", help="name or id of the runtime template ($NBJOBS_RUNTIME_TEMPLATE)")
+    add("--service-account", metavar="EMAIL", help="runs the notebook ($NBJOBS_SERVICE_ACCOUNT, or the connection's)")
+    add("--output-uri", metavar="URI", help="gs://bucket/folder of executed notebooks ($NBJOBS_OUTPUT_URI)")
+    add("--kernel", metavar="NAME", help="Jupyter kernel; default: the service's choice")
+    add("--timeout", type=duration, metavar="TIME", help="the service ends the job after this, such as 2h")
+    add("--poll-interval", type=float, metavar="SECONDS", help="time between requests; default: 10, 0.5 on an emulator")
+    add("--kill", choices=["cancel", "delete", "leave"], default="cancel", help="for Ctrl-C; default: %(default)s")
+    add("--log-output", choices=["all", "errors", "none"], default="all", help="cells to show; default: %(default)s")
     parser.set_defaults(run=_run)
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_nbjobs.exceptions import NotebookJobError
     from airflow_nbjobs.run.notebook_run import NotebookRun
     from airflow_nbjobs.run.task import TaskContext
 
-    with airflow_kept_quiet():
+    with quiet_airflow():
         parameters = _parameters(options.parameter)
         notebook, folder = _notebook(options.notebook)
         hook = _hook(options)
@@ -85,46 +90,43 @@ def _run(options: argparse.Namespace) -> int:
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:
     for each in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(each, signal.SIG_DFL)  # who asks twice does not want to wait for the job's end
+        signal.signal(each, signal.SIG_DFL)  # a second signal ends the process at once
     raise KeyboardInterrupt(number)
 
 
 def _parameters(given: list[str]) -> dict[str, Any]:
-    """Read ``name=text`` and ``name:=json``."""
-    from airflow_nbjobs.exceptions import InvalidNotebookJobError
-
+    """Parse ``name=text`` and ``name:=json``."""
     parameters: dict[str, Any] = {}
     for text in given:
         found = re.fullmatch(r"([^=:]+)(:?=)(.*)", text, re.DOTALL)
         if found is None:
-            raise InvalidNotebookJobError(f"-p {text!r} is no parameter: write NAME=TEXT or NAME:=JSON.")
+            raise InvalidNotebookJobError(f"-p {text!r} is not a parameter: write NAME=TEXT or NAME:=JSON.")
         name, sign, value = found.groups()
         if name in parameters:
-            raise InvalidNotebookJobError(f"-p {name!r} is given twice: give each parameter once.")
+            raise InvalidNotebookJobError(f"-p {name!r} is given twice. Give each parameter once.")
         try:
             parameters[name] = json.loads(value) if sign == ":=" else value
         except (ValueError, RecursionError) as error:
             raise InvalidNotebookJobError(
-                f"-p {text!r} is no JSON after ':=' ({error}): quote it for the shell, or write '=' for text."
+                f"-p {text!r} is not JSON after ':=' ({error}). Quote it for the shell, or write '=' for text."
             ) from error
     return parameters
 
 
 def _notebook(given: str) -> tuple[str, Path]:
-    """Return the notebook as an operator takes it, and the folder that it is sought in: any one, for a person."""
-    from airflow_nbjobs.exceptions import InvalidNotebookJobError
+    """Return the notebook as an operator takes it, and the folder of a local file: any folder is allowed here."""
     from airflow_nbjobs.run.sources import existing_file
 
     if "://" in given or (given.startswith("projects/") and "/repositories/" in given):
         return given, Path.cwd()
     path = existing_file(Path(given))
     if path is None:
-        raise InvalidNotebookJobError(f"{given!r} is no file: looked for {str(Path.cwd() / given)!r}.")
+        raise InvalidNotebookJobError(f"The file {given!r} does not exist: looked for {str(Path.cwd() / given)!r}.")
     return path.name, path.parent
 
 
 def _hook(options: argparse.Namespace) -> NotebookExecutionJobHook:
-    """Complete the options, and return the hook over the connection that they name; an emulator gets a bucket."""
+    """Complete the options, create the bucket on an emulator, and return the hook."""
     from airflow_nbjobs import settings
 
     is_emulated = settings.emulator_address() is not None
@@ -132,7 +134,7 @@ def _hook(options: argparse.Namespace) -> NotebookExecutionJobHook:
     hook = new_hook(options)
     if is_emulated:
         _create_bucket(hook, options.output_uri)
-        # A task waits for a service that does not answer; a person wants to know.
+        # A task waits for a service that does not answer; a command reports it.
         next(hook.list_jobs(location=options.location, project_id=options.project, page_size=1), None)
     return hook
 
@@ -160,16 +162,15 @@ def _arguments(options: argparse.Namespace, notebook: str, parameters: dict[str,
 
 
 def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
-    """Take what is not given from the environment, and on an emulator from the defaults.
+    """Take missing options from the environment, and on an emulator from the defaults.
 
-    :raises InvalidNotebookJobError: naming what is missing.
+    :raises InvalidNotebookJobError: names the options that are missing.
     """
     from airflow_nbjobs import settings
-    from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
     if is_emulated and settings.storage_emulator_address() is None:
         raise InvalidNotebookJobError(
-            "NBJOBS_EMULATOR_HOST is set and STORAGE_EMULATOR_HOST is not: set both, as `nbjobs emulator` prints them."
+            "NBJOBS_EMULATOR_HOST is set and STORAGE_EMULATOR_HOST is not. Set both, as `nbjobs emulator` prints them."
         )
     for name, (variable, default) in _DEFAULTS.items():
         given = getattr(options, name) or os.environ.get(variable) or (default if is_emulated else None)
@@ -177,18 +178,16 @@ def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
     if missing := [f"--{name.replace('_', '-')}" for name in _REQUIRED if not getattr(options, name)]:
         variables = ", ".join(_DEFAULTS[name][0] for name in _REQUIRED)
         raise InvalidNotebookJobError(
-            f"{', '.join(missing)} must be given, or set in the environment ({variables}); with NBJOBS_EMULATOR_HOST "
-            "set, the notebook would run on an emulator, which needs none of them."
+            f"{', '.join(missing)} must be given, as options or as {variables}. See `nbjobs run --help`."
         )
 
 
 def _create_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
-    """Create the bucket of the executed notebook on an emulator, whose storage is empty at first.
+    """Create the bucket of the executed notebook, since the storage of an emulator is empty at first.
 
-    An invalid bucket name is reported when the job is built.
+    An invalid name is reported when the job is built.
     """
     from airflow_nbjobs.api.calls import Call
-    from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidArgumentError
 
     bucket = uri.removeprefix("gs://").partition("/")[0]
     query = {"project": hook.project_id}

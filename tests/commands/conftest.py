@@ -1,4 +1,4 @@
-"""The command as a process, against an emulator that runs kernels."""
+"""The command ``nbjobs`` as a process, with an emulator that runs kernels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.commands import NBJOBS, Command, Running, Start
 
 @pytest.fixture
 def start(nbjobs_emulator: Emulator, tmp_path: Path) -> Start:
-    """Return what starts a command in a folder of its own; variables set to ``None`` are taken away."""
+    """Return a function that starts a command in a new folder; variables that are ``None`` are unset."""
 
     def running(*arguments: Any, **variables: str | None) -> Running:
         environment = {key: value for key, value in {**os.environ, **variables}.items() if value is not None}
@@ -27,13 +27,13 @@ def start(nbjobs_emulator: Emulator, tmp_path: Path) -> Start:
 
 @pytest.fixture
 def nbjobs(start: Start) -> Command:
-    """Return what runs a command to its end, as :func:`start` starts it."""
+    """Return a function that starts a command and waits for its end."""
     return lambda *arguments, **variables: start(*arguments, **variables).end()
 
 
 @pytest.fixture
 def nbjobs_alone(nbjobs_emulator: Emulator, tmp_path: Path) -> Command:
-    """Return what runs a command as a person does: Python starts, and loads everything in the command's own order."""
+    """Return a function that runs a command in a new interpreter, which loads everything in the command's own order."""
 
     def run(*arguments: Any) -> subprocess.CompletedProcess[str]:
         call = [*NBJOBS, *map(str, arguments)]

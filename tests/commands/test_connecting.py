@@ -1,4 +1,4 @@
-"""Who a command asks as."""
+"""The connection of a command."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.support.google_lookalike import new_key
 ACCOUNT = "reports@p.iam.gserviceaccount.com"
 
 
-def test_the_account_that_is_named_is_impersonated(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_given_account_is_impersonated(monkeypatch: pytest.MonkeyPatch) -> None:
     key = {"type": "service_account", "project_id": "p", "private_key": new_key(), "client_email": "me@p.x"}
-    told = {"keyfile_dict": json.dumps({**key, "token_uri": "https://oauth2.googleapis.com/token"})}
-    monkeypatch.setenv("AIRFLOW_CONN_MINE", json.dumps({"conn_type": "google_cloud_platform", "extra": told}))
+    extra = {"keyfile_dict": json.dumps({**key, "token_uri": "https://oauth2.googleapis.com/token"})}
+    monkeypatch.setenv("AIRFLOW_CONN_MINE", json.dumps({"conn_type": "google_cloud_platform", "extra": extra}))
     parser = argparse.ArgumentParser()
     add_connection(parser)
     hook = new_hook(parser.parse_args(["--gcp-conn-id", "mine", "--impersonate", ACCOUNT]))

@@ -1,4 +1,4 @@
-"""``nbjobs prune``: one Airflow's old jobs are deleted, from the command line."""
+"""``nbjobs prune`` deletes old jobs of one deployment."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Make = Callable[..., str]
 
 @pytest.fixture
 def make(nbjobs_emulator: Emulator) -> Make:
-    """Return what makes a job, waits until it is in its state, and returns its name."""
+    """Return a function that creates a job, waits until it is in its state, and returns its name."""
     place = f"projects/{os.environ['GOOGLE_CLOUD_PROJECT']}/locations/us-central1"
 
-    def made(state: str, *, deployment: str = "team-a", **wanted: Any) -> str:
+    def create(state: str, *, deployment: str = "team-a", **fields: Any) -> str:
         nbjobs_emulator.fault({"job_state": f"JOB_STATE_{state}", "times": 1})
         job = NotebookExecutionJob.from_wire(
             {
@@ -41,11 +41,11 @@ def make(nbjobs_emulator: Emulator) -> Make:
                 "notebookRuntimeTemplateResourceName": f"{place}/notebookRuntimeTemplates/1",
                 "gcsOutputUri": "gs://results/runs",
                 "serviceAccount": "a@b.iam.gserviceaccount.com",
-                **wanted,
+                **fields,
                 "labels": {
                     "nbjobs-v": "1",
                     "nbjobs-deployment": deployment_label(deployment),
-                    **wanted.get("labels", {}),
+                    **fields.get("labels", {}),
                 },
             }
         )
@@ -54,38 +54,38 @@ def make(nbjobs_emulator: Emulator) -> Make:
         eventually(lambda: hook.get_job(name).job_state.word == state)
         return name
 
-    return made
+    return create
 
 
 def deleted(emulator: Emulator) -> set[str]:
-    """Return the names of the jobs that are gone."""
+    """Return the names of the deleted jobs."""
     return {job["name"] for job in emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"]) if job["deleted"]}
 
 
-def test_a_dry_run_tells_and_then_it_is_done(nbjobs: Command, nbjobs_emulator: Emulator, make: Make) -> None:
+def test_a_dry_run_shows_what_is_then_deleted(nbjobs: Command, nbjobs_emulator: Emulator, make: Make) -> None:
     over, active = make("SUCCEEDED"), make("RUNNING")
     dry = nbjobs(*OF_TEAM_A, "--dry-run")
     assert (dry.returncode, dry.stdout, deleted(nbjobs_emulator)) == (0, f"{over}\n", set())
-    told = rf"Notebook job 'SUCCEEDED' \({over.rpartition('/')[2]}\), SUCCEEDED since {MINUTE} UTC,"
-    assert re.fullmatch(rf"{told} would be deleted\.\nJobs of 'team-a' that would be deleted: 1\.\n", dry.stderr)
+    line = rf"Notebook job 'SUCCEEDED' \({over.rpartition('/')[2]}\), SUCCEEDED since {MINUTE} UTC,"
+    assert re.fullmatch(rf"{line} would be deleted\.\nWould delete jobs of deployment 'team-a': 1\.\n", dry.stderr)
     done = nbjobs(*OF_TEAM_A)
     assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (0, dry.stdout, {over})
-    assert re.fullmatch(rf"{told} was deleted\.\nJobs of 'team-a' that were deleted: 1\.\n", done.stderr)
+    assert re.fullmatch(rf"{line} was deleted\.\nDeleted jobs of deployment 'team-a': 1\.\n", done.stderr)
     everything = nbjobs(*OF_TEAM_A, "--include-active")
     assert (everything.stdout, deleted(nbjobs_emulator)) == (f"{active}\n", {over, active})
 
 
-def test_what_was_deleted_is_printed_though_an_error_comes(
+def test_deleted_jobs_are_printed_although_an_error_follows(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make
 ) -> None:
     kept, gone = make("SUCCEEDED"), make("FAILED")
     nbjobs_emulator.fault({"method": "delete", "status": 403, "message": "Not this one."})
     done = nbjobs(*OF_TEAM_A)
     assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (2, f"{gone}\n", {gone})
-    refused, told, end = done.stderr.splitlines()
+    refused, deletion, end = done.stderr.splitlines()
     assert refused.startswith("warning: Failed to delete Notebook job 'SUCCEEDED'")
     assert refused.endswith(": 403 PERMISSION_DENIED: Not this one.")
-    assert told.endswith("was deleted.")
+    assert deletion.endswith("was deleted.")
     assert end == (
         f"nbjobs: 403 PERMISSION_DENIED: 1 of 2 jobs could not be deleted. The first is {kept}: Not this one."
     )
@@ -94,39 +94,43 @@ def test_what_was_deleted_is_printed_though_an_error_comes(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["prune", "--older-than", "a month", "--location", "x"], "'a month' is no time: give a number and s, m, h"),
+        (
+            ["prune", "--older-than", "a month", "--location", "x"],
+            "'a month' is not a duration: use a number",
+        ),
         (["prune", "--older-than", "30d"], "--location is missing"),
-        (["prune", "--older-than", "30d", "--location", "us-central1"], "say with --deployment whose jobs to delete"),
+        (
+            ["prune", "--older-than", "30d", "--location", "us-central1"],
+            "Give --deployment, or set [nbjobs]",
+        ),
     ],
 )
-def test_bad_input_is_named_with_its_remedy(nbjobs: Command, arguments: list[str], words: str) -> None:
+def test_bad_options_are_named_with_a_remedy(nbjobs: Command, arguments: list[str], words: str) -> None:
     done = nbjobs(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
 
 
 @pytest.mark.parametrize("given", ["", " "], ids=["empty", "a space"])
-@pytest.mark.parametrize("own", ["http://localhost:8080", "team-a"], ids=["anybody's", "its own"])
-def test_an_empty_deployment_name_matches_no_airflow(
+@pytest.mark.parametrize("own", ["http://localhost:8080", "team-a"], ids=["shared", "unique"])
+def test_a_blank_deployment_deletes_nothing(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make, given: str, own: str
 ) -> None:
     make("SUCCEEDED", deployment=own)
     done = nbjobs(*OLD, "--deployment", given, AIRFLOW__API__BASE_URL=own)
     assert (done.returncode, done.stdout, deleted(nbjobs_emulator)) == (2, "", set())
-    assert f"--deployment {given!r} is nobody's name" in done.stderr
+    assert f"--deployment {given!r} is blank" in done.stderr
 
 
 @pytest.mark.parametrize(("age", "count"), [("1h", 0), ("999999w", 0), ("0.001s", 1)])
-def test_no_job_that_is_younger_is_deleted(
-    nbjobs: Command, nbjobs_emulator: Emulator, make: Make, age: str, count: int
-) -> None:
+def test_younger_jobs_are_kept(nbjobs: Command, nbjobs_emulator: Emulator, make: Make, age: str, count: int) -> None:
     make("SUCCEEDED")
     done = nbjobs("prune", "--older-than", age, "--location", "us-central1", "--deployment", "team-a")
     assert (done.returncode, len(deleted(nbjobs_emulator))) == (0, count)
 
 
-@pytest.mark.parametrize("dry_run", [True, False], ids=["tried", "done"])
-def test_what_was_staged_for_a_job_goes_with_its_record(
+@pytest.mark.parametrize("dry_run", [True, False], ids=["dry run", "deleted"])
+def test_a_staged_copy_is_deleted_with_its_job(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make, dry_run: bool
 ) -> None:
     folder = f"gs://results/{os.environ['GOOGLE_CLOUD_PROJECT']}"
@@ -146,7 +150,7 @@ def test_what_was_staged_for_a_job_goes_with_its_record(
 
 
 @pytest.mark.parametrize("variable", ["AIRFLOW__NBJOBS__DEPLOYMENT", "AIRFLOW__API__BASE_URL"])
-def test_this_airflow_is_the_default_under_its_own_name(
+def test_the_default_deployment_is_this_airflow(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make, variable: str
 ) -> None:
     make("SUCCEEDED", deployment="team-b")

@@ -1,4 +1,4 @@
-"""``nbjobs render``: what a task would send, seen before it is sent."""
+"""``nbjobs render`` prints what a task would send."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def dags(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def render(nbjobs: Command, dags: Path, nbjobs_emulator: Emulator) -> Any:
-    """Return what renders a task of the DAG, and looks that nothing was sent to make a job."""
+    """Return a function that renders a task of the DAG, and checks that no job was created."""
 
     def run(task: str, *options: Any, by: Command = nbjobs, **variables: str) -> Any:
         done = by("render", "squares", task, "--dags-folder", dags, *options, **variables)
@@ -77,13 +77,13 @@ def render(nbjobs: Command, dags: Path, nbjobs_emulator: Emulator) -> Any:
 
 
 def cell(printed: str, header: str = "   2 code (injected-parameters):") -> list[str]:
-    """Return the lines of a cell, by default of the one that holds the parameters."""
+    """Return the lines of a cell, by default of the injected parameters."""
     lines = printed.splitlines()
     after = lines[lines.index(header) + 1 :]
     return [line.removeprefix("     | ") for line in itertools.takewhile(lambda line: line.startswith("     |"), after)]
 
 
-def test_the_request_and_the_notebook_are_printed_with_secrets_masked(render: Any, nbjobs_alone: Command) -> None:
+def test_request_and_notebook_are_printed_with_masked_secrets(render: Any, nbjobs_alone: Command) -> None:
     done = render("plain", "--logical-date", "2026-11-01", "--conf", '{"side": 7}', by=nbjobs_alone)
     assert done.returncode == 0, done.stderr
     request, _ = json.JSONDecoder().raw_decode(done.stdout)
@@ -108,14 +108,14 @@ def test_a_mapped_task_is_rendered_by_its_index(render: Any, tmp_path: Path) -> 
     assert notebook.cells[1].source == "# Parameters\nside = 11\n"
 
 
-def test_a_decorated_task_takes_what_the_task_before_it_returned(render: Any) -> None:
-    """The XCom of a task that did not run is given by hand; the DAG's own timetable gives the interval."""
+def test_a_decorated_task_takes_the_given_xcom(render: Any) -> None:
+    """The data interval comes from the DAG's own timetable."""
     done = render("decorated", "--xcom", 'before={"side": 4}', "--logical-date", "2026-11-02T00:00")
     assert done.returncode == 0, done.stderr
     assert cell(done.stdout) == ["# Parameters", 'side = {"side": 4}', 'day = "2026-11-02T00:00:00+00:00"']
 
 
-def test_a_notebook_that_gets_no_parameters_is_a_reference(render: Any, nbjobs_emulator: Emulator) -> None:
+def test_a_notebook_without_parameters_is_a_reference(render: Any, nbjobs_emulator: Emulator) -> None:
     nbjobs_emulator.upload("gs://shared/square.ipynb", b"{}")
     request = json.loads(render("reference").stdout)
     source = request["body"]["gcsNotebookSource"]
@@ -129,7 +129,7 @@ def test_a_large_notebook_is_rendered_as_a_reference(render: Any) -> None:
     assert "directNotebookSource" not in body
     source = body["gcsNotebookSource"]
     assert source["uri"] == f"gs://out/runs/nbjobs-staged/{body['labels']['nbjobs-submit']}/square.ipynb"
-    assert source["generation"].startswith("(of the copy to be made, ")
+    assert source["generation"].startswith("(of the copy that is written first, ")
     assert 'side = "2"' in cell(done.stdout)
 
 
@@ -140,7 +140,7 @@ def test_code_cells_are_numbered_as_errors_number_them(render: Any, dags: Path) 
     lines = render("plain").stdout.splitlines()
     headers = [line for line in lines if line.endswith(":") and not line.startswith("     |")]
     assert headers == [
-        "The notebook has 6 cells; those of code are numbered as in errors:",
+        "The notebook has 6 cells. Code cells are numbered as in errors:",
         "     markdown:",
         "   1 code (parameters):",
         "   2 code (injected-parameters):",
@@ -150,10 +150,10 @@ def test_code_cells_are_numbered_as_errors_number_them(render: Any, dags: Path) 
     ]
 
 
-def test_what_a_notebook_holds_does_nothing_to_a_terminal(render: Any, dags: Path) -> None:
+def test_control_characters_of_a_notebook_are_escaped(render: Any, dags: Path) -> None:
     notebook = json.loads((dags / "square.ipynb").read_text())
     notebook["cells"][1] |= {"source": "x = '\x1b[2J\u202e\ud800é'\x0c\n", "metadata": {"tags": None}}
-    notebook["cells"][2]["metadata"] = {"tags": [7, "\x9b"]}
+    notebook["cells"][2]["metadata"] = {"tags": ["7", "\x9b"]}
     (dags / "square.ipynb").write_text(json.dumps(notebook))
     done = render("plain")
     assert done.returncode == 0, done.stderr
@@ -161,7 +161,7 @@ def test_what_a_notebook_holds_does_nothing_to_a_terminal(render: Any, dags: Pat
     assert cell(done.stdout, r"   4 code (7, \u009b):") == ["{'area': side ** 2}"]
 
 
-def test_a_connections_password_is_refused_and_not_shown(render: Any) -> None:
+def test_a_password_of_a_connection_is_refused_and_hidden(render: Any) -> None:
     word = "canary-of-the-connection"
     done = render("group.secret", AIRFLOW_CONN_WAREHOUSE=f"postgresql://me:{word}@db/x")
     assert (done.returncode, done.stdout) == (2, "")
@@ -172,37 +172,40 @@ def test_a_connections_password_is_refused_and_not_shown(render: Any) -> None:
 WRONG = {
     "no task": (
         ["nothing"],
-        "The DAG 'squares' has no task 'nothing'; it has plain, mapped, group.secret, reference",
+        "The DAG 'squares' has no task 'nothing'. It has plain, mapped, group.secret, reference",
     ),
-    "another operator": (["before"], "The task 'before' is a _PythonDecoratedOperator"),
-    "no index": (["mapped"], "The task 'mapped' is mapped: give --map-index, 0 for the first."),
-    "an index too many": (["plain", "--map-index", "0"], "The task 'plain' is not mapped: leave --map-index out."),
+    "another operator": (["before"], "The task 'before' is a _PythonDecoratedOperator. Only tasks of"),
+    "no index": (["mapped"], "The task 'mapped' is mapped. Give --map-index, 0 for the first."),
+    "an index too many": (["plain", "--map-index", "0"], "The task 'plain' is not mapped. Leave --map-index out."),
     "an index too high": (
         ["mapped", "--map-index", "2"],
-        "--map-index 2 is too high: the task 'mapped' is mapped to 2",
+        "--map-index 2 is too high. The task 'mapped' is mapped to 2",
     ),
-    "no XCom": (["decorated"], "needs the XCom 'return_value' of the task 'before'"),
-    "no JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is no JSON"),
-    "JSON without end": (["plain", "--conf", "[" * 10_000], "is no JSON ("),
-    "an argument that counts later": (
+    "no XCom": (
+        ["decorated"],
+        "Give that task's return value: --xcom 'before=JSON'",
+    ),
+    "not JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is not JSON"),
+    "JSON without end": (["plain", "--conf", "[" * 10_000], "is not JSON ("),
+    "an argument that is used after the submission": (
         ["wrong"],
         "kill='pause' is not a kill policy: use 'cancel', 'delete' or 'leave'.",
     ),
-    "no date": (["plain", "--logical-date", "soon"], "'soon' is no date: write it as 2026-11-22"),
+    "not a date": (["plain", "--logical-date", "soon"], "'soon' is not a date: use 2026-11-22"),
 }
 
 
 @pytest.mark.parametrize("kind", WRONG)
-def test_bad_input_is_named_with_its_remedy(render: Any, kind: str) -> None:
+def test_bad_options_are_named_with_a_remedy(render: Any, kind: str) -> None:
     arguments, words = WRONG[kind]
     done = render(*arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
 
 
-def test_a_dag_that_cannot_be_read_is_told(render: Any, dags: Path) -> None:
+def test_a_broken_dag_file_is_named(render: Any, dags: Path) -> None:
     (dags / "squares.py").write_text("from airflow.sdk import DAG\nraise RuntimeError('on purpose')")
     done = render("plain")
     assert done.returncode == 2
     assert "There is no DAG 'squares'" in done.stderr
-    assert "cannot be read: RuntimeError: on purpose" in done.stderr
+    assert "squares.py: RuntimeError: on purpose." in done.stderr

@@ -1,4 +1,4 @@
-"""``nbjobs run``: a notebook from the command line, its results, and an exit code that a script can use."""
+"""``nbjobs run`` runs a notebook, prints its results, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ from tests.support.commands import SQUARE, Command, Start, written
 from tests.support.waiting import eventually
 
 
-def test_the_results_are_printed_and_nothing_else(
+def test_only_the_results_are_printed_on_standard_output(
     nbjobs_alone: Command, nbjobs_emulator: Emulator, tmp_path: Path
 ) -> None:
     written(tmp_path / "square.ipynb")
     done = nbjobs_alone("run", "square.ipynb", "-p", "side:=3", "-p", "day=2026-11-22")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 9})
-    told = done.stderr
-    assert "[cell 3] | the side is 3" in told
+    progress = done.stderr
+    assert "[cell 3] | the side is 3" in progress
     (job,) = nbjobs_emulator.book(os.environ["GOOGLE_CLOUD_PROJECT"])
-    assert f"({job['name'].rpartition('/')[2]}) is SUCCEEDED." in told
-    assert "Executed notebook: gs://nbjobs-examples/runs/" in told
+    assert f"({job['name'].rpartition('/')[2]}) is SUCCEEDED." in progress
+    assert "Executed notebook: gs://nbjobs-examples/runs/" in progress
 
 
-def test_a_notebook_that_fails_gives_1_and_says_where(nbjobs: Command, tmp_path: Path) -> None:
+def test_a_failed_notebook_exits_with_1_and_names_the_cell(nbjobs: Command, tmp_path: Path) -> None:
     done = nbjobs("run", written(tmp_path / "bad.ipynb", "1/0"), "--log-output", "none")
     assert (done.returncode, done.stdout) == (1, "")
     assert "ZeroDivisionError: division by zero" in done.stderr.splitlines()[-1]
     assert "cell 4" in done.stderr.splitlines()[-1]
 
 
-def test_a_notebook_in_cloud_storage_is_run_in_place(nbjobs: Command, nbjobs_emulator: Emulator) -> None:
+def test_a_notebook_in_cloud_storage_is_run(nbjobs: Command, nbjobs_emulator: Emulator) -> None:
     import nbformat
 
     paper = copy.deepcopy(SQUARE)
     paper.cells[2].source = "{'area': side ** 2, 'unit': '\\x9b\\u202em²'}"
     nbjobs_emulator.upload("gs://shared/square.ipynb", nbformat.writes(paper).encode())
-    done = nbjobs("run", "gs://shared/square.ipynb", "--output-uri", "gs://made-by-the-command/runs")
+    done = nbjobs("run", "gs://shared/square.ipynb", "--output-uri", "gs://created-by-the-command/runs")
     assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 1, "unit": "\x9b\u202em²"})
-    assert r'"\u009b\u202em²"' in done.stdout  # a terminal would obey the first, and turn around after the second
-    assert "Executed notebook: gs://made-by-the-command/runs/" in done.stderr
+    assert r'"\u009b\u202em²"' in done.stdout  # a terminal would execute the first, and reverse what follows the second
+    assert "Executed notebook: gs://created-by-the-command/runs/" in done.stderr
 
 
 def test_the_job_is_requested_as_given_and_ended_in_time(
@@ -101,14 +101,14 @@ def test_a_signal_ends_the_job_as_asked(
 
 
 WRONG = {
-    "no file": (["none.ipynb"], "'none.ipynb' is no file: looked for "),
-    "nobody's file": (["~nobody-here/x.ipynb"], "'~nobody-here/x.ipynb' is no file: looked for "),
-    "no parameter": (["square.ipynb", "-p", "side"], "-p 'side' is no parameter: write NAME=TEXT or NAME:=JSON."),
-    "no JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is no JSON after ':='"),
-    "JSON without end": (["square.ipynb", "-p", f"side:={'[' * 10_000}"], "is no JSON after ':=' ("),
-    "a name of no language": (["square.ipynb", "-p", "a-b=1"], "a-b"),
+    "no file": (["none.ipynb"], "The file 'none.ipynb' does not exist: looked for "),
+    "an unknown user": (["~nobody-here/x.ipynb"], "The file '~nobody-here/x.ipynb' does not exist: looked for "),
+    "not a parameter": (["square.ipynb", "-p", "side"], "-p 'side' is not a parameter: write NAME=TEXT or NAME:=JSON."),
+    "not JSON": (["square.ipynb", "-p", "side:=three"], "-p 'side:=three' is not JSON after ':='"),
+    "JSON without end": (["square.ipynb", "-p", f"side:={'[' * 10_000}"], "is not JSON after ':=' ("),
+    "not a name": (["square.ipynb", "-p", "a-b=1"], "a-b"),
     "no bucket": (["square.ipynb", "--output-uri", "gs://"], "gcs_output_uri='gs://' is not a folder in Cloud Storage"),
-    "no place": (["square.ipynb", "--location", "mars/evil"], "mars/evil"),
+    "not a region": (["square.ipynb", "--location", "mars/evil"], "mars/evil"),
     "no connection": (["square.ipynb", "--gcp-conn-id", "typo", "--location", "us-central1"], None),
 }
 
@@ -123,7 +123,7 @@ def test_bad_input_exits_with_2_and_creates_no_job(
         away = {"NBJOBS_EMULATOR_HOST": None, "STORAGE_EMULATOR_HOST": None}
         place = ["--runtime-template", "1", "--output-uri", "gs://b/o"]
         done = nbjobs("run", *arguments, *place, **away)
-        words = "There is no connection 'typo': add it to Airflow, set AIRFLOW_CONN_TYPO, or name another"
+        words = "The connection 'typo' does not exist. Add it to Airflow, set AIRFLOW_CONN_TYPO, or use another"
     else:
         done = nbjobs("run", *arguments)
     assert (done.returncode, done.stdout) == (2, "")
@@ -131,7 +131,7 @@ def test_bad_input_exits_with_2_and_creates_no_job(
     assert nbjobs_emulator.requests().get("create") is None
 
 
-def test_without_an_emulator_it_says_what_is_missing(nbjobs: Command, tmp_path: Path) -> None:
+def test_options_that_are_missing_are_named(nbjobs: Command, tmp_path: Path) -> None:
     written(tmp_path / "square.ipynb")
     done = nbjobs("run", "square.ipynb", NBJOBS_EMULATOR_HOST=None, STORAGE_EMULATOR_HOST=None)
     assert done.returncode == 2
@@ -148,7 +148,7 @@ def test_an_emulator_that_is_off_is_reported_at_once(
     assert "`nbjobs emulator`" in done.stderr
 
 
-def test_describing_the_commands_loads_nothing_of_airflow() -> None:
+def test_the_help_texts_load_nothing_of_airflow() -> None:
     heavy = ["airflow", "google.auth", "httpx2", "nbformat"]
     program = f"import sys, airflow_nbjobs.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""``nbjobs run`` without an emulator: with the connection's token, over TLS, at the address that is configured."""
+"""``nbjobs run`` without an emulator: with a token of the connection, over TLS, at the configured endpoint."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.google_lookalike import EMAIL, Relay, Server, new_key, write_
 def test_a_notebook_runs_on_the_service_of_the_connection(
     nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path
 ) -> None:
-    """The emulator stands behind it; its storage is reached by Google's own variable."""
+    """A relay with TLS stands before the emulator."""
     nbjobs_emulator.upload("gs://cloud-results/made", b"")
     write_certificate(tmp_path)
     issuer = Server(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 3600}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 
-from airflow_nbjobs.commands.console import airflow_kept_quiet
+from airflow_nbjobs.commands.console import quiet_airflow
 
 _NEEDED = (
     "airflow_nbjobs.commands.render_context",
@@ -18,7 +18,7 @@ _NEEDED = (
     "airflow.serialization.serialized_objects",
 )
 
-with airflow_kept_quiet():
+with quiet_airflow():
     for name in _NEEDED:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
