@@ -32,10 +32,11 @@ _READY = "nbjobs: the emulator is ready, and keeps its jobs and objects in {data
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code: 0, or 2 when it could not do what was asked.
+    """Run the command line.
 
-    ``nbjobs run`` gives 1 for a notebook that failed, and 130 when it was interrupted. When nobody reads its output any
-    more, as ``| head`` does, a command ends without a word, and gives 141 as a shell does.
+    :param arguments: the arguments after ``nbjobs``; ``None`` for those of the process.
+    :returns: the exit code: 0, or 2 for an error. ``nbjobs run`` also returns 1 for a notebook that failed, and 130
+        after Ctrl-C. If the reader of standard output has gone (``| head``), the code is 141, as in a shell.
     """
     try:
         try:
@@ -43,13 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is flushed once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes the rest at exit
         return 128 + signal.SIGPIPE
 
 
 def _main(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(
-        prog="nbjobs", description="Notebooks on Vertex AI / Colab Enterprise from Airflow."
+        prog="nbjobs", description="Run notebooks on Vertex AI / Colab Enterprise with Apache Airflow."
     )
     parser.add_argument("--version", action="version", version=f"nbjobs {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")

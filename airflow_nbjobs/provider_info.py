@@ -1,4 +1,4 @@
-"""What Airflow is told about this provider."""
+"""The provider's metadata for Airflow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["get_provider_info"]
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the provider's metadata, in the shape of Airflow's ``provider_info.schema.json``."""
+    """Return the metadata in the format of Airflow's ``provider_info.schema.json``."""
     return {
         "package-name": "airflow-nbjobs",
         "name": "Notebook execution jobs",
@@ -23,10 +23,10 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["gcp"],
             }
         ],
-        "hooks": [_of("hooks")],
-        "operators": [_of("operators")],
-        "sensors": [_of("sensors")],
-        "triggers": [_of("triggers")],
+        "hooks": [_integration("hooks")],
+        "operators": [_integration("operators")],
+        "sensors": [_integration("sensors")],
+        "triggers": [_integration("triggers")],
         "task-decorators": [{"name": "notebook", "class-name": "airflow_nbjobs.decorators.notebook_task"}],
         "extra-links": [
             "airflow_nbjobs.links.NotebookExecutionJobListLink",
@@ -38,19 +38,19 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _of(room: str) -> dict[str, Any]:
+def _integration(module: str) -> dict[str, Any]:
     return {
         "integration-name": "Vertex AI notebook execution jobs",
-        "python-modules": [f"airflow_nbjobs.{room}"],
+        "python-modules": [f"airflow_nbjobs.{module}"],
     }
 
 
 _OPTIONS: dict[str, dict[str, Any]] = {
     "deployment": {
         "description": (
-            "What tells this Airflow from others that use the same Google Cloud project. "
-            "[api] base_url when it is not set. Tasks recognise their jobs by it: those that run when it, or [api] "
-            "base_url in its place, is changed lose their jobs, and a retry pays for another one."
+            "Unique name of this Airflow among those that use the same Google Cloud project. If it is not set, [api] "
+            "base_url is used. Tasks find their jobs by this name. Do not change it while tasks run: their retries "
+            "would not find their jobs and would create new ones."
         ),
         "version_added": "0.1.0",
         "type": "string",
@@ -59,8 +59,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "endpoint": {
         "description": (
-            "Address of the service instead of https://{location}-aiplatform.googleapis.com, as for Private Service "
-            "Connect; {location} in it is replaced."
+            "Address of the service instead of https://{location}-aiplatform.googleapis.com, for example for Private "
+            "Service Connect. {location} is replaced by the region of the job."
         ),
         "version_added": "0.1.0",
         "type": "string",
@@ -68,9 +68,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": None,
     },
     "allowed_endpoints": {
-        "description": (
-            "Addresses outside googleapis.com, separated by commas, that real credentials may be sent to; https only."
-        ),
+        "description": ("Comma-separated https addresses outside googleapis.com that may receive real credentials."),
         "version_added": "0.1.0",
         "type": "string",
         "example": "https://vertex.internal.example.com",
@@ -78,8 +76,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "requests_per_minute": {
         "description": (
-            "How many requests a minute a triggerer may send to look at the jobs of one project and location, however "
-            "many tasks wait for them. Each triggerer keeps its own count; the project's quota is 600."
+            "How many requests per minute one triggerer may send to watch the jobs of one project and location, "
+            "regardless of how many tasks wait. The quota of a project is 600 for all triggerers together."
         ),
         "version_added": "0.1.0",
         "type": "integer",
@@ -87,7 +85,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": "120",
     },
     "result_bytes": {
-        "description": "How many bytes of JSON a notebook may report as the results of its task; they go into an XCom.",
+        "description": "Largest size of a notebook's results, in bytes of JSON. They are stored in an XCom.",
         "version_added": "0.1.0",
         "type": "integer",
         "example": None,
@@ -95,8 +93,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "staging_bytes": {
         "description": (
-            "The size from which a notebook that is sent with its job is put into Cloud Storage instead, beside the "
-            "executed notebook."
+            "A notebook larger than this, in bytes, is not sent with the request. It is staged in Cloud Storage, under "
+            "gcs_output_uri."
         ),
         "version_added": "0.1.0",
         "type": "integer",
@@ -104,7 +102,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "default": "8388608",
     },
     "notebook_bytes": {
-        "description": "The largest notebook, in bytes, that is read from Cloud Storage to be given parameters.",
+        "description": "Largest notebook in Cloud Storage, in bytes, that can get parameters.",
         "version_added": "0.1.0",
         "type": "integer",
         "example": None,

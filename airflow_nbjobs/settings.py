@@ -1,4 +1,4 @@
-"""What a deployment sets, in ``airflow.cfg`` under ``[nbjobs]`` and in the environment; nobody else reads either."""
+"""Settings: ``[nbjobs]`` in ``airflow.cfg``, and environment variables. Only this module reads them."""
 
 from __future__ import annotations
 
@@ -21,73 +21,73 @@ __all__ = [
     "storage_emulator_address",
 ]
 
-_ANYBODYS = re.compile(r"://(?:localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1?\])(?:[:/]|$)", re.IGNORECASE)
+_LOCAL_ADDRESS = re.compile(r"://(?:localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1?\])(?:[:/]|$)", re.IGNORECASE)
 
 
 def emulator_address() -> str | None:
-    """Return ``NBJOBS_EMULATOR_HOST``, which points everything at an emulator; ``None`` when it is not set."""
+    """Return ``NBJOBS_EMULATOR_HOST``, the address of the emulator to use; ``None`` if it is not set."""
     return os.environ.get("NBJOBS_EMULATOR_HOST") or None
 
 
 def storage_emulator_address() -> str | None:
-    """Return ``STORAGE_EMULATOR_HOST``, Google's own variable; ``None`` when it is not set."""
+    """Return ``STORAGE_EMULATOR_HOST``, Google's own variable; ``None`` if it is not set."""
     return os.environ.get("STORAGE_EMULATOR_HOST") or None
 
 
 def emulator_project() -> str:
-    """Return the project on an emulator where the connection names none: ``GOOGLE_CLOUD_PROJECT``, or ``local``."""
+    """Return the project for a connection without one, on an emulator: ``GOOGLE_CLOUD_PROJECT``, or ``local``."""
     return os.environ.get("GOOGLE_CLOUD_PROJECT") or "local"
 
 
 def endpoint() -> str | None:
-    """Return ``[nbjobs] endpoint``: an address instead of Google's public one; ``{location}`` in it is replaced."""
+    """Return ``[nbjobs] endpoint``, which replaces Google's public one and may contain ``{location}``; or ``None``."""
     return conf.get("nbjobs", "endpoint", fallback=None) or None
 
 
 def allowed_endpoints() -> list[str]:
-    """Return ``[nbjobs] allowed_endpoints``: addresses outside ``googleapis.com`` that may see real credentials."""
+    """Return ``[nbjobs] allowed_endpoints``: addresses outside ``googleapis.com`` that may receive real credentials."""
     listed = conf.get("nbjobs", "allowed_endpoints", fallback=None) or ""
     return [address.strip() for address in listed.split(",") if address.strip()]
 
 
 def deployment() -> str:
-    """Return what tells this Airflow from others that use the same project.
-
-    It is ``[nbjobs] deployment``, else ``[api] base_url``; empty when neither is set.
-    """
+    """Return the name of this Airflow: ``[nbjobs] deployment``, else ``[api] base_url``; empty if neither is set."""
     own = conf.get("nbjobs", "deployment", fallback=None)
     return own or conf.get("api", "base_url", fallback=None) or ""
 
 
 def is_deployment_certain() -> bool:
-    """Return whether :func:`deployment` is this Airflow's alone: a localhost is anybody's."""
+    """Return whether :func:`deployment` is unique to this Airflow. An address such as ``localhost`` is not."""
     name = deployment()
-    return bool(name) and not _ANYBODYS.search(name)
+    return bool(name) and not _LOCAL_ADDRESS.search(name)
 
 
 def requests_per_minute() -> int:
-    """Return ``[nbjobs] requests_per_minute``: how many a triggerer may send for one project and location.
+    """Return ``[nbjobs] requests_per_minute``: the limit of one triggerer for one project and location.
 
-    120 unless set, which is a fifth of the quota that Google grants a project (600 a minute, colab/docs/quotas).
+    The default is 120, a fifth of a project's quota (600 a minute, colab/docs/quotas).
 
-    :raises AirflowConfigException: when it is not a whole number.
+    :raises AirflowConfigException: if it is not an integer.
     """
     return int(conf.getint("nbjobs", "requests_per_minute", fallback=120))
 
 
 def result_bytes() -> int:
-    """Return ``[nbjobs] result_bytes``: how much JSON a notebook may report, into an XCom. 48 KiB unless set."""
+    """Return ``[nbjobs] result_bytes``: the largest size of a notebook's results as JSON. The default is 48 KiB."""
     return int(conf.getint("nbjobs", "result_bytes", fallback=48 * 1024))
 
 
 def staging_bytes() -> int:
-    """Return ``[nbjobs] staging_bytes``: the size from which a notebook is staged in Cloud Storage rather than sent.
+    """Return ``[nbjobs] staging_bytes``: a larger notebook is staged in Cloud Storage instead of sent.
 
-    8 MiB unless set. What the service takes is not documented; one that it refuses for its size is staged too.
+    The default is 8 MiB. Google does not document how much the service accepts.
     """
     return int(conf.getint("nbjobs", "staging_bytes", fallback=8 * 2**20))
 
 
 def notebook_bytes() -> int:
-    """Return ``[nbjobs] notebook_bytes``: the largest notebook that is given parameters. 64 MiB unless set."""
+    """Return ``[nbjobs] notebook_bytes``: the largest notebook in Cloud Storage that can get parameters.
+
+    The default is 64 MiB.
+    """
     return int(conf.getint("nbjobs", "notebook_bytes", fallback=64 * 2**20))
