@@ -13,6 +13,7 @@ import pytest
 from airflow.dag_processing.bundles.local import LocalDagBundle
 from airflow.sdk import DAG, task
 
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
 
@@ -61,59 +62,57 @@ def report(side: int, ds: str | None = None) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("deferrable", [False, True])
-def test_the_notebook_gets_what_the_function_returns(nbjobs_emulator: Emulator, project: str, deferrable: bool) -> None:
+def test_the_notebook_gets_what_the_function_returns(cloud: Cloud, deferrable: bool) -> None:
     result = run_of(report, 3, deferrable=deferrable).to_its_end()
     assert result["state"] == "JOB_STATE_SUCCEEDED"
-    (job,) = jobs(project)
+    (job,) = jobs(cloud.project)
     assert injected(job) == '# Parameters\nside = 3\nnote = "2026-11-22"\n'
 
 
-def test_without_parameters_the_notebook_is_as_it_is(nbjobs_emulator: Emulator, project: str) -> None:
+def test_without_parameters_the_notebook_is_as_it_is(cloud: Cloud) -> None:
     run_of(lambda: None, task_id="plain").to_its_end()
-    (job,) = jobs(project)
+    (job,) = jobs(cloud.project)
     assert injected(job) == ""
 
 
-def test_arguments_are_templated_and_what_is_returned_is_not(nbjobs_emulator: Emulator, project: str) -> None:
+def test_arguments_are_templated_and_what_is_returned_is_not(cloud: Cloud) -> None:
     run_of(lambda day: {"note": f"{day} {{{{ ds }}}}"}, "{{ ds }}", task_id="templated").to_its_end()
-    (job,) = jobs(project)
+    (job,) = jobs(cloud.project)
     assert injected(job) == '# Parameters\nnote = "2026-11-22 {{ ds }}"\n'
 
 
 @pytest.mark.parametrize("returned", [3, "side=3", ["side"]])
-def test_anything_but_a_dict_is_refused_by_name(nbjobs_emulator: Emulator, project: str, returned: Any) -> None:
+def test_anything_but_a_dict_is_refused_by_name(cloud: Cloud, returned: Any) -> None:
     def report() -> Any:
         return returned
 
     with pytest.raises(InvalidNotebookJobError, match=f"'report' returned a {type(returned).__name__}: return a dict"):
         run_of(report).to_its_end()
-    assert nbjobs_emulator.requests().get("create") is None
+    assert cloud.requests().get("create") is None
 
 
-def test_the_function_is_called_once_and_not_on_resume(nbjobs_emulator: Emulator, project: str) -> None:
+def test_the_function_is_called_once_and_not_on_resume(cloud: Cloud) -> None:
     calls = []
     run = run_of(lambda: calls.append(1), task_id="counted", deferrable=True)
     run.to_its_end()
     assert (len(run.deferrals), len(calls)) == (1, 1)
 
 
-def test_a_second_attempt_after_a_resume_gets_its_parameters(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_second_attempt_after_a_resume_gets_its_parameters(cloud: Cloud) -> None:
     """The process that resumes knows nothing of the one that asked the function first."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "times": 1, "status_message": "RESOURCE_EXHAUSTED: none"})
+    cloud.fault({"job_state": "JOB_STATE_FAILED", "times": 1, "status_message": "RESOURCE_EXHAUSTED: none"})
     run = run_of(report, 3, deferrable=True, capacity_retries=1)
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
-    assert [injected(job) for job in jobs(project)] == ['# Parameters\nside = 3\nnote = "2026-11-22"\n'] * 2
+    assert [injected(job) for job in jobs(cloud.project)] == ['# Parameters\nside = 3\nnote = "2026-11-22"\n'] * 2
 
 
 @pytest.mark.parametrize(("second", "made"), [(3, 1), (4, 2)], ids=["the same", "another"])
-def test_a_retry_adopts_if_the_function_returns_the_same(
-    nbjobs_emulator: Emulator, project: str, second: int, made: int
-) -> None:
+def test_a_retry_adopts_if_the_function_returns_the_same(cloud: Cloud, second: int, made: int) -> None:
     tries = {"ti": {"max_tries": 1}, "retries": 1, "wait_for_completion": False}
     run_of(report, 3, **tries).to_its_end()
     tries["ti"] = {"max_tries": 1, "try_number": 2}
     run_of(report, second, **tries).to_its_end()
-    assert len(jobs(project)) == made
+    assert len(jobs(cloud.project)) == made
 
 
 def test_parameters_are_not_given_twice() -> None:
@@ -177,7 +176,7 @@ with DAG("squares", schedule=None):
     assert [job["state"] for job in kernels.book("squares")] == ["JOB_STATE_SUCCEEDED"] * 4
 
 
-def test_a_failed_notebook_fails_the_task(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "times": 1})
+def test_a_failed_notebook_fails_the_task(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_FAILED", "times": 1})
     with pytest.raises(NotebookJobFailedError):
         run_of(report, 3).to_its_end()

@@ -14,10 +14,10 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
@@ -58,27 +58,23 @@ def wait(job: Any, mode: str, **arguments: Any) -> Any:
 
 
 @IN_EACH_MODE
-def test_the_sensor_returns_what_the_create_task_would(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+def test_the_sensor_returns_what_the_create_task_would(cloud: Cloud, mode: str) -> None:
     made = submit()
     results = {"results": None}  # a simulated job leaves no notebook to read
     assert wait(made, mode) == {**made, "state": "JOB_STATE_SUCCEEDED", **results}
 
 
 @IN_EACH_MODE
-def test_a_job_that_ends_otherwise_fails_the_sensor_for_good(
-    nbjobs_emulator: Emulator, project: str, mode: str
-) -> None:
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_EXPIRED"], "seconds": 0.2})
+def test_a_job_that_ends_otherwise_fails_the_sensor_for_good(cloud: Cloud, mode: str) -> None:
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_EXPIRED"], "seconds": 0.2})
     with pytest.raises(AirflowFailException, match=r"EXPIRED after .*: The emulator was asked to end this job"):
         wait(submit(), mode)
 
 
 @IN_EACH_MODE
 @SKIPPING
-def test_a_failed_job_skips_a_sensor_that_may_not_fail(
-    nbjobs_emulator: Emulator, project: str, mode: str, flag: str
-) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
+def test_a_failed_job_skips_a_sensor_that_may_not_fail(cloud: Cloud, mode: str, flag: str) -> None:
+    cloud.fault({"job_state": "JOB_STATE_FAILED"})
     with pytest.raises(AirflowSkipException, match="FAILED after"):
         wait(submit(), mode, **{flag: True})
 
@@ -94,26 +90,24 @@ def test_a_failed_job_skips_a_sensor_that_may_not_fail(
     ids=repr,
 )
 def test_a_sensor_times_out_and_its_job_goes_on(
-    nbjobs_emulator: Emulator, project: str, mode: str, flags: dict[str, bool], error: type[Exception]
+    cloud: Cloud, mode: str, flags: dict[str, bool], error: type[Exception]
 ) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     made, begun = submit(), datetime.now(UTC)
     named = f"{made['name']} did not end within timeout=0.5 seconds; its last state was RUNNING"
     words = "." if flags else named  # Airflow has words of its own for some that are skipped
     with pytest.raises(error, match=words):
         wait(made, mode, timeout=0.5, **flags)
     assert datetime.now(UTC) - begun >= timedelta(seconds=0.5)
-    (job,) = nbjobs_emulator.book(project)
+    (job,) = cloud.book()
     assert job["state"] == "JOB_STATE_RUNNING"
-    assert "cancel" not in nbjobs_emulator.requests()
-    assert "delete" not in nbjobs_emulator.requests()
+    assert "cancel" not in cloud.requests()
+    assert "delete" not in cloud.requests()
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_sensor_logs_the_state_first_and_when_changed(
-    nbjobs_emulator: Emulator, project: str, logged: Logged, mode: str
-) -> None:
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 1.0})
+def test_a_sensor_logs_the_state_first_and_when_changed(cloud: Cloud, logged: Logged, mode: str) -> None:
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 1.0})
     made = submit()
     wait(made, mode)
     said = [line for line in logged() if line.startswith(f"The notebook job {made['name']} is ")]
@@ -126,50 +120,42 @@ def test_a_sensor_logs_the_state_first_and_when_changed(
 
 
 @IN_EACH_MODE
-def test_a_job_that_is_not_there_fails_the_sensor(
-    nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
-) -> None:
+def test_a_job_that_is_not_there_fails_the_sensor(cloud: Cloud, brisk: None, mode: str) -> None:
     with pytest.raises(NotFoundError, match=r"99 does not exist.* NBJOBS_EMULATOR_HOST") as missing:
         wait("99", mode, location="us-central1")
-    assert nbjobs_emulator.env["NBJOBS_EMULATOR_HOST"] in str(missing.value)
-    assert nbjobs_emulator.requests()["get"] == {"404": 5}
+    assert cloud.env["NBJOBS_EMULATOR_HOST"] in str(missing.value)
+    assert cloud.requests()["get"] == {"404": 5}
 
 
 @IN_EACH_MODE
-def test_a_new_job_may_be_missing_for_a_moment(nbjobs_emulator: Emulator, project: str, brisk: None, mode: str) -> None:
+def test_a_new_job_may_be_missing_for_a_moment(cloud: Cloud, brisk: None, mode: str) -> None:
     made = submit()
-    nbjobs_emulator.fault({"method": "get", "status": 404, "times": 4})
+    cloud.fault({"method": "get", "status": 404, "times": 4})
     assert wait(made, mode)["state"] == "JOB_STATE_SUCCEEDED"
 
 
 @IN_EACH_MODE
-def test_a_missing_job_skips_a_sensor_that_never_fails(
-    nbjobs_emulator: Emulator, project: str, brisk: None, mode: str
-) -> None:
+def test_a_missing_job_skips_a_sensor_that_never_fails(cloud: Cloud, brisk: None, mode: str) -> None:
     with pytest.raises(AirflowSkipException):
         wait("99", mode, location="us-central1", never_fail=True)
 
 
 @IN_EACH_MODE
-def test_a_failed_look_does_not_soft_fail(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
-    nbjobs_emulator.fault({"method": "get", "status": 501})
+def test_a_failed_look_does_not_soft_fail(cloud: Cloud, mode: str) -> None:
+    cloud.fault({"method": "get", "status": 501})
     with pytest.raises(Exception, match="501"):
         wait("99", mode, location="us-central1", soft_fail=True)
 
 
 @IN_EACH_MODE
 @pytest.mark.parametrize("more", [{}, {"never_fail": True}], ids=repr)
-def test_a_look_that_fails_silently_is_repeated(
-    nbjobs_emulator: Emulator, project: str, mode: str, more: dict[str, bool]
-) -> None:
+def test_a_look_that_fails_silently_is_repeated(cloud: Cloud, mode: str, more: dict[str, bool]) -> None:
     made = submit()
-    nbjobs_emulator.fault({"method": "get", "status": 403, "times": 2 if mode == "poke" else 1})
+    cloud.fault({"method": "get", "status": 403, "times": 2 if mode == "poke" else 1})
     assert wait(made, mode, silent_fail=True, **more)["state"] == "JOB_STATE_SUCCEEDED"
 
 
-def test_unnamed_storage_for_results_has_one_remedy(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unnamed_storage_for_results_has_one_remedy(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     made = submit()
     monkeypatch.delenv("STORAGE_EMULATOR_HOST")
     with pytest.raises(AirflowFailException, match="STORAGE_EMULATOR_HOST is not set") as refusal:
@@ -179,13 +165,13 @@ def test_unnamed_storage_for_results_has_one_remedy(
 
 
 @IN_EACH_MODE
-def test_a_bare_id_is_a_job_of_the_location(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+def test_a_bare_id_is_a_job_of_the_location(cloud: Cloud, mode: str) -> None:
     made = submit()
     assert wait(made["job_id"], mode, location="us-central1")["job_id"] == made["job_id"]
 
 
 @IN_EACH_MODE
-def test_the_links_of_the_job_are_the_sensor_s_too(nbjobs_emulator: Emulator, project: str, mode: str) -> None:
+def test_the_links_of_the_job_are_the_sensor_s_too(cloud: Cloud, mode: str) -> None:
     how = {"deferrable": True} if mode == "deferrable" else {"mode": mode}
     made = submit()
     run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, poke_interval=0.1, **how))
@@ -196,8 +182,8 @@ def test_the_links_of_the_job_are_the_sensor_s_too(nbjobs_emulator: Emulator, pr
     }
 
 
-def test_a_deferred_sensor_trusts_its_own_job_name(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_deferred_sensor_trusts_its_own_job_name(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     mine, other = submit(), submit()
     run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=mine, deferrable=True, timeout=60))
     with pytest.raises(TaskDeferred) as deferral:
@@ -209,10 +195,8 @@ def test_a_deferred_sensor_trusts_its_own_job_name(nbjobs_emulator: Emulator, pr
 
 
 @pytest.mark.parametrize("begins_anew", [False, True])
-def test_a_sensor_that_is_deferred_again_keeps_its_deadline(
-    nbjobs_emulator: Emulator, project: str, begins_anew: bool
-) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_sensor_that_is_deferred_again_keeps_its_deadline(cloud: Cloud, begins_anew: bool) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     made = submit()
     run = TaskRun(
         lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, deferrable=True, timeout=60),

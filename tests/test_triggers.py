@@ -17,9 +17,9 @@ from airflow.triggers.base import BaseTrigger
 
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation, template_name
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.google_lookalike import NAME, Answer, Server
 from tests.support.logged import Logged
@@ -43,10 +43,10 @@ def submit(project: str, hook: NotebookExecutionJobHook | None = None) -> tuple[
 
 
 @pytest.fixture
-def running(nbjobs_emulator: Emulator, project: str) -> tuple[str, str]:
+def running(cloud: Cloud) -> tuple[str, str]:
     """Create a job that runs until somebody ends it."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
-    return submit(project)
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
+    return submit(cloud.project)
 
 
 def event(**arguments: Any) -> dict[str, Any]:
@@ -100,16 +100,16 @@ def test_the_event_says_what_was_seen(project: str) -> None:
 
 
 @pytest.mark.parametrize("word", ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
-def test_each_end_of_a_job_is_an_event(nbjobs_emulator: Emulator, project: str, word: str) -> None:
-    nbjobs_emulator.fault({"job_state": f"JOB_STATE_{word}"})
-    name, _ = submit(project)
+def test_each_end_of_a_job_is_an_event(cloud: Cloud, word: str) -> None:
+    cloud.fault({"job_state": f"JOB_STATE_{word}"})
+    name, _ = submit(cloud.project)
     told = event(job_name=name)
     assert (told["outcome"], told["state"]) == ("done", f"JOB_STATE_{word}")
 
 
-def test_an_event_is_small_whatever_the_service_says(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": "x" * 5000})
-    name, operation = submit(project)
+def test_an_event_is_small_whatever_the_service_says(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_FAILED", "status_message": "x" * 5000})
+    name, operation = submit(cloud.project)
     assert len(json.dumps(event(job_name=name, operation_name=operation))) < 1000
 
 
@@ -120,49 +120,49 @@ def test_a_deadline_does_not_wait_for_the_next_look(running: tuple[str, str]) ->
     assert timedelta(0) <= datetime.now(UTC) - deadline < timedelta(seconds=600)
 
 
-def test_a_deadline_that_has_passed_needs_no_look(nbjobs_emulator: Emulator, running: tuple[str, str]) -> None:
-    nbjobs_emulator.reset_requests()
+def test_a_deadline_that_has_passed_needs_no_look(cloud: Cloud, running: tuple[str, str]) -> None:
+    cloud.reset_requests()
     told = event(job_name=running[0], deadline=(datetime.now(UTC) - timedelta(hours=1)).isoformat())
     assert (told["outcome"], told["state"]) == ("timeout", None)
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
-def test_a_deleted_job_is_gone(nbjobs_emulator: Emulator, running: tuple[str, str]) -> None:
+def test_a_deleted_job_is_gone(cloud: Cloud, running: tuple[str, str]) -> None:
     NotebookExecutionJobHook().delete_job(running[0])
     assert event(job_name=running[0], created_at="2026-01-01T00:00:00Z")["outcome"] == "gone"
 
 
-def test_an_outage_is_outlived(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_outage_is_outlived(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.005)
-    name, _ = submit(project)
-    nbjobs_emulator.fault({"method": "get", "status": 503, "times": 2})
-    nbjobs_emulator.fault({"method": "get", "drop": True})
+    name, _ = submit(cloud.project)
+    cloud.fault({"method": "get", "status": 503, "times": 2})
+    cloud.fault({"method": "get", "drop": True})
     assert event(job_name=name)["outcome"] == "done"
 
 
-def test_a_service_that_refuses_is_given_up(nbjobs_emulator: Emulator, running: tuple[str, str]) -> None:
+def test_a_service_that_refuses_is_given_up(cloud: Cloud, running: tuple[str, str]) -> None:
     for method in ("list", "get"):
-        nbjobs_emulator.fault({"method": method, "status": 403, "times": 1000})
+        cloud.fault({"method": method, "status": 403, "times": 1000})
     try:
         told = event(job_name=running[0])
         assert told["outcome"] == "error"
         assert told["reason"].startswith("403 ")
     finally:
-        nbjobs_emulator.clear_faults()
+        cloud.clear_faults()
 
 
-def test_changes_of_state_are_logged_and_looks_are_not(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.7})
-    name, _ = submit(project)
+def test_changes_of_state_are_logged_and_looks_are_not(cloud: Cloud, logged: Logged) -> None:
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.7})
+    name, _ = submit(cloud.project)
     event(job_name=name)
     words = [line.split()[-1] for line in logged() if line.startswith(f"Notebook job {name} is ")]
     assert words == list(dict.fromkeys(words))
     assert words[-1] == "SUCCEEDED."
-    assert nbjobs_emulator.requests()["get"]["200"] > len(words)
+    assert cloud.requests()["get"]["200"] > len(words)
 
 
 def test_a_slow_service_does_not_block_other_triggers(
-    nbjobs_emulator: Emulator, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer comes when the loop has done something else meanwhile."""
     is_asked, goes_on = threading.Event(), threading.Event()
@@ -196,24 +196,24 @@ def test_a_trigger_that_is_cancelled_stops_at_once(running: tuple[str, str]) -> 
 
 
 def test_a_job_is_ended_though_airflow_cancels_the_trigger(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
+    cloud: Cloud, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     """Airflow 3.3.2 allows a trigger's on_kill about a second."""
     trigger = NotebookExecutionJobTrigger(running[0], kill="cancel")
     trigger.task_instance = task_instances.add("failed", None)
-    nbjobs_emulator.fault({"method": "list_operations", "delay_seconds": 1.0})
+    cloud.fault({"method": "list_operations", "delay_seconds": 1.0})
 
     async def kill() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(trigger.on_kill(), 0.3)
-        await until(lambda: state_of(nbjobs_emulator, project, running[0]) in ENDED["cancel"])
+        await until(lambda: state_of(cloud, running[0]) in ENDED["cancel"])
 
     asyncio.run(kill())
 
 
 @pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="before Airflow 3.3 a cancelled trigger asks by itself")
 def test_a_moved_trigger_asks_and_ends_nothing(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
+    cloud: Cloud, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     """Airflow cancels a trigger that goes to another triggerer, and calls on_kill only when a person ends the task."""
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel", poll_interval=0.1)
@@ -221,20 +221,20 @@ def test_a_moved_trigger_asks_and_ends_nothing(
 
     async def move() -> None:
         waiting = asyncio.create_task(only_event(trigger))
-        await until(lambda: nbjobs_emulator.requests().get("get"))
+        await until(lambda: cloud.requests().get("get"))
         waiting.cancel()
         await asyncio.wait([waiting])
         await asyncio.sleep(0.5)
 
     asyncio.run(move())
-    assert state_of(nbjobs_emulator, project, running[0]) == "RUNNING"
+    assert state_of(cloud, running[0]) == "RUNNING"
 
 
-def test_a_job_of_no_policy_is_left_alone(nbjobs_emulator: Emulator, running: tuple[str, str]) -> None:
+def test_a_job_of_no_policy_is_left_alone(cloud: Cloud, running: tuple[str, str]) -> None:
     trigger = NotebookExecutionJobTrigger(*running, kill="leave")
-    nbjobs_emulator.reset_requests()
+    cloud.reset_requests()
     asyncio.run(trigger.on_kill())
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 class TaskInstances:
@@ -273,9 +273,9 @@ def task_instances(monkeypatch: pytest.MonkeyPatch) -> TaskInstances:
     return TaskInstances(monkeypatch)
 
 
-def state_of(emulator: Emulator, project: str, name: str) -> str:
+def state_of(cloud: Cloud, name: str) -> str:
     """Return the state of a job by the emulator's own book, or that it was deleted."""
-    (job,) = (each for each in emulator.book(project) if each["id"] == name.rpartition("/")[2])
+    (job,) = (each for each in cloud.book() if each["id"] == name.rpartition("/")[2])
     return "deleted" if job["deleted"] else str(job["state"].removeprefix("JOB_STATE_"))
 
 
@@ -284,9 +284,7 @@ AMBIGUOUS = ["scheduled", "queued", "running"]
 
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
-def test_a_job_is_ended_when_its_task_stops_waiting(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, kill: str
-) -> None:
+def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances: TaskInstances, kill: str) -> None:
     """A triggerer that was stalled is told of a kill that nobody wished, in whatever state the task is by then."""
     other = {"name": "projects/p/locations/l/notebookExecutionJobs/other"}
     cases: dict[tuple[Any, str], bool] = {
@@ -297,10 +295,10 @@ def test_a_job_is_ended_when_its_task_stops_waiting(
         ("deferred", "none"): False,
         **{(state, "same"): True for state in ["failed", "success", "skipped", "removed", "restarting", None]},
     }
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": len(cases)})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": len(cases)})
     triggers, hook = {}, NotebookExecutionJobHook()
     for state, noted in cases:
-        name, operation = submit(project, hook)
+        name, operation = submit(cloud.project, hook)
         trigger = triggers[state, noted] = NotebookExecutionJobTrigger(name, operation, kill=kill)
         note = {"same": {"name": name}, "other": other, "none": None}[noted]
         trigger.task_instance = task_instances.add(state, note)
@@ -309,31 +307,29 @@ def test_a_job_is_ended_when_its_task_stops_waiting(
         await asyncio.gather(*(trigger.on_kill() for trigger in triggers.values()))
 
     asyncio.run(kill_all())
-    states = {case: state_of(nbjobs_emulator, project, trigger.job_name) for case, trigger in triggers.items()}
+    states = {case: state_of(cloud, trigger.job_name) for case, trigger in triggers.items()}
     assert {case: state in ENDED[kill] for case, state in states.items()} == cases
     assert {state for case, state in states.items() if not cases[case]} == {"RUNNING"}
 
 
-def test_the_record_of_a_job_that_is_over_is_kept(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, logged: Logged
-) -> None:
+def test_the_record_of_a_job_that_is_over_is_kept(cloud: Cloud, task_instances: TaskInstances, logged: Logged) -> None:
     """Another triggerer has fired the event, and the task has its result."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
-    trigger = NotebookExecutionJobTrigger(*submit(project), kill="delete")
+    cloud.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    trigger = NotebookExecutionJobTrigger(*submit(cloud.project), kill="delete")
     trigger.task_instance = task_instances.add("success", {"name": trigger.job_name})
     asyncio.run(trigger.on_kill())
-    assert state_of(nbjobs_emulator, project, trigger.job_name) == "SUCCEEDED"
+    assert state_of(cloud, trigger.job_name) == "SUCCEEDED"
     assert f"The task was ended: {trigger.job_name} had already ended (SUCCEEDED)." in logged()
 
 
 def test_airflow_is_asked_again_when_it_has_no_answer(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, running: tuple[str, str]
+    cloud: Cloud, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
     trigger.task_instance = task_instances.add("failed", None)
     task_instances.failures = 3
     asyncio.run(trigger.on_kill())
-    assert state_of(nbjobs_emulator, project, trigger.job_name) in ENDED["cancel"]
+    assert state_of(cloud, trigger.job_name) in ENDED["cancel"]
 
 
 class ForgetfulHook(NotebookExecutionJobAsyncHook):
@@ -349,8 +345,7 @@ class ForgetfulHook(NotebookExecutionJobAsyncHook):
 
 
 def test_a_connection_is_looked_up_again_to_end_a_job(
-    nbjobs_emulator: Emulator,
-    project: str,
+    cloud: Cloud,
     task_instances: TaskInstances,
     running: tuple[str, str],
     monkeypatch: pytest.MonkeyPatch,
@@ -359,7 +354,7 @@ def test_a_connection_is_looked_up_again_to_end_a_job(
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel")
     trigger.task_instance = task_instances.add("failed", None)
     asyncio.run(trigger.on_kill())
-    assert state_of(nbjobs_emulator, project, trigger.job_name) in ENDED["cancel"]
+    assert state_of(cloud, trigger.job_name) in ENDED["cancel"]
 
 
 def test_a_job_that_could_not_be_ended_is_named(
@@ -389,12 +384,12 @@ class CountedHook(NotebookExecutionJobAsyncHook):
 
 
 def test_many_ended_tasks_look_up_one_connection_once(
-    nbjobs_emulator: Emulator, project: str, task_instances: TaskInstances, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, task_instances: TaskInstances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.hooks.shared_hook.NotebookExecutionJobAsyncHook", CountedHook)
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 25})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 25})
     hook = NotebookExecutionJobHook()
-    triggers = [NotebookExecutionJobTrigger(*submit(project, hook), kill="cancel") for _ in range(25)]
+    triggers = [NotebookExecutionJobTrigger(*submit(cloud.project, hook), kill="cancel") for _ in range(25)]
     for trigger in triggers:
         trigger.task_instance = task_instances.add("failed", None)
 
@@ -402,5 +397,5 @@ def test_many_ended_tasks_look_up_one_connection_once(
         await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
 
     asyncio.run(kill_all())
-    assert {state_of(nbjobs_emulator, project, trigger.job_name) for trigger in triggers} <= ENDED["cancel"]
+    assert {state_of(cloud, trigger.job_name) for trigger in triggers} <= ENDED["cancel"]
     assert (CountedHook.looks, CountedHook.closings) == (1, 1)

@@ -17,10 +17,10 @@ from google.oauth2 import service_account
 
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.pacing import STARTING
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import CredentialsError, UnauthenticatedError, UnexpectedAnswerError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from tests.support.canaries import TOKEN
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import EMAIL, JOB, NAME, Answer, Server
 from tests.support.waiting import until
 
@@ -175,7 +175,7 @@ def test_the_emulator_wins_over_every_other_address(
     connect: Callable[..., Any],
     google: Callable[..., Server],
     tokens: Server,
-    nbjobs_emulator: Emulator,
+    cloud: Cloud,
     get: Callable[[], str],
 ) -> None:
     connect()
@@ -183,7 +183,7 @@ def test_the_emulator_wins_over_every_other_address(
     with pytest.raises(Exception, match="404 NOT_FOUND"):
         get()
     assert (service.seen, tokens.seen) == ([], [])
-    assert nbjobs_emulator.requests()["get"] == {"404": 1}
+    assert cloud.requests()["get"] == {"404": 1}
 
 
 @BOTH
@@ -237,9 +237,7 @@ def test_the_project_is_the_argument_s_or_the_connection_s(
     assert NotebookExecutionJobHook().parent("l") == "projects/r/locations/l"
 
 
-def test_the_project_on_an_emulator_needs_no_connection(
-    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_project_on_an_emulator_needs_no_connection(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "from-the-environment")
     assert NotebookExecutionJobHook().parent("l") == "projects/from-the-environment/locations/l"
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT")

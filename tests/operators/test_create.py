@@ -12,7 +12,6 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_nbjobs import links
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -24,6 +23,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
 
@@ -38,7 +38,7 @@ def create(folder: Path | None = None, *, ti: dict[str, Any] | None = None, **ar
     return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), folder, **(ti or {}))
 
 
-def sent(emulator: Emulator, run: TaskRun) -> dict[str, Any]:
+def sent(cloud: Cloud, run: TaskRun) -> dict[str, Any]:
     """Return the job as the emulator has it, direct content too, without what the service adds."""
     kept = NotebookExecutionJobHook().get_job(
         run.ti.xcoms["notebook_execution_job"]["name"], "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
@@ -63,45 +63,43 @@ def test_a_create_task_returns_where_the_executed_notebook_is(project: str, defe
     assert len(run.deferrals) == deferrable
 
 
-def test_without_waiting_a_task_ends_after_submission(nbjobs_emulator: Emulator, project: str) -> None:
+def test_without_waiting_a_task_ends_after_submission(cloud: Cloud) -> None:
     run = create(wait_for_completion=False)
     result = run.execute()
     assert result["state"] in {"JOB_STATE_QUEUED", "JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
-    assert nbjobs_emulator.requests() == {"list": {"200": 1}, "create": {"200": 1}, "get": {"200": 1}}
+    assert cloud.requests() == {"list": {"200": 1}, "create": {"200": 1}, "get": {"200": 1}}
     assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
 
 
-def test_an_operator_that_code_executes_twice_names_the_hook(nbjobs_emulator: Emulator, project: str) -> None:
+def test_an_operator_that_code_executes_twice_names_the_hook(cloud: Cloud) -> None:
     run = create(wait_for_completion=False)
     run.execute()
     with pytest.raises(InvalidNotebookJobError, match=r"'report' is executed .* twice\. .*NotebookExecutionJobHook"):
         run.execute()
-    assert len(nbjobs_emulator.book(project)) == 1
+    assert len(cloud.book()) == 1
 
 
-def test_an_operator_that_another_task_executes_names_the_hook(nbjobs_emulator: Emulator, project: str) -> None:
+def test_an_operator_that_another_task_executes_names_the_hook(cloud: Cloud) -> None:
     run, other = create(), CreateNotebookExecutionJobOperator(task_id="inner", **JOB)
     with pytest.raises(InvalidNotebookJobError, match=r"'inner' is executed by the code of a task.*Hook"):
         other.execute(run.context)
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
-def test_airflow_tasks_test_runs_the_notebook_each_time(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_airflow_tasks_test_runs_the_notebook_each_time(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """It keeps the task instance and its try; each time is a process of its own."""
     monkeypatch.setenv("AIRFLOW_TEST_MODE", "True")
     run = create(wait_for_completion=False)
     run.execute()
     run.in_another_process().execute()
-    assert len(nbjobs_emulator.book(project)) == 2
+    assert len(cloud.book()) == 2
 
 
-def test_a_process_that_starts_a_try_again_adopts(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_process_that_starts_a_try_again_adopts(cloud: Cloud) -> None:
     run = create(wait_for_completion=False)
     first = run.execute()
     assert run.in_another_process().execute()["name"] == first["name"]
-    assert len(nbjobs_emulator.book(project)) == 1
+    assert len(cloud.book()) == 1
 
 
 def test_the_trigger_is_told_what_a_resumed_task_needs(project: str) -> None:
@@ -127,11 +125,9 @@ def test_the_trigger_is_told_what_a_resumed_task_needs(project: str) -> None:
 
 @MODES
 @pytest.mark.parametrize("word", FAILURES)
-def test_a_job_that_ends_otherwise_fails_the_task(
-    nbjobs_emulator: Emulator, project: str, deferrable: bool, word: str
-) -> None:
+def test_a_job_that_ends_otherwise_fails_the_task(cloud: Cloud, deferrable: bool, word: str) -> None:
     said = "<b>Cell 3</b> raised a <module> of &quot;trouble&quot;"
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", f"JOB_STATE_{word}"], "status_message": said})
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", f"JOB_STATE_{word}"], "status_message": said})
     run = create(deferrable=deferrable)
     with pytest.raises(NotebookJobFailedError) as failure:
         run.to_its_end()
@@ -144,8 +140,8 @@ def test_a_job_that_ends_otherwise_fails_the_task(
     assert set(run.ti.xcoms) >= LINKS
 
 
-def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 3})
+def test_a_task_defers_anew_when_its_job_still_goes_on(cloud: Cloud) -> None:
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 3})
     run = create(deferrable=True)
     with pytest.raises(TaskDeferred) as first:
         run.execute()
@@ -154,12 +150,12 @@ def test_a_task_defers_anew_when_its_job_still_goes_on(nbjobs_emulator: Emulator
     with pytest.raises(TaskDeferred) as second:
         run.resume(first.value.method_name, {"event": early})
     assert run.after(second.value)["state"] == "JOB_STATE_SUCCEEDED"
-    assert len(nbjobs_emulator.book(project)) == 1
+    assert len(cloud.book()) == 1
 
 
-def test_a_job_that_is_over_at_once_is_not_deferred(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
-    nbjobs_emulator.fault({"method": "get", "delay_seconds": 0.2})
+def test_a_job_that_is_over_at_once_is_not_deferred(cloud: Cloud, logged: Logged) -> None:
+    cloud.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    cloud.fault({"method": "get", "delay_seconds": 0.2})
     assert create(deferrable=True).execute()["state"] == "JOB_STATE_SUCCEEDED"
     assert [line.rpartition(" is ")[2] for line in logged() if " is " in line] == ["SUCCEEDED."]
 
@@ -188,59 +184,57 @@ def test_a_job_under_a_schedule_links_to_it(project: str) -> None:
     )
 
 
-def test_the_links_are_there_before_the_first_look(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"method": "get", "status": 403, "message": "You may create, but not look."})
+def test_the_links_are_there_before_the_first_look(cloud: Cloud) -> None:
+    cloud.fault({"method": "get", "status": 403, "message": "You may create, but not look."})
     run = create()
     with pytest.raises(NbjobsError, match=r"403 PERMISSION_DENIED: You may create, but not look\."):
         run.execute()
     assert set(run.ti.xcoms) == LINKS | {"notebook_execution_job"}
 
 
-def test_a_refused_create_shows_the_services_own_words(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"method": "create", "status": 400, "message": "The template has no network."})
+def test_a_refused_create_shows_the_services_own_words(cloud: Cloud) -> None:
+    cloud.fault({"method": "create", "status": 400, "message": "The template has no network."})
     run = create()
     with pytest.raises(InvalidArgumentError, match=r"^400 INVALID_ARGUMENT: The template has no network\.$"):
         run.execute()
     assert run.ti.xcoms == {}
 
 
-def test_a_job_that_never_appears_is_gone_after_seconds(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"method": "get", "status": 404, "times": 5})
+def test_a_job_that_never_appears_is_gone_after_seconds(cloud: Cloud) -> None:
+    cloud.fault({"method": "get", "status": 404, "times": 5})
     begun = datetime.now(UTC)
     with pytest.raises(NotebookJobGoneError, match="NBJOBS_EMULATOR_HOST"):
         create().execute()
     assert timedelta(seconds=7) < datetime.now(UTC) - begun < timedelta(seconds=12)
 
 
-def test_execution_timeout_bounds_the_job_and_the_deferral(nbjobs_emulator: Emulator, project: str) -> None:
+def test_execution_timeout_bounds_the_job_and_the_deferral(cloud: Cloud) -> None:
     run = create(deferrable=True, execution_timeout=timedelta(minutes=90))
     with pytest.raises(TaskDeferred) as deferral:
         run.execute()
-    assert sent(nbjobs_emulator, run)["executionTimeout"] == "5400s"
+    assert sent(cloud, run)["executionTimeout"] == "5400s"
     deadline = datetime.fromisoformat(restored(deferral.value).deadline)
     assert deadline == run.ti.start_date + timedelta(minutes=90)
     assert timedelta(minutes=91) < deferral.value.timeout <= timedelta(minutes=92)
 
 
 @pytest.mark.parametrize("given", [600, 600.0, "600", timedelta(minutes=10), "{{ 60 * 10 }}"], ids=repr)
-def test_job_timeout_bounds_the_job_alone(nbjobs_emulator: Emulator, project: str, given: Any) -> None:
+def test_job_timeout_bounds_the_job_alone(cloud: Cloud, given: Any) -> None:
     run = create(deferrable=True, job_timeout=given)
     with pytest.raises(TaskDeferred) as deferral:
         run.execute()
-    assert sent(nbjobs_emulator, run)["executionTimeout"] == "600s"
+    assert sent(cloud, run)["executionTimeout"] == "600s"
     assert deferral.value.timeout is None
 
 
 @pytest.mark.parametrize(("kill", "state"), [("cancel", "CANCELLED"), ("delete", "CANCELLED"), ("leave", "RUNNING")])
-def test_a_deferral_whose_time_is_over_ends_the_job(
-    nbjobs_emulator: Emulator, project: str, kill: str, state: str
-) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_deferral_whose_time_is_over_ends_the_job(cloud: Cloud, kill: str, state: str) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True, execution_timeout=timedelta(seconds=1), job_timeout=60, kill=kill)
     with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING after execution_timeout=0:00:01"):
         run.to_its_end()
     assert run.events[-1]["outcome"] == "timeout"
-    (job,) = nbjobs_emulator.book(project)
+    (job,) = cloud.book()
     assert job["state"] == f"JOB_STATE_{state}"
     assert job["deleted"] is (kill == "delete")
 
@@ -250,23 +244,20 @@ def test_a_deferral_whose_time_is_over_ends_the_job(
     [("Trigger timeout", 1, "CANCELLED"), ("Trigger failure", 1, "RUNNING"), ("Trigger failure", 0, "CANCELLED")],
 )
 def test_a_failed_deferral_ends_the_job_unless_a_retry_follows(
-    nbjobs_emulator: Emulator, project: str, error: str, retries: int, state: str
+    cloud: Cloud, error: str, retries: int, state: str
 ) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True, retries=retries, ti={"max_tries": retries})
     with pytest.raises(TaskDeferred):
         run.execute()
     with pytest.raises(Exception, match=error):
         run.resume("__fail__", {"error": error})
-    (job,) = nbjobs_emulator.book(project)
-    assert job["state"] == f"JOB_STATE_{state}"
+    assert cloud.states() == [state]
 
 
-def test_a_job_that_somebody_deletes_is_gone(
-    nbjobs_emulator: Emulator, project: str, brisk: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_somebody_deletes_is_gone(cloud: Cloud, brisk: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.1)
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True)
     with pytest.raises(TaskDeferred) as deferral:
         run.execute()
@@ -277,20 +268,18 @@ def test_a_job_that_somebody_deletes_is_gone(
     assert run.events[-1]["outcome"] == "gone"
 
 
-def test_the_job_runs_as_the_connections_own_account_by_default(
-    nbjobs_emulator: Emulator, project: str, logged: Logged
-) -> None:
+def test_the_job_runs_as_the_connections_own_account_by_default(cloud: Cloud, logged: Logged) -> None:
     run = create(service_account=None)
     run.execute()
-    account = f"emulator@{project}.iam.gserviceaccount.com"
-    assert sent(nbjobs_emulator, run)["serviceAccount"] == account
+    account = f"emulator@{cloud.project}.iam.gserviceaccount.com"
+    assert sent(cloud, run)["serviceAccount"] == account
     assert f"No identity was given: the notebook runs as the connection's own {account}." in logged()
 
 
-def test_a_given_identity_is_sent_alone(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
+def test_a_given_identity_is_sent_alone(cloud: Cloud, logged: Logged) -> None:
     run = create(service_account=None, execution_user="ada@example.com")
     run.execute()
-    job = sent(nbjobs_emulator, run)
+    job = sent(cloud, run)
     assert job["executionUser"] == "ada@example.com"
     assert "serviceAccount" not in job
     assert not [line for line in logged() if "identity" in line]
@@ -301,8 +290,8 @@ def test_a_user_s_id_for_the_job_is_sent(project: str) -> None:
     assert run.execute()["job_id"] == "my-2026-11-22"
 
 
-def test_an_id_that_is_taken_comes_with_what_to_do(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
+def test_an_id_that_is_taken_comes_with_what_to_do(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_FAILED"})
     with pytest.raises(NotebookJobFailedError):
         create(job_id="mine", retries=1).execute()
     again = {"ti": {"try_number": 2, "max_tries": 1}, "retries": 1}
@@ -311,9 +300,9 @@ def test_an_id_that_is_taken_comes_with_what_to_do(nbjobs_emulator: Emulator, pr
     assert create(job_id="mine-{{ ti.try_number }}", **again).execute()["job_id"] == "mine-2"
 
 
-def test_content_given_as_a_dict_reaches_the_service(nbjobs_emulator: Emulator, project: str) -> None:
+def test_content_given_as_a_dict_reaches_the_service(cloud: Cloud) -> None:
     run = create(notebook=NOTEBOOK)
     result = run.execute()
-    content = sent(nbjobs_emulator, run)["directNotebookSource"]["content"]
+    content = sent(cloud, run)["directNotebookSource"]["content"]
     assert json.loads(base64.b64decode(content)) == NOTEBOOK
     assert result["executed_notebook"].endswith("/content.ipynb")

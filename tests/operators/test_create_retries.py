@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.cloud import Cloud
 from tests.support.task_runs import JOB, TaskRun
 
 
@@ -33,24 +33,22 @@ def is_adopted(run: TaskRun) -> bool:
     return bool(run.ti.xcoms["notebook_execution_job"]["adopted"])
 
 
-def test_a_retry_takes_the_result_but_a_clear_runs_again(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_retry_takes_the_result_but_a_clear_runs_again(cloud: Cloud) -> None:
     run = create()
     assert not is_adopted(run)
     assert is_adopted(next_try(run))
     # A clear after try 2: Airflow lets a task that it clears have all of its retries once more.
     assert not is_adopted(next_try(run, max_tries=3))
     assert is_adopted(next_try(run))
-    assert [job["labels"]["nbjobs-try"] for job in nbjobs_emulator.book(project)] == ["1", "3"]
+    assert [job["labels"]["nbjobs-try"] for job in cloud.book()] == ["1", "3"]
 
 
-def test_a_retry_adopts_a_job_of_the_connections_old_account(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_retry_adopts_a_job_of_the_connections_old_account(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The key of the connection was replaced meanwhile, and the user asks for the same as before."""
     accounts = iter(["old@project.iam.gserviceaccount.com", "new@project.iam.gserviceaccount.com"])
     monkeypatch.setattr(NotebookExecutionJobHook, "service_account_email", lambda _: next(accounts))
     run = create(service_account=None)
     assert not is_adopted(run)
     assert is_adopted(next_try(run))
-    (job,) = nbjobs_emulator.book(project)
+    (job,) = cloud.book()
     assert NotebookExecutionJobHook().get_job(job["name"]).service_account == "old@project.iam.gserviceaccount.com"

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import (
@@ -16,6 +15,7 @@ from airflow_nbjobs.operators import (
     GetNotebookExecutionJobOperator,
     ListNotebookExecutionJobsOperator,
 )
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import NAME, Server
 from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun
 
@@ -43,22 +43,22 @@ def names(**arguments: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("shape", ["output", "name", "id"])
-def test_a_running_job_is_ended_and_deleted(nbjobs_emulator: Emulator, project: str, shape: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_running_job_is_ended_and_deleted(cloud: Cloud, shape: str) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     made = submit()
     job = {"output": made, "name": made["name"], "id": made["job_id"]}[shape]
     assert delete(job).endswith(f"/{made['job_id']}")
-    (kept,) = nbjobs_emulator.book(project)
+    (kept,) = cloud.book()
     assert (kept["deleted"], kept["state"]) == (True, "JOB_STATE_CANCELLED")
 
 
-def test_the_delete_operation_is_waited_for(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_the_delete_operation_is_waited_for(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     made = submit()
-    nbjobs_emulator.reset_requests()
+    cloud.reset_requests()
     delete(made)
-    assert nbjobs_emulator.requests()["delete"] == {"200": 1}
-    assert set(nbjobs_emulator.requests()["get_operation"]) <= {"200", "404"}
+    assert cloud.requests()["delete"] == {"200": 1}
+    assert set(cloud.requests()["get_operation"]) <= {"200", "404"}
 
 
 def test_a_delete_that_the_service_refuses_fails_with_its_words(
@@ -130,20 +130,20 @@ def test_a_list_is_filtered_by_a_template(three_jobs: None) -> None:
     assert names(filter="displayName=~\"{{ 'a' }}-.*\"") == ["a"]
 
 
-def test_a_limit_asks_for_no_more_than_it_needs(nbjobs_emulator: Emulator, three_jobs: None) -> None:
-    nbjobs_emulator.reset_requests()
+def test_a_limit_asks_for_no_more_than_it_needs(cloud: Cloud, three_jobs: None) -> None:
+    cloud.reset_requests()
     assert names(limit=2) == ["c", "a"]
-    assert nbjobs_emulator.requests() == {"list": {"200": 1}}
+    assert cloud.requests() == {"list": {"200": 1}}
 
 
-def test_all_pages_are_read_without_a_limit(nbjobs_emulator: Emulator, project: str) -> None:
+def test_all_pages_are_read_without_a_limit(cloud: Cloud) -> None:
     hook = NotebookExecutionJobHook()
     job = hook.get_job(submit()["name"])
     for _ in range(102):
         hook.create_job(job, location=REGION)
-    nbjobs_emulator.reset_requests()
+    cloud.reset_requests()
     assert len(names(limit=None)) == 103
-    assert nbjobs_emulator.requests() == {"list": {"200": 2}}
+    assert cloud.requests() == {"list": {"200": 2}}
     assert len(names()) == 100
 
 

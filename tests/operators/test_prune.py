@@ -13,7 +13,6 @@ from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation, template_name
 from airflow_nbjobs.api.pacing import Patience
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     ApiError,
     InvalidNotebookJobError,
@@ -25,6 +24,7 @@ from airflow_nbjobs.exceptions import (
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.run.identity import deployment_label
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TEMPLATE, TaskRun
 
@@ -32,7 +32,7 @@ OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
 
 
 @pytest.fixture
-def made(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def made(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Make one job of each kind, and return its name by its kind."""
     kinds = {
         "over": (OWN, "SUCCEEDED"),
@@ -43,7 +43,7 @@ def made(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatc
     names = {}
     for kind, (deployment, state) in kinds.items():
         monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", deployment)
-        nbjobs_emulator.fault({"job_state": f"JOB_STATE_{state}", "times": 1})
+        cloud.fault({"job_state": f"JOB_STATE_{state}", "times": 1})
         run = TaskRun(
             lambda: CreateNotebookExecutionJobOperator(task_id="report", wait_for_completion=False, **JOB), run_id=kind
         )
@@ -61,43 +61,41 @@ def prune(**arguments: Any) -> dict[str, Any]:
     return result
 
 
-def deleted(emulator: Emulator, made: dict[str, str]) -> set[str]:
+def deleted(cloud: Cloud, made: dict[str, str]) -> set[str]:
     """Return the kinds of the jobs that are gone."""
-    gone = {job["name"] for job in emulator.book() if job["deleted"]}
+    gone = {job["name"] for job in cloud.book() if job["deleted"]}
     return {kind for kind, name in made.items() if name in gone}
 
 
-def test_what_is_over_and_this_airflow_s_is_deleted(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+def test_what_is_over_and_this_airflow_s_is_deleted(made: dict[str, str], cloud: Cloud) -> None:
     assert prune() == {"count": 2, "names": [made["over"], made["failed"]]}
-    assert deleted(nbjobs_emulator, made) == {"over", "failed"}
+    assert deleted(cloud, made) == {"over", "failed"}
 
 
-def test_a_dry_run_tells_and_deletes_nothing(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+def test_a_dry_run_tells_and_deletes_nothing(made: dict[str, str], cloud: Cloud) -> None:
     assert prune(dry_run=True)["count"] == 2
-    assert deleted(nbjobs_emulator, made) == set()
+    assert deleted(cloud, made) == set()
 
 
-def test_active_jobs_are_deleted_when_asked(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+def test_active_jobs_are_deleted_when_asked(made: dict[str, str], cloud: Cloud) -> None:
     assert prune(include_active=True)["count"] == 3
-    assert deleted(nbjobs_emulator, made) == {"over", "failed", "active"}
+    assert deleted(cloud, made) == {"over", "failed", "active"}
 
 
 @pytest.mark.parametrize("older_than", [3600, "3600", timedelta(days=1), 1e12, 1e300, timedelta.max], ids=repr)
-def test_younger_jobs_stay(made: dict[str, str], nbjobs_emulator: Emulator, older_than: Any) -> None:
+def test_younger_jobs_stay(made: dict[str, str], cloud: Cloud, older_than: Any) -> None:
     assert prune(older_than=older_than) == {"count": 0, "names": []}
 
 
 @pytest.mark.parametrize("older_than", [0, -1.0, timedelta(days=-1), timedelta(0), "a month", None, True, float("inf")])
-def test_an_age_that_is_none_is_refused(older_than: Any, made: dict[str, str], nbjobs_emulator: Emulator) -> None:
+def test_an_age_that_is_none_is_refused(older_than: Any, made: dict[str, str], cloud: Cloud) -> None:
     with pytest.raises(InvalidNotebookJobError, match=r"older_than=.* is not a (time|duration)"):
         prune(older_than=older_than)
-    assert deleted(nbjobs_emulator, made) == set()
+    assert deleted(cloud, made) == set()
 
 
-def test_a_job_that_somebody_else_deletes_meanwhile_is_no_error(
-    made: dict[str, str], nbjobs_emulator: Emulator
-) -> None:
-    nbjobs_emulator.fault({"method": "delete", "times": 1, "status": 404})
+def test_a_job_that_somebody_else_deletes_meanwhile_is_no_error(made: dict[str, str], cloud: Cloud) -> None:
+    cloud.fault({"method": "delete", "times": 1, "status": 404})
     assert prune()["count"] == 2
 
 
@@ -109,13 +107,13 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("status", "kind"), [(403, PermissionDeniedError), (503, UnavailableError)])
 def test_a_failing_delete_stops_no_other_and_fails_the_task(
-    made: dict[str, str], nbjobs_emulator: Emulator, impatient: None, logged: Logged, status: int, kind: type[ApiError]
+    made: dict[str, str], cloud: Cloud, impatient: None, logged: Logged, status: int, kind: type[ApiError]
 ) -> None:
-    nbjobs_emulator.fault({"method": "delete", "status": status, "message": "Not this one."})
+    cloud.fault({"method": "delete", "status": status, "message": "Not this one."})
     expected = rf"^{status} .*: 1 of 2 jobs could not be deleted\. The first is {made['over']}: Not this one\.$"
     with pytest.raises(kind, match=expected):
         prune()
-    assert deleted(nbjobs_emulator, made) == {"failed"}
+    assert deleted(cloud, made) == {"failed"}
     told = [line for line in logged() if "Notebook job" in line and "(" in line]
     assert [line.partition("(")[2].partition(")")[0] for line in told] == [
         made[kind].rpartition("/")[2] for kind in ("over", "failed")
@@ -128,19 +126,19 @@ def test_a_failing_delete_stops_no_other_and_fails_the_task(
     ("fault", "kind"), [({"drop": True}, TransportError), ({"status": 401}, UnauthenticatedError)], ids=str
 )
 def test_what_blocks_every_delete_ends_the_task_at_once(
-    made: dict[str, str], nbjobs_emulator: Emulator, impatient: None, fault: dict[str, Any], kind: type[ApiError]
+    made: dict[str, str], cloud: Cloud, impatient: None, fault: dict[str, Any], kind: type[ApiError]
 ) -> None:
-    nbjobs_emulator.fault({"method": "delete", **fault})
+    cloud.fault({"method": "delete", **fault})
     with pytest.raises(kind):
         prune()
-    assert deleted(nbjobs_emulator, made) == set()
+    assert deleted(cloud, made) == set()
 
 
-def test_a_list_that_is_refused_ends_it_at_once(made: dict[str, str], nbjobs_emulator: Emulator) -> None:
-    nbjobs_emulator.fault({"method": "list", "status": 403, "message": "No list for you."})
+def test_a_list_that_is_refused_ends_it_at_once(made: dict[str, str], cloud: Cloud) -> None:
+    cloud.fault({"method": "list", "status": 403, "message": "No list for you."})
     with pytest.raises(PermissionDeniedError, match=r"^403 PERMISSION_DENIED: No list for you\.$"):
         prune()
-    assert deleted(nbjobs_emulator, made) == set()
+    assert deleted(cloud, made) == set()
 
 
 def copies(project: str) -> list[str]:
@@ -153,25 +151,28 @@ def copies(project: str) -> list[str]:
         return client.send(Call("GET", "/storage/v1/b/results/o", uris, {"prefix": f"{project}/nbjobs-staged/"}))
 
 
-def test_a_staged_copy_is_deleted_with_its_own_job(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_staged_copy_is_deleted_with_its_own_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
-    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")  # with its bucket
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": 2})
-    wanted = {**JOB, "notebook": NOTEBOOK, "gcs_output_uri": f"gs://results/{project}", "wait_for_completion": False}
+    cloud.upload(f"gs://results/{cloud.project}/made", b"")  # with its bucket
+    cloud.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": 2})
+    wanted = {
+        **JOB,
+        "notebook": NOTEBOOK,
+        "gcs_output_uri": f"gs://results/{cloud.project}",
+        "wait_for_completion": False,
+    }
     for run_id in ("first", "second"):
         TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), run_id=run_id).execute()
     jobs = NotebookExecutionJobHook().list_jobs(location=REGION, order_by="update_time")
     staged = [job.gcs_notebook_source.uri for job in jobs if job.gcs_notebook_source]
-    assert sorted(copies(project)) == sorted(map(str, staged))
-    nbjobs_emulator.fault({"method": "delete", "status": 403})
+    assert sorted(copies(cloud.project)) == sorted(map(str, staged))
+    cloud.fault({"method": "delete", "status": 403})
     with pytest.raises(PermissionDeniedError):
         prune()
-    assert copies(project) == staged[:1]
+    assert copies(cloud.project) == staged[:1]
     assert prune()["count"] == 1
-    assert copies(project) == []
+    assert copies(cloud.project) == []
 
 
 @pytest.mark.parametrize("deployment", ["http://localhost:8080", "http://127.0.0.1:8080/"])
@@ -186,12 +187,12 @@ def test_a_deployment_without_a_name_of_its_own_is_refused(
 OURS = {"nbjobs-v": "1", "nbjobs-deployment": deployment_label(OWN)}
 
 
-def create(emulator: Emulator, project: str, count: int, **job: Any) -> set[str]:
+def create(cloud: Cloud, count: int, **job: Any) -> set[str]:
     """Make so many jobs that are over, with other means than the operator's, and return their names."""
-    emulator.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": count})
+    cloud.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": count})
     wanted = NotebookExecutionJob(
         gcs_notebook_source=GcsNotebookSource(uri="gs://notebooks/report.ipynb"),
-        notebook_runtime_template_resource_name=template_name(TEMPLATE, project, REGION),
+        notebook_runtime_template_resource_name=template_name(TEMPLATE, cloud.project, REGION),
         gcs_output_uri="gs://results/runs",
         service_account=ACCOUNT,
         **{"display_name": "report", **job},
@@ -202,16 +203,14 @@ def create(emulator: Emulator, project: str, count: int, **job: Any) -> set[str]
     return names
 
 
-def test_more_jobs_than_a_page_holds_are_all_deleted(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_more_jobs_than_a_page_holds_are_all_deleted(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
-    names = create(nbjobs_emulator, project, 103, labels=OURS)
-    nbjobs_emulator.reset_requests()
+    names = create(cloud, 103, labels=OURS)
+    cloud.reset_requests()
     pruned = prune()
     assert (pruned["count"], len(pruned["names"])) == (103, 100)
-    assert nbjobs_emulator.requests() == {"list": {"200": 2}, "delete": {"200": 103}}
-    assert {job["name"] for job in nbjobs_emulator.book(project) if job["deleted"]} == names
+    assert cloud.requests() == {"list": {"200": 2}, "delete": {"200": 103}}
+    assert {job["name"] for job in cloud.book() if job["deleted"]} == names
 
 
 @pytest.mark.parametrize(
@@ -226,20 +225,20 @@ def test_more_jobs_than_a_page_holds_are_all_deleted(
     ids=["no label", "labels of others", "no deployment", "no version", "another deployment"],
 )
 def test_a_job_of_another_origin_is_never_deleted(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str]
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, labels: dict[str, str]
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
-    create(nbjobs_emulator, project, 1, labels=labels, display_name=f"report-{'0' * 16}")
+    create(cloud, 1, labels=labels, display_name=f"report-{'0' * 16}")
     assert prune(include_active=True)["count"] == 0
-    (job,) = nbjobs_emulator.book(project)
+    (job,) = cloud.book()
     assert not job["deleted"]
 
 
-def listed(emulator: Emulator, project: str, **job: Any) -> str:
+def listed(cloud: Cloud, **job: Any) -> str:
     """Let the next list tell of one job of this Airflow's, and of no other; return its name."""
-    name = f"projects/{project}/locations/{REGION}/notebookExecutionJobs/1"
+    name = f"projects/{cloud.project}/locations/{REGION}/notebookExecutionJobs/1"
     told = {"name": name, "displayName": "report", "labels": OURS, "updateTime": "2026-01-01T00:00:00Z", **job}
-    emulator.fault({"method": "list", "body": json.dumps({"notebookExecutionJobs": [told]})})
+    cloud.fault({"method": "list", "body": json.dumps({"notebookExecutionJobs": [told]})})
     return name
 
 
@@ -254,19 +253,17 @@ OVER = ["SUCCEEDED", "FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
 
 
 @pytest.mark.parametrize("state", [*(f"JOB_STATE_{word}" for word in ACTIVE), "", "DONE", None], ids=repr)
-def test_an_active_job_is_never_pruned(nbjobs_emulator: Emulator, project: str, own: None, state: str | None) -> None:
-    listed(nbjobs_emulator, project, **({} if state is None else {"jobState": state}))
+def test_an_active_job_is_never_pruned(cloud: Cloud, own: None, state: str | None) -> None:
+    listed(cloud, **({} if state is None else {"jobState": state}))
     assert prune() == {"count": 0, "names": []}
-    assert "delete" not in nbjobs_emulator.requests()
+    assert "delete" not in cloud.requests()
 
 
 @pytest.mark.parametrize("state", OVER)
-def test_a_job_in_each_state_that_is_an_end_goes(
-    nbjobs_emulator: Emulator, project: str, own: None, state: str
-) -> None:
-    name = listed(nbjobs_emulator, project, jobState=f"JOB_STATE_{state}")
+def test_a_job_in_each_state_that_is_an_end_goes(cloud: Cloud, own: None, state: str) -> None:
+    name = listed(cloud, jobState=f"JOB_STATE_{state}")
     assert prune() == {"count": 1, "names": [name]}
-    assert sum(nbjobs_emulator.requests()["delete"].values()) == 1
+    assert sum(cloud.requests()["delete"].values()) == 1
 
 
 @pytest.mark.parametrize(
@@ -278,15 +275,13 @@ def test_a_job_in_each_state_that_is_an_end_goes(
     ],
     ids=["updated late", "updated early", "no time"],
 )
-def test_the_age_is_that_of_the_last_update(
-    nbjobs_emulator: Emulator, project: str, own: None, times: dict[str, str | None], count: int
-) -> None:
-    listed(nbjobs_emulator, project, jobState="JOB_STATE_SUCCEEDED", **times)
+def test_the_age_is_that_of_the_last_update(cloud: Cloud, own: None, times: dict[str, str | None], count: int) -> None:
+    listed(cloud, jobState="JOB_STATE_SUCCEEDED", **times)
     assert prune()["count"] == count
 
 
-def test_no_page_is_read_after_a_young_job(nbjobs_emulator: Emulator, project: str, own: None) -> None:
-    create(nbjobs_emulator, project, 103, labels=OURS)
-    nbjobs_emulator.reset_requests()
+def test_no_page_is_read_after_a_young_job(cloud: Cloud, own: None) -> None:
+    create(cloud, 103, labels=OURS)
+    cloud.reset_requests()
     assert prune(older_than=timedelta(days=1))["count"] == 0
-    assert nbjobs_emulator.requests() == {"list": {"200": 1}}
+    assert cloud.requests() == {"list": {"200": 1}}

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.cloud import Cloud
 from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TaskRun
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/r"
@@ -82,17 +82,17 @@ def test_nothing_is_sent_that_was_not_asked_for(project: str) -> None:
     }
 
 
-def test_a_field_that_google_adds_later_is_sent(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_field_that_google_adds_later_is_sent(cloud: Cloud) -> None:
     with pytest.raises(Exception, match='Unknown name "fieldOfTheFuture"'):
         sent(job_body={"fieldOfTheFuture": {"depth": 1}})
-    assert nbjobs_emulator.requests()["create"] == {"400": 1}
+    assert cloud.requests()["create"] == {"400": 1}
 
 
 @pytest.mark.parametrize("field", ["displayName", "labels", "jobState", "name", "executionTimeout"])
-def test_job_body_takes_no_field_that_has_an_argument(nbjobs_emulator: Emulator, project: str, field: str) -> None:
+def test_job_body_takes_no_field_that_has_an_argument(cloud: Cloud, field: str) -> None:
     with pytest.raises(InvalidNotebookJobError, match=f"job_body contains .*{field}.*: use the arguments"):
         sent(job_body={field: "x"})
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,7 @@ def test_a_file_in_the_bundle_is_sent(project: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["../secret.ipynb", "link.ipynb", "folder/secret.ipynb", "{absolute}"])
-def test_a_path_that_leads_out_of_the_folder_is_refused(
-    nbjobs_emulator: Emulator, project: str, tmp_path: Path, way: str
-) -> None:
+def test_a_path_that_leads_out_of_the_folder_is_refused(cloud: Cloud, tmp_path: Path, way: str) -> None:
     dags = tmp_path / "dags"
     dags.mkdir()
     secret = tmp_path / "secret.ipynb"
@@ -147,7 +145,7 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(
     (dags / "folder").symlink_to(tmp_path)
     with pytest.raises(InvalidNotebookJobError, match="outside the DAG's folder and bundle: keep it inside"):
         sent(dags, notebook=way.format(absolute=secret))
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 def test_a_link_within_the_folder_is_followed(project: str, tmp_path: Path) -> None:

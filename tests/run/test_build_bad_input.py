@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators import (
     CreateNotebookExecutionJobOperator,
@@ -20,6 +19,7 @@ from airflow_nbjobs.operators import (
 )
 from airflow_nbjobs.run.sources import InlineNotebook, source_fields
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Server
 from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
 
@@ -36,7 +36,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a path without end": ({"notebook": "a/" * 5_000}, ["was not found", "/nowhere"]),
     "a dict that is no notebook": ({"notebook": {"cells": []}}, ["notebook given as a dict", "nbformat is None"]),
     "an unknown nbformat": ({"notebook": {**NOTEBOOK, "nbformat": 9}}, ["nbformat is 9", "3 and 4"]),
-    "a broken notebook": ({"notebook": {**NOTEBOOK, "cells": [{"cell_type": "?"}]}}, ["not a valid notebook"]),
+    "a broken notebook": ({"notebook": {**NOTEBOOK, "cells": "none"}}, ["not a valid notebook"]),
     "a notebook that is not JSON": ({"notebook": {**NOTEBOOK, "metadata": {"x": {1}}}}, ["is not JSON"]),
     "another store": ({"notebook": "s3://bucket/x.ipynb"}, ["notebook='s3://bucket/x.ipynb'", "gs://"]),
     "no object": ({"notebook": "gs://bucket"}, ["notebook='gs://bucket'", "gs://bucket/folder/notebook.ipynb"]),
@@ -129,7 +129,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_argument_is_named_with_value_and_remedy(
-    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, case: str
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     changed, words = WRONG[case]
@@ -137,7 +137,7 @@ def test_a_wrong_argument_is_named_with_value_and_remedy(
     with pytest.raises(InvalidNotebookJobError) as refusal:
         run.execute()
     assert [word for word in words if word not in str(refusal.value)] == []
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 def test_a_dict_that_is_not_json_still_parses() -> None:
@@ -150,7 +150,7 @@ def test_a_dict_that_is_not_json_still_parses() -> None:
         assert str(InlineNotebook(content)).startswith("inline notebook (sha256 ")
 
 
-def test_all_that_is_wrong_is_told_at_once(nbjobs_emulator: Emulator, project: str) -> None:
+def test_all_that_is_wrong_is_told_at_once(cloud: Cloud) -> None:
     wrong = {**JOB, "notebook": "gs://b", "runtime_template": None, "gcs_output_uri": "x", "service_account": "y"}
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wrong))
     with pytest.raises(InvalidNotebookJobError) as refusal:
@@ -159,12 +159,12 @@ def test_all_that_is_wrong_is_told_at_once(nbjobs_emulator: Emulator, project: s
     assert [word for word in named if word not in str(refusal.value)] == []
 
 
-def test_a_folder_is_no_notebook(nbjobs_emulator: Emulator, project: str, tmp_path: Path) -> None:
+def test_a_folder_is_no_notebook(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "my").mkdir()
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "notebook": "my"}), tmp_path)
     with pytest.raises(InvalidNotebookJobError, match="notebook='my' is a folder: name the notebook in it"):
         run.execute()
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 @pytest.mark.parametrize(
@@ -177,16 +177,14 @@ def test_an_object_s_name_may_hold_a_hash(given: str, generation: str | None) ->
 
 
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "{}", '{"nbformat": 4}', "\x00", json.dumps(NOTEBOOK)[:-5]])
-def test_a_file_that_is_no_notebook_is_refused(
-    nbjobs_emulator: Emulator, project: str, tmp_path: Path, text: str
-) -> None:
+def test_a_file_that_is_no_notebook_is_refused(cloud: Cloud, tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.ipynb").write_text(text)
     run = TaskRun(
         lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "notebook": "bad.ipynb"}), tmp_path
     )
     with pytest.raises(InvalidNotebookJobError, match=r"The notebook '.*bad\.ipynb' is not"):
         run.execute()
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 @pytest.mark.parametrize(
@@ -195,11 +193,11 @@ def test_a_file_that_is_no_notebook_is_refused(
 @pytest.mark.parametrize(
     "name", ["", None, 7, "a/b", f"{JOB_NAME}/operations/2", f"{JOB_NAME}\n2", {"job_id": "1"}, "../x"], ids=repr
 )
-def test_a_job_name_that_is_none_is_refused(nbjobs_emulator: Emulator, project: str, make: Any, name: Any) -> None:
+def test_a_job_name_that_is_none_is_refused(cloud: Cloud, make: Any, name: Any) -> None:
     run = TaskRun(lambda: make(task_id="look", job_name=name, location="us-central1"))
     with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
         run.execute()
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 @pytest.mark.parametrize(
@@ -223,11 +221,11 @@ def test_a_job_name_of_none_is_named_with_its_cause(project: str, given: Any, ca
 
 
 @pytest.mark.parametrize("limit", [0, -1, "5", 1.5, True], ids=repr)
-def test_a_limit_that_is_no_number_of_jobs_is_refused(nbjobs_emulator: Emulator, project: str, limit: Any) -> None:
+def test_a_limit_that_is_no_number_of_jobs_is_refused(cloud: Cloud, limit: Any) -> None:
     run = TaskRun(lambda: ListNotebookExecutionJobsOperator(task_id="list", location="us-central1", limit=limit))
     with pytest.raises(InvalidNotebookJobError, match=f"limit={limit!r} .*1 or more"):
         run.execute()
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 def test_a_connection_of_a_person_needs_an_identity(

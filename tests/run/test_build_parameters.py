@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from airflow.sdk.log import mask_secret
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.secrecy import check_parameters
 from tests.support.canaries import MARK
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.papers import cell, notebook, sent, task
 
@@ -37,8 +37,7 @@ def create(paper: dict[str, Any] = DECLARED, **arguments: Any) -> Any:
     ids=["unknown names", "no cell"],
 )
 def test_unknown_parameters_are_a_warning_or_an_error(
-    nbjobs_emulator: Emulator,
-    project: str,
+    cloud: Cloud,
     logged: Logged,
     paper: dict[str, Any],
     parameters: dict[str, Any],
@@ -46,10 +45,10 @@ def test_unknown_parameters_are_a_warning_or_an_error(
 ) -> None:
     with pytest.raises(InvalidNotebookJobError, match=f"{said}.*unknown_parameters='warn'"):
         create(paper, parameters=parameters, unknown_parameters="fail").execute()
-    assert nbjobs_emulator.book(project) == []
+    assert cloud.book() == []
     create(paper, parameters=parameters).execute()
     assert [line for line in logged() if said in line] != []
-    assert len(nbjobs_emulator.book(project)) == 1
+    assert len(cloud.book()) == 1
 
 
 def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: Logged) -> None:
@@ -71,13 +70,11 @@ def test_parameters_that_a_notebook_knows_are_no_warning(project: str, logged: L
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_an_invalid_parameter_is_named_and_not_sent(
-    nbjobs_emulator: Emulator, project: str, parameters: Any, named: str
-) -> None:
+def test_an_invalid_parameter_is_named_and_not_sent(cloud: Cloud, parameters: Any, named: str) -> None:
     with pytest.raises(InvalidNotebookJobError) as error:
         create(parameters=parameters).execute()
     assert named in str(error.value)
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 @pytest.mark.parametrize(
@@ -86,7 +83,7 @@ def test_an_invalid_parameter_is_named_and_not_sent(
     ids=["itself", "within a text", "deep down"],
 )
 def test_a_value_that_airflow_masks_is_refused_and_not_shown(
-    nbjobs_emulator: Emulator, project: str, around: Callable[[str], Any], logged: Logged
+    cloud: Cloud, around: Callable[[str], Any], logged: Logged
 ) -> None:
     secret = f"{MARK}-{secrets.token_hex(12)}"
     mask_secret(secret)
@@ -95,19 +92,17 @@ def test_a_value_that_airflow_masks_is_refused_and_not_shown(
     ) as error:
         create(parameters={"rows": 1, "day": around(secret)}).execute()
     assert secret not in f"{error.value} {logged()}"
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 @pytest.mark.parametrize("argument", ["labels", "display_name"])
-def test_a_masked_value_is_refused_where_everybody_sees_it(
-    nbjobs_emulator: Emulator, project: str, argument: str
-) -> None:
+def test_a_masked_value_is_refused_where_everybody_sees_it(cloud: Cloud, argument: str) -> None:
     secret = f"{MARK}-{secrets.token_hex(12)}"
     mask_secret(secret)
     with pytest.raises(InvalidNotebookJobError, match=f"^{argument} contains a secret") as error:
         create(**{argument: {"team": secret} if argument == "labels" else f"report {secret}"}).execute()
     assert secret not in str(error.value)
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 def test_a_name_that_looks_secret_gets_a_warning(project: str, logged: Logged) -> None:
@@ -120,15 +115,15 @@ def test_a_name_that_looks_secret_gets_a_warning(project: str, logged: Logged) -
     assert value not in str(logged())
 
 
-def test_a_try_that_submits_twice_warns_once(nbjobs_emulator: Emulator, project: str, logged: Logged) -> None:
+def test_a_try_that_submits_twice_warns_once(cloud: Cloud, logged: Logged) -> None:
     value = f"{MARK}-{secrets.token_hex(12)}"
     exhausted = {"job_state": "JOB_STATE_FAILED", "status_message": "RESOURCE_EXHAUSTED"}
-    nbjobs_emulator.fault(exhausted)
+    cloud.fault(exhausted)
     wanted = {"api_token": value, "day": "2026-11-22"}
-    nbjobs_emulator.upload("gs://results/made", b"")
+    cloud.upload("gs://results/made", b"")
     run = task(notebook=DECLARED, parameters=wanted, capacity_retries=1, unusable_results="omit")
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
-    assert len(nbjobs_emulator.book(project)) == 2
+    assert len(cloud.book()) == 2
     assert len([line for line in logged() if "looks like a secret by its name" in line]) == 1
     assert len([line for line in logged() if "does not declare 'api_token'" in line]) == 1
 

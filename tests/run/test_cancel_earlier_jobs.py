@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     InvalidNotebookJobError,
     NotebookJobError,
@@ -18,6 +17,7 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
 )
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
@@ -32,18 +32,12 @@ def attempt(number: int, retries: int = 1, **arguments: Any) -> TaskRun:
 
 
 @pytest.fixture
-def left(nbjobs_emulator: Emulator) -> Emulator:
+def left(cloud: Cloud) -> Cloud:
     """Leave the job of a first try whose worker has died: it runs on."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     attempt(1, wait_for_completion=False).execute()
-    nbjobs_emulator.reset_requests()
-    return nbjobs_emulator
-
-
-def state(emulator: Emulator, project: str) -> str:
-    """Return the state of the one job; one that is being cancelled counts as cancelled."""
-    (job,) = emulator.book(project)
-    return str(job["state"].removeprefix("JOB_STATE_")).replace("CANCELLING", "CANCELLED")
+    cloud.reset_requests()
+    return cloud
 
 
 def wrong() -> dict[str, Any]:
@@ -52,37 +46,35 @@ def wrong() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
-def test_a_last_try_that_fails_early_ends_earlier_jobs(
-    left: Emulator, project: str, retries: int, became: str, logged: Logged
-) -> None:
+def test_a_last_try_that_fails_early_ends_earlier_jobs(left: Cloud, retries: int, became: str, logged: Logged) -> None:
     with pytest.raises(InvalidNotebookJobError):
         attempt(2, retries, **wrong()).execute()
-    assert state(left, project) == became
+    assert left.states() == [became]
     assert bool(
         [line for line in logged() if re.search("Jobs of earlier tries: .* was canceled, since no retry is left", line)]
     ) == (retries == 1)
 
 
-def test_each_job_that_earlier_tries_left_is_told_of(left: Emulator, project: str, logged: Logged) -> None:
+def test_each_job_that_earlier_tries_left_is_told_of(left: Cloud, logged: Logged) -> None:
     attempt(2, 2, notebook="gs://notebooks/other.ipynb", kill="leave", wait_for_completion=False).execute()
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, **wrong()).execute()
-    assert [job["state"] for job in left.book(project)] == ["JOB_STATE_CANCELLED"] * 2
+    assert left.states() == ["CANCELLED"] * 2
     (line,) = [line for line in logged() if "Jobs of earlier tries: " in line]
-    assert all(f"{job['name']} was canceled" in line for job in left.book(project))
+    assert all(f"{job['name']} was canceled" in line for job in left.book())
 
 
-def test_a_job_that_cannot_be_ended_spares_no_other(left: Emulator, project: str, logged: Logged) -> None:
+def test_a_job_that_cannot_be_ended_spares_no_other(left: Cloud, logged: Logged) -> None:
     attempt(2, 2, notebook="gs://notebooks/other.ipynb", kill="leave", wait_for_completion=False).execute()
     left.fault({"method": "delete", "status": 403})
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, kill="delete", **wrong()).execute()
-    assert sorted(job["deleted"] for job in left.book(project)) == [False, True]
+    assert sorted(job["deleted"] for job in left.book()) == [False, True]
     (line,) = [line for line in logged() if "Jobs of earlier tries: " in line]
     assert "could not be ended and may still run (403" in line
 
 
-def test_a_job_that_cannot_be_looked_for_is_told_of(left: Emulator, project: str, logged: Logged) -> None:
+def test_a_job_that_cannot_be_looked_for_is_told_of(left: Cloud, logged: Logged) -> None:
     left.fault({"method": "list", "status": 403, "times": 2})
     with pytest.raises(PermissionDeniedError):
         attempt(2).execute()
@@ -91,14 +83,14 @@ def test_a_job_that_cannot_be_looked_for_is_told_of(left: Emulator, project: str
     ]
 
 
-def test_a_first_try_that_fails_early_sends_no_request(nbjobs_emulator: Emulator) -> None:
+def test_a_first_try_that_fails_early_sends_no_request(cloud: Cloud) -> None:
     with pytest.raises(InvalidNotebookJobError):
         attempt(1, 0, **wrong()).execute()
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 def test_a_kill_before_submission_ends_the_earlier_job(
-    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    left: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     """The service is away when the retry looks for its job, and is back when a person has lost patience."""
     monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 1.0)
@@ -108,10 +100,10 @@ def test_a_kill_before_submission_ends_the_earlier_job(
         task = pool.submit(run.execute)
         eventually(lambda: left.requests().get("list"))
         run.operator.on_kill()
-        ended = state(left, project)
+        ended = left.states()
         with pytest.raises(NotebookJobError, match="The task was killed"):
             task.result(30)
-    assert ended == "CANCELLED"
+    assert ended == ["CANCELLED"]
     assert [line for line in logged() if re.match("The task is killed: .* was canceled", line)]
 
 
@@ -127,27 +119,23 @@ def killed_at_its_notebook(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> Non
         run.execute()
 
 
-def test_a_kill_while_reading_the_notebook_ends_the_earlier_job(
-    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_while_reading_the_notebook_ends_the_earlier_job(left: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     killed_at_its_notebook(attempt(2), monkeypatch)
-    assert state(left, project) == "CANCELLED"
+    assert left.states() == ["CANCELLED"]
 
 
-def test_a_cleared_try_does_not_end_the_new_job(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cleared_try_does_not_end_the_new_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The new try begins before the old one is told of its end."""
     monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,))
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     attempt(3, 2, wait_for_completion=False).execute()
     killed_at_its_notebook(attempt(2), monkeypatch)
-    assert state(nbjobs_emulator, project) == "RUNNING"
+    assert cloud.states() == ["RUNNING"]
 
 
 @pytest.mark.parametrize("error", [AirflowSkipException, AirflowFailException])
 def test_a_final_exception_ends_the_job_though_retries_are_left(
-    left: Emulator, project: str, error: type[Exception], monkeypatch: pytest.MonkeyPatch
+    left: Cloud, error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def over(*_: Any) -> Any:
         raise error
@@ -155,36 +143,32 @@ def test_a_final_exception_ends_the_job_though_retries_are_left(
     monkeypatch.setattr("airflow_nbjobs.run.build.prepare", over)
     with pytest.raises(error):
         attempt(2, 5).execute()
-    assert state(left, project) == "CANCELLED"
+    assert left.states() == ["CANCELLED"]
 
 
-def test_a_deferral_timeout_ends_the_job_without_its_note(
-    left: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deferral_timeout_ends_the_job_without_its_note(left: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     run = attempt(1, deferrable=True)
     with pytest.raises(Exception, match="Trigger timeout"):
         run.resume("__fail__", {"error": "Trigger timeout"})
-    assert state(left, project) == "CANCELLED"
+    assert left.states() == ["CANCELLED"]
 
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize(("retries", "became"), [(1, "RUNNING"), (0, "CANCELLED")])
-def test_an_invisible_job_is_ended_when_no_retry_is_left(
-    nbjobs_emulator: Emulator, project: str, retries: int, became: str
-) -> None:
+def test_an_invisible_job_is_ended_when_no_retry_is_left(cloud: Cloud, retries: int, became: str) -> None:
     """Reads are behind for longer than a task looks."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
-    nbjobs_emulator.fault({"method": "get", "status": 404, "times": 5})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"method": "get", "status": 404, "times": 5})
     with pytest.raises(NotebookJobGoneError) as failure:
         attempt(1, retries).execute()
-    assert state(nbjobs_emulator, project) == became
+    assert cloud.states() == [became]
     assert ("was canceled, since no retry is left" in str(failure.value)) is (retries == 0)
 
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
 def test_a_lost_job_that_cannot_be_replaced_is_ended_last(
-    left: Emulator, project: str, retries: int, became: str, monkeypatch: pytest.MonkeyPatch
+    left: Cloud, retries: int, became: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The task re-attached to it, was deferred, and is resumed; no read shows the job then, and no list is had."""
     monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 0.0)
@@ -197,4 +181,4 @@ def test_a_lost_job_that_cannot_be_replaced_is_ended_last(
     with pytest.raises(UnavailableError):
         run.resume("execute_complete", {"event": {"v": 1, "job_name": name, "outcome": "gone"}})
     left.clear_faults()
-    assert state(left, project) == became
+    assert left.states() == [became]

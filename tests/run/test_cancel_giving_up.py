@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
@@ -29,13 +29,13 @@ CASES = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def looks(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
+def looks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     """Let a job run for good, and nobody wait between two looks that fail."""
     for module in ("retries", "auth"):
         monkeypatch.setattr(f"airflow_nbjobs.api.{module}.backoff", lambda *_: 0.0)
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
-    yield nbjobs_emulator
-    nbjobs_emulator.clear_faults()
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
+    yield cloud
+    cloud.clear_faults()
 
 
 def task(retries: int, kill: str, *, run_id: str = "manual", **arguments: Any) -> TaskRun:
@@ -49,26 +49,20 @@ def task(retries: int, kill: str, *, run_id: str = "manual", **arguments: Any) -
     )
 
 
-def state(emulator: Emulator, project: str) -> str:
-    """Return the state of the one job; one that is being cancelled counts as cancelled."""
-    (job,) = emulator.book(project)
-    return str(job["state"].removeprefix("JOB_STATE_")).replace("CANCELLING", "CANCELLED")
-
-
 @CASES
 @pytest.mark.parametrize(("status", "times"), [(403, 1), (503, 30)], ids=["refused", "away for too long"])
 def test_an_unreadable_job_goes_on_while_a_retry_is_left(
-    looks: Emulator, project: str, status: int, times: int, retries: int, kill: str, said: str, became: str
+    looks: Cloud, status: int, times: int, retries: int, kill: str, said: str, became: str
 ) -> None:
     looks.fault({"method": "get", "status": status, "times": times})
     with pytest.raises(NotebookJobError, match=rf"{status} .*notebookExecutionJobs/\d+ {said}"):
         task(retries, kill).execute()
-    assert state(looks, project) == became
+    assert looks.states() == [became]
 
 
 @CASES
 def test_a_trigger_error_leaves_the_job_to_the_retry(
-    looks: Emulator, project: str, retries: int, kill: str, said: str, became: str
+    looks: Cloud, retries: int, kill: str, said: str, became: str
 ) -> None:
     run = task(retries, kill, deferrable=True)
     with pytest.raises(TaskDeferred) as deferral:
@@ -76,17 +70,17 @@ def test_a_trigger_error_leaves_the_job_to_the_retry(
     event = {"v": 1, "job_name": deferral.value.trigger.job_name, "outcome": "error"}
     with pytest.raises(NotebookJobError, match=rf"could not ask the service .* {said}"):
         run.resume(deferral.value.method_name, {"event": event})
-    assert state(looks, project) == became
+    assert looks.states() == [became]
 
 
-def test_a_job_that_cannot_be_ended_may_still_run(looks: Emulator, project: str) -> None:
+def test_a_job_that_cannot_be_ended_may_still_run(looks: Cloud) -> None:
     for method in ("get", "cancel"):
         looks.fault({"method": method, "status": 403, "times": 1000})
     with pytest.raises(
         NotebookJobError, match=r"notebookExecutionJobs/\d+ could not be ended and may still run \(.*403"
     ):
         task(0, "cancel").execute()
-    assert state(looks, project) == "RUNNING"
+    assert looks.states() == ["RUNNING"]
 
 
 def deferred(retries: int, kill: str, *, run_id: str = "manual") -> TaskRun:
@@ -99,17 +93,15 @@ def deferred(retries: int, kill: str, *, run_id: str = "manual") -> TaskRun:
 
 @CASES
 def test_a_refused_event_leaves_the_job_to_the_retry(
-    looks: Emulator, project: str, retries: int, kill: str, said: str, became: str
+    looks: Cloud, retries: int, kill: str, said: str, became: str
 ) -> None:
     run = deferred(retries, kill)
     with pytest.raises(NotebookJobError, match=rf"is not understood.*notebookExecutionJobs/\d+ {said}"):
         run.resume("execute_complete", {"event": {"v": 99}})
-    assert state(looks, project) == became
+    assert looks.states() == [became]
 
 
-def test_a_task_without_its_note_uses_the_event(
-    looks: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
-) -> None:
+def test_a_task_without_its_note_uses_the_event(looks: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     """Airflow's API server answers the task that is resumed with an error."""
     run = deferred(0, "cancel")
     name = run.ti.xcoms["notebook_execution_job"]["name"]
@@ -121,11 +113,11 @@ def test_a_task_without_its_note_uses_the_event(
     event = {"v": 1, "job_name": name, "outcome": "error"}
     with pytest.raises(NotebookJobError, match="was canceled, since no retry is left"):
         run.resume("execute_complete", {"event": event})
-    assert state(looks, project) == "CANCELLED"
+    assert looks.states() == ["CANCELLED"]
     assert [line for line in logged() if "note of its job: API_SERVER_ERROR" in line]
 
 
-def test_the_operation_of_another_job_is_not_cancelled(looks: Emulator, project: str) -> None:
+def test_the_operation_of_another_job_is_not_cancelled(looks: Cloud) -> None:
     """An event went through a database, and a task without a note of its own has nothing else."""
     looks.fault({"job_state": "JOB_STATE_RUNNING"})
     victim, run = deferred(0, "cancel", run_id="another"), deferred(0, "cancel")
@@ -134,10 +126,10 @@ def test_the_operation_of_another_job_is_not_cancelled(looks: Emulator, project:
     event = {"v": 1, "job_name": name, "operation_name": others, "outcome": "error"}
     with pytest.raises(NotebookJobError, match="was canceled, since no retry is left"):
         run.resume("execute_complete", {"event": event})
-    assert [job["state"] for job in looks.book(project)] == ["JOB_STATE_RUNNING", "JOB_STATE_CANCELLED"]
+    assert looks.states() == ["RUNNING", "CANCELLED"]
 
 
-def test_an_event_about_another_project_is_refused(looks: Emulator, project: str) -> None:
+def test_an_event_about_another_project_is_refused(looks: Cloud) -> None:
     run = deferred(1, "cancel")
     run.ti.xcoms.clear()
     looks.reset_requests()
@@ -149,7 +141,7 @@ def test_an_event_about_another_project_is_refused(looks: Emulator, project: str
 
 @pytest.mark.parametrize("way", ["on_kill", "deferral timeout"])
 def test_a_broken_connection_names_the_job_that_may_run(
-    looks: Emulator, way: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    looks: Cloud, way: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     run = deferred(0, "cancel")
     monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
@@ -173,38 +165,36 @@ def test_a_broken_connection_names_the_job_that_may_run(
     ],
 )
 def test_an_unresolved_lost_answer_is_reported(
-    nbjobs_emulator: Emulator, project: str, retries: int, said: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, retries: int, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,))
-    nbjobs_emulator.fault({"method": "create", "drop": True, "phase": "after"})
-    nbjobs_emulator.fault({"method": "list", "status": 403, "times": 3 - retries})
+    cloud.fault({"method": "create", "drop": True, "phase": "after"})
+    cloud.fault({"method": "list", "status": 403, "times": 3 - retries})
     with pytest.raises(NotebookJobError, match=f"If there is a job: .*{said}"):
         task(retries, "cancel").execute()
-    assert len(nbjobs_emulator.book(project)) == 1
+    assert len(cloud.book()) == 1
 
 
-def test_a_kill_during_the_look_creates_no_second_job(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_kill_during_the_look_creates_no_second_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.5,))
-    nbjobs_emulator.fault({"method": "create", "drop": True})
+    cloud.fault({"method": "create", "drop": True})
     run = task(0, "cancel")
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(run.execute)
-        eventually(lambda: nbjobs_emulator.requests().get("create"))
+        eventually(lambda: cloud.requests().get("create"))
         run.operator.on_kill()
         with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
             working.result(30)
-    assert nbjobs_emulator.book(project) == []
+    assert cloud.book() == []
 
 
-def test_a_replacement_takes_the_next_id_of_its_generation(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_replacement_takes_the_next_id_of_its_generation(cloud: Cloud) -> None:
     """The next retry begins with the first id again, and must meet both."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     first = task(2, "cancel", deterministic_job_id=True, deferrable=True)
     with pytest.raises(TaskDeferred):
         first.execute()
-    (job,) = nbjobs_emulator.book(project)
+    (job,) = cloud.book()
     arguments = {"retries": 2, **JOB, "deterministic_job_id": True}
     second = TaskRun(
         lambda: CreateNotebookExecutionJobOperator(task_id="report", **arguments),
@@ -216,9 +206,9 @@ def test_a_replacement_takes_the_next_id_of_its_generation(nbjobs_emulator: Emul
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(second.execute)
         eventually(lambda: "notebook_execution_job" in second.ti.xcoms)
-        nbjobs_emulator.play(job["name"], "JOB_STATE_CANCELLED")
+        cloud.play(job["name"], "JOB_STATE_CANCELLED")
         assert working.result(30)["state"] == "JOB_STATE_SUCCEEDED"
-    ids = [each["id"].rpartition("-")[0][-2:] + each["id"].rpartition("-")[2] for each in nbjobs_emulator.book(project)]
+    ids = [each["id"].rpartition("-")[0][-2:] + each["id"].rpartition("-")[2] for each in cloud.book()]
     assert ids == ["-10", "-11"]
 
 
@@ -230,26 +220,26 @@ def policy() -> Any:
     return policies.ExceptionRetryPolicy(rules=[rule])
 
 
-def test_a_retry_policy_that_fails_the_task_ends_its_job(looks: Emulator, project: str, policy: Any) -> None:
+def test_a_retry_policy_that_fails_the_task_ends_its_job(looks: Cloud, policy: Any) -> None:
     looks.fault({"method": "get", "status": 403})
     with pytest.raises(NotebookJobError, match="was canceled, since the task's retry policy allows no retry"):
         task(3, "cancel", retry_policy=policy).execute()
-    assert state(looks, project) == "CANCELLED"
+    assert looks.states() == ["CANCELLED"]
 
 
-def test_a_retry_policy_that_fails_the_task_ends_earlier_jobs(looks: Emulator, project: str, policy: Any) -> None:
+def test_a_retry_policy_that_fails_the_task_ends_earlier_jobs(looks: Cloud, policy: Any) -> None:
     task(3, "cancel", wait_for_completion=False).execute()
     retry = task(3, "cancel", retry_policy=policy, notebook="gs://notebooks/")
     retry.ti.try_number = 2
     with pytest.raises(InvalidNotebookJobError):
         retry.execute()
-    assert state(looks, project) == "CANCELLED"
+    assert looks.states() == ["CANCELLED"]
 
 
-def test_a_retry_policy_that_raises_leaves_the_job_running(looks: Emulator, project: str, policy: Any) -> None:
+def test_a_retry_policy_that_raises_leaves_the_job_running(looks: Cloud, policy: Any) -> None:
     """Airflow goes by the number of retries then."""
     policy.rules = None
     looks.fault({"method": "get", "status": 403})
     with pytest.raises(NotebookJobError, match="keeps running, and the retry re-attaches to it"):
         task(3, "cancel", retry_policy=policy).execute()
-    assert state(looks, project) == "RUNNING"
+    assert looks.states() == ["RUNNING"]

@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.storage.model import StorageError
 from airflow_nbjobs.exceptions import NoCapacityError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.papers import as_bytes, cell, jobs, notebook, task
+from tests.support.papers import as_bytes, cell, notebook, task
 from tests.support.task_runs import TaskRun
 
 PAPER = notebook(cell("print(1)"))
@@ -43,34 +43,32 @@ HINTS = {
 
 
 @pytest.fixture
-def bucket(nbjobs_emulator: Emulator, project: str) -> str:
+def bucket(cloud: Cloud) -> str:
     """Return a folder for executed notebooks, in a bucket that is there."""
-    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")
-    return f"gs://results/{project}"
+    cloud.upload(f"gs://results/{cloud.project}/made", b"")
+    return f"gs://results/{cloud.project}"
 
 
-def fail(emulator: Emulator, times: int, message: str = NO_MACHINE) -> None:
+def fail(cloud: Cloud, times: int, message: str = NO_MACHINE) -> None:
     """Let the next jobs end without a notebook."""
     states = ["JOB_STATE_PENDING", "JOB_STATE_FAILED"]
-    emulator.fault({"job_state": states, "status_message": message, "times": times})
+    cloud.fault({"job_state": states, "status_message": message, "times": times})
 
 
-def booked(emulator: Emulator, project: str) -> list[dict[str, Any]]:
+def booked(cloud: Cloud) -> list[dict[str, Any]]:
     """Return each job, the oldest first."""
-    return [NotebookExecutionJobHook().get_job(job["name"]).to_wire() for job in emulator.book(project)]
+    return [NotebookExecutionJobHook().get_job(job["name"]).to_wire() for job in cloud.book()]
 
 
-def templates(emulator: Emulator, project: str) -> list[str]:
+def templates(cloud: Cloud) -> list[str]:
     """Return the runtime template of each job."""
-    jobs = booked(emulator, project)
+    jobs = booked(cloud)
     return [job["notebookRuntimeTemplateResourceName"].rpartition("/")[2] for job in jobs]
 
 
 @MODES
-def test_the_fallback_templates_are_tried_in_turn(
-    nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool, logged: Logged
-) -> None:
-    fail(nbjobs_emulator, 2)
+def test_the_fallback_templates_are_tried_in_turn(cloud: Cloud, bucket: str, deferrable: bool, logged: Logged) -> None:
+    fail(cloud, 2)
     run = task(
         notebook=PAPER,
         gcs_output_uri=bucket,
@@ -79,8 +77,8 @@ def test_the_fallback_templates_are_tried_in_turn(
         do_xcom_push=False,
     )
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED", "SUCCEEDED"]
-    assert templates(nbjobs_emulator, project) == ["1234", "42", "43"]
+    assert cloud.states() == ["FAILED", "FAILED", "SUCCEEDED"]
+    assert templates(cloud) == ["1234", "42", "43"]
     told = [re.sub(r"There was no machine for \S+: ", "", line) for line in logged() if "There was no machine" in line]
     assert told == [
         f"{NO_MACHINE}. Attempt 2 of 3 follows, with runtime template '42'.",
@@ -89,35 +87,33 @@ def test_the_fallback_templates_are_tried_in_turn(
 
 
 @pytest.mark.parametrize("message", NO_MACHINES)
-def test_whatever_the_service_calls_it_the_job_is_submitted_again(
-    nbjobs_emulator: Emulator, project: str, bucket: str, message: str
-) -> None:
-    fail(nbjobs_emulator, 1, message)
+def test_whatever_the_service_calls_it_the_job_is_submitted_again(cloud: Cloud, bucket: str, message: str) -> None:
+    fail(cloud, 1, message)
     task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=1, do_xcom_push=False).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
+    assert cloud.states() == ["FAILED", "SUCCEEDED"]
 
 
 @pytest.mark.parametrize("message", [each for each in NO_MACHINES if "RESOURCE_EXHAUSTED: " not in each])
 def test_a_refused_create_uses_the_next_template_at_once(
-    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Logged
+    cloud: Cloud, bucket: str, message: str, logged: Logged
 ) -> None:
     """It is no matter of requests in a minute, for which a create would wait its turn."""
-    nbjobs_emulator.fault({"method": "create", "status": 429, "message": message})
+    cloud.fault({"method": "create", "status": 429, "message": message})
     run = task(notebook=PAPER, gcs_output_uri=bucket, fallback_runtime_templates=["42"], do_xcom_push=False)
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
-    assert templates(nbjobs_emulator, project) == ["42"]
+    assert templates(cloud) == ["42"]
     assert [line for line in logged() if "Attempt 2 of 2 follows, with runtime template '42'." in line]
 
 
 def test_a_refused_create_is_sent_as_often_as_allowed(
-    nbjobs_emulator: Emulator, project: str, bucket: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    cloud: Cloud, bucket: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
-    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
+    cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
     said = r"^429 .*does not have enough resources .*\(This was the last of 3 attempts; runtime templates: '1234'\.\)$"
     with pytest.raises(NoCapacityError, match=said):
         task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2).execute()
-    assert jobs(nbjobs_emulator, project) == []
+    assert cloud.states() == []
     assert [line for line in logged() if "fallback_runtime_templates" in line]
 
 
@@ -127,8 +123,7 @@ def test_a_refused_create_is_sent_as_often_as_allowed(
     ids=["one template", "another", "the list anew", "the same as another"],
 )
 def test_a_refused_template_is_requested_again_after_a_pause(
-    nbjobs_emulator: Emulator,
-    project: str,
+    cloud: Cloud,
     monkeypatch: pytest.MonkeyPatch,
     logged: Logged,
     fallbacks: list[str],
@@ -143,7 +138,7 @@ def test_a_refused_template_is_requested_again_after_a_pause(
         return 0.2
 
     monkeypatch.setattr("airflow_nbjobs.api.pacing.backoff", backoff)
-    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": retries + 1})
+    cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": retries + 1})
     began = time.monotonic()
     with pytest.raises(NoCapacityError):
         task(notebook=PAPER, fallback_runtime_templates=fallbacks, capacity_retries=retries).execute()
@@ -159,69 +154,65 @@ def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("long_pauses")
-def test_a_kill_during_the_pause_sends_no_more_creates(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
+def test_a_kill_during_the_pause_sends_no_more_creates(cloud: Cloud) -> None:
+    cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE})
     run = task(notebook=PAPER, capacity_retries=3)
     kill = threading.Timer(0.5, run.operator.on_kill)
     kill.start()
     with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
         run.execute()
     kill.join()
-    assert nbjobs_emulator.requests()["create"] == {"429": 1}
+    assert cloud.requests()["create"] == {"429": 1}
 
 
 @pytest.mark.usefixtures("long_pauses")
-def test_no_pause_is_longer_than_the_task_may_run(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
+def test_no_pause_is_longer_than_the_task_may_run(cloud: Cloud) -> None:
+    cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE})
     run = task(notebook=PAPER, capacity_retries=3, execution_timeout=timedelta(seconds=1))
     with pytest.raises(NoCapacityError, match=r"\(It is not submitted again: execution_timeout=0:00:01 would be over"):
         run.execute()
-    assert nbjobs_emulator.requests()["create"] == {"429": 1}
+    assert cloud.requests()["create"] == {"429": 1}
 
 
 @MODES
-def test_one_template_is_tried_as_often_as_allowed(
-    nbjobs_emulator: Emulator, project: str, bucket: str, deferrable: bool
-) -> None:
-    fail(nbjobs_emulator, 3)
+def test_one_template_is_tried_as_often_as_allowed(cloud: Cloud, bucket: str, deferrable: bool) -> None:
+    fail(cloud, 3)
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2, deferrable=deferrable)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         run.to_its_end()
-    assert templates(nbjobs_emulator, project) == ["1234"] * 3
+    assert templates(cloud) == ["1234"] * 3
     assert run.ti.xcoms["notebook_execution_job"]["attempt"] == 2
 
 
 @pytest.mark.parametrize(("retries", "tried"), [(0, ["1234"]), (1, ["1234", "42"]), (None, ["1234", "42", "43", "44"])])
 def test_retries_bound_attempts_and_default_to_one_per_fallback(
-    nbjobs_emulator: Emulator, project: str, bucket: str, retries: int | None, tried: list[str]
+    cloud: Cloud, bucket: str, retries: int | None, tried: list[str]
 ) -> None:
-    fail(nbjobs_emulator, len(tried))
+    fail(cloud, len(tried))
     wanted = {"fallback_runtime_templates": ["42", "43", "44"], "capacity_retries": retries}
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources") as error:
         task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
-    assert templates(nbjobs_emulator, project) == tried
+    assert templates(cloud) == tried
     names = ", ".join(map(repr, tried))
     told = f" (This was the last of {len(tried)} attempts; runtime templates: {names}.)" if retries != 0 else ""
     assert str(error.value).rpartition("notebookExecutionJobs/")[2].lstrip("0123456789") == told
 
 
-def test_more_retries_than_templates_begin_with_the_first_again(
-    nbjobs_emulator: Emulator, project: str, bucket: str
-) -> None:
-    fail(nbjobs_emulator, 2)
+def test_more_retries_than_templates_begin_with_the_first_again(cloud: Cloud, bucket: str) -> None:
+    fail(cloud, 2)
     wanted = {"fallback_runtime_templates": ["42"], "capacity_retries": 2}
     task(notebook=PAPER, gcs_output_uri=bucket, do_xcom_push=False, **wanted).to_its_end()
-    assert templates(nbjobs_emulator, project) == ["1234", "42", "1234"]
+    assert templates(cloud) == ["1234", "42", "1234"]
 
 
-def waiting_again(emulator: Emulator, project: str, bucket: str, **arguments: Any) -> TaskRun:
+def waiting_again(cloud: Cloud, bucket: str, **arguments: Any) -> TaskRun:
     """Return a first try whose job got no machine, and whose second job waits for one."""
-    emulator.fault({"job_state": "JOB_STATE_PENDING", "times": 2})
+    cloud.fault({"job_state": "JOB_STATE_PENDING", "times": 2})
     wanted = {"notebook": PAPER, "gcs_output_uri": bucket, "deferrable": True, "do_xcom_push": False, **arguments}
     run = task(ti={"max_tries": 1}, retries=1, **wanted)
     with pytest.raises(TaskDeferred):
         run.execute()
-    end_last(emulator, project)
+    end_last(cloud)
     with pytest.raises(TaskDeferred):
         resume(run)
     return run
@@ -233,17 +224,17 @@ def resume(run: TaskRun, **told: Any) -> Any:
     return run.resume("execute_complete", {"event": event})
 
 
-def end_last(emulator: Emulator, project: str, state: str = "JOB_STATE_FAILED") -> None:
+def end_last(cloud: Cloud, state: str = "JOB_STATE_FAILED") -> None:
     """End the newest job, for want of a machine."""
-    emulator.play(emulator.book(project)[-1]["name"], state, NO_MACHINE)
+    cloud.play(cloud.book()[-1]["name"], state, NO_MACHINE)
 
 
-def end(emulator: Emulator, project: str, how: str) -> None:
+def end(cloud: Cloud, how: str) -> None:
     """Have somebody end the newest job."""
     if how == "cancelled":
-        end_last(emulator, project, "JOB_STATE_CANCELLED")
+        end_last(cloud, "JOB_STATE_CANCELLED")
     else:
-        NotebookExecutionJobHook().delete_job(emulator.book(project)[-1]["name"])
+        NotebookExecutionJobHook().delete_job(cloud.book()[-1]["name"])
 
 
 def again(run: TaskRun, **ti: Any) -> TaskRun:
@@ -253,168 +244,156 @@ def again(run: TaskRun, **ti: Any) -> TaskRun:
     return other
 
 
-def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(
-    nbjobs_emulator: Emulator, project: str, bucket: str
-) -> None:
-    run = waiting_again(nbjobs_emulator, project, bucket, capacity_retries=1)
+def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(cloud: Cloud, bucket: str) -> None:
+    run = waiting_again(cloud, bucket, capacity_retries=1)
     twin = again(run)
     with pytest.raises(TaskDeferred) as adopted:
         twin.execute()
     assert twin.ti.xcoms["notebook_execution_job"]["adopted"]
-    end_last(nbjobs_emulator, project)
+    end_last(cloud)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         twin.after(adopted.value)
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
+    assert cloud.states() == ["FAILED", "FAILED"]
 
 
-def test_a_retry_goes_on_with_the_next_template(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
-    run = waiting_again(nbjobs_emulator, project, bucket, fallback_runtime_templates=["42", "43"])
+def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> None:
+    run = waiting_again(cloud, bucket, fallback_runtime_templates=["42", "43"])
     retry = again(run, try_number=2, id=uuid.uuid4())
     with pytest.raises(TaskDeferred) as adopted:
         retry.execute()
     assert retry.ti.xcoms["notebook_execution_job"]["adopted"]
-    end_last(nbjobs_emulator, project)
+    end_last(cloud)
     assert retry.after(adopted.value)["state"] == "JOB_STATE_SUCCEEDED"
-    assert templates(nbjobs_emulator, project) == ["1234", "42", "43"]
-    labels = [job["labels"].get("nbjobs-attempt") for job in booked(nbjobs_emulator, project)]
+    assert templates(cloud) == ["1234", "42", "43"]
+    labels = [job["labels"].get("nbjobs-attempt") for job in booked(cloud)]
     assert labels == [None, "1", "2"]
 
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("ended", ["cancelled", "deleted"])
-def test_a_replacement_counts_as_the_same_attempt(
-    nbjobs_emulator: Emulator, project: str, bucket: str, ended: str
-) -> None:
-    run = waiting_again(nbjobs_emulator, project, bucket, fallback_runtime_templates=["42"])
+def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, bucket: str, ended: str) -> None:
+    run = waiting_again(cloud, bucket, fallback_runtime_templates=["42"])
     retry = again(run, try_number=2, id=uuid.uuid4())
     with pytest.raises(TaskDeferred) as adopted:
         retry.execute()
-    end(nbjobs_emulator, project, ended)
-    fail(nbjobs_emulator, 1)
+    end(cloud, ended)
+    fail(cloud, 1)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         retry.after(adopted.value)
-    assert [job["labels"].get("nbjobs-attempt") for job in nbjobs_emulator.book(project)] == [None, "1", "1"]
+    assert [job["labels"].get("nbjobs-attempt") for job in cloud.book()] == [None, "1", "1"]
 
 
-def test_a_task_without_its_note_counts_on_from_its_job(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
-    run = waiting_again(nbjobs_emulator, project, bucket, capacity_retries=1)
+def test_a_task_without_its_note_counts_on_from_its_job(cloud: Cloud, bucket: str) -> None:
+    run = waiting_again(cloud, bucket, capacity_retries=1)
     name = run.ti.xcoms.pop("notebook_execution_job")["name"]
-    end_last(nbjobs_emulator, project)
+    end_last(cloud)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         run.resume("execute_complete", {"event": {"v": 1, "job_name": name, "outcome": "done"}})
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
+    assert cloud.states() == ["FAILED", "FAILED"]
 
 
-def test_ids_of_ones_own_are_used_once_each(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
-    fail(nbjobs_emulator, 1)
+def test_ids_of_ones_own_are_used_once_each(cloud: Cloud, bucket: str) -> None:
+    fail(cloud, 1)
     wanted = {"capacity_retries": 1, "deterministic_job_id": True, "do_xcom_push": False}
     task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
+    assert cloud.states() == ["FAILED", "SUCCEEDED"]
 
 
 def test_each_attempt_has_its_own_copy_and_deletes_it(
-    nbjobs_emulator: Emulator, project: str, bucket: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "10")
-    fail(nbjobs_emulator, 1)
+    fail(cloud, 1)
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=1, do_xcom_push=False)
     run.to_its_end()
-    uris = {job["gcsNotebookSource"]["uri"] for job in booked(nbjobs_emulator, project)}
+    uris = {job["gcsNotebookSource"]["uri"] for job in booked(cloud)}
     assert len(uris) == 2
     for uri in uris:
         with pytest.raises(StorageError, match="there is no such object"):
-            nbjobs_emulator.download(uri)
+            cloud.download(uri)
 
 
-def test_by_default_nothing_is_submitted_again(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
-    fail(nbjobs_emulator, 1)
+def test_by_default_nothing_is_submitted_again(cloud: Cloud, bucket: str) -> None:
+    fail(cloud, 1)
     with pytest.raises(NotebookJobFailedError):
         task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
-def test_a_job_ended_while_awaiting_a_machine_stays_ended(
-    nbjobs_emulator: Emulator, project: str, bucket: str, state: str
-) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_PENDING"})
+def test_a_job_ended_while_awaiting_a_machine_stays_ended(cloud: Cloud, bucket: str, state: str) -> None:
+    cloud.fault({"job_state": "JOB_STATE_PENDING"})
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, deferrable=True)
     with pytest.raises(TaskDeferred):
         run.execute()
-    end_last(nbjobs_emulator, project, f"JOB_STATE_{state}")
+    end_last(cloud, f"JOB_STATE_{state}")
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         resume(run)
-    assert jobs(nbjobs_emulator, project) == [state]
+    assert cloud.states() == [state]
 
 
 @pytest.mark.parametrize(("outcome", "seconds"), [("timeout", -1), ("timeout", 60), ("done", -1)])
 def test_when_the_time_is_over_nothing_is_submitted_any_more(
-    nbjobs_emulator: Emulator, project: str, bucket: str, outcome: str, seconds: int
+    cloud: Cloud, bucket: str, outcome: str, seconds: int
 ) -> None:
     """The clocks of the triggerer and the worker may differ by a minute."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_PENDING"})
+    cloud.fault({"job_state": "JOB_STATE_PENDING"})
     bounded = {"execution_timeout": timedelta(minutes=5), "deferrable": True, "capacity_retries": 3}
     run = task(notebook=PAPER, gcs_output_uri=bucket, **bounded)
     with pytest.raises(TaskDeferred):
         run.execute()
-    end_last(nbjobs_emulator, project)
+    end_last(cloud)
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)
     said = r"does not have enough resources .* \(It is not submitted again: execution_timeout=0:05:00 is over\.\)"
     with pytest.raises(NotebookJobFailedError, match=said):
         resume(run, outcome=outcome, deadline=deadline.isoformat())
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("ended", ["cancelled", "deleted"])
-def test_after_the_timeout_an_ended_job_is_not_replaced(
-    nbjobs_emulator: Emulator, project: str, bucket: str, ended: str
-) -> None:
+def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, bucket: str, ended: str) -> None:
     bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
-    retry = again(waiting_again(nbjobs_emulator, project, bucket, **bounded), try_number=2, id=uuid.uuid4())
+    retry = again(waiting_again(cloud, bucket, **bounded), try_number=2, id=uuid.uuid4())
     with pytest.raises(TaskDeferred):
         retry.execute()
-    end(nbjobs_emulator, project, ended)
+    end(cloud, ended)
     with pytest.raises(NotebookJobError, match=r"CANCELLED .*execution_timeout=0:05:00 is over|no longer exists"):
         resume(retry, outcome="timeout")
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "CANCELLED"]
+    assert cloud.states() == ["FAILED", "CANCELLED"]
 
 
-def test_after_the_timeout_no_create_follows_a_refused_one(
-    nbjobs_emulator: Emulator, project: str, bucket: str
-) -> None:
-    nbjobs_emulator.fault({"method": "create", "status": 429, "message": NO_MACHINE})
+def test_after_the_timeout_no_create_follows_a_refused_one(cloud: Cloud, bucket: str) -> None:
+    cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE})
     bounded = {"execution_timeout": timedelta(minutes=5), "fallback_runtime_templates": ["42"]}
     ti = {"start_date": datetime.now(UTC) - timedelta(minutes=6)}
     with pytest.raises(NoCapacityError, match=r"enough resources .* \(It is not submitted again: execution_timeout="):
         task(notebook=PAPER, gcs_output_uri=bucket, ti=ti, **bounded).execute()
-    assert jobs(nbjobs_emulator, project) == []
+    assert cloud.states() == []
 
 
-def test_another_failure_is_not_submitted_again(nbjobs_emulator: Emulator, project: str, bucket: str) -> None:
-    fail(nbjobs_emulator, 1, "The disk is full.")
+def test_another_failure_is_not_submitted_again(cloud: Cloud, bucket: str) -> None:
+    fail(cloud, 1, "The disk is full.")
     with pytest.raises(NotebookJobFailedError, match=r"The disk is full\."):
         task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1.0])
-def test_a_job_with_a_failed_cell_is_not_submitted_again(
-    nbjobs_emulator: Emulator, project: str, bucket: str, seconds: float
-) -> None:
+def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: str, seconds: float) -> None:
     """Its executed notebook may show a moment after its state."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, wait_for_completion=False)
     name = run.execute()["name"]
     error = {"output_type": "error", "ename": "Exhausted", "evalue": "RESOURCE_EXHAUSTED", "traceback": []}
     executed = notebook({**cell("call()"), "outputs": [error], "execution_count": 1})
     uri = f"{bucket}/{name.rpartition('/')[2]}/content.ipynb"
-    nbjobs_emulator.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
-    threading.Timer(seconds, nbjobs_emulator.upload, (uri, as_bytes(executed))).start()
+    cloud.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
+    threading.Timer(seconds, cloud.upload, (uri, as_bytes(executed))).start()
     told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_FAILED"}
     with pytest.raises(NotebookJobFailedError, match="cell 1: Exhausted: RESOURCE_EXHAUSTED"):
         run.resume("execute_complete", {"event": told})
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
 @pytest.fixture
@@ -426,22 +405,22 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_job_without_a_readable_notebook_is_not_submitted_again(
-    nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, nobody: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fail(nbjobs_emulator, 1)
+    fail(cloud, 1)
     run = task(notebook=PAPER, capacity_retries=3)
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", nobody)
     said = r"\(It is not submitted again, since cells may have run: .*got no answer"
     with pytest.raises(NotebookJobFailedError, match=said):
         run.to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.parametrize("message", HINTS)
 def test_a_failure_of_the_services_comes_with_what_to_do(
-    nbjobs_emulator: Emulator, project: str, bucket: str, message: str, logged: Logged
+    cloud: Cloud, bucket: str, message: str, logged: Logged
 ) -> None:
-    fail(nbjobs_emulator, 1, f'<p>{message} <a href="https://cloud.google.com/x">Learn more</a></p>')
+    fail(cloud, 1, f'<p>{message} <a href="https://cloud.google.com/x">Learn more</a></p>')
     with pytest.raises(NotebookJobFailedError) as error:
         task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
     assert f"{message} Learn more. If cells ran" in str(error.value)
@@ -449,19 +428,15 @@ def test_a_failure_of_the_services_comes_with_what_to_do(
 
 
 @pytest.mark.parametrize("message", ["NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION", "constraints/x denied by org policy"])
-def test_a_refusal_of_the_create_comes_with_what_to_do(
-    nbjobs_emulator: Emulator, project: str, message: str, logged: Logged
-) -> None:
-    nbjobs_emulator.fault({"method": "create", "status": 400, "message": message})
+def test_a_refusal_of_the_create_comes_with_what_to_do(cloud: Cloud, message: str, logged: Logged) -> None:
+    cloud.fault({"method": "create", "status": 400, "message": message})
     with pytest.raises(Exception, match=message):
         task(notebook=PAPER).execute()
     assert [line for line in logged() if HINTS.get(message, "A policy of the organization") in line] != []
 
 
-def test_any_other_failure_comes_without_advice(
-    nbjobs_emulator: Emulator, project: str, bucket: str, logged: Logged
-) -> None:
-    fail(nbjobs_emulator, 1, "The disk is full.")
+def test_any_other_failure_comes_without_advice(cloud: Cloud, bucket: str, logged: Logged) -> None:
+    fail(cloud, 1, "The disk is full.")
     with pytest.raises(NotebookJobFailedError):
         task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
     advice = ("capacity_retries", "policy", "organization", "serviceAccountUser", "Enable")

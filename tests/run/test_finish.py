@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.logged import Logged
-from tests.support.papers import cell, jobs, notebook, task
+from tests.support.papers import cell, notebook, task
 from tests.support.task_runs import TaskRun
 
 nbjobs_emulator_session = using("kernels")
@@ -58,16 +58,16 @@ def test_the_error_survives_pickling(project: str) -> None:
     assert (type(copy), str(copy), vars(copy)) == (NotebookJobFailedError, str(failure.value), vars(failure.value))
 
 
-def test_a_failure_of_the_notebook_can_be_final(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_failure_of_the_notebook_can_be_final(cloud: Cloud) -> None:
     with pytest.raises(AirflowFailException, match=r"cell 1, line 1: ZeroDivisionError: division by zero \(`1 / 0`\)"):
         task(notebook=notebook(cell("1 / 0")), retry_on_notebook_error=False).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.parametrize("deterministic_job_id", [False, True])
 @pytest.mark.parametrize("second", [1, 2], ids=["the same try again", "a retry"])
 def test_a_final_failure_is_not_run_again(
-    nbjobs_emulator: Emulator, project: str, second: int, deterministic_job_id: bool, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, second: int, deterministic_job_id: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Airflow 3.3.2 takes a task for dead that is resumed before the end of its first process is dealt with."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 1}
@@ -78,15 +78,13 @@ def test_a_final_failure_is_not_run_again(
     again = task(ti={"max_tries": 1, "try_number": second, "id": first.ti.id}, **wanted)
     with pytest.raises(AirflowFailException, match=r"cell 1, line 1: ZeroDivisionError: division by zero \(`1 / 0`\)"):
         again.to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]
 
 
-def test_a_failure_of_a_replacement_is_final_too(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_of_a_replacement_is_final_too(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The job that the retry has re-attached to disappears."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     first = task(ti={"max_tries": 2}, **wanted, wait_for_completion=False)
     first.execute()
     retry = task(ti={"max_tries": 2, "try_number": 2}, **wanted)
@@ -100,33 +98,31 @@ def test_a_failure_of_a_replacement_is_final_too(
     monkeypatch.setattr(retry.ti, "xcom_push", and_delete)
     with pytest.raises(AirflowFailException, match="ZeroDivisionError"):
         retry.execute()
-    assert jobs(nbjobs_emulator, project) == ["CANCELLED", "FAILED"]
+    assert cloud.states() == ["CANCELLED", "FAILED"]
 
 
-def test_a_clear_runs_again_after_a_final_failure(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_clear_runs_again_after_a_final_failure(cloud: Cloud) -> None:
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 1}
     for ti in ({"max_tries": 1}, {"max_tries": 2, "try_number": 2}):
         with pytest.raises(AirflowFailException):
             task(ti=ti, **wanted).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "FAILED"]
+    assert cloud.states() == ["FAILED", "FAILED"]
 
 
 @pytest.mark.parametrize("status", ["internal error", "does not have enough resources available"])
-def test_a_failure_before_any_cell_is_run_again(
-    nbjobs_emulator: Emulator, project: str, status: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_before_any_cell_is_run_again(cloud: Cloud, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,) * 3)
     wanted = {"notebook": notebook(cell("1")), "retry_on_notebook_error": False, "retries": 1}
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
+    cloud.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
     with pytest.raises(NotebookJobFailedError):
         task(ti={"max_tries": 1}, **wanted).to_its_end()
     retry = task(ti={"max_tries": 1, "try_number": 2}, **wanted)
     assert retry.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
-    assert jobs(nbjobs_emulator, project) == ["FAILED", "SUCCEEDED"]
+    assert cloud.states() == ["FAILED", "SUCCEEDED"]
 
 
-def test_a_failure_of_the_services_is_never_final(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": "<b>An</b> internal&nbsp;error"})
+def test_a_failure_of_the_services_is_never_final(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_FAILED", "status_message": "<b>An</b> internal&nbsp;error"})
     with pytest.raises(NotebookJobFailedError, match="An internal error") as failure:
         task(notebook=FAILING, retry_on_notebook_error=False).to_its_end()
     assert failure.value.cell is None
@@ -155,7 +151,7 @@ def test_allowed_errors_are_counted_and_outputs_logged_as_asked(
 
 
 def test_results_over_the_limit_fail_or_are_omitted(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "100")
     paper = notebook(cell("{'small': 1, 'large': 'x' * 200}", "result"))
@@ -164,7 +160,7 @@ def test_results_over_the_limit_fail_or_are_omitted(
         first.to_its_end()
     retry = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1, unusable_results="omit")
     result = retry.to_its_end()
-    assert (result["results"], jobs(nbjobs_emulator, project)) == (None, ["SUCCEEDED"])
+    assert (result["results"], cloud.states()) == (None, ["SUCCEEDED"])
     assert any("over the limit of 100" in line for line in logged())
     monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "1000")
     again = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1).to_its_end()
@@ -172,9 +168,9 @@ def test_results_over_the_limit_fail_or_are_omitted(
 
 
 def test_the_failing_example_says_what_its_docstring_promises(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
-    nbjobs_emulator.upload("gs://nbjobs-examples/made", b"")
+    cloud.upload("gs://nbjobs-examples/made", b"")
     monkeypatch.setenv("NBJOBS_POLL_INTERVAL", "0.2")
     run = TaskRun(lambda: runpy.run_path(str(EXAMPLE))["dag"].get_task("average"))
     with pytest.raises(AirflowFailException) as failure:
@@ -195,16 +191,14 @@ ENDS = {
 
 
 @pytest.mark.parametrize("kind", ENDS)
-def test_a_notebook_that_ends_badly_names_its_cell(
-    nbjobs_emulator: Emulator, project: str, logged: Logged, kind: str
-) -> None:
+def test_a_notebook_that_ends_badly_names_its_cell(cloud: Cloud, logged: Logged, kind: str) -> None:
     source, words = ENDS[kind]
     seconds = 6 if kind == "no end" else 60
     paper = notebook(cell("print('begun')"), cell(source))
     with pytest.raises(NotebookJobFailedError, match=words):
         task(notebook=paper, job_timeout=seconds, log_output="all").to_its_end()
     assert "[cell 1] | begun" in logged()
-    assert "SUCCEEDED" not in jobs(nbjobs_emulator, project)
+    assert "SUCCEEDED" not in cloud.states()
 
 
 def test_a_fork_of_a_notebook_does_not_keep_its_task(project: str) -> None:

@@ -15,9 +15,10 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.module_loading import import_string
 
-from airflow_nbjobs.emulator import Emulator
+from airflow_nbjobs.exceptions import NotebookJobTimeoutError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.cloud import Cloud
 from tests.support.task_runs import JOB, TaskRun, only_event
 
 RECORDED = Path(__file__).with_name("deferrals")
@@ -40,9 +41,9 @@ def waited_for(then: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def create(nbjobs_emulator: Emulator, project: str) -> TaskRun:
+def create(cloud: Cloud) -> TaskRun:
     """Return a task that was deferred, with its job."""
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.3})
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.3})
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
     with pytest.raises(TaskDeferred):
         run.execute()
@@ -50,16 +51,14 @@ def create(nbjobs_emulator: Emulator, project: str) -> TaskRun:
 
 
 @EACH_RELEASE
-def test_an_old_create_deferral_resumes_after_an_upgrade(
-    nbjobs_emulator: Emulator, project: str, create: TaskRun, version: str
-) -> None:
+def test_an_old_create_deferral_resumes_after_an_upgrade(cloud: Cloud, create: TaskRun, version: str) -> None:
     job = create.ti.xcoms["notebook_execution_job"]
     then = recorded(f"{version}-create.json", job)
     assert waited_for(then).items() >= then["event"].items()
     create.ti.xcoms = then["xcoms"]
     result = create.resume(then["next_method"], {"event": then["event"]})
     assert (result["name"], result["state"]) == (job["name"], "JOB_STATE_SUCCEEDED")
-    assert [each["state"] for each in nbjobs_emulator.book(project)] == ["JOB_STATE_SUCCEEDED"]
+    assert cloud.states() == ["SUCCEEDED"]
 
 
 @EACH_RELEASE
@@ -72,13 +71,13 @@ def test_an_old_sensor_deferral_resumes_after_an_upgrade(create: TaskRun, versio
 
 
 @EACH_RELEASE
-def test_an_old_deadline_ends_the_job_after_an_upgrade(nbjobs_emulator: Emulator, project: str, version: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_an_old_deadline_ends_the_job_after_an_upgrade(cloud: Cloud, version: str) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
     with pytest.raises(TaskDeferred):
         run.execute()
     then = recorded(f"{version}-create.json", run.ti.xcoms["notebook_execution_job"])
     run.ti.xcoms = then["xcoms"]
-    with pytest.raises(Exception, match="was still RUNNING when execution_timeout"):
+    with pytest.raises(NotebookJobTimeoutError, match="was still RUNNING"):
         run.resume(then["next_method"], {"event": {**then["event"], "outcome": "timeout"}})
-    assert [each["state"] for each in nbjobs_emulator.book(project)] == ["JOB_STATE_CANCELLED"]
+    assert cloud.states() == ["CANCELLED"]

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.api.names import same_job
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJobTimeoutError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.run.note import Event
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.task_runs import JOB, TaskRun
 from tests.support.waiting import eventually
@@ -27,15 +27,15 @@ OWN = NAME.replace("/p/", "/{project}/")
 
 
 @pytest.fixture
-def deferred(nbjobs_emulator: Emulator, project: str) -> TaskRun:
+def deferred(cloud: Cloud) -> TaskRun:
     """Defer a task whose job goes on."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = TaskRun(
         lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, retries=1, **JOB), max_tries=1
     )
     with pytest.raises(TaskDeferred):
         run.execute()
-    nbjobs_emulator.reset_requests()
+    cloud.reset_requests()
     return run
 
 
@@ -65,14 +65,12 @@ def resume(run: TaskRun, event: Any) -> Any:
     ],
     ids=repr,
 )
-def test_an_event_that_cannot_be_ours_is_refused_unasked(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, event: Any
-) -> None:
+def test_an_event_that_cannot_be_ours_is_refused_unasked(cloud: Cloud, deferred: TaskRun, event: Any) -> None:
     if isinstance(event, dict) and "job_name" in event:
-        event = {**event, "job_name": str(event["job_name"]).replace("{project}", project)}
+        event = {**event, "job_name": str(event["job_name"]).replace("{cloud.project}", cloud.project)}
     with pytest.raises(NbjobsError):
         resume(deferred, event)
-    assert nbjobs_emulator.requests() == {}
+    assert cloud.requests() == {}
 
 
 HOSTILE = st.one_of(st.none(), st.booleans(), st.integers(), st.text(), st.lists(st.text(), max_size=2))
@@ -105,9 +103,9 @@ def test_an_event_leads_nowhere_but_to_the_tasks_own_place(
 
 
 @pytest.mark.parametrize("outcome", ["done", "timeout", "error", "gone"])
-def test_an_event_about_a_foreign_job_ends_the_own(nbjobs_emulator: Emulator, project: str, outcome: str) -> None:
+def test_an_event_about_a_foreign_job_ends_the_own(cloud: Cloud, outcome: str) -> None:
     """The task's own note is lost."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
     own, victim = (
         TaskRun(lambda task_id=task_id: CreateNotebookExecutionJobOperator(task_id=task_id, deferrable=True, **JOB))
         for task_id in ("own", "victim")
@@ -119,19 +117,16 @@ def test_an_event_about_a_foreign_job_ends_the_own(nbjobs_emulator: Emulator, pr
     name = victim.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(NotebookJobError, match=r"is not a job of this task\. .* was canceled, since no"):
         resume(own, {"v": 1, "job_name": name, "outcome": outcome})
-    assert [job["state"] for job in nbjobs_emulator.book(project)] == ["JOB_STATE_CANCELLED", "JOB_STATE_RUNNING"]
+    assert cloud.states() == ["CANCELLED", "RUNNING"]
 
 
-def test_a_foreign_project_number_leads_to_the_own_project(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun
-) -> None:
+def test_a_foreign_project_number_leads_to_the_own_project(cloud: Cloud, deferred: TaskRun) -> None:
     name = deferred.ti.xcoms.pop("notebook_execution_job")["name"]
     number = name.split("/")[1]
     with pytest.raises(TaskDeferred) as again:
         resume(deferred, {"v": 1, "job_name": name.replace(number, "123"), "outcome": "done"})
     assert same_job(again.value.trigger.job_name, name)
-    (job,) = nbjobs_emulator.book(project)
-    assert job["state"] == "JOB_STATE_RUNNING"
+    assert cloud.states() == ["RUNNING"]
 
 
 def test_an_event_that_claims_success_is_not_believed(deferred: TaskRun) -> None:
@@ -147,10 +142,8 @@ def test_an_unknown_outcome_makes_the_task_read_its_job(deferred: TaskRun) -> No
 
 
 @pytest.mark.parametrize("begins_anew", [False, True])
-def test_a_task_that_is_deferred_again_keeps_its_deadline(
-    nbjobs_emulator: Emulator, project: str, begins_anew: bool
-) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_task_that_is_deferred_again_keeps_its_deadline(cloud: Cloud, begins_anew: bool) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     bounded = {**JOB, "deferrable": True, "execution_timeout": timedelta(minutes=5)}
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **bounded), begins_anew=begins_anew)
     with pytest.raises(TaskDeferred) as first:
@@ -169,8 +162,8 @@ def test_a_refused_look_says_why_the_job_cannot_be_awaited(deferred: TaskRun) ->
         resume(deferred, event)
 
 
-def test_a_time_out_beyond_the_calendar_is_no_deadline(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_time_out_beyond_the_calendar_is_no_deadline(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     forever = {**JOB, "deferrable": True, "execution_timeout": timedelta(days=3_000_000)}
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **forever))
     with pytest.raises(TaskDeferred) as deferral:
@@ -178,17 +171,13 @@ def test_a_time_out_beyond_the_calendar_is_no_deadline(nbjobs_emulator: Emulator
     assert (deferral.value.trigger.deadline, deferral.value.timeout) == (None, None)
 
 
-def test_an_exceeded_deadline_says_what_happened_to_the_job(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun
-) -> None:
+def test_an_exceeded_deadline_says_what_happened_to_the_job(cloud: Cloud, deferred: TaskRun) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING after .*: .* was canceled\."):
         resume(deferred, {"v": 1, "job_name": name, "outcome": "timeout"})
 
 
-def test_a_failed_trigger_is_logged_with_its_job(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, logged: Logged
-) -> None:
+def test_a_failed_trigger_is_logged_with_its_job(cloud: Cloud, deferred: TaskRun, logged: Logged) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(Exception, match="Trigger failure"):
         deferred.resume("__fail__", {"error": "Trigger failure"})
@@ -196,13 +185,13 @@ def test_a_failed_trigger_is_logged_with_its_job(
 
 
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_job_that_is_missing_for_a_moment_is_awaited(nbjobs_emulator: Emulator, project: str, times: int) -> None:
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 2})
+def test_a_job_that_is_missing_for_a_moment_is_awaited(cloud: Cloud, times: int) -> None:
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 2})
     run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(run.execute)
-        eventually(lambda: waiting.done() or nbjobs_emulator.requests().get("get", {}).get("200", 0) >= 3)
-        nbjobs_emulator.fault({"method": "get", "status": 404, "times": times})
+        eventually(lambda: waiting.done() or cloud.requests().get("get", {}).get("200", 0) >= 3)
+        cloud.fault({"method": "get", "status": 404, "times": times})
         assert waiting.result(30)["state"] == "JOB_STATE_SUCCEEDED"
 
 
@@ -210,21 +199,17 @@ def test_a_job_that_is_missing_for_a_moment_is_awaited(nbjobs_emulator: Emulator
     ("outcome", "said"), [("gone", "the triggerer does not find it"), ("error", "could not ask the service about it")]
 )
 def test_a_job_only_the_triggerer_misses_is_left_running(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun, outcome: str, said: str
+    cloud: Cloud, deferred: TaskRun, outcome: str, said: str
 ) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(NotebookJobError, match=said):
         resume(deferred, {"v": 1, "job_name": name, "outcome": outcome})
-    (job,) = nbjobs_emulator.book(project)
-    assert job["state"] == "JOB_STATE_RUNNING"
+    assert cloud.states() == ["RUNNING"]
 
 
-def test_a_sensor_leaves_a_job_its_trigger_misses_running(
-    nbjobs_emulator: Emulator, project: str, deferred: TaskRun
-) -> None:
+def test_a_sensor_leaves_a_job_its_trigger_misses_running(cloud: Cloud, deferred: TaskRun) -> None:
     name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     sensor = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=name, deferrable=True))
     with pytest.raises(NotebookJobError, match="the triggerer does not find it"):
         resume(sensor, {"v": 1, "job_name": name, "outcome": "gone"})
-    (job,) = nbjobs_emulator.book(project)
-    assert job["state"] == "JOB_STATE_RUNNING"
+    assert cloud.states() == ["RUNNING"]

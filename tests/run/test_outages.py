@@ -16,11 +16,11 @@ from airflow.providers.common.compat.sdk import TaskDeferred
 from google.auth.exceptions import DefaultCredentialsError
 
 from airflow_nbjobs.api.waiting import wait_for_job
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError, PermissionDeniedError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.canaries import TOKEN
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Relay, Server
 from tests.support.task_runs import JOB, TaskRun, only_event, restored
 
@@ -121,10 +121,10 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def running(nbjobs_emulator: Emulator) -> Emulator:
+def running(cloud: Cloud) -> Cloud:
     """Let the next job run for half a second and succeed."""
-    nbjobs_emulator.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.5})
-    return nbjobs_emulator
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.5})
+    return cloud
 
 
 @pytest.mark.parametrize(
@@ -134,22 +134,22 @@ def running(nbjobs_emulator: Emulator) -> Emulator:
         *itertools.product(["503", "connection cut", "a state and no name"], ["sensor", "sensor, deferrable", *LATER]),
     ],
 )
-def test_what_passes_is_borne(running: Emulator, project: str, mode: str, trouble: str) -> None:
+def test_what_passes_is_borne(running: Cloud, mode: str, trouble: str) -> None:
     """Eight times: more than the six tries of a single call."""
     result = {**MODES, **LATER}[mode](lambda: running.fault({"method": "get", "times": 8, **PASSING[trouble]}))
     assert result["state"] == "JOB_STATE_SUCCEEDED"
-    (job,) = running.book(project)
+    (job,) = running.book()
     assert job["state"] == "JOB_STATE_SUCCEEDED"
     assert not {"cancel", "delete"} & running.requests().keys()
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_what_is_refused_for_good_is_told_at_once(nbjobs_emulator: Emulator, mode: str) -> None:
+def test_what_is_refused_for_good_is_told_at_once(cloud: Cloud, mode: str) -> None:
     """A trigger is refused first, and the task that is resumed asks once more."""
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     times = 2 if "deferrable" in mode else 1
     with pytest.raises((NbjobsError, PermissionDeniedError), match="403"):
-        MODES[mode](lambda: nbjobs_emulator.fault({"method": "get", "status": 403, "times": times}))
+        MODES[mode](lambda: cloud.fault({"method": "get", "status": 403, "times": times}))
 
 
 class Resolver:
@@ -191,7 +191,7 @@ def closed(real: Callable[..., Any], *arguments: Any, **known: Any) -> Any:
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("instead", [unknown, closed], ids=["name unknown", "connection refused"])
 def test_a_server_out_of_reach_for_a_while_is_borne(
-    running: Emulator, project: str, mode: str, instead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    running: Cloud, mode: str, instead: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The create meets it too, and is sent again, for it was not sent; looks do when their connections are cut."""
     resolver = Resolver("localhost", instead)
@@ -204,7 +204,7 @@ def test_a_server_out_of_reach_for_a_while_is_borne(
         running.fault({"method": "get", "drop": True, "times": 2})
 
     assert MODES[mode](cut)["state"] == "JOB_STATE_SUCCEEDED"
-    assert len(running.book(project)) == 1
+    assert len(running.book()) == 1
     # A connection for the create (two failures), then at least one for each that was cut.
     assert resolver.failures >= before[0] + 4
     assert running.requests()["create"] == {"200": 1}
@@ -212,7 +212,7 @@ def test_a_server_out_of_reach_for_a_while_is_borne(
 
 @pytest.fixture
 def behind_tls(
-    running: Emulator, certificate: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
+    running: Cloud, certificate: Path, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Relay]]:
     """Return what lets the emulator be reached as the real service is, with credentials."""
     relays: list[Relay] = []
@@ -240,8 +240,7 @@ def behind_tls(
     ids=lambda failure: type(failure).__name__,
 )
 def test_credentials_that_cannot_be_made_at_first_are_made_later(
-    running: Emulator,
-    project: str,
+    running: Cloud,
     mode: str,
     failure: Exception,
     behind_tls: Callable[..., Relay],
@@ -249,7 +248,7 @@ def test_credentials_that_cannot_be_made_at_first_are_made_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each process of a task makes its own, and fails four times: the machine's metadata server is slow to start."""
-    connect("application default", project=project)
+    connect("application default", project=running.project)
     tries, real = itertools.count(1), google.auth.default
 
     def default(**known: Any) -> Any:
@@ -260,21 +259,20 @@ def test_credentials_that_cannot_be_made_at_first_are_made_later(
     monkeypatch.setattr("google.auth.default", default)
     behind_tls()
     assert MODES[mode](lambda: None)["state"] == "JOB_STATE_SUCCEEDED"
-    assert len(running.book(project)) == 1
+    assert len(running.book()) == 1
     assert next(tries) > (15 if "deferrable" in mode else 5)
 
 
 @pytest.mark.parametrize("make", [create, sensor], ids=["create", "sensor"])
 def test_a_token_refused_to_a_trigger_is_renewed_there(
-    running: Emulator,
+    running: Cloud,
     make: Callable[..., TaskRun],
     behind_tls: Callable[..., Relay],
     connect: Callable[..., dict[str, str]],
     tokens: Server,
-    project: str,
 ) -> None:
     """The resumed task would see the job's end all the same, and nobody would notice."""
-    connect(project=project)
+    connect(project=running.project)
     stale: set[str | None] = set()
 
     class Refused:
@@ -293,8 +291,7 @@ def test_a_token_refused_to_a_trigger_is_renewed_there(
 
 @pytest.mark.parametrize("mode", MODES)
 def test_missing_or_refused_tokens_are_borne_for_a_while(
-    running: Emulator,
-    project: str,
+    running: Cloud,
     mode: str,
     behind_tls: Callable[..., Relay],
     serve: Callable[..., Server],
@@ -304,11 +301,11 @@ def test_missing_or_refused_tokens_are_borne_for_a_while(
     """The emulator is reached as the real service is; each token is good for one request."""
     issuer = serve(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 1}))
     key = {**connect(), "token_uri": issuer.url.replace("127.0.0.1", "localhost")}
-    connect(keyfile_dict=json.dumps(key), project=project)
+    connect(keyfile_dict=json.dumps(key), project=running.project)
     resolver = Resolver("localhost", unknown)
     monkeypatch.setattr(socket, "getaddrinfo", resolver)
     relay = behind_tls(refused={1, 4})
     assert MODES[mode](lambda: None)["state"] == "JOB_STATE_SUCCEEDED"
-    assert len(running.book(project)) == 1
+    assert len(running.book()) == 1
     assert resolver.failures >= 2 * (len(relay.tokens) - 1)
     assert len(set(relay.tokens)) == len(relay.tokens) >= 5

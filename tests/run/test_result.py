@@ -13,11 +13,11 @@ import pytest
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.pacing import PATIENT
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, NotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.storage import StoredObject, read_chunks
 from airflow_nbjobs.run.result import Executed, ResultReader
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Server
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
@@ -39,7 +39,7 @@ def find_executed(job: NotebookExecutionJob, **known: Any) -> Executed:
 
 
 @pytest.fixture
-def storage(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+def storage(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
     """Put a storage in place at which nobody has knocked yet."""
     listener = socket.create_server(("127.0.0.1", 0))
     listener.setblocking(False)
@@ -59,10 +59,8 @@ def test_a_task_without_an_xcom_reads_nothing(
             storage.accept()
 
 
-def test_a_missing_notebook_of_a_succeeded_job_is_a_warning(
-    nbjobs_emulator: Emulator, project: str, logged: Logged
-) -> None:
-    nbjobs_emulator.upload("gs://results/made", b"")
+def test_a_missing_notebook_of_a_succeeded_job_is_a_warning(cloud: Cloud, logged: Logged) -> None:
+    cloud.upload("gs://results/made", b"")
     result = task(notebook=PAPER).to_its_end()  # a simulated job leaves none
     assert (result["state"], result["results"]) == ("JOB_STATE_SUCCEEDED", None)
     assert any(
@@ -71,8 +69,7 @@ def test_a_missing_notebook_of_a_succeeded_job_is_a_warning(
 
 
 def test_an_unreadable_notebook_is_not_an_empty_result(
-    nbjobs_emulator: Emulator,
-    project: str,
+    cloud: Cloud,
     monkeypatch: pytest.MonkeyPatch,
     serve: Callable[..., Server],
     logged: Logged,
@@ -88,19 +85,17 @@ def test_an_unreadable_notebook_is_not_an_empty_result(
 
 
 @pytest.mark.parametrize(("state", "looks"), [("SUCCEEDED", 2), ("FAILED", 1)])
-def test_a_late_notebook_is_awaited_after_success(
-    nbjobs_emulator: Emulator, project: str, state: str, looks: int
-) -> None:
-    uri = f"gs://results/{project}/7/content.ipynb"
-    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")
-    wire = {"name": "projects/p/locations/l/notebookExecutionJobs/7", "gcsOutputUri": f"gs://results/{project}"}
+def test_a_late_notebook_is_awaited_after_success(cloud: Cloud, state: str, looks: int) -> None:
+    uri = f"gs://results/{cloud.project}/7/content.ipynb"
+    cloud.upload(f"gs://results/{cloud.project}/made", b"")
+    wire = {"name": "projects/p/locations/l/notebookExecutionJobs/7", "gcsOutputUri": f"gs://results/{cloud.project}"}
     job = NotebookExecutionJob.from_wire({**wire, "jobState": f"JOB_STATE_{state}"})
     pauses: list[float] = []
 
     def sleep(seconds: float) -> None:
         pauses.append(seconds)
         if len(pauses) == 2:
-            nbjobs_emulator.upload(uri, as_bytes(PAPER))
+            cloud.upload(uri, as_bytes(PAPER))
 
     executed = find_executed(job, sleep=sleep)
     assert (executed.uri, executed.is_missing) == ((uri, False) if state == "SUCCEEDED" else (None, True))
@@ -109,18 +104,18 @@ def test_a_late_notebook_is_awaited_after_success(
 
 @pytest.mark.parametrize(("times", "read"), [(1, True), (2, False)])
 def test_a_notebook_rewritten_during_the_read_is_read_again(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch, times: int, read: bool
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, times: int, read: bool
 ) -> None:
     """No fault of the emulator's comes between the two requests."""
-    uri = f"gs://results/{project}/7/content.ipynb"
-    nbjobs_emulator.upload(uri, as_bytes(PAPER))
-    wire = {"name": "projects/p/locations/l/notebookExecutionJobs/7", "gcsOutputUri": f"gs://results/{project}"}
+    uri = f"gs://results/{cloud.project}/7/content.ipynb"
+    cloud.upload(uri, as_bytes(PAPER))
+    wire = {"name": "projects/p/locations/l/notebookExecutionJobs/7", "gcsOutputUri": f"gs://results/{cloud.project}"}
     job = NotebookExecutionJob.from_wire({**wire, "jobState": "JOB_STATE_SUCCEEDED"})
     newer = iter([notebook(cell("print(1)"), cell(f"# {number}")) for number in range(times)])
 
     def pieces(client: Client, found: StoredObject) -> Iterator[bytes]:
         for paper in itertools.islice(newer, 1):
-            nbjobs_emulator.upload(uri, as_bytes(paper))
+            cloud.upload(uri, as_bytes(paper))
         return read_chunks(client, found)
 
     monkeypatch.setattr("airflow_nbjobs.notebooks.storage.read_chunks", pieces)
@@ -130,12 +125,10 @@ def test_a_notebook_rewritten_during_the_read_is_read_again(
     assert ("404" in str(executed.problem)) is not read
 
 
-def test_a_missing_notebook_after_a_failure_keeps_the_services_words(
-    nbjobs_emulator: Emulator, project: str, logged: Logged
-) -> None:
-    nbjobs_emulator.upload("gs://results/made", b"")
+def test_a_missing_notebook_after_a_failure_keeps_the_services_words(cloud: Cloud, logged: Logged) -> None:
+    cloud.upload("gs://results/made", b"")
     said = "<p>No <b>kernel</b> &amp; \x1b[1;31mno\x1b[0m\r\n\u2028hope\u202e&#x2066;\x07</p>"
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": said})
+    cloud.fault({"job_state": "JOB_STATE_FAILED", "status_message": said})
     with pytest.raises(NotebookJobFailedError, match=r"No kernel & no hope\. If cells ran") as failure:
         task(notebook=PAPER).to_its_end()
     assert failure.value.cell is None
@@ -143,31 +136,31 @@ def test_a_missing_notebook_after_a_failure_keeps_the_services_words(
     assert any("https://console.cloud.google.com/vertex-ai/colab/execution-jobs" in line for line in logged())
 
 
-def test_a_notebook_under_another_name_is_found_and_linked(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+def test_a_notebook_under_another_name_is_found_and_linked(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = task(notebook=PAPER, gcs_output_uri="gs://results/renamed", wait_for_completion=False)
     name = run.execute()["name"]
     folder = f"gs://results/renamed/{name.rpartition('/')[2]}"
     shown = {"output_type": "execute_result", "data": {"text/plain": "7"}, "execution_count": 1, "metadata": {}}
     executed = notebook({**cell("7", "result"), "outputs": [shown], "execution_count": 1})
-    nbjobs_emulator.upload(f"{folder}/report-executed.ipynb", as_bytes(executed))
+    cloud.upload(f"{folder}/report-executed.ipynb", as_bytes(executed))
     assert run.ti.xcoms["_link_ExecutedNotebookLink"].partition(";")[0].endswith("/content.ipynb")
-    nbjobs_emulator.play(name, "JOB_STATE_SUCCEEDED")
+    cloud.play(name, "JOB_STATE_SUCCEEDED")
     told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
     result = run.resume("execute_complete", {"event": told})
     assert (result["executed_notebook"], result["results"]) == (f"{folder}/report-executed.ipynb", {"result": 7})
     assert run.ti.xcoms["_link_ExecutedNotebookLink"].partition(";")[0].endswith("/report-executed.ipynb")
 
 
-def test_a_silent_repository_is_not_run_without_its_commit(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_silent_repository_is_not_run_without_its_commit(cloud: Cloud) -> None:
     down = {"method": "fetch_history", "status": 503, "retry_after": 0, "times": PATIENT.tries}
-    nbjobs_emulator.fault(down)
+    cloud.fault(down)
     with pytest.raises(ApiError, match="503"):
         task(notebook="projects/p/locations/us-central1/repositories/r").execute()
-    assert nbjobs_emulator.book(project) == []
+    assert cloud.book() == []
 
 
-def test_a_commit_in_capitals_is_a_label_all_the_same(nbjobs_emulator: Emulator, project: str) -> None:
+def test_a_commit_in_capitals_is_a_label_all_the_same(cloud: Cloud) -> None:
     repository = "projects/p/locations/us-central1/repositories/r"
     result = task(notebook=f"{repository}@ABCDEF12", wait_for_completion=False).execute()
     assert result["notebook_version"] == "abcdef12"

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobError, NotebookJobFailedError
+from tests.support.cloud import Cloud
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
 
@@ -44,31 +44,31 @@ NOTEBOOKS = {
 }
 
 
-def ended(emulator: Emulator, folder: str, executed: bytes, state: str, **arguments: Any) -> Any:
+def ended(cloud: Cloud, folder: str, executed: bytes, state: str, **arguments: Any) -> Any:
     """Let a task settle a job that left such a notebook, and return its result."""
-    emulator.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     sent = notebook(cell("1"))
     run = task(notebook=sent, gcs_output_uri=folder, wait_for_completion=False, **{"log_output": "all", **arguments})
     name = run.execute()["name"]
-    emulator.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
-    emulator.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")
+    cloud.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
+    cloud.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")
     told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": f"JOB_STATE_{state}"}
     return run.resume("execute_complete", {"event": told})
 
 
 @pytest.fixture
-def folder(nbjobs_emulator: Emulator, project: str) -> str:
+def folder(cloud: Cloud) -> str:
     """Return a folder for executed notebooks, in a bucket that is there."""
-    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")
-    return f"gs://results/{project}"
+    cloud.upload(f"gs://results/{cloud.project}/made", b"")
+    return f"gs://results/{cloud.project}"
 
 
 @pytest.mark.parametrize("kind", OUTPUTS)
-def test_a_bad_output_hurts_no_other_cell(nbjobs_emulator: Emulator, folder: str, kind: str, logged: Logged) -> None:
-    result = ended(nbjobs_emulator, folder, AROUND % (OUTPUTS[kind], b""), "SUCCEEDED")
+def test_a_bad_output_hurts_no_other_cell(cloud: Cloud, folder: str, kind: str, logged: Logged) -> None:
+    result = ended(cloud, folder, AROUND % (OUTPUTS[kind], b""), "SUCCEEDED")
     assert result["results"] == {"rows": 3}
     with pytest.raises(NotebookJobFailedError, match=r"cell 3: ZeroDivisionError: division by zero\. Executed"):
-        ended(nbjobs_emulator, folder, AROUND % (OUTPUTS[kind], ERROR), "FAILED")
+        ended(cloud, folder, AROUND % (OUTPUTS[kind], ERROR), "FAILED")
     lines = [line for line in logged() if "cell 1]" in line or "red" in line or "forged" in line]
     assert lines[0].startswith("[cell 1] ran")
     for line in lines:
@@ -79,25 +79,25 @@ def test_a_bad_output_hurts_no_other_cell(nbjobs_emulator: Emulator, folder: str
 
 
 @pytest.mark.parametrize("kind", NOTEBOOKS)
-def test_of_what_is_no_notebook_the_task_says_so(nbjobs_emulator: Emulator, folder: str, kind: str) -> None:
+def test_of_what_is_no_notebook_the_task_says_so(cloud: Cloud, folder: str, kind: str) -> None:
     with pytest.raises(NotebookJobError, match=r"could not be read to its end\. They are in gs://results/"):
-        ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "SUCCEEDED")
-    without = ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "SUCCEEDED", unusable_results="omit")
+        ended(cloud, folder, NOTEBOOKS[kind], "SUCCEEDED")
+    without = ended(cloud, folder, NOTEBOOKS[kind], "SUCCEEDED", unusable_results="omit")
     assert without["results"] is None
     with pytest.raises(NotebookJobFailedError, match=r"FAILED .*Cell 3 failed\."):
-        ended(nbjobs_emulator, folder, NOTEBOOKS[kind], "FAILED")
+        ended(cloud, folder, NOTEBOOKS[kind], "FAILED")
 
 
 @pytest.mark.parametrize("log_output", ["errors", "none"])
 def test_the_traceback_is_logged_once_whatever_was_printed_before_it(
-    nbjobs_emulator: Emulator, folder: str, log_output: str, logged: Logged
+    cloud: Cloud, folder: str, log_output: str, logged: Logged
 ) -> None:
     frames = [f"frame {number}" for number in range(30)]
     error = {"output_type": "error", "ename": "E", "evalue": "v", "traceback": ["Traceback", *frames, "E: v"]}
     printed = {"output_type": "stream", "name": "stdout", "text": "".join(f"line {n}\n" for n in range(1_000))}
     executed = as_bytes(notebook({**cell("bad()"), "outputs": [printed, error], "execution_count": 1}))
     with pytest.raises(NotebookJobFailedError, match="cell 1: E: v"):
-        ended(nbjobs_emulator, folder, executed, "FAILED", log_output=log_output)
+        ended(cloud, folder, executed, "FAILED", log_output=log_output)
     log = logged()
     for line in ("Traceback", *frames, "E: v"):
         assert log.count(f"[cell 1] | {line}") == 1

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from papermill.translators import BashTranslator, RTranslator
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.logged import Logged
 from tests.support.papers import cell, notebook, sent, task
@@ -67,9 +67,7 @@ def script(language: str, *cells: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("language", ["bash", pytest.param("R", marks=pytest.mark.debian)])
-def test_a_notebook_is_given_its_parameters_and_gives_its_results(
-    nbjobs_emulator: Emulator, project: str, language: str
-) -> None:
+def test_a_notebook_is_given_its_parameters_and_gives_its_results(cloud: Cloud, language: str) -> None:
     _, translator, (defaults, check, report) = LANGUAGES[language]
     paper = script(language, cell(defaults, "parameters"), cell(check), cell(report, "result"))
     parameters = {"day": "{{ ds }}", "factor": 2, "text": TEXT}

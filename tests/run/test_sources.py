@@ -16,6 +16,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks.dataform import newest_commit, read_repository
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, sent, task
@@ -53,10 +54,10 @@ def report(edition: str) -> dict[str, Any]:
     )
 
 
-def generation(emulator: Emulator, uri: str) -> str:
+def generation(cloud: Cloud, uri: str) -> str:
     """Return the newest generation of an object."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
-    known = httpx2.get(f"{emulator.storage_url}/storage/v1/b/{bucket}/o/{name}", trust_env=False).json()
+    known = httpx2.get(f"{cloud.storage_url}/storage/v1/b/{bucket}/o/{name}", trust_env=False).json()
     return str(known["generation"])
 
 
@@ -67,29 +68,29 @@ def newest(repository: str) -> bytes:
         return f"{commit} ".encode() + read_repository(client, repository, commit)
 
 
-def in_storage(emulator: Emulator, _: Path) -> tuple[Any, str, Callable[[], bytes]]:
-    emulator.upload("gs://papers/report.ipynb", as_bytes(report("old")))
-    read = lambda: emulator.download("gs://papers/report.ipynb")  # noqa: E731 - returned beside what it is about
-    return "gs://papers/report.ipynb", generation(emulator, "gs://papers/report.ipynb"), read
+def in_storage(cloud: Cloud, _: Path) -> tuple[Any, str, Callable[[], bytes]]:
+    cloud.upload("gs://papers/report.ipynb", as_bytes(report("old")))
+    read = lambda: cloud.download("gs://papers/report.ipynb")  # noqa: E731 - returned beside what it is about
+    return "gs://papers/report.ipynb", generation(cloud, "gs://papers/report.ipynb"), read
 
 
-def in_a_generation(emulator: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
-    uri, current, read = in_storage(emulator, folder)  # fake-gcs-server keeps no other one
+def in_a_generation(cloud: Cloud, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
+    uri, current, read = in_storage(cloud, folder)  # fake-gcs-server keeps no other one
     return f"{uri}#{current}", current, read
 
 
-def in_dataform(emulator: Emulator, _: Path) -> tuple[Any, str, Callable[[], bytes]]:
-    commit = emulator.commit(REPOSITORY, as_bytes(report("old")))
+def in_dataform(cloud: Cloud, _: Path) -> tuple[Any, str, Callable[[], bytes]]:
+    commit = cloud.commit(REPOSITORY, as_bytes(report("old")))
     return REPOSITORY, commit, lambda: newest(REPOSITORY)
 
 
-def in_a_commit(emulator: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
-    _, commit, read = in_dataform(emulator, folder)
-    emulator.commit(REPOSITORY, as_bytes(report("new")))
+def in_a_commit(cloud: Cloud, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
+    _, commit, read = in_dataform(cloud, folder)
+    cloud.commit(REPOSITORY, as_bytes(report("new")))
     return f"{REPOSITORY}@{commit}", commit, read
 
 
-def in_a_file(_: Emulator, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
+def in_a_file(_: Cloud, folder: Path) -> tuple[Any, str, Callable[[], bytes]]:
     file = folder / "report.ipynb"
     file.write_bytes(as_bytes(report("old")))
     return file.name, "", file.read_bytes
@@ -108,7 +109,7 @@ in_a_percent_file = in_a_text_file("report.py", PERCENT)
 in_a_markdown_file = in_a_text_file("report.md", MARKDOWN)
 
 
-def in_a_dict(_: Emulator, __: Path) -> tuple[Any, str, Callable[[], bytes]]:
+def in_a_dict(_: Cloud, __: Path) -> tuple[Any, str, Callable[[], bytes]]:
     paper = report("old")
     return paper, "", lambda: as_bytes(paper)
 
@@ -126,10 +127,8 @@ PUT = dict(
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_notebook_is_given_its_parameters_and_gives_its_results(
-    nbjobs_emulator: Emulator, project: str, tmp_path: Path, place: str
-) -> None:
-    paper, version, read = PUT[place](nbjobs_emulator, tmp_path)
+def test_a_notebook_is_given_its_parameters_and_gives_its_results(cloud: Cloud, tmp_path: Path, place: str) -> None:
+    paper, version, read = PUT[place](cloud, tmp_path)
     before = read()
     deferrable = place in {"gs", "dict"}
     parameters = {"day": "{{ ds }}", "factor": 2}
@@ -140,7 +139,7 @@ def test_a_notebook_is_given_its_parameters_and_gives_its_results(
     assert result["results"] == {"day": "2026-11-22", "product": 42, "edition": "old"}
     assert result["notebook_version"] == sent(run)["labels"]["nbjobs-notebook"]
     assert result["notebook_version"] == version if version else len(result["notebook_version"]) == 40
-    executed = nbjobs_emulator.download(result["executed_notebook"]).decode()
+    executed = cloud.download(result["executed_notebook"]).decode()
     assert "injected-parameters" in executed
     assert read() == before != b""
 
@@ -148,11 +147,11 @@ def test_a_notebook_is_given_its_parameters_and_gives_its_results(
 @pytest.mark.parametrize(
     "paper", ["gs://papers/no.ipynb", "gs://nobody/no.ipynb", "gs://papers/report.ipynb#7", f"{REPOSITORY}2"]
 )
-def test_a_notebook_that_is_not_there_is_named(nbjobs_emulator: Emulator, project: str, paper: str) -> None:
-    nbjobs_emulator.upload("gs://papers/report.ipynb", as_bytes(report("old")))
+def test_a_notebook_that_is_not_there_is_named(cloud: Cloud, paper: str) -> None:
+    cloud.upload("gs://papers/report.ipynb", as_bytes(report("old")))
     with pytest.raises(InvalidNotebookJobError, match=f"notebook='{paper}' to give it parameters .404"):
         task(notebook=paper, parameters={"day": "x"}).execute()
-    assert nbjobs_emulator.book(project) == []
+    assert cloud.book() == []
 
 
 def test_the_version_of_content_ignores_parameters(project: str) -> None:
@@ -184,11 +183,9 @@ def test_a_date_arrives_as_its_text(project: str) -> None:
     }
 
 
-def test_a_large_notebook_runs_from_its_copy(
-    nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_notebook_runs_from_its_copy(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
-    nbjobs_emulator.upload("gs://papers/large.ipynb", as_bytes(report("old")))
+    cloud.upload("gs://papers/large.ipynb", as_bytes(report("old")))
     run = task(notebook="gs://papers/large.ipynb", parameters={"factor": 3}, deferrable=True)
     result = run.to_its_end()
     assert result["results"]["product"] == 63

@@ -13,9 +13,9 @@ import structlog
 from airflow.providers.git.bundles.git import GitDagBundle
 from airflow.sdk.execution_time.task_runner import parse
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from tests.support.cloud import Cloud
 from tests.support.papers import as_bytes, cell, notebook
 from tests.support.task_runs import ACCOUNT, REGION, TEMPLATE, TaskInstance
 
@@ -88,9 +88,7 @@ def execute(task_id: str, commit: str | None) -> str:
 
 
 @pytest.mark.parametrize("task_id", ["beside", "above"], ids=["beside the DAG file", "in the bundle"])
-def test_the_notebook_is_that_of_the_runs_commit(
-    nbjobs_emulator: Emulator, project: str, commits: list[str], task_id: str
-) -> None:
+def test_the_notebook_is_that_of_the_runs_commit(cloud: Cloud, commits: list[str], task_id: str) -> None:
     assert [execute(task_id, commit) for commit in [*commits, None]] == [
         f"'first {task_id}'",
         f"'second {task_id}'",
@@ -98,13 +96,11 @@ def test_the_notebook_is_that_of_the_runs_commit(
     ]
 
 
-def test_a_notebook_that_is_nowhere_is_named_with_the_places(
-    nbjobs_emulator: Emulator, project: str, commits: list[str], tmp_path: Path
-) -> None:
+def test_a_notebook_that_is_nowhere_is_named_with_the_places(cloud: Cloud, commits: list[str], tmp_path: Path) -> None:
     with pytest.raises(InvalidNotebookJobError, match=r"notebook='papers/nowhere\.ipynb' was not found") as error:
         execute("nowhere", commits[0])
     root = tmp_path / "bundles" / "papers" / "versions" / commits[0]
     assert f"'{root / 'dags' / 'papers' / 'nowhere.ipynb'}' and '{root / 'papers' / 'nowhere.ipynb'}'" in str(
         error.value
     )
-    assert nbjobs_emulator.book(project) == []
+    assert cloud.book() == []

@@ -9,9 +9,10 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotebookJobFailedError
+from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.logged import Logged
-from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
+from tests.support.papers import as_bytes, cell, notebook, sent, task
 
 nbjobs_emulator_session = using("kernels")
 
@@ -33,9 +34,7 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def test_unreadable_results_are_read_by_the_retry(
-    nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unreadable_results_are_read_by_the_retry(cloud: Cloud, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {"notebook": PAPER, "parameters": {"side": 3}, "retries": 1}
     first = task(ti={"try_number": 1, "max_tries": 1}, **wanted)
     with monkeypatch.context() as away:
@@ -43,11 +42,11 @@ def test_unreadable_results_are_read_by_the_retry(
         with pytest.raises(ApiError) as failure:
             first.to_its_end()
     assert failure.value.is_transient
-    assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
+    assert cloud.states() == ["SUCCEEDED"]
     retry = task(ti={"try_number": 2, "max_tries": 1}, **wanted)
     assert retry.to_its_end()["results"] == {"area": 9}
     assert sent(retry)["name"] == sent(first)["name"]
-    assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
+    assert cloud.states() == ["SUCCEEDED"]
 
 
 def test_an_unreadable_log_does_not_fail_the_task(
@@ -60,25 +59,23 @@ def test_an_unreadable_log_does_not_fail_the_task(
 
 
 @pytest.mark.parametrize("method", ["fetch_history", "read_file"])
-def test_a_busy_dataform_is_asked_again(nbjobs_emulator: Emulator, project: str, method: str) -> None:
-    nbjobs_emulator.fault({"method": method, "status": 503, "times": 2})
+def test_a_busy_dataform_is_asked_again(cloud: Cloud, method: str) -> None:
+    cloud.fault({"method": method, "status": 503, "times": 2})
     run = task(notebook=REPOSITORY, parameters={"side": 4}, wait_for_completion=False)
     run.execute()
-    assert nbjobs_emulator.requests()[method] == {"200": 1, "503": 2}
+    assert cloud.requests()[method] == {"200": 1, "503": 2}
     assert "directNotebookSource" in sent(run)
 
 
-def test_a_dataform_that_refuses_is_not_asked_again(nbjobs_emulator: Emulator, project: str) -> None:
-    nbjobs_emulator.fault({"method": "read_file", "status": 403, "message": "no dataform.repositories.readFile"})
+def test_a_dataform_that_refuses_is_not_asked_again(cloud: Cloud) -> None:
+    cloud.fault({"method": "read_file", "status": 403, "message": "no dataform.repositories.readFile"})
     with pytest.raises(InvalidNotebookJobError, match=r"Failed to read .*no dataform\.repositories\.readFile"):
         task(notebook=REPOSITORY, parameters={"side": 4}).execute()
-    assert nbjobs_emulator.requests()["read_file"] == {"403": 1}
-    assert jobs(nbjobs_emulator, project) == []
+    assert cloud.requests()["read_file"] == {"403": 1}
+    assert cloud.states() == []
 
 
-def test_an_unclear_failure_is_not_run_again(
-    nbjobs_emulator: Emulator, project: str, nobody: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unclear_failure_is_not_run_again(cloud: Cloud, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow took the first try for dead, and retries it; Cloud Storage does not answer meanwhile."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
     with pytest.raises(AirflowFailException):
@@ -89,4 +86,4 @@ def test_an_unclear_failure_is_not_run_again(
             task(ti={"try_number": 2, "max_tries": 2}, **wanted).to_its_end()
     with pytest.raises(AirflowFailException, match="ZeroDivisionError"):
         task(ti={"try_number": 3, "max_tries": 2}, **wanted).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["FAILED"]
+    assert cloud.states() == ["FAILED"]

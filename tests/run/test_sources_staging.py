@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from airflow_nbjobs.api.calls import Call
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     InvalidArgumentError,
     InvalidNotebookJobError,
@@ -18,7 +17,8 @@ from airflow_nbjobs.exceptions import (
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import PruneNotebookExecutionJobsOperator
 from tests.support.canaries import MARK
-from tests.support.papers import as_bytes, cell, jobs, notebook, sent, task
+from tests.support.cloud import Cloud
+from tests.support.papers import as_bytes, cell, notebook, sent, task
 from tests.support.task_runs import REGION, TaskRun
 
 PAPER = notebook(cell('day = "unset"', "parameters"), cell(f"print(day)  # {MARK}"))
@@ -30,11 +30,11 @@ Staged = Callable[[], list[str]]
 
 
 @pytest.fixture
-def staged(nbjobs_emulator: Emulator, project: str, monkeypatch: pytest.MonkeyPatch) -> Staged:
+def staged(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Staged:
     """Let each notebook be too large, and return what tells the copies that lie in this test's folder."""
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
-    nbjobs_emulator.upload(f"gs://results/{project}/made", b"")  # with its bucket
-    return lambda: copies(project)
+    cloud.upload(f"gs://results/{cloud.project}/made", b"")  # with its bucket
+    return lambda: copies(cloud.project)
 
 
 def copies(project: str) -> list[str]:
@@ -56,89 +56,81 @@ def large(project: str, *, ti: dict[str, Any] = FIRST, **arguments: Any) -> Any:
 
 
 @MODES
-def test_the_copy_is_pinned_and_deleted_after_the_job(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, deferrable: bool
-) -> None:
-    run = large(project, deferrable=deferrable)
+def test_the_copy_is_pinned_and_deleted_after_the_job(cloud: Cloud, staged: Staged, deferrable: bool) -> None:
+    run = large(cloud.project, deferrable=deferrable)
     run.to_its_end()
     source = sent(run)["gcsNotebookSource"]
     submit = sent(run)["labels"]["nbjobs-submit"]
-    assert source["uri"] == f"gs://results/{project}/nbjobs-staged/{submit}/notebook.ipynb"
+    assert source["uri"] == f"gs://results/{cloud.project}/nbjobs-staged/{submit}/notebook.ipynb"
     assert source["generation"].isdigit()
     assert "directNotebookSource" not in sent(run)
     assert staged() == []
 
 
-def test_the_copy_is_what_would_have_been_sent(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nbjobs_emulator.upload(f"gs://results/{project}/report.ipynb", as_bytes(PAPER))
-    run = large(project, notebook=f"gs://results/{project}/report.ipynb", wait_for_completion=False)
+def test_the_copy_is_what_would_have_been_sent(cloud: Cloud, staged: Staged, monkeypatch: pytest.MonkeyPatch) -> None:
+    cloud.upload(f"gs://results/{cloud.project}/report.ipynb", as_bytes(PAPER))
+    run = large(cloud.project, notebook=f"gs://results/{cloud.project}/report.ipynb", wait_for_completion=False)
     run.execute()
     assert staged() == ["report.ipynb"]
-    copy = nbjobs_emulator.download(sent(run)["gcsNotebookSource"]["uri"]).decode()
+    copy = cloud.download(sent(run)["gcsNotebookSource"]["uri"]).decode()
     assert ('day = \\"2026-11-22\\"' in copy, "injected-parameters" in copy) == (True, True)
-    assert nbjobs_emulator.download(f"gs://results/{project}/report.ipynb") == as_bytes(PAPER)
+    assert cloud.download(f"gs://results/{cloud.project}/report.ipynb") == as_bytes(PAPER)
 
 
 def test_a_notebook_over_the_limit_is_given_no_parameters(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__NOTEBOOK_BYTES", "100")
-    uri = f"gs://results/{project}/report.ipynb"
-    nbjobs_emulator.upload(uri, as_bytes(PAPER))
+    uri = f"gs://results/{cloud.project}/report.ipynb"
+    cloud.upload(uri, as_bytes(PAPER))
     with pytest.raises(InvalidNotebookJobError, match=f"{uri} has .* limit of 100 .*notebook_bytes"):
-        large(project, notebook=uri).execute()
-    assert (staged(), jobs(nbjobs_emulator, project)) == ([], [])
-    large(project, notebook=uri, parameters=None).to_its_end()
-    assert jobs(nbjobs_emulator, project) == ["SUCCEEDED"]
+        large(cloud.project, notebook=uri).execute()
+    assert (staged(), cloud.states()) == ([], [])
+    large(cloud.project, notebook=uri, parameters=None).to_its_end()
+    assert cloud.states() == ["SUCCEEDED"]
 
 
 @MODES
-def test_the_copy_of_a_job_that_failed_is_deleted_too(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, deferrable: bool
-) -> None:
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_FAILED"})
+def test_the_copy_of_a_job_that_failed_is_deleted_too(cloud: Cloud, staged: Staged, deferrable: bool) -> None:
+    cloud.fault({"job_state": "JOB_STATE_FAILED"})
     with pytest.raises(NotebookJobFailedError):
-        large(project, deferrable=deferrable).to_its_end()
+        large(cloud.project, deferrable=deferrable).to_its_end()
     assert staged() == []
 
 
-def test_a_task_that_is_killed_before_it_has_a_job_leaves_no_copy(
-    nbjobs_emulator: Emulator, project: str, staged: Staged
-) -> None:
-    run = large(project)
+def test_a_task_that_is_killed_before_it_has_a_job_leaves_no_copy(cloud: Cloud, staged: Staged) -> None:
+    run = large(cloud.project)
     run.operator.on_kill()
     with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
         run.execute()
-    assert (staged(), jobs(nbjobs_emulator, project)) == ([], [])
+    assert (staged(), cloud.states()) == ([], [])
 
 
-def test_the_copy_of_an_unreadable_job_stays(nbjobs_emulator: Emulator, project: str, staged: Staged) -> None:
-    nbjobs_emulator.fault({"method": "get", "status": 403, "message": "No."})
+def test_the_copy_of_an_unreadable_job_stays(cloud: Cloud, staged: Staged) -> None:
+    cloud.fault({"method": "get", "status": 403, "message": "No."})
     with pytest.raises(NotebookJobError, match="the retry re-attaches to it"):
-        large(project, kill="leave").execute()
-    assert (staged(), len(jobs(nbjobs_emulator, project))) == (["notebook.ipynb"], 1)
+        large(cloud.project, kill="leave").execute()
+    assert (staged(), len(cloud.states())) == (["notebook.ipynb"], 1)
 
 
 @pytest.mark.parametrize("size", ["100", "1000000"], ids=["large", "small"])
 def test_another_refusal_is_the_end_and_leaves_no_copy(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, size: str
+    cloud: Cloud, staged: Staged, monkeypatch: pytest.MonkeyPatch, size: str
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", size)
-    nbjobs_emulator.fault({"method": "create", "status": 400, "message": "Invalid template."})
+    cloud.fault({"method": "create", "status": 400, "message": "Invalid template."})
     with pytest.raises(InvalidArgumentError, match=r"Invalid template\."):
-        large(project).execute()
-    assert (staged(), nbjobs_emulator.requests()["create"]) == ([], {"400": 1})
+        large(cloud.project).execute()
+    assert (staged(), cloud.requests()["create"]) == ([], {"400": 1})
 
 
-def test_a_retry_that_adopts_leaves_no_copy(nbjobs_emulator: Emulator, project: str, staged: Staged) -> None:
-    first = large(project, wait_for_completion=False)
+def test_a_retry_that_adopts_leaves_no_copy(cloud: Cloud, staged: Staged) -> None:
+    first = large(cloud.project, wait_for_completion=False)
     first.execute()
-    retry = large(project, ti=RETRY)
+    retry = large(cloud.project, ti=RETRY)
     retry.to_its_end()
     assert retry.ti.xcoms["notebook_execution_job"]["name"] == first.ti.xcoms["notebook_execution_job"]["name"]
-    assert (staged(), jobs(nbjobs_emulator, project)) == ([], ["SUCCEEDED"])
+    assert (staged(), cloud.states()) == ([], ["SUCCEEDED"])
 
 
 @pytest.mark.parametrize(
@@ -146,24 +138,22 @@ def test_a_retry_that_adopts_leaves_no_copy(nbjobs_emulator: Emulator, project: 
     [{"parameters": {"day": "another"}}, {"notebook": notebook(cell("day = 1", "parameters"))}],
     ids=["a parameter", "the notebook"],
 )
-def test_a_retry_of_another_request_adopts_nothing(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, changed: dict[str, Any]
-) -> None:
-    first = large(project, wait_for_completion=False)
+def test_a_retry_of_another_request_adopts_nothing(cloud: Cloud, staged: Staged, changed: dict[str, Any]) -> None:
+    first = large(cloud.project, wait_for_completion=False)
     first.execute()
-    retry = large(project, ti=RETRY, **changed)
+    retry = large(cloud.project, ti=RETRY, **changed)
     retry.to_its_end()
     names = [run.ti.xcoms["notebook_execution_job"]["name"] for run in (first, retry)]
-    assert len(set(names)) == len(jobs(nbjobs_emulator, project)) == 2
+    assert len(set(names)) == len(cloud.states()) == 2
 
 
 @pytest.mark.parametrize("dry_run", [True, False], ids=["tried", "done"])
 def test_pruning_deletes_the_copy_that_nobody_waited_with(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+    cloud: Cloud, staged: Staged, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", "https://airflow.example.com")
-    nbjobs_emulator.fault({"job_state": "JOB_STATE_SUCCEEDED"})
-    large(project, wait_for_completion=False).execute()
+    cloud.fault({"job_state": "JOB_STATE_SUCCEEDED"})
+    large(cloud.project, wait_for_completion=False).execute()
     assert staged() == ["notebook.ipynb"]
     prune = TaskRun(
         lambda: PruneNotebookExecutionJobsOperator(
@@ -175,10 +165,10 @@ def test_pruning_deletes_the_copy_that_nobody_waited_with(
 
 
 def test_a_retry_adopts_a_job_sent_without_a_copy(
-    nbjobs_emulator: Emulator, project: str, staged: Staged, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, staged: Staged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "1000000")
-    large(project, wait_for_completion=False).execute()
+    large(cloud.project, wait_for_completion=False).execute()
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
-    large(project, ti=RETRY).to_its_end()
-    assert (staged(), len(jobs(nbjobs_emulator, project))) == ([], 1)
+    large(cloud.project, ti=RETRY).to_its_end()
+    assert (staged(), len(cloud.states())) == ([], 1)

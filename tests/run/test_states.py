@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NotebookJobFailedError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support import discovery
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Answer, Relay
 from tests.support.task_runs import JOB, TaskRun
 
@@ -96,31 +96,31 @@ class Silent(Relay):
     "said", [{}, {"jobState": None}, {"jobState": ""}, {"jobState": 4}, {"jobState": ["x"]}], ids=str
 )
 def test_a_job_that_says_nothing_of_its_state_goes_on(
-    nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, mode: str, said: dict[str, Any]
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, mode: str, said: dict[str, Any]
 ) -> None:
     """The service leaves out what has its first value; and what is no text is no state."""
-    silent = Silent(nbjobs_emulator.url, said)
+    silent = Silent(cloud.url, said)
     monkeypatch.setenv("NBJOBS_EMULATOR_HOST", silent.url)
     try:
         assert MODES[mode]()["state"] == "JOB_STATE_SUCCEEDED"
     finally:
         silent.close()
     assert silent.looks == 3
-    assert not {"cancel", "delete"} & nbjobs_emulator.requests().keys()
+    assert not {"cancel", "delete"} & cloud.requests().keys()
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("word", MEANING)
-def test_a_state_means_the_same_in_each_mode(nbjobs_emulator: Emulator, project: str, mode: str, word: str) -> None:
+def test_a_state_means_the_same_in_each_mode(cloud: Cloud, mode: str, word: str) -> None:
     state = f"JOB_STATE_{word}"
     goes_on = MEANING[word] == "goes on"
     states = [state, "JOB_STATE_SUCCEEDED"] if goes_on else ["JOB_STATE_RUNNING", state]
-    nbjobs_emulator.fault({"job_state": states, "seconds": 0.3})
+    cloud.fault({"job_state": states, "seconds": 0.3})
     if MEANING[word] == "fails":
         with pytest.raises((NotebookJobFailedError, AirflowFailException), match=f"{word} after "):
             MODES[mode]()
     else:
         assert MODES[mode]()["state"] == "JOB_STATE_SUCCEEDED"
-    (job,) = nbjobs_emulator.book(project)
+    (job,) = cloud.book()
     assert state in [step["state"] for step in job["history"]]
-    assert not {"cancel", "delete"} & nbjobs_emulator.requests().keys()
+    assert not {"cancel", "delete"} & cloud.requests().keys()

@@ -84,7 +84,9 @@ def pytest_configure() -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, None, None]:
     """Look at what the test left, while its fixtures are still there."""
     yield
-    for emulator in [value for value in item.funcargs.values() if isinstance(value, Emulator)]:  # type: ignore[attr-defined]  # all are functions
+    # A test has the emulator itself, or what holds it.
+    given = [getattr(value, "emulator", value) for value in item.funcargs.values()]  # type: ignore[attr-defined]  # all are functions
+    for emulator in [value for value in given if isinstance(value, Emulator)]:
         for job in emulator.book(os.environ.get("GOOGLE_CLOUD_PROJECT")):
             tell("the emulator's book", json.dumps(job))
     for run in _runs:

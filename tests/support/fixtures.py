@@ -17,6 +17,7 @@ from structlog.testing import capture_logs
 from airflow_nbjobs.emulator import Emulator
 from tests.support import canaries
 from tests.support.canaries import TOKEN, plant
+from tests.support.cloud import Cloud
 from tests.support.google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 from tests.support.logged import Logged
 from tests.support.shared import migrated_database
@@ -41,6 +42,12 @@ def airflow_database(tmp_path_factory: pytest.TempPathFactory) -> None:
 def project(nbjobs_emulator: Emulator) -> str:
     """Return the project that the test has for itself."""
     return os.environ["GOOGLE_CLOUD_PROJECT"]
+
+
+@pytest.fixture
+def cloud(nbjobs_emulator: Emulator, project: str) -> Cloud:
+    """Return the emulator with the test's own project."""
+    return Cloud(nbjobs_emulator, project)
 
 
 @pytest.fixture

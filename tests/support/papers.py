@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.cloud import Cloud
 from tests.support.task_runs import JOB, TaskRun
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
@@ -43,6 +43,6 @@ def sent(run: TaskRun) -> dict[str, Any]:
     return NotebookExecutionJobHook().get_job(name, "NOTEBOOK_EXECUTION_JOB_VIEW_FULL").to_wire()
 
 
-def jobs(emulator: Emulator, project: str) -> list[str]:
+def jobs(cloud: Cloud) -> list[str]:
     """Return the state of each job of a project that there ever was, the oldest first."""
-    return [job["state"].removeprefix("JOB_STATE_") for job in emulator.book(project)]
+    return [job["state"].removeprefix("JOB_STATE_") for job in cloud.book()]
