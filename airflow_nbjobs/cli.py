@@ -28,6 +28,10 @@ WARNING: notebooks it is sent as user {user}: everybody who can reach this addre
 WARNING: change the stored notebooks. Do this in a container or a network of its own only.
 WARNING: requests are refused whose Host is none of {hosts}; --allow-host accepts another."""
 
+_NAMED_STORAGE = (
+    "nbjobs: STORAGE_EMULATOR_HOST is set: the emulator uses the storage at {url}, and starts none on port {port}. "
+    "Unset it to use --storage-port."
+)
 _READY = "nbjobs: the emulator is ready, and keeps its jobs and objects in {data!r}. Ctrl-C or `kill {pid}` ends it."
 
 
@@ -97,6 +101,7 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     add("--allow-host", action="append", default=[], metavar="NAME", help="accept this Host header too; repeatable")
     add("--bucket", action="append", default=[], metavar="NAME", help="create this bucket if missing; repeatable")
+    add("--template", action="append", default=[], metavar="ID", help="an existing runtime template; repeatable")
     add(
         "--filter-match",
         choices=["whole", "part"],
@@ -131,6 +136,7 @@ def _emulator(options: argparse.Namespace) -> int:
         allowed_hosts=options.allow_host,
         buckets=options.bucket,
         filter_match=options.filter_match,
+        templates=options.template,
     )
     try:
         emulator.start()
@@ -140,6 +146,8 @@ def _emulator(options: argparse.Namespace) -> int:
         if not is_loopback(options.host):
             hosts = ", ".join((*LOOPBACK_HOSTS, *options.allow_host))
             print(_DANGER.format(host=options.host, user=getpass.getuser(), hosts=hosts), file=sys.stderr)
+        if "STORAGE_EMULATOR_HOST" in os.environ:
+            print(_NAMED_STORAGE.format(url=emulator.storage_url, port=options.storage_port), file=sys.stderr)
         for name, value in emulator.env.items():
             print(f"export {name}={value}", flush=True)
         print(_READY.format(data=options.data, pid=os.getpid()), file=sys.stderr, flush=True)

@@ -22,6 +22,9 @@ from airflow_nbjobs.emulator.http import Method, error_answer, json_answer, read
 from airflow_nbjobs.emulator.jobs import methods as job_methods
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.resources import project_number
+from airflow_nbjobs.emulator.status_page import MAX_JOBS, status_page
+
+_STORAGE_PATHS = ("/storage/", "/upload/", "/download/")
 
 
 class App:
@@ -30,23 +33,26 @@ class App:
     :param jobs: the jobs to serve.
     :param repositories: Dataform's repositories.
     :param faults: the failures that were asked for.
+    :param storage_url: the address of Cloud Storage.
     """
 
-    def __init__(self, jobs: Jobs, repositories: Repositories, faults: Faults) -> None:
+    def __init__(self, jobs: Jobs, repositories: Repositories, faults: Faults, storage_url: str) -> None:
         self.jobs = jobs
         self.repositories = repositories
         self.faults = faults
+        self._storage_url = storage_url
         self._answered: defaultdict[str, Counter[str]] = defaultdict(Counter)
         methods = [*job_methods.routes(jobs), *dataform_methods.routes(repositories)]
         routes = [Route(path, self._endpoint(name, act), methods=[verb]) for path, verb, name, act in methods]
         routes += [
+            Route("/", self._status, methods=["GET"]),
             Route("/_emulator/health", self._health, methods=["GET"]),
             Route("/_emulator/jobs", self._book, methods=["GET"]),
             Route("/_emulator/jobs/{job}", self._move, methods=["POST"]),
             Route("/_emulator/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/_emulator/faults", self._faults, methods=["GET", "POST", "DELETE"]),
         ]
-        handlers: dict[Any, Any] = dict.fromkeys((ServiceError, HTTPException, Exception), _failed)
+        handlers: dict[Any, Any] = dict.fromkeys((ServiceError, HTTPException, Exception), self._failed)
         self.asgi = Starlette(routes=routes, exception_handlers=handlers)
         # A path with an additional slash is not found: a client that follows a redirect would turn a create into a GET.
         self.asgi.router.redirect_slashes = False
@@ -97,6 +103,9 @@ class App:
             spoiled = Response(fault.body, spoiled.status_code, kept, media_type="text/html")
         return TruncatedResponse(spoiled) if fault.truncate else spoiled
 
+    async def _status(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint takes it
+        return status_page(self.jobs.book.latest(MAX_JOBS), self._storage_url)
+
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint takes it
         return json_answer({"status": "ok"})
 
@@ -121,10 +130,16 @@ class App:
             self.faults.clear()
         return json_answer({"faults": self.faults.accounts()})
 
-
-async def _failed(request: Request, error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        error = ServiceError(error.status_code, f"{error.detail}: {request.method} {request.url.path}")
-    elif not isinstance(error, ServiceError):
-        error = ServiceError(500, f"The emulator itself failed: {type(error).__name__}: {error}")
-    return error_answer(error)
+    async def _failed(self, request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            path = request.url.path
+            text = f"{error.detail}: {request.method} {path}"
+            if path.startswith(_STORAGE_PATHS):
+                text += (
+                    f". This is the port of Vertex AI; Cloud Storage is at {self._storage_url}. Check that "
+                    "NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST are not swapped."
+                )
+            error = ServiceError(error.status_code, text)
+        elif not isinstance(error, ServiceError):
+            error = ServiceError(500, f"The emulator itself failed: {type(error).__name__}: {error}")
+        return error_answer(error)

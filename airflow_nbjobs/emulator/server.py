@@ -57,6 +57,7 @@ class Emulator:
     :param buckets: names of buckets that exist from the start.
     :param filter_match: whether ``=~`` in a filter must match the ``whole`` value or a ``part`` of it. The documents do
         not say it; test filters of your own with both.
+    :param templates: ids of the runtime templates that exist, in every location; by default any id is accepted.
     """
 
     url: str
@@ -79,6 +80,7 @@ class Emulator:
         allowed_hosts: Sequence[str] = (),
         buckets: Sequence[str] = (),
         filter_match: Literal["whole", "part"] = "whole",
+        templates: Sequence[str] = (),
     ) -> None:
         self._data = Path(data) if data is not None else None
         self._port = port
@@ -90,6 +92,7 @@ class Emulator:
         self._host = host
         self._allowed_hosts = tuple(allowed_hosts)
         self._buckets = tuple(buckets)
+        self._templates = frozenset(templates)
         self._filter_match: Literal["whole", "part"] = filter_match
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -259,10 +262,17 @@ class Emulator:
             else:
                 runner = KernelRunner(scratch=data / "scratch", environment={"STORAGE_EMULATOR_HOST": self.storage_url})
                 execute = execution.in_kernels(self._storage, repositories, runner)
-            jobs = Jobs(book, execute, faults, concurrency=self._concurrency, cleanup_seconds=self._cleanup_seconds)
+            jobs = Jobs(
+                book,
+                execute,
+                faults,
+                concurrency=self._concurrency,
+                cleanup_seconds=self._cleanup_seconds,
+                templates=self._templates,
+            )
             jobs.take_over()
             stack.push_async_callback(jobs.stop)
-            self._app = App(jobs, repositories, faults)
+            self._app = App(jobs, repositories, faults, self.storage_url)
             app = Guard(self._app.asgi, allowed_hosts=self._allowed_hosts)
             self._server = http_server(app, http=TransportProtocol, timeout_keep_alive=75)
             started.set_result(None)

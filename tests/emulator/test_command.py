@@ -152,6 +152,18 @@ def test_data_in_use_are_one_line_and_exit_code_2(tmp_path):
     assert_one_line(ended, "in use by another emulator")
 
 
+def test_a_storage_of_the_environment_is_reported(monkeypatch):
+    with running("--runner", "simulated") as first:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", first.env["STORAGE_EMULATOR_HOST"])
+        with running("--runner", "simulated") as second:
+            assert second.env["STORAGE_EMULATOR_HOST"] == first.env["STORAGE_EMULATOR_HOST"]
+            second.process.terminate()
+            second.process.wait(30)
+            line = second.process.stderr.readline()
+            assert line.startswith("nbjobs: STORAGE_EMULATOR_HOST is set: the emulator uses the storage at http://127.")
+            assert line.endswith("and starts none on port 0. Unset it to use --storage-port.\n")
+
+
 def test_it_starts_again_after_its_export_lines(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -189,6 +201,7 @@ def test_a_bad_option_is_refused_and_named(options):
 DEFAULTS = {
     "host": "127.0.0.1", "port": 9099, "storage_port": 9023, "data": ".nbjobs", "runner": "kernel", "seconds": 2.0,
     "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [], "buckets": [], "filter_match": "whole",
+    "templates": [],
 }  # fmt: skip
 
 
@@ -199,6 +212,7 @@ DEFAULTS = {
         (["--seconds", "0.5", "--runner", "simulated"], {"seconds": 0.5, "runner": "simulated"}),
         (["--concurrency", "3", "--filter-match", "part"], {"concurrency": 3, "filter_match": "part"}),
         (["--bucket", "one", "--bucket", "two"], {"buckets": ["one", "two"]}),
+        (["--template", "1", "--template", "2"], {"templates": ["1", "2"]}),
         (["--port", "0", "--storage-port", "1"], {"port": 0, "storage_port": 1}),
         (["--data", "here", "--cleanup-seconds", "0"], {"data": "here", "cleanup_seconds": 0.0}),
         (["--host", "::1", "--allow-host", "a", "--allow-host", "b"], {"host": "::1", "allowed_hosts": ["a", "b"]}),

@@ -15,6 +15,7 @@ TARGETS = {
     "list jobs": ("service", "GET /v1/projects/p/locations/us-central1/notebookExecutionJobs"),
     "create a job": ("service", "POST /v1/projects/p/locations/us-central1/notebookExecutionJobs"),
     "read the book": ("service", "GET /_emulator/jobs"),
+    "see the jobs": ("service", "GET /"),
     "ask for faults": ("service", "POST /_emulator/faults"),
     "read a file": ("service", "GET /v1/projects/p/locations/l/repositories/r:readFile?path=content.ipynb"),
     "commit a file": ("service", "POST /v1/projects/p/locations/l/repositories/r:commit"),

@@ -99,6 +99,7 @@ class Operation:
     cancelled: int
 
 
+_WITHOUT_CONTENT = "seq, number, location, id, body, NULL AS content, state, status, created, updated, deleted"
 _OPERATION = "o.id, o.job, o.kind, o.created, o.updated, o.done, o.cancelled"
 
 
@@ -164,6 +165,11 @@ class Book:
         row = self._db.execute(sql, (parent.number, parent.location, job_id)).fetchone()
         return _job(row) if row else None
 
+    def latest(self, limit: int) -> list[Job]:
+        """Read the newest jobs of all projects that are not deleted, without the content of their notebooks."""
+        sql = f"SELECT {_WITHOUT_CONTENT} FROM jobs WHERE NOT deleted ORDER BY seq DESC LIMIT ?"  # noqa: S608 - constants
+        return [_job(row) for row in self._db.execute(sql, (limit,))]
+
     def find_id(self, job_id: str) -> Job | None:
         """Read the newest job with this id in any project and location that is not deleted, or None."""
         sql = "SELECT * FROM jobs WHERE id = ? AND NOT deleted ORDER BY seq DESC LIMIT 1"
@@ -176,9 +182,8 @@ class Book:
         :param where: an SQL condition, with its parameters.
         :param order: columns for ORDER BY.
         """
-        columns = "seq, number, location, id, body, NULL AS content, state, status, created, updated, deleted"
         sql = (
-            f"SELECT {columns} FROM jobs WHERE number = ? AND location = ? AND NOT deleted AND {where} "  # noqa: S608 - filters.py makes it of constants
+            f"SELECT {_WITHOUT_CONTENT} FROM jobs WHERE number = ? AND location = ? AND NOT deleted AND {where} "  # noqa: S608 - filters.py makes it of constants
             f"ORDER BY {order} LIMIT ?"
         )
         rows = self._db.execute(sql, (parent.number, parent.location, *parameters, limit))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
 from airflow_nbjobs.emulator.database import timestamp
 from airflow_nbjobs.emulator.errors import ServiceError, invalid, not_found
 from airflow_nbjobs.emulator.faults import Fault, Faults, requested_status
-from airflow_nbjobs.emulator.jobs import states
+from airflow_nbjobs.emulator.jobs import regions, states
 from airflow_nbjobs.emulator.jobs.book import Book, Job, Operation
 from airflow_nbjobs.emulator.jobs.execution import Execution
 from airflow_nbjobs.emulator.jobs.states import INTERNAL, JobStatus
@@ -29,18 +29,28 @@ class Jobs:
     :param execute: carries out one job.
     :param faults: failures that were asked for, of which some are for new jobs.
     :param concurrency: how many run at once, the others stay QUEUED; None for no limit.
+    :param templates: ids of the runtime templates that exist; empty for any.
     :param cleanup_seconds: from the end of a job to the end of its create operation (some five minutes on the
         real service).
     """
 
     def __init__(
-        self, book: Book, execute: Execution, faults: Faults, *, concurrency: int | None, cleanup_seconds: float
+        self,
+        book: Book,
+        execute: Execution,
+        faults: Faults,
+        *,
+        concurrency: int | None,
+        cleanup_seconds: float,
+        templates: Collection[str] = (),
     ) -> None:
         self.book = book
         self._execute = execute
         self._faults = faults
         self._slots = asyncio.Semaphore(concurrency) if concurrency else None
         self._cleanup = int(cleanup_seconds * 10**9)
+        self._templates = templates
+        self._warned: set[str] = set()
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._endings: set[asyncio.Task[None]] = set()
 
@@ -66,8 +76,9 @@ class Jobs:
 
         :param job_id: the user's id, or empty for a random one.
         :param job: in its wire form, checked.
-        :raises ServiceError: 409 ALREADY_EXISTS when the id is taken.
+        :raises ServiceError: 409 ALREADY_EXISTS when the id is taken, 404 when its template does not exist.
         """
+        self._check_place(parent, job.get("notebookRuntimeTemplateResourceName", ""))
         operation_id = new_id()
         made = self.book.add_job(parent, job_id or new_id(), job, operation_id)
         if made is None:
@@ -78,6 +89,15 @@ class Jobs:
         self._runs[made.seq] = task
         task.add_done_callback(lambda _: self._runs.pop(made.seq, None))
         return self.operation(parent, made.id, operation_id)
+
+    def _check_place(self, parent: Parent, template: str) -> None:
+        if template and self._templates and template.rpartition("/")[2] not in self._templates:
+            known = ", ".join(sorted(self._templates))
+            raise ServiceError(404, f"{template} does not exist. The runtime templates of this emulator are: {known}.")
+        problem = regions.problem_of(parent.location)
+        if problem and problem not in self._warned:
+            self._warned.add(problem)
+            log.warning(problem)
 
     def get(self, parent: Parent, job_id: str) -> Job:
         """Read a job.

@@ -45,6 +45,7 @@ _ROUTES = [
 _LINK = re.compile(r"/(?P<bucket>[^/]+)/(?P<object>.+)")
 _RESERVED = frozenset({"storage", "download", "upload", "batch", "_internal", "_emulator", "resumable"})
 
+_SERVICE_PATHS = ("/v1/", "/ui/", "/_emulator/")
 _CHECKS = {"bucket": check_bucket, "to_bucket": check_bucket, "object": check_object, "to_object": check_object}
 _QUERY_CHECKS = {"name": check_object, "bucket": check_bucket, "object": check_object, "prefix": check_prefix}
 # These belong to one connection, not to the message (RFC 9110, 7.6.1), or let a client choose the addresses in answers.
@@ -104,6 +105,9 @@ def _path(request: Request) -> tuple[str, dict[str, str]]:
             if request.method not in methods:
                 raise ServiceError(405, f"{request.method} is not a method of {raw[:100]!r}")
             return _encoded(raw, match), {group: _decoded(name) for group, name in match.groupdict().items()}
+    if raw.startswith(_SERVICE_PATHS):
+        text = f"{raw[:100]!r} is a path of Vertex AI, and this is the port of Cloud Storage. Check that "
+        raise ServiceError(404, text + "NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST are not swapped.")
     match = _LINK.fullmatch(raw)
     if match is None or match["bucket"] in _RESERVED or request.method not in {"GET", "HEAD"}:
         raise ServiceError(404, f"The emulator's Cloud Storage has no {request.method} {raw[:100]!r}")

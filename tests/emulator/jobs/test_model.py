@@ -12,6 +12,7 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.faults import Faults
+from airflow_nbjobs.emulator.jobs import model
 from airflow_nbjobs.emulator.jobs.book import Book
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.resources import Parent, new_id
@@ -70,6 +71,33 @@ def test_a_missing_output_bucket_is_reported_with_ways_to_create_it(api):
     job = api.reaches(api.create(gcsOutputUri="gs://no-such-bucket/runs"), "FAILED")
     assert "`nbjobs emulator --bucket no-such-bucket`" in job["status"]["message"]
     assert "`nbjobs_emulator.create_bucket('no-such-bucket')`" in job["status"]["message"]
+
+
+def test_an_unknown_region_is_a_warning_once(caplog):
+    with Emulator(runner="simulated", seconds=0) as emulator:
+        for location in ("us-centrall1", "us-centrall1", "us-central1"):
+            api = Api(emulator, "regions")
+            api.jobs = api.jobs.replace("us-central1", location)
+            api.create()
+            api.http.close()
+    warnings = [record.getMessage() for record in caplog.records if record.name == model.__name__]
+    assert warnings == [
+        "Location 'us-centrall1' is not a known region of Colab Enterprise; did you mean 'us-central1'?"
+    ]
+
+
+def test_only_the_templates_that_exist_are_accepted():
+    names = [f"projects/p/locations/us-central1/notebookRuntimeTemplates/{number}" for number in (1, 2, 3)]
+    with Emulator(runner="simulated", templates=["1", "2"]) as emulator:
+        api = Api(emulator, "templates")
+        answers = [
+            api.post(api.job(customEnvironmentSpec=None, notebookRuntimeTemplateResourceName=name)) for name in names
+        ]
+        assert api.post(api.job()).status_code == 200
+        api.http.close()
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    text = f"{names[2]} does not exist. The runtime templates of this emulator are: 1, 2."
+    assert answers[2].json()["error"]["message"] == text
 
 
 @pytest.mark.parametrize("way", ["cancel", "delete"])

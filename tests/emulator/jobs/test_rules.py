@@ -19,6 +19,7 @@ from airflow_nbjobs.emulator.faults import Faults
 from airflow_nbjobs.emulator.jobs import pages, states
 from airflow_nbjobs.emulator.jobs.book import Book
 from airflow_nbjobs.emulator.jobs.filters import matches_part, matches_whole, parse_filter, parse_order
+from airflow_nbjobs.emulator.jobs.regions import problem_of
 from airflow_nbjobs.emulator.page_tokens import page_size
 from airflow_nbjobs.emulator.resources import Parent, new_id, project_number, with_project_number
 
@@ -138,6 +139,22 @@ def test_the_book_finds_changes_and_lists_jobs_by_an_index():
     assert [step for step in steps if step[1].startswith("SCAN")] == []
     lists = [detail.split()[0] for sql, detail in steps if "LIMIT 101" in sql]
     assert lists == ["SEARCH"] * 6  # and nothing to sort afterwards
+
+
+@pytest.mark.parametrize(
+    ("location", "problem"),
+    [
+        ("us-central1", ""),
+        ("europe-west12", ""),
+        ("us-centrall1", "did you mean 'us-central1'?"),
+        ("us-central1-a", "did you mean 'us-central1'?"),
+        ("europe-west", "did you mean 'europe-west"),
+        ("moon", "is not a known region of Colab Enterprise."),
+    ],
+)
+def test_an_unknown_region_is_reported_with_the_nearest_one(location, problem):
+    assert problem in problem_of(location)
+    assert bool(problem) == bool(problem_of(location))
 
 
 def test_a_quota_is_per_minute(monkeypatch):
