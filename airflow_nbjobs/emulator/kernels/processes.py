@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterable
 
 import psutil
 
+_PR_SET_PDEATHSIG = 1
 MARK = "NBJOBS_EMULATOR_JOB"
 """The environment variable that marks the processes of one job."""
+
+
+def end_with_parent_hook() -> Callable[[], object] | None:
+    """Return a ``preexec_fn`` by which Linux kills a child when its parent ends, however that happens; else None.
+
+    A kernel looks for its parent itself, but not while it computes in C, and other kernels than Python's do not.
+    """
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl  # loaded before the fork: the child may only call it
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 def end_descendants(*, within_seconds: float = 5.0) -> None:

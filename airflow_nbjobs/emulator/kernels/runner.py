@@ -7,11 +7,11 @@ folder. No process of it is left when :meth:`KernelRunner.run` returns or is can
   lost their parent (on Linux they become its children; elsewhere only the next point finds them);
 * each process of a job has a mark in its environment, and every process that still has it when the worker has ended is
   killed: also when the notebook killed the worker;
-* when the emulator itself is killed, the pipe closes too.
+* when the emulator itself is killed, the pipe closes too; when the worker is killed with it, Linux ends the kernel.
 
 What remains: a notebook runs as the user who started the emulator. It can read that user's files and signal that user's
 processes, the emulator too. A program that it starts with an empty environment *after* it killed the worker is not
-found.
+found, nor one that it started when worker and emulator are killed at once.
 """
 
 from __future__ import annotations

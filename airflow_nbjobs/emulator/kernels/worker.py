@@ -30,7 +30,7 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 from airflow_nbjobs.emulator.kernels.client import Client, Manager
 from airflow_nbjobs.emulator.kernels.notebooks import UnreadableError, load, plain
-from airflow_nbjobs.emulator.kernels.processes import end_descendants
+from airflow_nbjobs.emulator.kernels.processes import end_descendants, end_with_parent_hook
 
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -54,7 +54,9 @@ async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[
     stderr, last_errors = _capture()
     message = ""
     try:
-        await client.async_execute(cwd=str(folder / "work"), stdout=_devnull(), stderr=stderr)
+        await client.async_execute(
+            cwd=str(folder / "work"), stdout=_devnull(), stderr=stderr, preexec_fn=end_with_parent_hook()
+        )
     except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - the job's status reports any reason
         message = _explain(error, client.cell_number, name, last_errors)
     if client.cell_number or not message:  # a kernel that did not start has executed nothing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import resource
@@ -10,6 +11,7 @@ import signal
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from airflow_nbjobs.emulator.kernels.runner import KernelRunner
@@ -131,26 +133,48 @@ def test_a_job_that_is_cancelled_at_once_leaves_nothing(tmp_path, seconds):
     cancel(tmp_path, "1", lambda task: asyncio.wait([task], timeout=seconds))
 
 
-def test_no_kernel_outlives_a_killed_emulator(tmp_path):
-    stay = "\nnote(os.getpid()); time.sleep(600)"
-    cell = noting(tmp_path / "pids", LEFT_BEHIND["a daemon without our environment"] + stay)
-    (tmp_path / "source.ipynb").write_bytes(cells(cell))
+@contextlib.contextmanager
+def running(folder, cell, pids):
+    """Run a cell by a program of its own, until it has noted so many process ids."""
+    (folder / "source.ipynb").write_bytes(cells(noting(folder / "pids", cell)))
     program = (
         "import asyncio, pathlib, sys\n"
         "from airflow_nbjobs.emulator.kernels.runner import KernelRunner\n"
         "here = pathlib.Path(sys.argv[1])\n"
         "runner = KernelRunner(scratch=here / 's', environment={'NBJOBS_TEST': str(here / 's')})\n"
-        "work = runner.run((here / 'source.ipynb').read_bytes(), kernel_name=None, timeout_seconds=60)\n"
+        "work = runner.run((here / 'source.ipynb').read_bytes(), kernel_name=None, timeout_seconds=600)\n"
         "asyncio.run(work)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", program, str(tmp_path)]) as emulator:
-        pids = tmp_path / "pids"
-        eventually(lambda: pids.exists() and len(pids.read_text().split()) == 2, within_seconds=30)
-        emulator.send_signal(signal.SIGKILL)
+    noted = folder / "pids"
+    quiet = {"stderr": subprocess.DEVNULL}  # the traceback of an interrupt
+    with subprocess.Popen([sys.executable, "-c", program, str(folder)], **quiet) as emulator:
+        try:
+            eventually(lambda: noted.exists() and len(noted.read_text().split()) == pids)
+            yield emulator
+        finally:
+            emulator.kill()
+    eventually(lambda: all(is_gone(int(line)) for line in noted.read_text().split()))
+    eventually(lambda: processes_of(folder / "s") == [])
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_kernel_outlives_an_emulator_that_is_ended(tmp_path, how):
+    stay = "\nnote(os.getpid()); time.sleep(600)"
+    with running(tmp_path, LEFT_BEHIND["a daemon without our environment"] + stay, 2) as emulator:
+        emulator.send_signal(how)
         emulator.wait()
-    eventually(lambda: all(is_gone(int(line)) for line in pids.read_text().split()))
-    eventually(lambda: processes_of(tmp_path / "s") == [])
     eventually(lambda: list((tmp_path / "s").iterdir()) == [])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a kernel ends when it next looks for its parent")
+def test_a_kernel_ends_when_the_emulator_and_its_worker_are_killed(tmp_path):
+    """The kernel holds Python's lock: its own thread that looks for the parent does not run."""
+    busy = "import os, re\nnote(os.getpid())\nre.match('(a+)+$', 'a' * 60 + 'b')"
+    with running(tmp_path, busy, 1) as emulator:
+        (worker,) = psutil.Process(emulator.pid).children()
+        emulator.send_signal(signal.SIGSTOP)  # it must not end the kernel before it is killed
+        worker.kill()
+        emulator.kill()
 
 
 @pytest.mark.parametrize(
