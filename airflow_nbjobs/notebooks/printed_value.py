@@ -10,7 +10,9 @@ from airflow_nbjobs.notebooks.plain_text import without_sequences
 
 __all__ = ["NoValueError", "UnclearValueError", "printed_value"]
 
-_SCALAR = re.compile(r"""[-+]?[\d.]|["']|(?:true|false|null|True|False|None|nan|NaN|inf|Infinity|NaT|<NA>)\s*\Z""")
+_SCALAR = re.compile(
+    r"""[-+]?[\d.]|["']|(?:np|numpy|pd|datetime)\.|Timestamp\(|(?:true|false|null|True|False|None|nan|NaN|inf|Infinity|NaT|<NA>)\s*\Z"""
+)
 _OPENINGS, _CLOSINGS = "([{", ")]}"
 _TOKENS = re.compile(r"""[^"'()\[\]{}]++|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|(?P<bracket>[()\[\]{}])""")
 _SCANS = 20  # how often the length of the text may be scanned for values

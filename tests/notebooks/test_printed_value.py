@@ -33,6 +33,8 @@ LONG = {"rows": list(range(50)), "text": "it's [fine]"}
         ("5", 5),
         ("the mean is\n 1.5 \n", 1.5),
         ("done\n'text'", "text"),
+        ("np.float64(1.5)\n", 1.5),
+        ("Timestamp('2026-11-22 00:00:00')", "2026-11-22T00:00:00"),
         ("{not a value}\n{'a': 1}", {"a": 1}),
         ("[\n[\n{'a': 1}", {"a": 1}),
     ],
