@@ -1,14 +1,14 @@
-# make demo          a notebook runs as an Airflow task, on this machine, with no cloud account
-# make demo UI=1     the same, and Airflow's UI stays up until Ctrl-C
-# make test          every check and the whole suite, on the newest Airflow
-# make test-3.1      the tests of what touches Airflow, on the oldest one that we support
-# make test-on SET=managed-3.1   the same tests with the versions of constraints/managed-3.1.txt
+# make demo          run a notebook as an Airflow task, on this machine, without a cloud account
+# make demo UI=1     the same, and keep Airflow's UI running until Ctrl-C
+# make test          run all checks and tests, on the newest Airflow
+# make test-3.1      run the tests that use Airflow, on the oldest supported Airflow
+# make test-on SET=managed-3.1   run the same tests with the versions of constraints/managed-3.1.txt
 # make test-sets     the same for all sets of versions in constraints/
-# make chaos         Airflow's processes are killed at every step of a task's life; docs/chaos.md says what came of it
-# make soak          500 jobs for ten minutes while one request in twenty fails; docs/soak.md says what came of it
-# make languages     notebooks in R, whose kernel Debian has; docs/languages.md says what came of it
-# make bench         our costs and our peers', side by side; writes docs/benchmarks.md (about an hour)
-# Each takes PYTHON=/path/to/python3 (3.11 or newer) to use another Python than the one it finds.
+# make chaos         kill Airflow's processes at every step of a task; results: docs/chaos.md
+# make soak          run 500 jobs for ten minutes while one request in twenty fails; results: docs/soak.md
+# make languages     run notebooks in R, with Debian's kernel; results: docs/languages.md
+# make bench         measure the costs of this package and of other providers; results: docs/benchmarks.md (an hour)
+# PYTHON=/path/to/python3 (3.11 or newer) selects another Python.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c

@@ -34,7 +34,7 @@ class Child:
     def hear(self, word: str = "") -> str:
         """Return the rest of its next line that begins with a word; others are somebody's log.
 
-        :raises RuntimeError: when it has ended instead.
+        :raises RuntimeError: if it has ended instead.
         """
         while line := self._process.stdout.readline() if self._process.stdout else "":
             if line.startswith(word):

@@ -38,7 +38,7 @@ def allow_open_files() -> None:
 def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Run a module of this package by itself, and return the JSON that is its last line.
 
-    :raises subprocess.CalledProcessError: when it fails.
+    :raises subprocess.CalledProcessError: if it fails.
     """
     done = subprocess.run(  # noqa: S603 - our own interpreter
         [sys.executable, "-m", module, *arguments],

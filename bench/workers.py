@@ -66,7 +66,7 @@ def _least_disturbed(airflow: LocalAirflow, service: Service, mode: str) -> dict
 def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> dict[str, float]:
     """Run the tasks, whose jobs end so many seconds after all of them wait.
 
-    :raises RuntimeError: when one of them fails.
+    :raises RuntimeError: if one of them fails.
     """
     names = _names(service, mode)
     before, asked = _cpu(airflow), service.requests()

@@ -1,4 +1,4 @@
-"""The emulator as a process that can be killed, and what its book says of one trial."""
+"""The emulator as a process that can be killed, and the jobs of one trial."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ import httpx2
 START_SECONDS = 120
 LOOK_SECONDS = 0.1
 FAILURES = ("FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED")
-"""States to which a job comes though nobody ended it, and for which another one may follow."""
+"""States in which a job ends by itself, and after which another one may follow."""
 
 ENDED = {f"JOB_STATE_{state}" for state in ("SUCCEEDED", "CANCELLED", *FAILURES)}
 
 Entry = dict[str, Any]
-"""One job in the emulator's book."""
+"""One job as the emulator records it."""
 
 
 class Cloud:
-    """`nbjobs emulator` as a process of its own, with jobs that take a while and execute nothing.
+    """`nbjobs emulator` as a process of its own, with jobs that only take time.
 
-    :param folder: where it keeps its book, over its own death too.
+    :param folder: its data; it survives a kill.
     :param seconds: how long a job runs.
-    :param name: a host name by which it is reached too.
+    :param name: another host name for it.
     """
 
     def __init__(self, folder: Path, seconds: float, name: str = "localhost") -> None:
@@ -48,7 +48,7 @@ class Cloud:
     def start(self) -> None:
         """Start the emulator and return when it answers.
 
-        :raises TimeoutError: when it does not within two minutes.
+        :raises TimeoutError: if it does not within two minutes.
         """
         command = [
             sys.executable,
@@ -69,7 +69,7 @@ class Cloud:
         deadline = time.monotonic() + START_SECONDS
         with (self._folder / "emulator.log").open("ab") as log:
             while time.monotonic() < deadline:
-                # The ports of one that was killed may take a moment to be free.
+                # The ports of a killed process may take a moment to be free.
                 if self._process is None or self._process.poll() is not None:
                     self._process = subprocess.Popen([*command, *words], stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own interpreter
                 with contextlib.suppress(httpx2.TransportError):
@@ -91,21 +91,21 @@ class Cloud:
         self.kill()
         self._http.close()
 
-    def ask_for(self, fault: dict[str, Any]) -> None:
-        """Ask for a fault."""
+    def request_fault(self, fault: dict[str, Any]) -> None:
+        """Request a fault."""
         self._http.post("/faults", json=fault).raise_for_status()
 
     def met(self, project: str | None = None) -> list[tuple[dict[str, Any], int, int]]:
-        """Return each fault, of a project or all, how often it was asked for and how often it was met."""
-        told = self._http.get("/faults").raise_for_status().json()["faults"]
+        """Return the faults of a project, or all: the fault, how often it was requested, how often it happened."""
+        faults = self._http.get("/faults").raise_for_status().json()["faults"]
         return [
             (each["fault"], each["asked"], each["met"])
-            for each in told
+            for each in faults
             if project in {None, each["fault"].get("project")}
         ]
 
     def requests(self) -> dict[str, dict[str, int]]:
-        """Count the requests by method and by what they were answered with."""
+        """Count the requests by method and by answer."""
         counts: dict[str, dict[str, int]] = self._http.get("/requests").raise_for_status().json()
         return counts
 
@@ -114,45 +114,44 @@ class Cloud:
         entries: list[Entry] = self._http.get("/jobs", params={"project": project}).raise_for_status().json()["jobs"]
         return entries
 
-    def lead(self, job: Entry, state: str) -> None:
-        """Lead a job to a state."""
+    def set_state(self, job: Entry, state: str) -> None:
+        """Bring a job to a state."""
         self._http.post(f"/jobs/{job['id']}", json={"state": f"JOB_STATE_{state}"}).raise_for_status()
 
 
 def is_active(job: Entry) -> bool:
-    """Tell whether the job still costs money."""
+    """Return whether the job still costs money."""
     return job["state"] not in ENDED
 
 
 def time_of(job: Entry, *states: str) -> datetime | None:
-    """Return when a job first came to one of the states."""
+    """Return when a job first had one of the states; ``None`` if never."""
     wanted = {f"JOB_STATE_{state}" for state in states}
     return next((datetime.fromisoformat(step["time"]) for step in job["history"] if step["state"] in wanted), None)
 
 
 def duplicates(jobs: list[Entry]) -> int:
-    """Count jobs that ran a cell though an earlier one did, and had neither ended in vain nor been ended before."""
+    """Count jobs that ran a cell although an earlier one did, and had neither failed nor been ended before."""
     ran = [job for job in jobs if time_of(job, "RUNNING")]
     return sum(
-        any(not _was_in_vain(earlier, datetime.fromisoformat(job["createTime"])) for earlier in ran[:place])
+        any(not _was_given_up(earlier, datetime.fromisoformat(job["createTime"])) for earlier in ran[:place])
         for place, job in enumerate(ran)
     )
 
 
 def is_run_again(jobs: list[Entry]) -> bool:
-    """Tell whether a job was made though the one before had not failed: it was ended in health, or went on."""
+    """Return whether a job was created although the one before had not failed."""
     return any(
-        not _had_come_to(earlier, FAILURES, datetime.fromisoformat(later["createTime"]))
-        for earlier, later in pairwise(jobs)
+        not _had(earlier, FAILURES, datetime.fromisoformat(later["createTime"])) for earlier, later in pairwise(jobs)
     )
 
 
-def _was_in_vain(job: Entry, when: datetime) -> bool:
-    """Tell whether a job had failed or was being ended at that time."""
-    return _had_come_to(job, (*FAILURES, "CANCELLING", "CANCELLED"), when)
+def _was_given_up(job: Entry, when: datetime) -> bool:
+    """Return whether a job had failed or was being ended at that time."""
+    return _had(job, (*FAILURES, "CANCELLING", "CANCELLED"), when)
 
 
-def _had_come_to(job: Entry, states: tuple[str, ...], when: datetime) -> bool:
+def _had(job: Entry, states: tuple[str, ...], when: datetime) -> bool:
     first = time_of(job, *states)
     return first is not None and first <= when
 

@@ -1,8 +1,8 @@
-"""What makes the emulator be reached as the service is: by name, under TLS, with tokens; and how that fails.
+"""Reaching the emulator as the real service is reached: by name, over TLS, with tokens; and failures of all three.
 
-In the process that asks, :class:`Names` looks host names up. A process of its own (``python -m chaos.front``) listens
-under TLS and passes on what comes to the emulator, byte by byte, so that a connection that is cut there is cut here;
-and it gives tokens, as Google's token service does.
+In the client's process, :class:`Names` resolves host names. Another process (``python -m chaos.front``) accepts TLS
+connections, relays them to the emulator byte by byte, so that connections are cut as the emulator cuts them, and issues
+tokens as Google's token service does.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from typing import Any, Self
 import trustme
 
 ONE_IN = 20
-"""Of so many requests for a token, and of so many look-ups of a name, one fails."""
+"""One of so many token requests, and one of so many look-ups of a name, fails."""
 
 _HOST = "127.0.0.2"
-_NOBODY = "127.0.0.3"
+_UNUSED_HOST = "127.0.0.3"
 _SECONDS_OF_LIFE = 240
-"""Of a token: google-auth asks for another when less than 225 of them are left."""
+"""Lifetime of a token: google-auth gets a new one when less than 225 s are left."""
 
 _NO_NAME, _NO_LISTENER = "name not found", "connection refused"
 
@@ -39,21 +39,21 @@ _REFUSALS: dict[str, tuple[int, str]] = {
     "token: a proxy's page": (200, "<html>Sign in</html>"),
     "token: connection cut": (0, ""),
     "token: 429": (429, '{"error": "rate_limit_exceeded"}'),
-    "token: none in the answer": (200, "{}"),
+    "token: missing in the answer": (200, "{}"),
     "token: 502 and a page": (502, "<html>Bad gateway</html>"),
 }
 
 KINDS = (_NO_NAME, _NO_LISTENER, *_REFUSALS)
-"""What fails on the way, by the names under which it is counted."""
+"""The kinds of failures, by the names under which they are counted."""
 
 
 class Names:
-    """The system's look-up of host names, which leads Google's to this machine.
+    """Replaces the system's look-up of host names: names of Google lead to this machine.
 
-    It is the one part of the way to a service that no server can play. One look-up in twenty fails: in turn the name
-    is not found, and the address that is found is one at which nobody listens.
+    No server can simulate this part. One look-up in twenty fails: in turn, the name is not found, or it leads to an
+    address at which no process listens.
 
-    :ivar met: how often each has happened.
+    :ivar met: how often each failure has happened.
     """
 
     def __init__(self) -> None:
@@ -62,18 +62,18 @@ class Names:
         self._number = count(1)
 
     def __enter__(self) -> Self:
-        """Begin to look names up, for this whole process."""
+        """Replace the look-up of this process."""
         socket.getaddrinfo = self
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give back the system's own look-up."""
+        """Restore the system's look-up."""
         socket.getaddrinfo = self._look_up
 
     def __call__(self, host: Any, *arguments: Any, **known: Any) -> Any:
-        """Look a name up.
+        """Resolve a name.
 
-        :raises socket.gaierror: for one name in forty.
+        :raises socket.gaierror: for one look-up in forty.
         """
         name = host.decode() if isinstance(host, bytes) else host
         if not isinstance(name, str) or not name.endswith(".googleapis.com"):
@@ -85,16 +85,16 @@ class Names:
             self.met[_NO_NAME] += 1
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         self.met[_NO_LISTENER] += 1
-        return self._look_up(_NOBODY, *arguments, **known)
+        return self._look_up(_UNUSED_HOST, *arguments, **known)
 
 
 class Front:
-    """The process that stands before the emulator; it runs until it is stopped.
+    """The process in front of the emulator; it runs until it is stopped.
 
     :param folder: where its certificate is written.
     :param emulator: the emulator's address.
-    :param project: of the connection that leads there.
-    :ivar env: the variables that lead there, with tokens.
+    :param project: project of the connection.
+    :ivar env: environment variables for clients.
     """
 
     def __init__(self, folder: Path, emulator: str, project: str) -> None:
@@ -104,8 +104,8 @@ class Front:
         made.issue_cert("*.googleapis.com").private_key_and_cert_chain_pem.write_to_path(server)
         command = [sys.executable, "-m", "chaos.front", emulator, server]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own interpreter
-        told: Any = self._process.stdout
-        ports = json.loads(told.readline())
+        output: Any = self._process.stdout
+        ports = json.loads(output.readline())
         key = {
             "type": "service_account",
             "project_id": project,
@@ -125,13 +125,13 @@ class Front:
         }
 
     def stop(self) -> Counter[str]:
-        """End it, and return how often something else came in place of a token, by what it was."""
-        told, _ = self._process.communicate("\n", timeout=30)
-        return Counter(json.loads(told))
+        """Stop the process, and return how often a token request failed, by kind."""
+        output, _ = self._process.communicate("\n", timeout=30)
+        return Counter(json.loads(output))
 
 
 class _Tokens(ThreadingHTTPServer):
-    """Gives tokens; one request in twenty is answered with something else."""
+    """Issues tokens; one request in twenty fails."""
 
     daemon_threads = True
 
@@ -142,14 +142,14 @@ class _Tokens(ThreadingHTTPServer):
         self.met: Counter[str] = Counter()
 
     def handle_error(self, *_: object) -> None:
-        """Keep silent about who goes in the middle."""
+        """Do not log clients that disconnect."""
 
 
 class _TokenRequest(BaseHTTPRequestHandler):
     server: _Tokens
 
     def do_POST(self) -> None:
-        """Answer."""
+        """Answer a token request."""
         self.rfile.read(int(self.headers["content-length"]))
         number = next(self.server.numbers)
         failed, rest = divmod(number, ONE_IN)
@@ -166,7 +166,7 @@ class _TokenRequest(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, *_: object) -> None:
-        """Keep silent."""
+        """Log nothing."""
 
 
 async def _pass_on(come: asyncio.StreamReader, goes: asyncio.StreamWriter) -> None:
@@ -187,7 +187,7 @@ async def _serve(emulator: str, certificate: str) -> None:
 
     async def relay(come: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
         there, goes = await asyncio.open_connection(host, int(port))
-        with contextlib.suppress(asyncio.CancelledError):  # asyncio.run ends what is left
+        with contextlib.suppress(asyncio.CancelledError):  # asyncio.run ends the rest
             await asyncio.gather(_pass_on(come, goes), _pass_on(there, back))
 
     tokens = _Tokens(context)
@@ -195,7 +195,7 @@ async def _serve(emulator: str, certificate: str) -> None:
     service = await asyncio.start_server(relay, _HOST, 0, ssl=context)
     ports = {"service": service.sockets[0].getsockname()[1], "tokens": tokens.server_address[1]}
     print(json.dumps(ports), flush=True)
-    await asyncio.to_thread(sys.stdin.readline)  # its end, too, when who started it is gone
+    await asyncio.to_thread(sys.stdin.readline)  # also returns when the parent process is gone
     print(json.dumps(tokens.met), flush=True)
 
 

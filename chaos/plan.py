@@ -1,4 +1,4 @@
-"""Which trials there are: each step of a task's life, each mode, and each thing that can happen there."""
+"""The trials: each step of a task, each mode, and each fault."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any, Literal
 Mode = Literal["sync", "deferrable"]
 Ids = Literal["service", "own"]
 Fault = dict[str, Any]
-"""A fault as the emulator is asked for it, without its project."""
+"""A fault as it is sent to the emulator, without its project."""
 
 HOLD_SECONDS = 6.0
-"""How long the emulator holds a request at which one task is killed."""
+"""How long the emulator holds a request while one task is killed."""
 
 LONG_HOLD_SECONDS = 45.0
-"""The same where all tasks of a batch have to come to their steps first."""
+"""The same, if all tasks of a batch must reach their steps first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """A moment of a task's life at which it can be held.
+    """A moment at which a task can be held.
 
-    :ivar says: what the table calls it.
+    :ivar says: its name in the table.
     :ivar stop_at: where the task stops by itself.
-    :ivar holds: requests that the emulator lets pass, and the last that it holds: method and phase.
+    :ivar holds: method and phase of requests: the last one is held, those before it pass.
     """
 
     says: str
@@ -35,7 +35,7 @@ class Step:
     holds: tuple[tuple[str, str], ...] = ()
 
     def faults(self, seconds: float) -> list[Fault]:
-        """Return what the emulator is asked for, so that the request is held for so long."""
+        """Return the faults that hold the request for so many seconds."""
         last = len(self.holds) - 1
         return [
             {"method": method, "phase": phase, "delay_seconds": seconds if place == last else 0.01}
@@ -46,13 +46,13 @@ class Step:
 STEPS = {
     "begun": Step(says="before the create", stop_at="begun"),
     "sent": Step(says="create received, not carried out", holds=(("create", "before"),)),
-    "made": Step(says="job made, not answered", holds=(("create", "after"),)),
+    "made": Step(says="job created, not answered", holds=(("create", "after"),)),
     "answered": Step(says="answered, not recorded", stop_at="answered"),
     "looked": Step(says="recorded, first look", holds=(("get", "before"),)),
     "polling": Step(says="polling", modes=("sync",), holds=(("get", "before"), ("get", "before"))),
     "deferred": Step(says="deferred", modes=("deferrable",)),
     "resumed": Step(says="event fired, resuming", modes=("deferrable",), stop_at="resumed"),
-    "settled": Step(says="settled, result not stored", stop_at="settled"),
+    "settled": Step(says="finished, result not stored", stop_at="settled"),
 }
 
 KILLS = {
@@ -60,7 +60,7 @@ KILLS = {
     "supervisor": "its supervisor",
     "worker": "worker (both)",
 }
-"""What is killed for one task alone."""
+"""What is killed for one task."""
 
 OUTAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "triggerer": ("triggerer", ("deferred", "deferred", "deferred", "resumed")),
@@ -68,16 +68,16 @@ OUTAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "scheduler": ("scheduler, all workers", ("begun", "answered", "polling", "deferred", "resumed", "settled")),
     "cloud": ("emulator", tuple(STEPS)),
 }
-"""What is killed for all tasks at once, and the steps at which that is done."""
+"""What is killed for all tasks at once, and at which steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trouble:
-    """Faults of the network and the service; nothing is killed.
+    """Faults of the network and the service; no process is killed.
 
-    :ivar step: what the table calls the moment.
-    :ivar is_for_waiting: asked for when the task waits already, not before it begins.
-    :ivar needed: how many of the faults have to be met.
+    :ivar step: the name of the moment in the table.
+    :ivar is_for_waiting: whether they are requested when the task waits, not before it starts.
+    :ivar needed: how many of the faults must happen.
     """
 
     says: str
@@ -88,7 +88,7 @@ class Trouble:
 
 
 def _waiting(says: str, **fault: Any) -> Trouble:
-    # A triggerer may look by list or by get.
+    # A triggerer may use list or get.
     faults = tuple({"method": method, "times": 3, **fault} for method in ("get", "list"))
     return Trouble(says=says, step="waiting", faults=faults, needed=3, is_for_waiting=True)
 
@@ -98,16 +98,16 @@ def _create(says: str, times: int = 1, **fault: Any) -> Trouble:
 
 
 TROUBLES = {
-    "create-503": _create("503 before it acts", status=503),
-    "create-503-after": _create("503 after it acted", status=503, phase="after"),
-    "create-500-after": _create("500 after it acted", status=500, phase="after"),
-    "create-dropped": _create("connection cut before it acts", drop=True),
-    "create-dropped-after": _create("answer lost after it acted", drop=True, phase="after"),
-    "create-cut": _create("answer breaks off after it acted", truncate=True, phase="after"),
-    "create-page": _create("a proxy's page after it acted", body="<html>Sign in</html>", phase="after"),
+    "create-503": _create("503 before the job is created", status=503),
+    "create-503-after": _create("503 after the job is created", status=503, phase="after"),
+    "create-500-after": _create("500 after the job is created", status=500, phase="after"),
+    "create-dropped": _create("connection cut before the job is created", drop=True),
+    "create-dropped-after": _create("answer lost after the job is created", drop=True, phase="after"),
+    "create-cut": _create("answer cut short after the job is created", truncate=True, phase="after"),
+    "create-page": _create("a proxy's page after the job is created", body="<html>Sign in</html>", phase="after"),
     "create-429": _create("429, Retry-After 1, twice", times=2, status=429, retry_after=1),
     "create-lost-twice": Trouble(
-        says="lost twice: before it acts, then after",
+        says="lost twice: before the job is created, then after",
         step="create",
         faults=({"method": "create", "status": 503}, {"method": "create", "drop": True, "phase": "after"}),
         needed=2,
@@ -115,7 +115,7 @@ TROUBLES = {
     "poll-503": _waiting("503, three times", status=503),
     "poll-500": _waiting("500, three times", status=500),
     "poll-dropped": _waiting("connection cut, three times", drop=True),
-    "poll-cut": _waiting("answers break off, three times", truncate=True),
+    "poll-cut": _waiting("answers cut short, three times", truncate=True),
     "poll-page": _waiting("a proxy's page, three times", body="<html>Sign in</html>"),
     "poll-429": _waiting("429, Retry-After 1, three times", status=429, retry_after=1),
 }
@@ -123,9 +123,9 @@ TROUBLES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One run of one task, to which one thing happens.
+    """One run of one task, with one fault.
 
-    :ivar number: its place in the plan; with the seed it says everything.
+    :ivar number: its number in the plan; seed and number define the trial.
     :ivar what: a key of ``KILLS``, ``OUTAGES`` or ``TROUBLES``.
     """
 
@@ -143,17 +143,17 @@ class Trial:
 
     @property
     def dag_id(self) -> str:
-        """The DAG that it is a run of."""
+        """Its DAG."""
         return f"chaos_{self.mode}_{self.ids}_retried"
 
     @property
     def pause(self) -> float:
-        """Seconds between the step and what happens there: up to one."""
+        """Seconds between the step and the fault: up to one."""
         return random.Random(f"{self.seed}/{self.number}").random()  # noqa: S311 - not a secret
 
     @property
     def row(self) -> tuple[str, str, str]:
-        """The step, the mode and what happens, as the table says them."""
+        """The first columns of the table: the step, the mode, what happens."""
         if self.what in TROUBLES:
             return TROUBLES[self.what].step, self.mode, TROUBLES[self.what].says
         what = KILLS[self.what] if self.what in KILLS else OUTAGES[self.what][0]
@@ -164,8 +164,8 @@ class Trial:
 class Plan:
     """The trials of one run.
 
-    :ivar alone: each can run beside any other.
-    :ivar outages: batches of trials that one outage happens to.
+    :ivar alone: independent trials.
+    :ivar outages: batches of trials; one outage affects a whole batch.
     """
 
     alone: list[Trial] = field(default_factory=list)
@@ -173,9 +173,10 @@ class Plan:
 
 
 def make_plan(seed: int, trials: int, batch: int) -> Plan:
-    """Lay out so many trials at least: every cell of the table in turn, in an order that the seed decides.
+    """Return a plan: every cell of the table in turn, in an order that the seed decides.
 
-    :param batch: how many tasks an outage happens to at once, at most.
+    :param trials: the minimum number.
+    :param batch: how many tasks one outage affects at most.
     """
     order = random.Random(seed)  # noqa: S311 - not a secret
     outages = list(_outage_cells())
@@ -203,7 +204,7 @@ def _alone_cells() -> Iterator[tuple[str, str, Mode, Ids]]:
         (step, what, mode)
         for (step, each), what in product(STEPS.items(), KILLS)
         for mode in each.modes
-        if step != "deferred"  # no process carries the task out then
+        if step != "deferred"  # no process runs the task then
     )
     modes: tuple[Mode, ...] = ("sync", "deferrable")
     troubles = (("", what, mode) for what, mode in product(TROUBLES, modes))

@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own for one run: a temporary folder, a free port, a user that is not root."""
+"""A PostgreSQL for one run: a temporary folder, a free port, a user that is not root."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ _START = ("-o", "-h 127.0.0.1 -p {port} -k {folder} -c fsync=off -c max_connecti
 
 @contextmanager
 def postgres() -> Iterator[str]:
-    """Start Debian's PostgreSQL, install it first if it is missing, and give the address of an empty database.
+    """Start Debian's PostgreSQL, installed first if it is missing, and yield the address of an empty database.
 
-    It runs as the user ``postgres`` where this process is root's: it refuses to run as root. Its data is removed
-    afterwards.
+    If this process belongs to root, PostgreSQL runs as the user ``postgres``. Its data is deleted afterwards.
 
-    :raises subprocess.CalledProcessError: when it cannot be installed or does not start.
+    :raises subprocess.CalledProcessError: if it cannot be installed or does not start.
     """
     programs = _programs()
     folder = Path(tempfile.mkdtemp(prefix="chaos-postgres-"))
@@ -48,7 +47,7 @@ def postgres() -> Iterator[str]:
 
 
 def _programs() -> Path:
-    """Return where initdb is; Debian keeps it out of the path."""
+    """Return the folder of initdb, which Debian does not put into the path."""
     if not (found := _installed()):
         for command in (["update"], ["install", "--yes", "postgresql"]):
             subprocess.run(["apt-get", "-qq", *command], check=True, stdout=subprocess.DEVNULL)  # noqa: S603, S607 - Debian's own

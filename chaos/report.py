@@ -1,4 +1,4 @@
-"""What a run of trials shows, as a page."""
+"""The page with the results of the trials."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ ROOT = Path(__file__).resolve().parent.parent
 _ORDER = [*(step.says for step in STEPS.values()), *dict.fromkeys(trouble.step for trouble in TROUBLES.values())]
 
 _MEANING = """\
-A *duplicate* is a second job of a run that ran a cell though the first had neither failed nor been ended. An *orphan*
-is a job that still runs when its task is over. A *lost* result is a task that did not succeed, or whose XCom does not
-name a job that did. A trial in which the fault was not met counts as *not met*, and fails. Each cell is
-`duplicates / orphans / lost of trials`. *Run again* are trials in which more than one job was made though none had
-failed: as a rule a healthy job was ended first, so the notebook was begun twice and came to its end once. They are
-counted under each table, by what happened, and fail nothing.
+A *duplicate* is a second job of a run that ran a cell although the first job had neither failed nor been ended. An
+*orphan* is a job that still runs when its task is over. A *lost* result is a task that did not succeed, or whose XCom
+does not name a job that succeeded. If the fault did not happen, the trial counts as *not met*, and fails. Each cell is
+`duplicates / orphans / lost of trials`. *Run again* counts trials in which more than one job was created although no
+job had failed. Usually a healthy job was ended first: the notebook was started twice and completed once. These trials
+are listed under each table, by what happened, and do not fail.
 
-The trials have eight retries, the first after 2 s, each next one after twice as long, up to a minute. A try that cannot
-begin counts as one for Airflow, and its API server is away in a part of them: with three retries a second apart, a task
-ran out of tries before the server was back. What happens with no retry left has rows of its own, under each table.
+The trials have eight retries. The first follows after 2 s, and the delay doubles up to a minute. Airflow also counts a
+try that cannot start, and in some trials its API server is away: with three retries, one second apart, a task used up
+its tries before the server was back. Tasks without a retry left have their own rows, under each table.
 """
 
 
 class Part(NamedTuple):
-    """What was seen on one database.
+    """The results on one database.
 
-    :ivar commit: the one that was checked out when it began.
-    :ivar deeds: what came of what people and deadlines did.
-    :ivar deaths: Airflow's own processes that died though nobody killed them.
+    :ivar commit: the commit at the start.
+    :ivar actions: the verdicts on actions of people and deadlines.
+    :ivar deaths: processes of Airflow that ended although no trial killed them.
     """
 
     database: str
@@ -47,14 +47,14 @@ class Part(NamedTuple):
     seed: int
     commit: str
     trials: list[Verdict]
-    deeds: list[Verdict]
+    actions: list[Verdict]
     deaths: list[str]
 
 
 def write(page: Path, part: Part) -> None:
-    """Put what was seen on one database into the page, and leave what it says of the other one.
+    """Replace the section of one database in the page.
 
-    Two runs may end at the same moment: one waits for the other.
+    The file is locked, since two runs may end at the same time.
     """
     with page.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -65,23 +65,23 @@ def write(page: Path, part: Part) -> None:
 
 
 def with_section(text: str, database: str, section: str) -> str:
-    """Return a page with one section put in or replaced; the sections are in the order of their names."""
+    """Return a page with one section added or replaced; sections are sorted by name."""
     sections = {each.partition("\n")[0]: each for each in text.split("\n## ")[1:]}
     sections[database] = f"{database}\n\n{section}"
-    told = [f"## {sections[name].strip()}\n" for name in sorted(sections)]
-    return "\n".join(["# What kills and faults do\n", _MEANING, *told])
+    parts = [f"## {sections[name].strip()}\n" for name in sorted(sections)]
+    return "\n".join(["# Effects of kills and faults\n", _MEANING, *parts])
 
 
 def section(part: Part) -> str:
-    """Return what was seen on one database."""
+    """Return the section of one database."""
     lines = [_circumstances(part), "", summary(part.trials), "", *table(part.trials), ""]
     lines += [run_again(part.trials), ""]
     if part.deaths:
         counted = ", ".join(f"{name} {count}" for name, count in sorted(Counter(part.deaths).items()))
-        lines += [f"Airflow's own processes died by themselves meanwhile, and were started again: {counted}.", ""]
-    if part.deeds:
-        lines += ["### People, deadlines, and no retry left", "", *deed_table(part.deeds), ""]
-    bad = [each for each in [*part.trials, *part.deeds] if not each.is_good]
+        lines += [f"Processes of Airflow that ended by themselves and were started again: {counted}.", ""]
+    if part.actions:
+        lines += ["### People, deadlines, and tasks without a retry", "", *action_table(part.actions), ""]
+    bad = [each for each in [*part.trials, *part.actions] if not each.is_good]
     return "\n".join([*lines, *(f"- {each.note}: {', '.join(filter(None, each.row))}" for each in bad)])
 
 
@@ -94,7 +94,7 @@ def _circumstances(part: Part) -> str:
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:
-    """Return the sums in a sentence."""
+    """Return a sentence with the sums."""
     counts = {
         name: sum(getattr(each, name) for each in verdicts) for name in ("duplicates", "orphans", "lost", "missed")
     }
@@ -105,7 +105,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
 
 
 def run_again(verdicts: Iterable[Verdict]) -> str:
-    """Return a sentence: in how many trials a job was made though none had failed, by what happened."""
+    """Return a sentence: in how many trials a job was created although no job had failed, by what happened."""
     of, again = Counter[str](), Counter[str]()
     for each in verdicts:
         what = each.row[-1]
@@ -116,7 +116,7 @@ def run_again(verdicts: Iterable[Verdict]) -> str:
 
 
 def table(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return the table of trials: a row for each step, mode and harm, a column for each kind of job ids."""
+    """Return the table of trials: a row for each step, mode and fault, a column for each kind of job ids."""
     rows: dict[tuple[str, str, str], dict[str, list[Verdict]]] = defaultdict(lambda: defaultdict(list))
     for each in verdicts:
         rows[each.row][each.ids].append(each)
@@ -130,12 +130,12 @@ def table(verdicts: Iterable[Verdict]) -> list[str]:
     ]
 
 
-def deed_table(verdicts: Iterable[Verdict]) -> list[str]:
-    """Return the table of what people and deadlines did: whether the job ended, and after how long."""
+def action_table(verdicts: Iterable[Verdict]) -> list[str]:
+    """Return the table of actions: how many were good, and how long the job took to end."""
     rows: dict[tuple[str, str, str], list[Verdict]] = defaultdict(list)
     for each in verdicts:
         rows[each.row].append(each)
-    head = ["| what happens | trials | as it must be | slowest end of the job |", "|---|---|---|---|"]
+    head = ["| what happens | trials | good | slowest end of the job |", "|---|---|---|---|"]
     return head + [
         f"| {what} | {len(found)} | {sum(each.is_good for each in found)} | {max(each.seconds for each in found):g} s |"
         for (_, _, what), found in rows.items()
@@ -151,7 +151,7 @@ def _cell(found: Sequence[Verdict]) -> str:
 
 
 def commit() -> str:
-    """Return the commit that is checked out, marked when files other than the pages under ``docs`` differ from it."""
+    """Return the commit, with ``-dirty`` if files outside ``docs`` differ from it."""
     checked_out = _git("rev-parse", "--short", "HEAD")
     differs = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
     return (checked_out or "unknown") + ("-dirty" if differs else "")
@@ -159,4 +159,4 @@ def commit() -> str:
 
 def _git(*arguments: str) -> str:
     call = ["git", *arguments]
-    return subprocess.run(call, cwd=ROOT, text=True, check=False, stdout=subprocess.PIPE).stdout.strip()  # noqa: S603 - whichever git there is
+    return subprocess.run(call, cwd=ROOT, text=True, check=False, stdout=subprocess.PIPE).stdout.strip()  # noqa: S603 - git

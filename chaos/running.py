@@ -1,4 +1,4 @@
-"""One trial: bring a task to its step, do what is to be done there, wait, and look what is in the book."""
+"""One trial: bring a task to its step, cause the fault, wait, and compare the jobs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,16 @@ SETTLE_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What came of one trial.
+    """The result of one trial.
 
     :ivar row: step, mode and what happened.
-    :ivar ids: whose ids the jobs had.
-    :ivar duplicates: jobs that ran a cell though another one's run was good.
-    :ivar orphans: jobs that still ran when nobody wanted them.
+    :ivar ids: ``service`` or ``own`` ids of the jobs.
+    :ivar duplicates: jobs that ran a cell although another job was good.
+    :ivar orphans: jobs that still ran when their task was over.
     :ivar lost: tasks that did not succeed with the result of a job that did.
-    :ivar again: whether more than one job was made though none had failed; one that was ended first costs twice and is
-        no duplicate.
-    :ivar missed: trials in which the step was not met, so that they proved nothing.
-    :ivar seconds: from the harm, or the start, to the task's end.
+    :ivar again: whether more than one job was created although no job had failed.
+    :ivar missed: trials in which the step was not reached, which prove nothing.
+    :ivar seconds: from the fault, or the start, to the task's end.
     """
 
     number: int
@@ -49,16 +48,16 @@ class Verdict:
 
     @property
     def is_good(self) -> bool:
-        """Whether all is as it must be."""
+        """Whether nothing is wrong."""
         return not (self.duplicates or self.orphans or self.lost or self.missed)
 
     def to_json(self) -> dict[str, Any]:
-        """Return it as JSON, with the jobs of the book."""
+        """Return JSON, with the jobs."""
         return asdict(self)
 
 
 def run_plan(site: Site, plan: Plan, at_once: int) -> Iterable[Verdict]:
-    """Carry out a plan, so many trials at once, and give the verdicts as they come."""
+    """Carry out a plan, several trials at once, and yield the verdicts."""
     with site.threads(at_once) as pool:
         for batch in plan.outages:
             try:
@@ -69,7 +68,7 @@ def run_plan(site: Site, plan: Plan, at_once: int) -> Iterable[Verdict]:
 
 
 def run_alone(site: Site, trial: Trial) -> Verdict:
-    """Run a trial that concerns one task."""
+    """Run a trial of one task."""
     run = _begin(site, trial, HOLD_SECONDS)
     is_met = _is_reached(site, trial, run)
     time.sleep(trial.pause)
@@ -81,10 +80,10 @@ def run_alone(site: Site, trial: Trial) -> Verdict:
 
 
 def run_outage(site: Site, batch: list[Trial], pool: ThreadPoolExecutor) -> list[Verdict]:
-    """Bring all tasks of a batch to their steps, have one outage, and let it pass."""
+    """Bring all tasks of a batch to their steps, and cause one outage."""
     for trial in batch:
-        if trial.step == "deferred":  # its job goes on until all tasks have come to their steps
-            site.cloud.ask_for({"job_state": "JOB_STATE_RUNNING", "project": trial.project})
+        if trial.step == "deferred":  # its job runs until all tasks have reached their steps
+            site.cloud.request_fault({"job_state": "JOB_STATE_RUNNING", "project": trial.project})
     runs = list(pool.map(lambda trial: _begin(site, trial, LONG_HOLD_SECONDS), batch))
     reached = list(pool.map(lambda trial, run: _reach(site, trial, run), batch, runs))
     still = [_is_held(site, trial, run, at) for trial, run, at in zip(batch, runs, reached, strict=True)]
@@ -95,7 +94,7 @@ def run_outage(site: Site, batch: list[Trial], pool: ThreadPoolExecutor) -> list
         site.let_go(run)
         if trial.step == "deferred":
             for job in filter(is_active, site.cloud.jobs(trial.project)):
-                site.cloud.lead(job, "SUCCEEDED")
+                site.cloud.set_state(job, "SUCCEEDED")
     return list(
         pool.map(lambda trial, run, is_met: _judge(site, trial, run, is_met=is_met, since=since), batch, runs, still)
     )
@@ -108,12 +107,12 @@ def _begin(site: Site, trial: Trial, hold_seconds: float) -> Run:
     if trouble and not trouble.is_for_waiting:
         faults += trouble.faults
     for fault in faults:
-        site.cloud.ask_for({**fault, "project": trial.project})
+        site.cloud.request_fault({**fault, "project": trial.project})
     return site.begin(trial.dag_id, trial.project, {"stop_at": step.stop_at if step else None})
 
 
 def _is_reached(site: Site, trial: Trial, run: Run) -> bool:
-    """Wait until the task is at its step."""
+    """Wait until the task is at its step; return whether it is."""
     trouble = TROUBLES.get(trial.what)
     if trouble is None:
         return site.until(lambda: _is_at(site, trial, run), REACH_SECONDS)
@@ -121,7 +120,7 @@ def _is_reached(site: Site, trial: Trial, run: Run) -> bool:
         if not site.until(lambda: _waits(site, trial, run), REACH_SECONDS):
             return False
         for fault in trouble.faults:
-            site.cloud.ask_for({**fault, "project": trial.project})
+            site.cloud.request_fault({**fault, "project": trial.project})
     return site.until(lambda: sum(met for _, _, met in site.cloud.met(trial.project)) >= trouble.needed, REACH_SECONDS)
 
 
@@ -135,12 +134,12 @@ def _is_at(site: Site, trial: Trial, run: Run) -> bool:
 
 
 def _reach(site: Site, trial: Trial, run: Run) -> float | None:
-    """Wait until the task is at its step, and return when that was."""
+    """Wait until the task is at its step, and return when it was; ``None`` if it never was."""
     return time.monotonic() if _is_reached(site, trial, run) else None
 
 
 def _is_held(site: Site, trial: Trial, run: Run, reached: float | None) -> bool:
-    """Tell whether a task that came to its step is still there."""
+    """Return whether a task that reached its step is still there."""
     if reached is None:
         return False
     if STEPS[trial.step].holds and time.monotonic() - reached > LONG_HOLD_SECONDS - 2:
@@ -155,7 +154,7 @@ def _waits(site: Site, trial: Trial, run: Run) -> bool:
 
 
 def _judge(site: Site, trial: Trial, run: Run, *, is_met: bool, since: float) -> Verdict:
-    """Wait until Airflow and the service have come to rest, and compare."""
+    """Wait until task and jobs are over, and compare."""
     site.until(lambda: site.state(run) in ENDED, RECOVER_SECONDS)
     seconds = time.monotonic() - since
     site.until(lambda: not any(map(is_active, site.cloud.jobs(trial.project))), SETTLE_SECONDS)
@@ -179,12 +178,12 @@ def _judge(site: Site, trial: Trial, run: Run, *, is_met: bool, since: float) ->
 
 
 def failed(error: Exception, trial: Trial) -> Verdict:
-    """Return the verdict on a trial that could not be carried out."""
+    """Return the verdict for a trial that could not be carried out."""
     return Verdict(number=trial.number, row=trial.row, ids=trial.ids, missed=1, note=f"{trial.project}: {error!r}")
 
 
 def guarded(site: Site, trial: Trial) -> Verdict:
-    """Run a trial alone; what goes wrong with the trial itself is a miss."""
+    """Run a trial alone; an error of the trial itself counts as missed."""
     try:
         return run_alone(site, trial)
     except (httpx2.HTTPError, OSError) as error:

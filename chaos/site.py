@@ -1,4 +1,4 @@
-"""One Airflow and one emulator, and what can be done to them and to one task."""
+"""One Airflow and one emulator, and how they and one task are killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WARM_SECONDS = 180
 LOOK_SECONDS = 1.0
 OUTAGE_SECONDS = 2.0
 
-# Airflow waits minutes before it believes that a process is dead; seconds do here, and nothing else is changed.
+# Airflow waits minutes before it takes a process for dead. Here it waits seconds; nothing else is changed.
 _SETTINGS = {
     "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
     "CORE__PARALLELISM": "16",
@@ -43,7 +43,7 @@ _SETTINGS = {
     "WORKERS__MIN_HEARTBEAT_INTERVAL": "3",
 }
 
-# Each task is a fork of the scheduler: what it loads is loaded once, which is half of a task's work.
+# Each task is a fork of the scheduler. What the scheduler has loaded, a task need not load: half of its work.
 _LOADED_ONCE = """
 import airflow.providers.google.common.hooks.base_google
 import airflow_nbjobs.hooks
@@ -55,19 +55,19 @@ T = TypeVar("T")
 
 
 class SiteClosedError(RuntimeError):
-    """The trial is not carried on: everything is being stopped."""
+    """The trial ends early, since the site is being stopped."""
 
 
 class Airflow(LocalAirflow):
-    """The demo's Airflow, with room for a second triggerer, and with somebody who starts again what died by itself.
+    """The demo's Airflow with a second triggerer, which restarts processes that end by themselves.
 
-    :ivar deaths: components that died though nobody killed them.
+    :ivar deaths: components that ended although no trial killed them.
     """
 
     deaths: list[str]
 
     def tend(self, is_over: threading.Event) -> None:
-        """Start again what dies, as an init system does: on SQLite Airflow's own processes end when it is locked."""
+        """Restart what ends, as an init system does: with SQLite, Airflow's own processes end when it is locked."""
         self.deaths = []
         while not is_over.wait(LOOK_SECONDS):
             for component, process in list(self._processes.items()):
@@ -84,7 +84,7 @@ class Airflow(LocalAirflow):
 class Site:
     """A running Airflow and a running emulator.
 
-    :param folder: an empty folder for all that they keep.
+    :param folder: an empty folder for their files.
     :param database: address of Airflow's database; SQLite unless given.
     """
 
@@ -113,7 +113,7 @@ class Site:
             self.stop()
             raise
         self._tending.start()
-        # A triggerer that looks a connection up for the first time starts a whole API for it, and is deaf meanwhile.
+        # The first look-up of a connection starts a whole API in the triggerer, which does nothing else meanwhile.
         run = self.begin("chaos_deferrable_service_retried", "chaos-0000", {})
         self.until(lambda: self.state(run) in ENDED, WARM_SECONDS)
         return self
@@ -136,29 +136,29 @@ class Site:
         try:
             self.patiently(lambda: self.airflow.rest.call("POST", f"/dags/{dag_id}/dagRuns", json=body))
         except httpx2.HTTPStatusError as error:
-            if error.response.status_code != httpx2.codes.CONFLICT:  # an answer was lost, and the run is there
+            if error.response.status_code != httpx2.codes.CONFLICT:  # an answer was lost, and the run exists
                 raise
         return Run(dag_id, project)
 
     def task(self, run: Run) -> dict[str, Any]:
-        """Return the run's task instance; an empty one while nobody answers."""
+        """Return the run's task instance; empty while the API server does not answer."""
         with contextlib.suppress(httpx2.HTTPError):
             return self.airflow.rest.task(run, TASK)
         return {}
 
     def state(self, run: Run) -> str:
-        """Return the state of the run's task, empty while nobody knows."""
+        """Return the state of the run's task; empty while it is not known."""
         return self.task(run).get("state") or ""
 
     def result(self, run: Run) -> dict[str, Any]:
-        """Return what the task stored, empty when it stored nothing."""
+        """Return the task's XCom; empty if it stored none."""
         try:
             return dict(self.patiently(lambda: self.airflow.rest.xcom(run, TASK)))
         except httpx2.HTTPStatusError:
             return {}
 
     def patiently(self, ask: Callable[[], T], seconds: float = 180) -> T:
-        """Ask again while the API server is gone, or its database is locked."""
+        """Repeat a request while the API server is away or its database is locked."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -170,9 +170,9 @@ class Site:
             time.sleep(LOOK_SECONDS)
 
     def until(self, look: Callable[[], T], seconds: float) -> T:
-        """Look until the answer is true, or the time is up; return the last one.
+        """Repeat a look until its answer is true or the time is over; return the last answer.
 
-        :raises SiteClosedError: when everything is stopped meanwhile.
+        :raises SiteClosedError: if the site is stopped meanwhile.
         """
         deadline = time.monotonic() + seconds
         while not (answer := look()) and time.monotonic() < deadline:
@@ -182,7 +182,7 @@ class Site:
 
     @contextlib.contextmanager
     def threads(self, count: int) -> Iterator[ThreadPoolExecutor]:
-        """Give so many threads; when the block is left by an exception, nobody waits for them."""
+        """Return a thread pool; after an exception in the block, its threads are not waited for."""
         pool = ThreadPoolExecutor(count)
         try:
             yield pool
@@ -192,7 +192,7 @@ class Site:
         pool.shutdown()
 
     def kill(self, run: Run, what: str) -> bool:
-        """Kill what carries a task out; tell whether it was still there."""
+        """Kill the processes of a task; return whether they still existed."""
         task, supervisor = (int(word) for word in (self.signs / run.run_id / "who").read_text().split())
         victims = {"task": [task], "supervisor": [supervisor], "worker": [supervisor, task]}[what]
         if not all(_is_airflows(pid) for pid in victims):
@@ -203,16 +203,16 @@ class Site:
         return True
 
     def has_stopped(self, run: Run) -> bool:
-        """Tell whether the run's task stands where it was asked to stop."""
+        """Return whether the run's task has stopped where it was asked to."""
         return (self.signs / run.run_id / "stopped").exists()
 
     def let_go(self, run: Run) -> None:
-        """Let a task that stands go on."""
+        """Let a stopped task go on."""
         if (folder := self.signs / run.run_id).exists():
             (folder / "go").touch()
 
     def break_down(self, component: str) -> None:
-        """Kill what all tasks depend on, for some seconds."""
+        """Kill a component that all tasks depend on, and start it again after some seconds."""
         if component == "cloud":
             self.cloud.kill()
             time.sleep(OUTAGE_SECONDS)
@@ -224,7 +224,7 @@ class Site:
 
 
 def _is_airflows(pid: int) -> bool:
-    """Tell whether a process is there and is one of a task: its id may be another's by now."""
+    """Return whether a process exists and belongs to a task: its id may have been reused."""
     try:
         return b"airflow" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

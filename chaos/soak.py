@@ -1,4 +1,4 @@
-"""`make soak`: hundreds of jobs at once, and one request in twenty fails; nothing is lost, and nothing is left."""
+"""`make soak`: run hundreds of jobs at once while one request in twenty fails, and check that nothing is lost."""
 
 from __future__ import annotations
 
@@ -33,53 +33,52 @@ from chaos.waiting import ONE_IN, REGION, SUCCEEDED, WAYS, as_trigger, look
 
 PROJECT = "soak"
 SHARE = 0.05
-"""Of all requests, so many fail."""
+"""This share of all requests fails."""
 
 WORKERS = 8
 RETRIES = 3
 MAY_GROW = 1.05
-"""Memory in the last third of the time, as a multiple of the second third's."""
+"""Limit of the memory in the last third of the time, as a multiple of the second third's."""
 
 MAY_STAY = 1
-"""Threads: the one that asgiref keeps."""
+"""Limit of new threads: asgiref keeps one."""
 
 KINDS: dict[str, dict[str, Any]] = {
     "503": {"status": 503},
-    "500, though it was done": {"status": 500, "phase": "after"},
+    "500, after the request was carried out": {"status": 500, "phase": "after"},
     "connection cut": {"drop": True},
     "429": {"status": 429, "retry_after": 1},
-    "connection cut, though it was done": {"drop": True, "phase": "after"},
+    "connection cut, after the request was carried out": {"drop": True, "phase": "after"},
     "answer late": {"delay_seconds": 3},
     "408": {"status": 408},
-    "504, though it was done": {"status": 504, "phase": "after"},
-    "answer breaks off": {"truncate": True},
+    "504, after the request was carried out": {"status": 504, "phase": "after"},
+    "answer cut short": {"truncate": True},
     "a proxy's page": {"body": "<html>Sign in</html>"},
     "502 and a page": {"status": 502, "body": "<html>Bad gateway</html>"},
     "token refused": {"status": 401},
 }
-"""What the emulator is asked for; names, connections and the service of tokens fail on the way to it."""
+"""Faults of the emulator. Names, connections and token requests fail in addition (:mod:`chaos.front`)."""
 
 _EVERY_SECONDS = 1.0
 
 _MEANING = """\
-Threads submit as workers do, and each job is read again when it is over; no process of Airflow takes part. Most tasks
-wait as triggers in one event loop, as in one triggerer; one in twenty waits in its worker, and one in twenty as a
-sensor that pokes. Nothing may be lost, run twice or left, and memory may not grow by more than a twentieth from the
-second third of the time to the last. A thread that is left is the one that asgiref keeps for all of Django's and
-Airflow's synchronous calls.
+Threads submit as workers do, and each job is read again when it has ended. No process of Airflow takes part. Most
+tasks wait as triggers in one event loop, as in one triggerer; one in twenty waits in its worker, and one in twenty as a
+sensor that pokes. No job may be lost, run twice or left running, and memory may not grow by more than a twentieth from
+the second third of the time to the last. One thread may be left: asgiref keeps it for synchronous calls of Airflow.
 
-The emulator is reached as the service is: by name, under TLS, and with tokens of an account's key. One request in
-twenty to it fails, one in twenty for a token, and one look-up of a name in twenty; each kind of failure in turn.
+The emulator is reached as the service is: by name, over TLS, and with tokens of a service account key. One request in
+twenty to it fails, one token request in twenty, and one look-up of a name in twenty; the kinds of failure take turns.
 """
 
 
 @dataclass
 class Soak:
-    """What goes on, and what was seen of it."""
+    """The state of a soak, and what was measured."""
 
     cloud: Cloud
     until: float
-    commit: str = field(default_factory=commit)  # before it begins: the checkout may move on meanwhile
+    commit: str = field(default_factory=commit)  # at the start: the checkout may change meanwhile
     asked: Counter[str] = field(default_factory=Counter)
     kinds: dict[str, Any] = field(default_factory=dict)
     done: Counter[str] = field(default_factory=Counter)
@@ -88,7 +87,7 @@ class Soak:
     memory: list[float] = field(default_factory=list)
 
     async def task(self, number: int, workers: ThreadPoolExecutor, waiters: ThreadPoolExecutor) -> None:
-        """Run one notebook after the other until the time is up, as a worker, what waits, and a worker again."""
+        """Run one notebook after the other until the time is over: submit, wait, read the job again."""
         loop = asyncio.get_running_loop()
         way, wait = WAYS.get(number % ONE_IN, ("in the triggerer", None))
         run = 0
@@ -100,37 +99,37 @@ class Soak:
                 self.lost.append(task.run_id)
                 continue
             if wait is None:
-                said: Any = await as_trigger(submitted)
+                seen: Any = await as_trigger(submitted)
             else:
-                said = await loop.run_in_executor(waiters, wait, submitted.job)
+                seen = await loop.run_in_executor(waiters, wait, submitted.job)
             state = await loop.run_in_executor(workers, look, submitted.job.name or "")
             self.done[way] += 1
-            if said != [SUCCEEDED] or state != SUCCEEDED:
-                self.lost.append(f"{task.run_id} {way}: {said} {state}")
+            if seen != [SUCCEEDED] or state != SUCCEEDED:
+                self.lost.append(f"{task.run_id} {way}: {seen} {state}")
 
     def _submit(self, task: TaskIdentity) -> Submitted | None:
         """Submit a task's job, with Airflow's retries."""
         for retry in range(RETRIES + 1):
             this = replace(task, try_number=1 + retry)
-            with_closed_hook = NotebookExecutionJobHook()
+            hook = NotebookExecutionJobHook()
             try:
-                where = with_closed_hook.parent(REGION, PROJECT)
+                where = hook.parent(REGION, PROJECT)
                 request = Request(parent=where, job=_job(this), task=this, kill="cancel")
-                return with_closed_hook.run_flow(REGION, submit(request), ENDURING)
+                return hook.run_flow(REGION, submit(request), ENDURING)
             except (ApiError, LostAnswerError):
                 self.retried += 1
             finally:
-                with_closed_hook.close()
+                hook.close()
         return None
 
     async def spoil(self) -> None:
-        """Keep asking for faults: of each method's requests a steady share, each kind in turn."""
+        """Request faults: for a constant share of each method's requests, each kind in turn."""
         while True:
             for method, answers in self.cloud.requests().items():
                 wanted = int(SHARE * sum(answers.values())) - self.asked[method]
                 kinds = self.kinds.setdefault(method, cycle(KINDS.values()))
                 for kind in islice(kinds, max(0, wanted)):
-                    self.cloud.ask_for({"method": method, **kind})
+                    self.cloud.request_fault({"method": method, **kind})
                     self.asked[method] += 1
             await asyncio.sleep(1)
 
@@ -182,12 +181,12 @@ async def _run(soak: Soak, jobs: int) -> None:
 
 
 def main() -> int:
-    """Soak, write the page, and return 1 when anything was lost or left."""
+    """Soak, write the page, and return 1 if something was lost or left."""
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
-    parser.add_argument("--jobs", type=int, default=500, help="at once, %(default)s by default")
-    parser.add_argument("--minutes", type=float, default=10, help="%(default)s by default")
-    parser.add_argument("--seconds", type=float, default=60, help="that a job runs, %(default)s by default")
-    parser.add_argument("--page", type=Path, help="where the page is written; printed by default")
+    parser.add_argument("--jobs", type=int, default=500, help="at once; default: %(default)s")
+    parser.add_argument("--minutes", type=float, default=10, help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=60, help="duration of a job; default: %(default)s")
+    parser.add_argument("--page", type=Path, help="also write the page to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, front.Names() as names:
         cloud = Cloud(Path(folder), options.seconds, f"{REGION}-aiplatform.googleapis.com")
@@ -209,11 +208,11 @@ def main() -> int:
 
 
 def is_flat(memory: tuple[float, float], before: tuple[int, int], after: tuple[int, int]) -> bool:
-    """Tell whether neither memory nor threads nor sockets have grown.
+    """Return whether neither memory nor threads nor sockets have grown.
 
-    :param memory: of the second and of the last third, MiB.
-    :param before: threads and sockets when it began.
-    :param after: the same when all was over.
+    :param memory: of the second and of the last third, in MiB.
+    :param before: threads and sockets at the start.
+    :param after: threads and sockets at the end.
     """
     return memory[1] <= MAY_GROW * memory[0] and after[0] <= before[0] + MAY_STAY and after[1] <= before[1]
 
@@ -236,7 +235,7 @@ def _page(
         "minutes": f"{options.minutes:g}",
         "notebooks run": ", ".join(f"{count} {way}" for way, count in soak.done.items()),
         "requests": ", ".join(f"{method} {count}" for method, count in requests.items()),
-        "faults met": sum(sum(each.values()) for each in met.values()) + sum(on_the_way.values()),
+        "faults": sum(sum(each.values()) for each in met.values()) + sum(on_the_way.values()),
         "tries that failed and were retried": soak.retried,
         "lost": len(soak.lost),
         "duplicates": twice,
@@ -258,11 +257,11 @@ def _page(
         *(f"| {name} | {value} |" for name, value in rows.items()),
         *(f"- lost: {text}" for text in soak.lost[:20]),
         "",
-        f"| in place of an answer | {' | '.join(requests)} |",
+        f"| instead of an answer | {' | '.join(requests)} |",
         f"|---|{'---|' * len(requests)}",
         *(f"| {kind} | {' | '.join(str(each[method]) for method in requests)} |" for kind, each in met.items()),
         "",
-        "| on the way, and in place of a token | |",
+        "| names, connections and tokens | |",
         "|---|---|",
         *(f"| {kind} | {count} |" for kind, count in sorted(on_the_way.items())),
     ]
@@ -272,7 +271,7 @@ def _page(
 
 
 def _met(cloud: Cloud) -> dict[str, Counter[str]]:
-    """Count the faults that the emulator's callers met, by kind and method."""
+    """Count the faults that happened, by kind and method."""
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in KINDS}
     kinds = {frozenset(fault.items()): kind for kind, fault in KINDS.items()}
     for fault, _, met in cloud.met():

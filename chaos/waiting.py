@@ -1,4 +1,4 @@
-"""The ways in which tasks wait for a job, without any process of Airflow: what `make soak` does hundreds of times."""
+"""The ways in which tasks wait for a job, without processes of Airflow; for `make soak`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SUCCEEDED = "JOB_STATE_SUCCEEDED"
 
 
 async def as_trigger(submitted: Submitted) -> list[Any]:
-    """Wait as a trigger; return the state that each of its events tells."""
+    """Wait as a trigger; return the state in each of its events."""
     trigger = NotebookExecutionJobTrigger(
         submitted.job.name or "",
         submitted.operation_name,
@@ -33,7 +33,7 @@ async def as_trigger(submitted: Submitted) -> list[Any]:
 
 
 def in_worker(job: NotebookExecutionJob) -> list[Any]:
-    """Wait as an operator does that is not deferrable; return the state."""
+    """Wait as an operator that does not defer; return the state."""
     hook = NotebookExecutionJobHook()
     try:
         return [hook.run_flow(REGION, wait_for_job(job, POLL_SECONDS), ENDURING).job_state.value]
@@ -42,7 +42,7 @@ def in_worker(job: NotebookExecutionJob) -> list[Any]:
 
 
 def as_sensor(job: NotebookExecutionJob) -> list[Any]:
-    """Wait as a sensor that pokes; return the state that it is content with."""
+    """Wait as a sensor that pokes; return the final state."""
     sensor = NotebookExecutionJobSensor(task_id="wait", job_name=job.name or "", location=REGION, do_xcom_push=False)
     context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None)}
     try:
@@ -64,10 +64,10 @@ def look(name: str) -> str:
 
 
 ONE_IN = 20
-"""Of so many tasks one waits in its worker, and one is a sensor that pokes: each holds a thread all the time."""
+"""One of so many tasks waits in its worker, and one is a poking sensor: each holds a thread all the time."""
 
 WAYS: dict[int, tuple[str, Callable[[NotebookExecutionJob], list[Any]]]] = {
     0: ("in a worker", in_worker),
     ONE_IN // 2: ("as a sensor", as_sensor),
 }
-"""Which of them waits how; all others wait in the triggerer."""
+"""How these tasks wait, by their number; all others wait in the triggerer."""

@@ -1,4 +1,4 @@
-"""`make demo`: a notebook runs as a task of a real Airflow, on this machine alone."""
+"""`make demo`: run a notebook as a task of a real Airflow, on this machine."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ RUN_SECONDS = 180
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 
 MEANING = {
-    "scheduled": "a worker is asked for",
+    "scheduled": "will be queued for a worker",
     "queued": "waits for a worker",
     "running": "a worker submits the notebook as a job",
-    "deferred": "the job runs; the triggerer watches it, and no worker is held meanwhile",
-    "success": "the worker has read the job's outcome",
+    "deferred": "the job runs; the triggerer watches it, and no worker slot is used",
+    "success": "the worker has read the result",
     "failed": "its log is below",
-    "up_for_retry": "Airflow will try once more",
+    "up_for_retry": "Airflow will retry",
 }
 MEANING_AFTERWARDS = {
     **MEANING,
-    "scheduled": "the job has ended, and a worker is asked for",
-    "running": "a worker reads the job's outcome",
+    "scheduled": "the job has ended; will be queued for a worker",
+    "running": "a worker reads the result",
 }
-"""What the states mean of a task that was deferred before."""
+"""The meanings of the states after a deferral."""
 
 Say = Callable[[str, str], None]
 
@@ -47,16 +47,16 @@ Say = Callable[[str, str], None]
 def main() -> int:
     """Run the demo and return its exit code."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("--ui", action="store_true", help="leave Airflow running until Ctrl-C (make demo UI=1)")
+    parser.add_argument("--ui", action="store_true", help="keep Airflow running until Ctrl-C (make demo UI=1)")
     ui = parser.parse_args().ui
-    # SIGINT too: a shell that starts the demo in the background has it ignored.
+    # SIGINT too: a shell ignores it for commands in the background.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with fresh_folder(ROOT / ".nbjobs") as folder:
             return _run(folder, ui=ui)
     except KeyboardInterrupt:
-        print("\nInterrupted; every process has ended.")
+        print("\nInterrupted. All processes have ended.")
         return 130
     except (ComponentDiedError, TimeoutError, OSError, RuntimeError, subprocess.SubprocessError, HTTPError) as error:
         print(f"\nThe demo failed. {error}", file=sys.stderr)
@@ -73,12 +73,12 @@ def _run(folder: Path, *, ui: bool) -> int:
         say("Vertex AI", f"the emulator answers at {cloud.url}")
         cloud.upload(f"gs://{BUCKET}/{NOTEBOOK}", (EXAMPLES / NOTEBOOK).read_bytes())
         say("Cloud Storage", f"has gs://{BUCKET}/{NOTEBOOK}")
-        say("Airflow", "starts: database, API server, scheduler, DAG processor, triggerer")
+        say("Airflow", "starts database, API server, scheduler, DAG processor and triggerer")
         environment = {
             **cloud.env,
             "NBJOBS_BUCKET": BUCKET,
             "NBJOBS_POLL_INTERVAL": "1",
-            # After a short deferral Airflow 3.3.2 may take a try for dead that has handed over; a retry re-attaches.
+            # After a short deferral Airflow 3.3.2 may fail a try that has deferred; a retry re-attaches.
             "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5",
             "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
         }
@@ -95,7 +95,7 @@ def _run(folder: Path, *, ui: bool) -> int:
             if ui:
                 _stay(airflow, run)
             say("Airflow", "stops")
-    say("Done", "every process has ended")
+    say("Done", "all processes have ended")
     return 0
 
 
@@ -109,7 +109,7 @@ def _stopwatch() -> Say:
 
 
 def _follow(airflow: LocalAirflow, run: Run, say: Say) -> list[str]:
-    """Say each state of the task until its last one, and return them all."""
+    """Print each state of the task until it ends, and return all states."""
     states: list[str] = []
 
     def ended() -> bool:
@@ -129,7 +129,7 @@ def _show_result(airflow: LocalAirflow, run: Run, cloud: Emulator, folder: Path)
     copy = folder / Path(NOTEBOOK).name
     copy.write_bytes(cloud.download(result["executed_notebook"]))
     print(f"\nThe task's result (its XCom):\n{json.dumps(result, indent=2)}")
-    print(f"\nThe executed notebook, {result['executed_notebook']}\nis copied to {copy}; it says:\n")
+    print(f"\nThe executed notebook, {result['executed_notebook']}\nwas copied to {copy}. Its outputs:\n")
     for cell in json.loads(copy.read_bytes())["cells"]:
         for output in cell.get("outputs", []):
             print("".join(output.get("text") or output.get("data", {}).get("text/plain", [])))
@@ -139,7 +139,7 @@ def _stay(airflow: LocalAirflow, run: Run) -> None:
     print(
         f"\nAirflow's UI: {airflow.url}/dags/{DAG}/runs/{run.run_id}/tasks/{TASK}"
         f"\nuser {airflow.username}, password {airflow.password}"
-        "\nIt runs until Ctrl-C; trigger the other example DAGs there."
+        "\nIt runs until Ctrl-C. You can trigger the other example DAGs there."
     )
     try:
         airflow.wait(lambda: False, float("inf"), "Ctrl-C")

@@ -1,4 +1,4 @@
-"""Airflow as it runs in production, on one machine: processes, each of which can be killed and started again."""
+"""Airflow as in production, on one machine: separate processes, which can be killed and started again."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from demo.watchdog import Watchdog
 
 COMPONENTS = {
     "api-server": ["api-server"],
-    # Airflow's log servers bind every interface and have no setting for it. On one machine nobody
-    # needs them: the API server reads the log files themselves.
+    # Airflow's log servers listen on all interfaces, without a setting for it. On one machine they are not needed: the
+    # API server reads the log files itself.
     "scheduler": ["scheduler", "--skip-serve-logs"],
     "dag-processor": ["dag-processor"],
     "triggerer": ["triggerer", "--skip-serve-logs"],
 }
-"""The processes of an Airflow deployment and the arguments of the `airflow` command that start them."""
+"""The processes of an Airflow deployment, and the arguments of the `airflow` command that start them."""
 
 START_SECONDS = 120
-STOP_SECONDS = 3  # an idle triggerer takes ten, for nothing
+STOP_SECONDS = 3  # an idle triggerer would take ten
 LOOK_SECONDS = 0.25
 
 T = TypeVar("T")
 
 
 class ComponentDiedError(RuntimeError):
-    """A process of Airflow ended although nobody asked for it; the message holds the end of its log."""
+    """A process of Airflow ended by itself; the message contains the end of its log."""
 
 
 class LocalAirflow:
@@ -47,11 +47,11 @@ class LocalAirflow:
 
     Use it as a context manager; :attr:`rest` talks to it.
 
-    :param home: an empty or missing folder for its database, its settings and its logs.
-    :param dags_folder: the folder whose DAGs it runs.
-    :param env: environment variables for all its processes, its settings (`AIRFLOW__…`) among them.
-    :param sql_alchemy_conn: the database's address; SQLite in `home` unless given.
-    :param migrated: a SQLite file that has Airflow's tables; a copy in `home` becomes the database.
+    :param home: an empty or missing folder for database, settings and logs.
+    :param dags_folder: the folder of the DAGs.
+    :param env: environment variables for all processes, such as settings (`AIRFLOW__…`).
+    :param sql_alchemy_conn: address of the database; default: SQLite in `home`.
+    :param migrated: a SQLite file with Airflow's tables; a copy of it becomes the database.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class LocalAirflow:
         self._watchdog: Watchdog | None = None
 
     def __enter__(self) -> Self:
-        """Start every process and wait until all are healthy."""
+        """Start all processes and wait until they are healthy."""
         try:
             self.start()
         except BaseException:
@@ -84,14 +84,14 @@ class LocalAirflow:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop every process."""
+        """Stop all processes."""
         self.stop()
 
     def start(self) -> None:
-        """Make the database, start every process and wait until Airflow calls all of them healthy.
+        """Create the database, start all processes and wait until Airflow reports them healthy.
 
-        :raises ComponentDiedError: when one of them ends instead.
-        :raises TimeoutError: when they are not healthy after two minutes.
+        :raises ComponentDiedError: if one of them ends.
+        :raises TimeoutError: if they are not healthy after two minutes.
         """
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
@@ -108,11 +108,11 @@ class LocalAirflow:
         self.wait(self.is_healthy, START_SECONDS, "Airflow to be healthy")
 
     def start_component(self, component: str) -> None:
-        """Start one process, for the first time or after :meth:`kill`; it is not waited for."""
+        """Start one process, for the first time or after :meth:`kill`, without waiting for it."""
         self._spawn(component, COMPONENTS[component])
 
     def kill(self, component: str) -> None:
-        """End one process and everything that it started, at once and with no chance to clean up (SIGKILL)."""
+        """Kill one process and all that it started (SIGKILL)."""
         process = self._processes.pop(component)
         _signal_session(process, signal.SIGKILL)
         process.wait()
@@ -120,19 +120,19 @@ class LocalAirflow:
             self._watchdog.forget(process.pid)
 
     def pid(self, component: str) -> int:
-        """Return the process id of a running component; its children are in the session of that id."""
+        """Return the process id of a running component; it is also the id of its session."""
         return self._processes[component].pid
 
     def is_healthy(self) -> bool:
-        """Tell whether Airflow itself calls its database and all its components healthy."""
+        """Return whether Airflow reports its database and all components healthy."""
         status = self.rest.health()
         return len(status) >= len(COMPONENTS) and set(status.values()) == {"healthy"}
 
     def wait(self, look: Callable[[], T], seconds: float, what: str) -> T:
-        """Look again and again until the answer is true, and return it.
+        """Repeat a look until its answer is true, and return the answer.
 
-        :raises ComponentDiedError: when a process that should run has ended.
-        :raises TimeoutError: after `seconds`; it says `what` was waited for.
+        :raises ComponentDiedError: if a process has ended.
+        :raises TimeoutError: after `seconds`; its message contains `what`.
         """
         deadline = time.monotonic() + seconds
         while not (answer := look()):
@@ -144,15 +144,15 @@ class LocalAirflow:
         return answer
 
     def command(self, *arguments: str) -> str:
-        """Run one `airflow` command with this Airflow's settings and return what it prints.
+        """Run one `airflow` command with this Airflow's settings, and return its standard output.
 
-        :raises subprocess.CalledProcessError: when it fails.
+        :raises subprocess.CalledProcessError: if it fails.
         """
         call = [sys.executable, "-m", "airflow", *arguments]
         return subprocess.run(call, env=self._env, cwd=self.home, check=True, text=True, stdout=subprocess.PIPE).stdout  # noqa: S603 - our own interpreter
 
     def stop(self) -> None:
-        """Stop every process: asked first, and ended with all its children when it does not listen."""
+        """Stop all processes: with SIGTERM, and those that do not end in time with SIGKILL."""
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
@@ -178,7 +178,7 @@ class LocalAirflow:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A session of its own: Ctrl-C in the terminal is ours to handle, and a kill reaches all children.
+                # A new session: Ctrl-C reaches only this process, and a kill reaches all children.
                 start_new_session=True,
             )
         self._watchdog = self._watchdog or Watchdog()
@@ -212,7 +212,7 @@ class LocalAirflow:
             "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-            "AIRFLOW__CORE__PARALLELISM": "4",  # each is a process that is forked at the start
+            "AIRFLOW__CORE__PARALLELISM": "4",  # as many processes are forked at the start
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(self.home / "plugins"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{self.username}:admin",
@@ -222,10 +222,10 @@ class LocalAirflow:
 
 
 def _clean_environment() -> dict[str, str]:
-    """Return this process's environment without anything that speaks of another Airflow."""
+    """Return this process's environment without variables of another Airflow."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
     no_proxy = ",".join(filter(None, [env.get("NO_PROXY"), "127.0.0.1", "localhost"]))
-    # The second is for macOS, where asking the system for its proxies in a forked task process is a crash.
+    # The second is for macOS, where a look-up of the system's proxies crashes a forked process.
     return env | {"NO_PROXY": no_proxy, "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
 
 

@@ -1,4 +1,4 @@
-"""The few REST calls of a running Airflow that the demo and the system tests need."""
+"""A client for the REST calls to Airflow that the demo and the system tests need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import httpx2
 LOCKED_SECONDS = 30
 LOOK_SECONDS = 0.5
 
-# What Airflow answers when the try before, that it called a failure, has done it.
+# The answer if the request was carried out before, although Airflow answered with an error.
 _DONE_BEFORE = {"POST": 409, "PATCH": 409, "DELETE": 404}
 
 
@@ -31,7 +31,7 @@ class Run(NamedTuple):
 class AirflowRest:
     """Airflow's public REST API (`/api/v2`), for one user.
 
-    :param url: the API server's address, as `http://127.0.0.1:8080`.
+    :param url: address of the API server, such as `http://127.0.0.1:8080`.
     :param username: a user of Airflow's simple auth manager.
     :param password: that user's password.
     """
@@ -39,11 +39,11 @@ class AirflowRest:
     def __init__(self, url: str, username: str, password: str) -> None:
         self.url = url
         self._login = {"username": username, "password": password}
-        # No proxy may stand between this process and a server on the loopback interface.
+        # Without proxies, since the server is on the loopback interface.
         self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
 
     def health(self) -> dict[str, str]:
-        """Return each component's status as Airflow itself sees it, empty while the API server does not answer."""
+        """Return the status of each component; empty while the API server does not answer."""
         try:
             answer = self._http.get("/api/v2/monitor/health", timeout=5)
         except httpx2.TransportError:
@@ -54,11 +54,11 @@ class AirflowRest:
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """Send one request and return its JSON.
 
-        Where SQLite is locked, Airflow answers 500, having done what it was asked or not, and on a busy machine nothing
-        for half a minute: it is asked again.
+        If SQLite is locked, Airflow answers 500, and may have carried out the request. On a busy machine it may not
+        answer for half a minute. In both cases the request is sent again.
 
-        :raises httpx2.HTTPStatusError: when Airflow refuses it; its words are in the message's notes.
-        :raises httpx2.TransportError: when it does not answer for a minute.
+        :raises httpx2.HTTPStatusError: if Airflow refuses; its answer is in the notes of the error.
+        :raises httpx2.TransportError: if Airflow does not answer for a minute.
         """
         deadline, is_again = time.monotonic() + LOCKED_SECONDS, False
         while True:
@@ -90,9 +90,9 @@ class AirflowRest:
         return answer
 
     def knows(self, dag_id: str) -> bool:
-        """Tell whether the DAG's file has been parsed.
+        """Return whether the DAG's file has been parsed.
 
-        :raises RuntimeError: when a DAG file could not be imported; it holds the traceback.
+        :raises RuntimeError: if a DAG file could not be imported; with the traceback.
         """
         broken = self.call("GET", "/importErrors")["import_errors"]
         if broken:
@@ -101,7 +101,7 @@ class AirflowRest:
 
     def trigger(self, dag_id: str, conf: dict[str, Any] | None = None) -> Run:
         """Start a run of the DAG now."""
-        run_id = f"manual__{datetime.now(UTC).isoformat()}"  # as Airflow names them; ours, to be asked for twice
+        run_id = f"manual__{datetime.now(UTC).isoformat()}"  # chosen here, since the request may be sent twice
         body = {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}}
         self.call("POST", f"/dags/{dag_id}/dagRuns", json=body)
         return Run(dag_id, run_id)
@@ -111,7 +111,7 @@ class AirflowRest:
         return str(self.call("GET", run.path)["state"])
 
     def tasks(self, run: Run) -> list[dict[str, Any]]:
-        """Return the run's task instances, each mapped one on its own, in the order of their ids."""
+        """Return the run's task instances, sorted by task id and map index."""
         found = self.call("GET", f"{run.path}/taskInstances")["task_instances"]
         return sorted(found, key=lambda task: (task["task_id"], task["map_index"]))
 
@@ -121,23 +121,23 @@ class AirflowRest:
         return dict(self.call("GET", f"{run.path}/taskInstances/{task_id}{mapped}"))
 
     def xcom(self, run: Run, task_id: str, key: str = "return_value", map_index: int = -1) -> Any:
-        """Return a value that the task left, as an object and not as its text."""
+        """Return an XCom of the task, deserialized."""
         where = {"map_index": map_index, "deserialize": False, "stringify": False}
         return self.call("GET", f"{run.path}/taskInstances/{task_id}/xcomEntries/{key}", params=where)["value"]
 
     def links(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, str | None]:
-        """Return the task's extra links as the UI shows them: name to address, None where there is none yet."""
+        """Return the task's extra links by name; ``None`` for a link without an address."""
         path = f"{run.path}/taskInstances/{task_id}/links"
         return dict(self.call("GET", path, params={"map_index": map_index})["extra_links"])
 
     def log(self, run: Run, task_id: str, try_number: int = 1, map_index: int = -1) -> str:
-        """Return what one try of the task logged, one event a line."""
+        """Return the log of one try, one event per line."""
         path = f"{run.path}/taskInstances/{task_id}/logs/{try_number}"
         events = self.call("GET", path, params={"map_index": map_index, "full_content": True})["content"]
         return "\n".join(str(event["event"]) for event in events)
 
     def add_connection(self, connection_id: str, conn_type: str, **fields: Any) -> None:
-        """Keep a connection in Airflow's database, where workers and triggerer find it as in production."""
+        """Store a connection in Airflow's database."""
         body = {"connection_id": connection_id, "conn_type": conn_type, **fields}
         self.call("POST", "/connections", json=body)
 

@@ -1,4 +1,4 @@
-"""A folder for each run of the demo; those of runs that have ended are removed."""
+"""A folder for each run of the demo; folders of earlier runs are deleted."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from pathlib import Path
 
 @contextmanager
 def fresh_folder(parent: Path) -> Iterator[Path]:
-    """Make a folder that is this run's own until the end of the block, and stays to be looked at until the next run."""
+    """Create a folder that is locked until the end of the block, and is deleted by the next run.
+
+    :param parent: the folder of all runs.
+    """
     parent.mkdir(exist_ok=True)
     for old in parent.glob("demo-*"):
         _remove_unless_in_use(old)

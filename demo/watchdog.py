@@ -1,8 +1,8 @@
-"""End processes when the process that started them has ended, however it has ended.
+"""End processes when the process that started them has ended, for any reason.
 
-A signal that Python does not handle, SIGKILL above all, ends a process before it can stop what it has started. This
-module runs as a process of its own, whose standard input is a pipe from the process that is watched: it reads the ids
-of sessions, and the end of the pipe is the end of that process.
+A signal such as SIGKILL ends a process before it can stop its child processes. This module runs as another process.
+Its standard input is a pipe from the watched process: it reads the ids of sessions, and the pipe ends together with
+that process.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import time
 from pathlib import Path
 
 GRACE_SECONDS = 3.0
-"""How long a session may take to end by itself after SIGTERM."""
+"""How long a session may take to end after SIGTERM."""
 
 
 class Watchdog:
-    """Watches this process on behalf of the sessions that it has started."""
+    """Watches this process, and ends the sessions that it has started."""
 
     def __init__(self) -> None:
         reading, self._pipe = os.pipe()
-        # A session of its own: Ctrl-C in the terminal and a signal to the group are not for the watchdog.
+        # A new session: Ctrl-C in the terminal, and signals to the group, do not reach the watchdog.
         call = [sys.executable, "-I", "-S", __file__]
         self._process = subprocess.Popen(call, stdin=reading, start_new_session=True)  # noqa: S603 - this file
         os.close(reading)
@@ -34,23 +34,23 @@ class Watchdog:
         os.write(self._pipe, b"+%d\n" % session)
 
     def forget(self, session: int) -> None:
-        """Watch a session no longer: all its processes have ended, and its id may be given to another."""
+        """Stop watching a session whose processes have all ended: its id may be reused."""
         os.write(self._pipe, b"-%d\n" % session)
 
     def stop(self) -> None:
-        """End the watchdog, and what is left of the sessions."""
+        """End the watchdog, and the sessions that are left."""
         os.close(self._pipe)
         self._process.wait()
 
 
 def _signal(sessions: set[int], number: signal.Signals) -> bool:
-    """Send a signal to all processes of sessions, and return whether there were any (SIGCONT does no harm)."""
+    """Send a signal to all processes of the sessions, and return whether there were any."""
     found = False
     for session in sessions:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(session, number)
             found = True
-    for stat in Path("/proc").glob("[0-9]*/stat"):  # those with a process group of their own; on Linux
+    for stat in Path("/proc").glob("[0-9]*/stat"):  # those in other process groups; on Linux
         with contextlib.suppress(OSError, ValueError, IndexError):
             if int(stat.read_text().rpartition(")")[2].split()[3]) in sessions:
                 os.kill(int(stat.parent.name), number)
@@ -59,7 +59,7 @@ def _signal(sessions: set[int], number: signal.Signals) -> bool:
 
 
 def main() -> None:
-    """Read sessions until the pipe ends, and end them."""
+    """Read sessions until the pipe ends, then end them."""
     sessions: set[int] = set()
     for line in sys.stdin:
         (sessions.add if line.startswith("+") else sessions.discard)(int(line[1:]))

@@ -1,9 +1,9 @@
-"""The same notebook for several days at once, and the busiest of them: ``@task.notebook``, mapped.
+"""Run a notebook for several days at once, and find the busiest day: mapped ``@task.notebook``.
 
-The function says which parameters the notebook gets, in Python instead of templates, and may ask for Airflow's context
-by name. The decorator's arguments are the operator's. What the notebooks report comes to the next task as a list.
+The function returns the parameters of the notebook, in Python instead of templates. It gets values of Airflow's context
+by name. The decorator has the arguments of the operator. The next task gets the results of all notebooks as a list.
 
-The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
+``hello_notebook.py`` describes the environment variables, the bucket and the packages.
 """
 
 import os
@@ -16,7 +16,7 @@ BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
 
 
 @task.notebook(
-    notebook="notebooks/visits.ipynb",  # beside this file; its content is sent along
+    notebook="notebooks/visits.ipynb",  # in the folder of this file; its content is sent
     gcs_output_uri=f"gs://{BUCKET}/runs",
     location=os.environ.get("NBJOBS_LOCATION", "us-central1"),
     runtime_template=os.environ.get("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
@@ -25,7 +25,7 @@ BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
     deferrable=True,
 )
 def visits(days_ago: int, dag_run: Any = None) -> dict[str, Any]:
-    """Say which day the notebook is to report on."""
+    """Return the day that the notebook reports on."""
     day = (dag_run.logical_date or dag_run.run_after) - timedelta(days=days_ago)
     return {"day": f"{day:%Y-%m-%d}", "hours": 24}
 

@@ -1,13 +1,12 @@
-"""What it looks like when a notebook fails: run this one, and read the end of the task's log.
+"""Run a notebook that fails, and read the end of the task's log.
 
-It says which cell raised, the line and the code around it, the traceback, what the cell printed before, how long the
-job ran, where the executed notebook is, and where Google's console shows more. The exception itself says the most of
-it in one line.
+The log shows which cell raised, the line and the code around it, the traceback, what the cell printed before, how long
+the job ran, the executed notebook, and links to Google's console. The exception has most of it in one line.
 
-A cell that raises is no accident of a machine: this task has retries, and does not use them for it
-(``retry_on_notebook_error``). They are for what may go better the next time.
+A retry would not help after an error in a cell: this task has retries, but does not use them for such an error
+(``retry_on_notebook_error=False``). It uses them for other errors, such as a lost connection.
 
-The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
+``hello_notebook.py`` describes the environment variables, the bucket and the packages.
 """
 
 import os
@@ -22,7 +21,7 @@ BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
 with DAG("failing_notebook", schedule=None, tags=["notebooks"]) as dag:
     CreateNotebookExecutionJobOperator(
         task_id="average",
-        notebook="notebooks/average.ipynb",  # beside this file; its content is sent along
+        notebook="notebooks/average.ipynb",  # in the folder of this file; its content is sent
         parameters={"readings": []},
         gcs_output_uri=f"gs://{BUCKET}/runs",
         location=os.environ.get("NBJOBS_LOCATION", "us-central1"),

@@ -1,15 +1,15 @@
-"""One notebook, run as one task: on the emulator of this repository, or on Vertex AI.
+"""Run one notebook as one task, on the emulator or on Vertex AI.
 
-Where it runs is said by the environment, with defaults that the emulator takes:
+Environment variables say where it runs; the defaults work on the emulator:
 
 - ``NBJOBS_BUCKET``: the bucket that holds ``notebooks/wine.ipynb`` and gets the executed notebook
 - ``NBJOBS_LOCATION``: the region
-- ``NBJOBS_RUNTIME_TEMPLATE``: a runtime template, its id or its whole name
+- ``NBJOBS_RUNTIME_TEMPLATE``: id or name of a runtime template
 - ``NBJOBS_SERVICE_ACCOUNT``: the service account that the notebook runs as
-- ``NBJOBS_POLL_INTERVAL``: seconds between two looks at the job; on Vertex AI, 30 is plenty
+- ``NBJOBS_POLL_INTERVAL``: seconds between two requests for the job's state; on Vertex AI, 30 is enough
 
-``nbjobs emulator`` runs notebooks in its own environment, which then needs what the examples import; and its storage
-begins without the bucket. From this folder, in a shell that has run the emulator's two ``export`` lines::
+``nbjobs emulator`` runs notebooks in its own environment, which needs the packages that the notebooks import. Its
+storage is empty at first. From this folder, in a shell that has run the emulator's two ``export`` lines::
 
     pip install matplotlib pandas scikit-learn
     python -c "from google.cloud.storage import Client; Client('local').create_bucket('nbjobs-examples').blob(

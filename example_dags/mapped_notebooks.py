@@ -1,8 +1,8 @@
-"""Several notebooks, one task for each of them, all at once.
+"""Run several notebooks at once, one task for each.
 
-They lie beside this file and their content is sent along, so nothing is uploaded first.
+The notebooks are in the folder of this file. Their content is sent, and no upload is needed.
 
-The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
+``hello_notebook.py`` describes the environment variables, the bucket and the packages.
 """
 
 import os
@@ -16,7 +16,7 @@ BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
 with DAG("mapped_notebooks", schedule=None, tags=["notebooks"], default_args={"retries": 3}):
     CreateNotebookExecutionJobOperator.partial(
         task_id="reports",
-        map_index_template="{{ task.notebook }}",  # what the UI calls each of them
+        map_index_template="{{ task.notebook }}",  # names of the tasks in the UI
         gcs_output_uri=f"gs://{BUCKET}/runs",
         location=os.environ.get("NBJOBS_LOCATION", "us-central1"),
         runtime_template=os.environ.get("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),

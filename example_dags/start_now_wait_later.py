@@ -1,10 +1,10 @@
-"""Start a notebook, do something else meanwhile, wait for it, and tidy up whatever came of it.
+"""Start a notebook, do other work, wait for the notebook, and delete its job.
 
-The create task does not wait, so it gives its worker slot back at once. The sensor waits in the triggerer. The delete
-task is a teardown: it runs when the notebook failed too, and the run's outcome is still the notebook's. It removes the
+The create task does not wait, and releases its worker slot at once. The sensor waits in the triggerer. The delete task
+is a teardown: it also runs if the notebook failed, and does not change the outcome of the DAG run. It deletes the
 service's record of the job; the executed notebook stays in Cloud Storage.
 
-The environment variables, the bucket and the packages are those of ``hello_notebook.py``.
+``hello_notebook.py`` describes the environment variables, the bucket and the packages.
 """
 
 import os
@@ -19,13 +19,13 @@ BUCKET = os.environ.get("NBJOBS_BUCKET", "nbjobs-examples")
 
 @task
 def work_meanwhile() -> None:
-    """Stand for whatever need not wait for the notebook."""
+    """Do work that does not need the notebook."""
 
 
 with DAG("start_now_wait_later", schedule=None, tags=["notebooks"], default_args={"retries": 3}):
     start = CreateNotebookExecutionJobOperator(
         task_id="start",
-        notebook="notebooks/diabetes.ipynb",  # beside this file; its content is sent along
+        notebook="notebooks/diabetes.ipynb",  # in the folder of this file; its content is sent
         gcs_output_uri=f"gs://{BUCKET}/runs",
         location=os.environ.get("NBJOBS_LOCATION", "us-central1"),
         runtime_template=os.environ.get("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),

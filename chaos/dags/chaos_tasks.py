@@ -1,7 +1,7 @@
-"""The tasks that everything is done to: each stops where its trial asks it to, and says which processes carry it out.
+"""The tasks of the trials: each stops where its trial asks it to, and records its process ids.
 
-One DAG for each mode, kind of job ids and kind of bound; one run of it for each trial, which has a project of its own
-at the emulator. What a trial wants is in the run's ``conf``.
+There is one DAG for each mode, kind of job ids and kind of limits, and one run for each trial, with its own project at
+the emulator. The run's ``conf`` says what the trial needs.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from airflow.sdk import DAG
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
 KINDS: dict[str, dict[str, Any]] = {
-    # A try that cannot begin counts too, and on a busy machine the API server is gone for a minute: the first retry
-    # comes at once, and the last of them minutes later.
+    # A try that cannot start counts too, and on a busy machine the API server is away for a minute: the first retry
+    # follows at once, the last one minutes later.
     "retried": {
         "retries": 8,
         "retry_delay": timedelta(seconds=2),
@@ -29,7 +29,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "once": {"retries": 0},
     "bounded": {"retries": 0, "execution_timeout": timedelta(seconds=15)},
 }
-# Text that Airflow renders; what is bounded has the bound of its task.
+# Templates; a bounded task has the limit of its execution_timeout.
 JOB_TIMEOUT: dict[str, Any] = {
     "retried": "{{ dag_run.conf.get('job_timeout', 900) }}",
     "once": "{{ dag_run.conf.get('job_timeout', 900) }}",
@@ -46,14 +46,14 @@ def _folder(context: Any) -> Path:
 
 
 def _say_who(context: Any) -> None:
-    """Leave the ids of this process and of its supervisor."""
+    """Record the ids of this process and of its supervisor."""
     half = _folder(context) / "who.half"
     half.write_text(f"{os.getpid()} {os.getppid()}")
     half.rename(half.with_suffix(""))
 
 
 def _stop_at(step: str, context: Any) -> None:
-    """In its first try, a task that is asked to stop here does so until it is killed or let go."""
+    """Stop here in the first try, if the trial asks for it, until the task is killed or let go."""
     asked = context["dag_run"].conf.get("stop_at")
     if asked != step or context["ti"].try_number > 1:
         return
@@ -79,10 +79,10 @@ class _Stopping:
 
 
 class StoppingOperator(CreateNotebookExecutionJobOperator):
-    """The operator as it is, which stops between its steps."""
+    """The unchanged operator, with stops between its steps."""
 
     def pre_execute(self, context: Any) -> None:
-        """Say who carries the task out; stop before the create."""
+        """Record the process ids; stop before the create."""
         _say_who(context)
         _stop_at("begun", context)
 
@@ -92,12 +92,12 @@ class StoppingOperator(CreateNotebookExecutionJobOperator):
         return super().execute(stopping)
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
-        """Stop when the event has fired, before the job is looked at."""
+        """Stop after the event, before the job is read."""
         _stop_at("resumed", context)
         return super().execute_complete(context, event)
 
-    def post_execute(self, context: Any, result: Any = None) -> None:  # noqa: ARG002 - Airflow gives it
-        """Stop when the job is settled, before the result is stored."""
+    def post_execute(self, context: Any, result: Any = None) -> None:  # noqa: ARG002 - Airflow's interface
+        """Stop when the run has finished, before the result is stored."""
         _stop_at("settled", context)
 
 

@@ -1,4 +1,4 @@
-"""The page of `make chaos`: what it counts, and that it keeps what it says of the database that was not tried."""
+"""The page of `make chaos`, and which trials are chosen."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def _part(database: str, lost: int) -> Part:
     return Part(database, f"python -m chaos of {database}", 7, "abc1234", [trial], [], [])
 
 
-def test_each_run_writes_the_section_of_its_own_database(tmp_path: Path) -> None:
+def test_each_run_replaces_the_section_of_its_database(tmp_path: Path) -> None:
     page = tmp_path / "chaos.md"
     for database, lost in (("SQLite", 1), ("PostgreSQL", 0), ("SQLite", 0)):
         write(page, _part(database, lost))
     text = page.read_text()
     assert [line for line in text.splitlines() if line.startswith("#")] == [
-        "# What kills and faults do",
+        "# Effects of kills and faults",
         "## PostgreSQL",
         "## SQLite",
     ]
@@ -37,7 +37,7 @@ def test_each_run_writes_the_section_of_its_own_database(tmp_path: Path) -> None
 
 
 def job(created: int, **states: int) -> dict[str, Any]:
-    """Return a job as the emulator's book has it: the second of its creation, and of each state that it came to."""
+    """Return a job as the emulator records it, from the seconds of its creation and of its states."""
 
     def second(number: int) -> str:
         return f"2026-11-22T10:00:{number:02d}+00:00"
@@ -65,8 +65,8 @@ GOOD = job(20, RUNNING=21, SUCCEEDED=30)
     ids=[
         "one",
         "after one that failed",
-        "after one whose time was over",
-        "after one that was ended in health",
+        "after one that expired",
+        "after a healthy one that was ended",
         "after a success",
         "beside a success",
         "beside one that is ended later",
@@ -74,32 +74,34 @@ GOOD = job(20, RUNNING=21, SUCCEEDED=30)
         "beside one that never ran",
     ],
 )
-def test_what_is_a_duplicate_and_what_is_run_again(jobs: list[dict[str, Any]], twice: int, is_again: bool) -> None:
+def test_duplicates_and_runs_again_are_counted(jobs: list[dict[str, Any]], twice: int, is_again: bool) -> None:
     assert (duplicates(jobs), is_run_again(jobs)) == (twice, is_again)
 
 
-def test_runs_again_are_counted_and_fail_nothing() -> None:
+def test_runs_again_are_reported_and_are_good() -> None:
     rows = [("polling", "API server", 1), ("before the create", "API server", 0), ("polling", "emulator", 0)]
     trials = [
         Verdict(number=number, row=(step, "sync", what), ids="service", again=again)
         for number, (step, what, again) in enumerate(rows)
     ]
     assert all(trial.is_good for trial in trials)
-    told = section(Part("SQLite", "", 7, "abc1234", trials, [], []))
-    assert "\nRun again: API server 1 of 2.\n" in told
+    text = section(Part("SQLite", "", 7, "abc1234", trials, [], []))
+    assert "\nRun again: API server 1 of 2.\n" in text
     assert "\nRun again: none.\n" in section(Part("SQLite", "", 7, "abc1234", trials[1:], [], []))
 
 
 def chosen(*numbers: int, parts: list[str] = PARTS) -> list[int]:
-    """Return the numbers of what would be carried out."""
-    plan, deeds = choose(Namespace(part=parts, seed=SEED, trials=TRIALS, deeds=2, number=numbers))
-    return [*(trial.number for trial in chain(plan.alone, *plan.outages)), *deeds]
+    """Return the numbers of the chosen trials and actions."""
+    plan, actions = choose(Namespace(part=parts, seed=SEED, trials=TRIALS, actions=2, number=numbers))
+    return [*(trial.number for trial in chain(plan.alone, *plan.outages)), *actions]
 
 
-def test_trials_and_deeds_can_be_chosen_by_number() -> None:
+def test_trials_and_actions_can_be_chosen_by_number() -> None:
     every = chosen()
     assert len(set(every)) == len(every)
-    assert [chosen(number) for number in chosen(parts=["deeds"])] == [[number] for number in chosen(parts=["deeds"])]
+    assert [chosen(number) for number in chosen(parts=["actions"])] == [
+        [number] for number in chosen(parts=["actions"])
+    ]
     assert chosen(5003, 7) == [7, 5003]
     batch = chosen(chosen(parts=["outages"])[0])
     assert len(batch) == 8
@@ -107,8 +109,8 @@ def test_trials_and_deeds_can_be_chosen_by_number() -> None:
 
 
 @pytest.mark.parametrize("parts", [PARTS, ["alone"]])
-def test_an_unknown_number_is_an_error_that_lists_the_known(parts: list[str]) -> None:
-    with pytest.raises(LookupError, match=r"--number 4999 is none of 1-\d+"):
+def test_an_unknown_number_is_refused_with_the_known_ones(parts: list[str]) -> None:
+    with pytest.raises(LookupError, match=r"--number 4999 is unknown: use one of 1-\d+"):
         chosen(1, 4999, parts=parts)
 
 
@@ -123,7 +125,7 @@ def test_an_unknown_number_is_an_error_that_lists_the_known(parts: list[str]) ->
     ],
     ids=["little more", "less", "memory", "threads", "sockets"],
 )
-def test_a_soak_that_leaves_something_is_not_good(
+def test_growth_of_memory_threads_or_sockets_is_detected(
     memory: tuple[float, float], threads: int, sockets: int, flat: bool
 ) -> None:
     assert is_flat(memory, before=(1, 1), after=(threads, sockets)) is flat

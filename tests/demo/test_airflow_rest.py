@@ -1,4 +1,4 @@
-"""The demo's client of Airflow's REST API bears a server that is slow; `tests/system` has it at a real Airflow."""
+"""The demo's client of Airflow's REST API, with a slow server; `tests/system` uses a real Airflow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.google_lookalike import Answer, Server
 
 @pytest.fixture
 def slow() -> Iterator[Callable[[int], tuple[AirflowRest, Server]]]:
-    """Return what starts a server that answers the first so many requests too late."""
+    """Return a function that starts a server that answers its first requests too late."""
     servers: list[Server] = []
     is_over = threading.Event()
 
@@ -35,13 +35,13 @@ def slow() -> Iterator[Callable[[int], tuple[AirflowRest, Server]]]:
         server.close()
 
 
-def test_a_request_that_gets_no_answer_is_sent_again(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
+def test_a_request_without_an_answer_is_sent_again(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
     rest, server = slow(1)
     assert rest.call("GET", "/dags/a/dagRuns/b") == {"state": "running"}
     assert len(server.seen) == 2
 
 
-def test_a_server_that_does_not_answer_twice_is_given_up(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
+def test_the_client_gives_up_after_two_timeouts(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
     rest, server = slow(9)
     with pytest.raises(httpx2.TimeoutException):
         rest.call("GET", "/dags/a/dagRuns/b")

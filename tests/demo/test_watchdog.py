@@ -1,4 +1,4 @@
-"""What a process of ours has started ends with it, however it ends."""
+"""Processes end together with the process that started them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import subprocess, sys, time
 from pathlib import Path
 from demo.watchdog import Watchdog
 
-# It ignores SIGTERM, and starts a process with a group of its own.
+# It ignores SIGTERM, and starts a process in a new process group.
 CODE = '''
 import signal, subprocess, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)

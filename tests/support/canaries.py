@@ -65,7 +65,7 @@ def tell(where: str, text: object) -> None:
 
 
 def shows_canary(text: str) -> bool:
-    """Tell whether a canary is in a text, or the mark in base64 there."""
+    """Return whether a canary is in a text, or the mark in base64 there."""
     return any(each in text for each in (MARK, *_encoded(MARK), *_hidden))
 
 

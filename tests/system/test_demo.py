@@ -69,7 +69,7 @@ def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) ->
     os.kill(demo.process.pid, signal.SIGINT)
     assert demo.process.wait(60) == 0
     assert psutil.wait_procs(started, timeout=5)[1] == []
-    assert "every process has ended" in demo.log.read_text()
+    assert "all processes have ended" in demo.log.read_text()
 
 
 def test_each_state_has_a_meaning_before_and_after_the_job() -> None:

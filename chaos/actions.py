@@ -1,4 +1,4 @@
-"""What people and deadlines do to a task, and what becomes of its job: it ends, and within which time."""
+"""Actions of people and deadlines on a task, and how soon its job must end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ Act = Callable[[Site, Run], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Deed:
-    """One thing that ends what a task does.
+class Action:
+    """One action that ends a task or its processes.
 
-    :ivar kind: the DAG's: ``retried``, ``once`` or ``bounded``.
-    :ivar act: what is done when the task waits; nothing where a deadline does it.
-    :ivar state: the task's state when all is over.
-    :ivar jobs: how many jobs are made in all.
-    :ivar within: seconds within which the first job begins to end.
-    :ivar is_timed_from_job: whether they count from the job's creation, not from the act.
-    :ivar hold: seconds after which the create is carried out.
-    :ivar duplicates: how many of the jobs are duplicates that are known of.
-    :ivar tasks: how many tasks it is done to at once, where it concerns all that wait.
+    :ivar kind: kind of the DAG: ``retried``, ``once`` or ``bounded``.
+    :ivar act: called when the task waits; by default a deadline acts.
+    :ivar state: the task's final state.
+    :ivar jobs: how many jobs are created in total.
+    :ivar within: seconds until the first job starts to end.
+    :ivar is_timed_from_job: whether they count from the job's creation, not from the action.
+    :ivar hold: seconds after which the create request is carried out.
+    :ivar duplicates: how many of the jobs are known duplicates.
+    :ivar tasks: how many tasks it affects at once, if it affects all that wait.
     """
 
     says: str
@@ -48,12 +48,12 @@ class Deed:
 
     @property
     def is_endless(self) -> bool:
-        """Whether the first job runs until somebody ends it."""
+        """Whether the first job runs until it is ended."""
         return not self.hold and self.job_timeout != JOB_TIMEOUT and self.stop_at != "resumed"
 
     @property
     def row(self) -> tuple[str, str, str]:
-        """No step, the mode and what happens, as the table says them."""
+        """The first columns of the table: no step, the mode, what happens."""
         return "", self.mode, f"{self.says} (within {self.within:g} s)"
 
 
@@ -85,24 +85,26 @@ def kill_worker(site: Site, run: Run) -> None:
 
 
 def kill_and_clear(site: Site, run: Run) -> None:
-    """Kill the worker of a task that has no retry; a person clears it afterwards."""
+    """Kill the worker of a task without a retry, and clear the task afterwards."""
     kill_worker(site, run)
-    # A task that is cleared while the scheduler ends its run is left in an ended run, and nobody starts it.
+    # A task that is cleared while the scheduler ends its run is never started.
     site.until(lambda: site.patiently(lambda: site.airflow.rest.run_state(run)) in ENDED, RECOVER_SECONDS)
     clear(site, run)
 
 
-def _late(**arguments: Any) -> Deed:
-    says = "create carried out 45 s late, its task killed"
-    return Deed(says=says, mode="sync", kind="retried", act=kill_task, hold=45, state="success", within=0, **arguments)
+def _late(**arguments: Any) -> Action:
+    says = "create carried out 45 s late, task killed"
+    return Action(
+        says=says, mode="sync", kind="retried", act=kill_task, hold=45, state="success", within=0, **arguments
+    )
 
 
-def _both(says: str, **arguments: Any) -> Iterator[Deed]:
+def _both(says: str, **arguments: Any) -> Iterator[Action]:
     for mode, where in (("sync", "running"), ("deferrable", "deferred")):
-        yield Deed(says=f"{says}, {where}", mode=mode, **arguments)
+        yield Action(says=f"{says}, {where}", mode=mode, **arguments)
 
 
-LEFT = Deed(
+LEFT = Action(
     says="worker killed, no retry: job's own timeout of 15 s",
     mode="sync",
     kind="once",
@@ -113,7 +115,7 @@ LEFT = Deed(
     is_timed_from_job=True,
 )
 
-ABANDONED = Deed(
+ABANDONED = Action(
     says="worker killed, no retry: cleared",
     mode="sync",
     kind="once",
@@ -134,8 +136,8 @@ WITHOUT_RETRY = [
         mode="deferrable",
         stop_at="answered",
     ),
-    Deed(
-        says="worker killed as it resumes, no retry: its job is over",
+    Action(
+        says="worker killed as it resumes, no retry: its job has ended",
         mode="deferrable",
         kind="once",
         act=kill_worker,
@@ -144,7 +146,7 @@ WITHOUT_RETRY = [
     ),
 ]
 
-STALLED = Deed(
+STALLED = Action(
     says="triggerer stalled, taken over, awake again: not ended",
     mode="deferrable",
     kind="retried",
@@ -153,7 +155,7 @@ STALLED = Deed(
     tasks=3,
 )
 
-TRIGGERER_DEAD = Deed(
+TRIGGERER_DEAD = Action(
     says="triggerer killed and started again, no retry: not ended",
     mode="deferrable",
     kind="once",
@@ -161,7 +163,7 @@ TRIGGERER_DEAD = Deed(
     within=0,
 )
 
-TIMED_OUT = Deed(
+TIMED_OUT = Action(
     says="deferral's own timeout, triggerer dead",
     mode="deferrable",
     kind="bounded",
@@ -169,21 +171,21 @@ TIMED_OUT = Deed(
     is_timed_from_job=True,
 )
 
-DEEDS = [
+ACTIONS = [
     *_both("marked as failed", kind="retried", act=mark("failed"), within=15),
     *_both("marked as success", kind="retried", act=mark("success"), state="success", within=15),
     *_both("cleared", kind="retried", act=clear, state="success", jobs=2, within=30),
     *_both("execution_timeout of 15 s", kind="bounded", within=40, is_timed_from_job=True),
     *WITHOUT_RETRY,
-    # What docs/decisions/exactly-once.md calls the window that remains, and what closes it.
-    replace(_late(jobs=2, duplicates=1), says="create carried out 45 s late, its task killed: a known duplicate"),
-    replace(_late(ids="own"), says="the same with deterministic_job_id=True: none"),
+    # "The window that remains" of docs/decisions/exactly-once.md, and what closes it.
+    replace(_late(jobs=2, duplicates=1), says="create carried out 45 s late, task killed: a known duplicate"),
+    replace(_late(ids="own"), says="the same with deterministic_job_id=True: one job"),
 ]
 
 
-def number_deeds(times: int) -> dict[int, Deed]:
-    """Return what is done under its number, which its project has too: each deed so many times."""
-    numbered = dict(enumerate(DEEDS * times, start=5001))
-    for first, deed in ((6001, TIMED_OUT), (7001, STALLED), (8001, TRIGGERER_DEAD)):
-        numbered |= dict.fromkeys(range(first, first + times * deed.tasks), deed)
+def number_actions(times: int) -> dict[int, Action]:
+    """Return the actions by number, each several times; the number is also in the project's name."""
+    numbered = dict(enumerate(ACTIONS * times, start=5001))
+    for first, action in ((6001, TIMED_OUT), (7001, STALLED), (8001, TRIGGERER_DEAD)):
+        numbered |= dict.fromkeys(range(first, first + times * action.tasks), action)
     return numbered
