@@ -10,9 +10,8 @@ from airflow_nbjobs.notebooks.plain_text import without_sequences
 
 __all__ = ["NoValueError", "UnclearValueError", "printed_value"]
 
-_SCALAR = re.compile(
-    r"""[-+]?[\d.]|["']|(?:np|numpy|pd|datetime)\.|Timestamp\(|(?:true|false|null|True|False|None|nan|NaN|inf|Infinity|NaT|<NA>)\s*\Z"""
-)
+_WORDS = "true|false|null|True|False|None|nan|NaN|inf|Infinity|NaT|<NA>"
+_SCALAR = re.compile(rf"""[-+]?[\d.]|["']|(?:np|numpy|pd|datetime)\.|Timestamp\(|(?:{_WORDS})\s*\Z""")
 _OPENINGS, _CLOSINGS = "([{", ")]}"
 _TOKENS = re.compile(r"""[^"'()\[\]{}]++|"(?:[^"\\\n]|\\.)*+"|'(?:[^'\\\n]|\\.)*+'|(?P<bracket>[()\[\]{}])""")
 _SCANS = 20  # how often the length of the text may be scanned for values
