@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -200,12 +200,11 @@ def test_a_refused_create_shows_the_services_own_words(cloud: Cloud) -> None:
     assert run.ti.xcoms == {}
 
 
-def test_a_job_that_never_appears_is_gone_after_seconds(cloud: Cloud) -> None:
+def test_a_job_that_never_appears_is_gone(cloud: Cloud, brisk: None) -> None:
     cloud.fault({"method": "get", "status": 404, "times": 5})
-    begun = datetime.now(UTC)
     with pytest.raises(NotebookJobGoneError, match="NBJOBS_EMULATOR_HOST"):
         create().execute()
-    assert timedelta(seconds=7) < datetime.now(UTC) - begun < timedelta(seconds=12)
+    assert cloud.requests()["get"]["404"] == 5
 
 
 def test_execution_timeout_bounds_the_job_and_the_deferral(cloud: Cloud) -> None:

@@ -61,6 +61,7 @@ def test_a_killed_task_does_not_replace_its_cancelled_job(cloud: Cloud, monkeypa
     assert job["labels"]["nbjobs-try"] == "1"
 
 
+@pytest.mark.usefixtures("brisk")
 def test_a_job_that_disappears_after_adoption_is_replaced(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """The task was cleared while it ran, and the old worker ends its job with ``kill="delete"``."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})

@@ -22,6 +22,7 @@ from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
 from tests.support.task_runs import TaskRun
 
+pytestmark = pytest.mark.usefixtures("brisk")
 PAPER = notebook(cell("print(1)"))
 NO_MACHINE = "us-central1-a does not have enough resources available to fulfill the request"
 NO_MACHINES = [
@@ -40,6 +41,13 @@ HINTS = {
     "NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION": "notebook_runtime_out_of_org_warning",
     "Permission 'iam.serviceAccounts.actAs' denied on the account": "roles/iam.serviceAccountUser",
 }
+
+
+@pytest.fixture(autouse=True)
+def no_late_notebooks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Look twice more for the notebook of a job that failed, but without two seconds of pauses."""
+    if "is_late" not in request.fixturenames:
+        monkeypatch.setattr("airflow_nbjobs.run.result._GRACE", (0.01, 0.01))
 
 
 @pytest.fixture
@@ -108,7 +116,6 @@ def test_a_refused_create_uses_the_next_template_at_once(
 def test_a_refused_create_is_sent_as_often_as_allowed(
     cloud: Cloud, bucket: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
     said = r"^429 .*does not have enough resources .*\(This was the last of 3 attempts; runtime templates: '1234'\.\)$"
     with pytest.raises(NoCapacityError, match=said):
@@ -269,7 +276,6 @@ def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> No
     assert labels == [None, "1", "2"]
 
 
-@pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("ended", ["cancelled", "deleted"])
 def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, bucket: str, ended: str) -> None:
     run = waiting_again(cloud, bucket, fallback_runtime_templates=["42"])
@@ -350,7 +356,6 @@ def test_when_the_time_is_over_nothing_is_submitted_any_more(
     assert cloud.states() == ["FAILED"]
 
 
-@pytest.mark.usefixtures("brisk")
 @pytest.mark.parametrize("ended", ["cancelled", "deleted"])
 def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, bucket: str, ended: str) -> None:
     bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
@@ -379,8 +384,8 @@ def test_another_failure_is_not_submitted_again(cloud: Cloud, bucket: str) -> No
     assert cloud.states() == ["FAILED"]
 
 
-@pytest.mark.parametrize("seconds", [0.0, 1.0])
-def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: str, seconds: float) -> None:
+@pytest.mark.parametrize("is_late", [False, True])
+def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: str, is_late: bool) -> None:
     """Its executed notebook may show a moment after its state."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, wait_for_completion=False)
@@ -389,7 +394,7 @@ def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: s
     executed = notebook({**cell("call()"), "outputs": [error], "execution_count": 1})
     uri = f"{bucket}/{name.rpartition('/')[2]}/content.ipynb"
     cloud.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
-    threading.Timer(seconds, cloud.upload, (uri, as_bytes(executed))).start()
+    threading.Timer(1.0 * is_late, cloud.upload, (uri, as_bytes(executed))).start()
     told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_FAILED"}
     with pytest.raises(NotebookJobFailedError, match="cell 1: Exhausted: RESOURCE_EXHAUSTED"):
         run.resume("execute_complete", {"event": told})
@@ -399,7 +404,6 @@ def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: s
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return an address at which a storage refuses everything, and let it be asked in quick succession."""
-    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 

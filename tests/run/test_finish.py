@@ -18,6 +18,7 @@ from tests.support.logged import Logged
 from tests.support.papers import cell, notebook, task
 from tests.support.task_runs import TaskRun
 
+pytestmark = pytest.mark.usefixtures("brisk")
 nbjobs_emulator_session = using("kernels")
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "example_dags" / "failing_notebook.py"
@@ -110,8 +111,7 @@ def test_a_clear_runs_again_after_a_final_failure(cloud: Cloud) -> None:
 
 
 @pytest.mark.parametrize("status", ["internal error", "does not have enough resources available"])
-def test_a_failure_before_any_cell_is_run_again(cloud: Cloud, status: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,) * 3)
+def test_a_failure_before_any_cell_is_run_again(cloud: Cloud, status: str) -> None:
     wanted = {"notebook": notebook(cell("1")), "retry_on_notebook_error": False, "retries": 1}
     cloud.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
     with pytest.raises(NotebookJobFailedError):

@@ -22,6 +22,7 @@ from tests.support.google_lookalike import Server
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, task
 
+pytestmark = pytest.mark.usefixtures("brisk")
 PAPER = notebook(cell("print(1)"))
 
 

@@ -14,6 +14,7 @@ from tests.support.emulators import using
 from tests.support.logged import Logged
 from tests.support.papers import as_bytes, cell, notebook, sent, task
 
+pytestmark = pytest.mark.usefixtures("brisk")
 nbjobs_emulator_session = using("kernels")
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/flaky"
@@ -29,7 +30,6 @@ def repository(kernels: Emulator) -> None:
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
     """Return an address at which a storage refuses everything, and let it be asked in quick succession."""
-    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return f"http://127.0.0.1:{taken.getsockname()[1]}"
 

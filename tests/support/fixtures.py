@@ -52,8 +52,10 @@ def cloud(nbjobs_emulator: Emulator, project: str) -> Cloud:
 
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look for a job that was just created as often as ever, but not for 7.5 seconds."""
+    """Look for jobs, and try calls, as often as ever, but with hardly a pause: some take 16 seconds in all."""
     monkeypatch.setattr("airflow_nbjobs.api.waiting.GRACE", (0.01,) * 4)
+    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,) * 3)
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.01)
 
 
 @pytest.fixture
