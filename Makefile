@@ -40,9 +40,9 @@ test: $(VENV)/.dev
 	$(IN) pytest -n 4 --dist worksteal --ignore tests/system tests/watch tests
 	$(IN) pytest -n 3 --dist loadfile tests/system
 
-# The oldest Airflow that we support, which warns about itself: the package is imported, all tests of what touches Airflow
-# run, and people end tasks of a running one. api/, notebooks/ and emulator/ know nothing of Airflow (tests/test_walls.py).
-# What fails of the last runs once more: the triggerer of 3.1.8 may end of itself ("Response read out of order").
+# The oldest supported Airflow, which raises warnings of its own: all tests that use Airflow run, and the system tests of
+# kills. api/, notebooks/ and emulator/ do not import Airflow (tests/test_walls.py). Failed tests of kills run once more,
+# since the triggerer of 3.1.8 may end by itself ("Response read out of order").
 test-3.1: .venv-3.1/.dev
 	.venv-3.1/bin/python -m pytest -n 2 -W ignore $(ON_AIRFLOW)
 	.venv-3.1/bin/python -m pytest -W ignore tests/system/test_kills.py || \
@@ -57,7 +57,7 @@ test-sets:
 	@failed=; for set in $(SETS); do $(MAKE) --no-print-directory test-on SET=$$set || failed="$$failed $$set"; done; \
 		[ -z "$$failed" ] || { echo "Sets with failures:$$failed" >&2; exit 1; }
 
-# Some 35 minutes on each database. CHAOS holds options: `make chaos CHAOS="--database sqlite --number 7"`.
+# About 35 minutes for each database. CHAOS contains options: `make chaos CHAOS="--database sqlite --number 7"`.
 chaos: $(VENV)/.dev
 	$(IN) uv pip install --quiet --python $(VENV)/bin/python asyncpg psycopg2-binary
 	$(IN) chaos --page docs/chaos.md $(CHAOS)
@@ -72,15 +72,15 @@ languages: $(VENV)/.dev
 		'' '```'; \
 	  $(IN) pytest -m debian --verbose --no-header $(ON_DEBIAN); echo '```'; } | tee docs/languages.md
 
-# A peer that nobody else needs is added to the environment that everything else is measured in, and PostgreSQL's clients
-# for the triggerers. BENCH holds the parts to measure again: `make bench BENCH="imports submission"`. On two cores:
-# imports 2 minutes, emulator 2, waiting 35 (and the submission aside), triggerers 13, shared 4 (and the workers aside).
+# Adds a peer and PostgreSQL's clients to the environment. BENCH contains the parts to measure again:
+# `make bench BENCH="imports submission"`. On two cores: imports 2 minutes, emulator 2, waiting 35 (with the submission at
+# the same time), triggerers 13, shared 4 (with the workers at the same time).
 bench: $(VENV)/.dev
 	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt \
 		apache-airflow-providers-databricks asyncpg psycopg2-binary
 	$(IN) bench $(BENCH)
 
-# A stamp tells that what is installed is what pyproject.toml and the constraints ask for.
+# A stamp file says that the environment matches pyproject.toml and the constraints.
 $(VENV)/.demo: pyproject.toml constraints/newest.txt
 	@.ci/install $(VENV) constraints/newest.txt demo
 	@touch $@
@@ -93,14 +93,14 @@ $(VENV)/.dev: pyproject.toml constraints/newest.txt
 	@.ci/install .venv-$* constraints/$*.txt dev
 	@touch $@
 
-# Newest versions of everything, one for all Pythons and systems: a constraint for a package that is not needed is harmless.
+# The newest versions, for all Pythons and systems: a constraint for a package that is not installed is harmless.
 COMPILE = $(IN) uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	--no-annotate --no-header --no-emit-index-url --all-extras --group pyproject.toml:dev
 PLAIN = sed 's/ ;.*//'
 
-# Of `lowest` all that pyproject.toml names has the version of its floor; Airflow 3.1.0 does not start with a newer
-# structlog. The managed sets have what Google's images of Managed Airflow come with, and the newest of everything else.
-# A set for one Python needs no fork of a package that has another version on another Python.
+# `lowest` has the lowest version that pyproject.toml allows for each package; Airflow 3.1.0 does not start with a newer
+# structlog. The managed sets have the versions of Google's images of Managed Airflow, and the newest of everything else.
+# A set for one Python does not need different versions of a package for different Pythons.
 FOR_3_11 = $(filter-out --universal --fork-strategy fewest,$(COMPILE))
 managed = printf 'apache-airflow==%s\napache-airflow-providers-google==%s\napache-airflow-providers-common-compat==%s\n'
 

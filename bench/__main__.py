@@ -1,4 +1,4 @@
-"""`python -m bench`: run every measurement in one go, and write `docs/benchmarks.md`.
+"""`python -m bench`: run all measurements, and write `docs/benchmarks.md`.
 
 `python -m bench imports triggerers` runs these parts alone, and keeps what is known of the others. What was measured is
 kept when it is interrupted.
@@ -29,7 +29,7 @@ Keep = Callable[[str, Any], None]
 
 
 def main(*parts: str) -> None:
-    """Run the parts, all unless some are named."""
+    """Run the parts that are named, or all."""
     begun = time.monotonic()
     results = json.loads(RESULTS.read_text()) if parts and RESULTS.exists() else {}
 
@@ -81,7 +81,7 @@ def run(parts: set[str], keep: Keep) -> None:
 if __name__ == "__main__":
     logging.disable(logging.INFO)
     with tempfile.TemporaryDirectory() as home:
-        # Airflow in the measured processes: a home of its own, and nothing of another one.
+        # The measured processes have a new AIRFLOW_HOME, and no settings of another Airflow.
         for name in [name for name in os.environ if name.startswith(("AIRFLOW", "NBJOBS_"))]:
             del os.environ[name]
         os.environ["AIRFLOW_HOME"] = home

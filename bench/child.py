@@ -1,4 +1,4 @@
-"""A process of ours that is talked to by the line."""
+"""A child process that reads and writes lines."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Child:
         )
 
     def say(self, text: str = "") -> None:
-        """Send it a line."""
+        """Send a line."""
         print(text, file=self._process.stdin, flush=True)
 
     def hear(self, word: str = "") -> str:
-        """Return the rest of its next line that begins with a word; others are somebody's log.
+        """Return the rest of its next line that begins with a word; other lines are logs.
 
         :raises RuntimeError: if it has ended instead.
         """
@@ -42,12 +42,12 @@ class Child:
         raise RuntimeError(f"{self._module} ended too early")
 
     def __enter__(self) -> Self:
-        """Return it, running."""
+        """Start the process."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.kill()
         self._process.communicate()

@@ -1,4 +1,4 @@
-"""Deferred tasks in Airflow's database, made by the thousand with Airflow's own models.
+"""Deferred tasks in Airflow's database, created with Airflow's own models.
 
 A worker would need a second or two of CPU for each of them. What a triggerer finds is the same: a task instance that is
 deferred, of a run of a DAG that is known, and its trigger. No scheduler runs, so a task that is told of its job's end
@@ -31,7 +31,7 @@ BUNDLE = "dags-folder"
 
 
 def make(run_id: str, triggers: list[dict[str, Any]]) -> None:
-    """Make a run, and in it a deferred task instance for each trigger: ``{"classpath", "kwargs"}``.
+    """Create a run, with a deferred task instance for each trigger: ``{"classpath", "kwargs"}``.
 
     Nothing is left of the triggers of other runs.
     """
@@ -75,7 +75,7 @@ def make(run_id: str, triggers: list[dict[str, Any]]) -> None:
 
 
 def main(run_id: str, plan: str) -> None:
-    """Make what a file describes."""
+    """Create the tasks that a file describes."""
     make(run_id, json.loads(Path(plan).read_text()))
 
 

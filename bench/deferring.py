@@ -1,4 +1,4 @@
-"""What a process pays for a deferrable task up to its deferral, beyond Airflow's own part: imports and the work."""
+"""The CPU of a task's process up to its deferral, without Airflow's own part."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def measure() -> dict[str, Any]:
 
 
 def ours() -> Any:
-    """Make our operator; the emulator that the environment names gets its create."""
+    """Return our operator; it creates its job on the emulator of the environment."""
     from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
     return CreateNotebookExecutionJobOperator(task_id="run", deferrable=True, project_id="bench", **JOB)
 
 
 def vertex() -> Any:
-    """Make the peer's, whose job is there already."""
+    """Return the peer's operator, whose job exists already."""
     from bench.vertex_operator import Operator
 
     return Operator(task_id="run", job="projects/bench/locations/us-central1/batchPredictionJobs/1", poll_interval=10)
 
 
 def main(side: str) -> None:
-    """Run a task up to its deferral, and print what it took."""
+    """Run a task up to its deferral, and print its CPU time."""
     begun = time.process_time()
     try:
         TaskRun({"ours": ours, "vertex": vertex}[side]).execute()

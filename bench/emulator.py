@@ -1,4 +1,4 @@
-"""What the emulator bears: ten thousand jobs in its book, and how fast it takes and shows them."""
+"""The speed of the emulator with ten thousand jobs: creating and listing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was to be reached, what was measured, and whether that is it."""
+"""The goals, and whether the measurements meet them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 QUOTA = 600
-"""Requests a minute that Google grants a project (https://cloud.google.com/colab/docs/quotas)."""
+"""Requests per minute that Google allows a project (https://cloud.google.com/colab/docs/quotas)."""
 
 
 class Goal(NamedTuple):
@@ -25,7 +25,7 @@ class Goal(NamedTuple):
 
 
 def goals(results: dict[str, Any]) -> Iterator[Goal]:
-    """Give the goals of all parts that were measured."""
+    """Return the goals of all parts that were measured."""
     parts: dict[str, Callable[[Any], Iterator[Goal]]] = {
         "imports": _imports,
         "deferring": _deferring,
@@ -60,12 +60,12 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
     case = {(row["side"], row["count"], row["interval"]): row for row in rows if row["changes"] is None}
     ours, peer = case.get(("ours", 1_000, 30.0)), case.get(("vertex", 1_000, 30.0))
     if ours:
-        yield Goal("1,000 triggers at 30 s: requests a minute", 20, ours["requests_per_minute"])
+        yield Goal("1,000 triggers at 30 s: requests per minute", 20, ours["requests_per_minute"])
         yield Goal("the same: memory for each", 20, ours["kb_per_waiter"], " KB")
         yield Goal("the same: longest turn of the event loop, CPU", 10, ours["busy_ms"], " ms")
         yield Goal("the same: latency, median", 30 / 2 + 1, ours["latency_median"], " s")
         yield Goal("the same: requests in any minute", 1_000 / 100 + 30, ours["most_requests_in_a_minute"])
-        yield Goal("the same: ends that were not noticed", 0, ours["unnoticed"])
+        yield Goal("the same: ends not noticed", 0, ours["unnoticed"])
     if ours and peer:
         over = ours["requests_per_minute"] / peer["requests_per_minute"]
         yield Goal("the same: requests over the peer's", 1 / 100, over)
@@ -76,17 +76,17 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
                 f"10,000 triggers at {interval:g} s: requests in any minute", QUOTA, many["most_requests_in_a_minute"]
             )
             yield Goal("the same: latency, 99 of 100", 2 * interval, many["latency_p99"], " s")
-            yield Goal("the same: ends that were not noticed", 0, many["unnoticed"])
+            yield Goal("the same: ends not noticed", 0, many["unnoticed"])
 
 
 def _triggerers(found: dict[str, Any]) -> Iterator[Goal]:
-    yield Goal("a real triggerer with 1,000 tasks: requests a minute", 20, found["ours"]["requests_per_minute"])
-    what = "the same: CPU over the peer's, each less what triggers take that ask nobody and end as its do"
+    yield Goal("a real triggerer with 1,000 tasks: requests per minute", 20, found["ours"]["requests_per_minute"])
+    what = "the same: CPU over the peer's, each without the base cost of triggers that send no requests"
     yield Goal(what, 1 / 20, cpu_over_the_peers(found)["over the base"])
 
 
 def cpu_over_the_peers(found: dict[str, Any]) -> dict[str, float]:
-    """Return our CPU over the peer's in a real triggerer, in three ways to reckon it."""
+    """Return our CPU over the peer's in a real triggerer, calculated in three ways."""
     total = {side: row["total_cpu_per_minute"] for side, row in found.items()}
     alone = {side: row["cpu_per_minute"] for side, row in found.items()}
     return {
@@ -98,10 +98,10 @@ def cpu_over_the_peers(found: dict[str, Any]) -> dict[str, float]:
 
 def _shared(found: dict[str, Any]) -> Iterator[Goal]:
     budget = found["budget"]
-    what = f"two triggerers with a budget of {budget} requests a minute each: requests in any minute"
+    what = f"two triggerers with a budget of {budget} requests per minute each: requests in any minute"
     yield Goal(what, 2 * budget, found["most_requests_in_a_minute"])
     yield Goal("the same, one killed: requests in any minute after it", budget, found["most_after_the_kill"])
-    yield Goal("the same: tasks that were forgotten", 0, found["unnoticed"])
+    yield Goal("the same: forgotten tasks", 0, found["unnoticed"])
 
 
 def _workers(found: dict[str, Any]) -> Iterator[Goal]:
@@ -110,8 +110,8 @@ def _workers(found: dict[str, Any]) -> Iterator[Goal]:
 
 
 def _submission(found: dict[str, Any]) -> Iterator[Goal]:
-    yield Goal("a wave of 300 creates: tasks that failed", 0, found["failed"])
-    yield Goal("the same: jobs that were made twice", 0, found["twice"])
+    yield Goal("a wave of 300 creates: failed tasks", 0, found["failed"])
+    yield Goal("the same: jobs created twice", 0, found["twice"])
 
 
 def _emulator(found: dict[str, Any]) -> Iterator[Goal]:

@@ -1,4 +1,4 @@
-"""A trigger that asks nobody, and ends when a file says so."""
+"""A trigger that sends no requests, and ends at the time that a file names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 
 class _Ends:
-    """The file, read for all of them as soon as it is there."""
+    """The file, read once for all triggers as soon as it exists."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -29,7 +29,7 @@ class _Ends:
             loop.call_later(max(0.0, moment - time.time()), self.of(job).set)
 
     def of(self, job: str) -> asyncio.Event:
-        """Return what is set when a job is over."""
+        """Return the event that is set when a job has ended."""
         return self._over.setdefault(job, asyncio.Event())
 
 
@@ -56,7 +56,7 @@ class Trigger(BaseTrigger):
         return "bench.idle_trigger.Trigger", known
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Wait."""
+        """Wait, and yield the event."""
         files = _ENDS.setdefault(asyncio.get_running_loop(), {})
         if self.ends not in files:
             files[self.ends] = _Ends(Path(self.ends))

@@ -1,4 +1,4 @@
-"""What importing a provider's operators costs, over what every DAG file imports anyway."""
+"""The cost of importing a provider's operators, in addition to what every DAG file imports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BASE_HOOK = "airflow.providers.google.common.hooks.base_google"
 GOOGLE = "airflow.providers.google.cloud"
 PEER = "Vertex AI: operators"
 
-# What is measured, over what, and the modules.
+# Case: the base modules, and the measured modules.
 CASES = {
     "ours: operators, sensors, links": (SDK, "airflow_nbjobs.operators airflow_nbjobs.sensors airflow_nbjobs.links"),
     PEER: (SDK, f"{GOOGLE}.operators.vertex_ai.custom_job"),
@@ -36,7 +36,7 @@ def measure(rounds: int) -> dict[str, dict[str, float]]:
         found[case].append(in_fresh_process("bench.imports", base, modules))
     return {
         case: {what: statistics.median(one[what] for one in some[1:]) for what in ("cpu_seconds", "mb")}
-        for case, some in found.items()  # the first of each reads the disk and compiles
+        for case, some in found.items()  # the first of each reads from disk and compiles
     }
 
 
@@ -51,7 +51,7 @@ def _import(names: str) -> None:
 
 
 def main(base: str, modules: str) -> None:
-    """Import one after the other, and print what the second cost, and the first in CPU seconds."""
+    """Import base and modules, and print the cost of the modules, and the CPU seconds of the base."""
     begun = time.process_time()
     _import(base)
     cpu, memory = time.process_time(), rss()

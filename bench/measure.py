@@ -1,4 +1,4 @@
-"""What is measured in a process, and how a fresh process is started for each measurement."""
+"""Measuring a process, and starting a new process for each measurement."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def rss() -> int:
 
 
 def allow_open_files() -> None:
-    """Let this process open as many files as it may: each of the peer's triggers has a connection of its own."""
+    """Raise the limit of open files: each of the peer's triggers has its own connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """Run a module of this package by itself, and return the JSON that is its last line.
+    """Run a module of this package in a new process, and return its last line, as JSON.
 
     :raises subprocess.CalledProcessError: if it fails.
     """
@@ -51,7 +51,7 @@ def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None
 
 
 def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the medians of what several runs came to; ``range`` has the least and the most of each.
+    """Return the medians of several runs; ``range`` has minimum and maximum of each key.
 
     What ended is added up, and what is to happen never; of a most it is the most. What is no number, and what the runs
     were asked for, is as in the first one.
@@ -68,7 +68,7 @@ def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # it is one class or another by platform
-    """Notes when the loop was woken."""
+    """Records when the loop was woken."""
 
     woken = 0.0
 
@@ -80,7 +80,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # 
 
 
 class TimedLoop(asyncio.SelectorEventLoop):
-    """Measures each turn of the loop: while it goes on nothing else in the process gets its turn.
+    """Measures each turn of the loop, during which no other task of the loop runs.
 
     It overrides a method that is not public, since nothing public tells of turns; a task that looks at the clock every
     few milliseconds would be most of the CPU time that it shares the process with.
@@ -100,7 +100,7 @@ class TimedLoop(asyncio.SelectorEventLoop):
         self.forget()
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Start measuring again."""
         self.busy = self.busy_uncollected = self.collection = self.blocked = 0.0
 
     def _run_once(self) -> None:

@@ -1,4 +1,4 @@
-"""The measurements as a page that a person reads."""
+"""The page with the measurements."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ _PACKAGES = (
     "google-cloud-aiplatform",
 )
 _INTRODUCTION = """\
-# What waiting costs, side by side
+# The cost of waiting, compared with other providers
 
 Written by `make bench`: {command}, at {commit}, in {minutes:.0f} minutes. {machine}; load {load:.1f} at the end.
 {versions}.
 
-Ours and the peers' are measured in one run, in turns or at the same time, each in processes of its own. Everything is
-measured {rounds} times, and what is told is the median, with the least and the most in brackets where they differ; of
-a most it is the most of all, and what is to happen never is added up. Compare the columns, not the absolute times:
-those are the machine's.
+This package ("ours") and the peers are measured in one run, in turns or at the same time, in separate processes.
+Everything is measured {rounds} times. The tables have the median, and in brackets minimum and maximum if they differ.
+Maxima are taken over all runs, and events that should never happen are summed. Compare the columns, not the absolute
+times, which depend on the machine.
 """
 _GOALS = """
 ## Goals
@@ -43,92 +43,91 @@ _GOALS = """
 _IMPORTS = """
 ## Importing
 
-What a DAG file or a task pays over `airflow.sdk` and `common.compat.sdk`, which are there anyway; triggers over
-`GoogleBaseHook` too. Fresh processes, in turns, after one of each that is not counted.
+The cost for a DAG file or a task in addition to `airflow.sdk` and `common.compat.sdk`, which it imports anyway; for
+triggers in addition to `GoogleBaseHook` too. New processes, in turns, after one of each that is not counted.
 
 | modules | CPU s | MB | CPU, ours = 1 |
 |---|---:|---:|---:|
 """
 _LIGHTER = """
-{name} is lighter to import than ours: {theirs:.2f} s against {ours:.2f} s, which a triggerer pays once.
+{name} needs less time to import than ours: {theirs:.2f} s instead of {ours:.2f} s, once for each triggerer.
 """
 _WAITING = """
 ## Waiting
 
-So many triggers in one process. "Vertex AI" is `CreateBatchPredictionJobTrigger` of the Google provider, which asks a
-local gRPC server for its job in each interval, without TLS, a token or a connection; ours asks our emulator over HTTP.
-Log lines are off on both sides. The provider's triggers for custom jobs and pipelines ask in each interval in the same
-way; the one for pipelines makes a new client for each look, so that it costs more than what is measured here.
+The triggers of a row run in one process. "Vertex AI" is `CreateBatchPredictionJobTrigger` of the Google provider. It
+sends a request for its job to a local gRPC server in each interval, without TLS, a token or a connection; ours sends
+requests to our emulator over HTTP. Log lines are off on both sides. The provider's triggers for custom jobs and
+pipelines work in the same way; the one for pipelines creates a client for each request, and costs more.
 
-In each run, with new processes and a service for each of them, ours and the peer wait at the same time, and so do all
-rows but those of a thousand at 5 s and of 10,000, which have a time of their own; a run begins before the last one is
-over. Each is a small part of the machine's time. "First minute"
-begins when the triggers come; the columns before it are of the minute that follows (with 1,000 at 5 s half a minute,
-and with 10,000 of the peer's after two). "Most in any" is the most in any minute, read every 5 s, the first one
-included. Ten jobs and a tenth end while they are waited for, spread evenly (of ten or fewer: all, in the last
-interval). The last ten jobs of ours are made {later:g} s after the others, which are there within seconds.
+Each run has new processes, and a service for each process. Ours and the peer wait at the same time, and so do all rows
+except those of 1,000 triggers at 5 s and of 10,000, which are measured separately. A run starts before the one before
+it has ended; each uses a small part of the machine. "First minute" starts when the triggers start. The columns before
+it are about the next minute (for 1,000 at 5 s half a minute; for the peer's 10,000 after two minutes). "Most in any" is
+the maximum in any minute, read every 5 s, including the first. Ten jobs and a tenth of all end during the wait, evenly
+spread (of ten or fewer: all, in the last interval). The last ten of our jobs are created {later:g} s after the others.
 
-The peer with 10,000 triggers at 5 s is left out: these would be 120,000 requests a minute, and one core, which is all
-that a process of Python's has, is enough for some {peers_most:,.0f}, by what a thousand take. What ours does every ten
-minutes is not in it: a page for each hundred jobs that nothing was heard of.
+The peer with 10,000 triggers at 5 s is left out: it would send 120,000 requests per minute, but one core, the limit of
+a Python process, is enough for about {peers_most:,.0f}, judging by 1,000 triggers. Not included is what ours does every
+ten minutes: one page for each hundred jobs without news.
 
 """
 _DELAYS = """
-The latency is from the end of a job in the service's book to the trigger's event. During the longest turn of the event
-loop no other trigger gets its turn; it is in CPU time, and by the clock with all that the machine adds. It is told less
-what Python's garbage collector took in it, too: a full collection visits every object of the process, and so lasts
-longer with everything that waits in it, whoever has begun it.
+The latency is the time from the end of a job in the service to the trigger's event. During the longest turn of the
+event loop no other trigger runs. It is given in CPU time, in CPU time without Python's garbage collections, and by the
+clock. A full collection visits all objects of the process, and takes longer the more tasks wait.
 
 """
 _CHANGES = """
-What waiting costs grows with the jobs that change, not with those that wait. Ours at 30 s, in the minute after the one
-in which the triggers come; all these rows wait at the same time:
+The cost of waiting grows with the number of jobs that change, not with the number of waiting tasks. Ours at 30 s, in
+the minute after the triggers have started; all these rows wait at the same time:
 
 """
 _PLOT = """
-![Requests and CPU seconds a minute over the triggers, and CPU over the jobs that end](img/benchmarks.svg)
+![Requests and CPU seconds per minute over the triggers, and CPU over the jobs that end](img/benchmarks.svg)
 """
 _TRIGGERERS = """
 ## Real triggerers
 
 `airflow triggerer` with PostgreSQL, Airflow's default settings and logs, and {count:,} deferred tasks at
-{interval:g} s: their rows are written with Airflow's own models, as a thousand workers would have left them, and no
-scheduler runs. The latency is to the task's row in the database. New triggerers of all rows run at the same time, with
-a database each, and are measured for a minute from {settled:g} s after the last trigger was taken up.
+{interval:g} s. The tasks are written into the database with Airflow's own models, as workers would leave them; no
+scheduler runs. The latency is measured up to the change of the task in the database. New triggerers of all rows run at
+the same time, each with its own database. They are measured for a minute, from {settled:g} s after the last trigger has
+started.
 
 """
-_RECKONED = """
-A triggerer is two processes: one runs the triggers, and "the rest" speaks to the database and keeps their logs. What
-both do for triggers that ask nobody, and end as often as the others, is Airflow's own floor, which no provider gets
-under. It is lower where many are told at the same time, as ours are in each round, than where one is told after the
-other, as the peer's are: the last row ends every 7.5 s what is over by then, which is how often ours asks while jobs
-end. Our CPU over the peer's is {in all:.3f} with the floor, {over the base:.3f} less each side's own, and
-{triggers:.3f} in the process that runs the triggers, floor and all. The peer's trigger logs a line at level INFO each
-time that it asks, which "the rest" writes; ours logs what changes.
+_CPU_RATIOS = """
+A triggerer has two processes: one runs the triggers, and "the rest" uses the database and writes the logs. What both
+need for triggers that send no requests, and end as often as the others, is Airflow's own base cost. It is lower if many
+triggers end at the same time, as ours do in each round, than if they end one after the other, as the peer's do. In the
+last row, triggers end every 7.5 s, which is how often ours sends requests while jobs end. The ratio of our CPU to the
+peer's is {in all:.3f} including the base cost, {over the base:.3f} without it, and {triggers:.3f} in the process that
+runs the triggers, including the base cost. The peer's trigger logs a line at level INFO for each request, which "the
+rest" writes; ours logs changes.
 """
 _SHARED = """
-Two triggerers with a budget of {budget} requests a minute each share {count:,} tasks ({shares} in the first run), whose
-jobs end one after the other. After a minute, when {left} wait there, one of the two is killed. Of the {ended:,} tasks
-of all runs, which go on at the same time, {unnoticed} are forgotten; the last one of a run is told {last:.0f} s after
-the beginning. The latency is {latency_median:.0f} s in the median and {latency_p99:.0f} s for 99 of 100: Airflow gives
-a triggerer up after 30 s without a heartbeat. Both together sent at most {most_before_the_kill} requests in a minute,
-and the one that was left at most {most_after_the_kill}.
+Two triggerers with a budget of {budget} requests per minute each share {count:,} tasks ({shares} in the first run),
+whose jobs end one after the other. After a minute, when {left} tasks still wait, one of the two is killed. Of the
+{ended:,} tasks of all runs, which run at the same time, {unnoticed} are forgotten; the last task of a run is resumed
+{last:.0f} s after the start. The latency is {latency_median:.0f} s in the median and {latency_p99:.0f} s for 99 of 100:
+Airflow gives up a triggerer after 30 s without a heartbeat. Both together sent at most {most_before_the_kill} requests
+in a minute, and the remaining one at most {most_after_the_kill}.
 """
 _WORKERS = """
-## What a task costs the workers
+## The cost of a task for the workers
 
-CPU seconds of its processes and of those that supervise them, for a job that runs {job_seconds:g} s and is looked at
-every 10 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL, and how many of all of them
-Airflow itself retried, since it took a process that had handed its task back for one that had died. Nobody reads the
-executed notebook, which a simulated job does not leave. Requests are those beside a create. "Vertex AI" is the
-provider's `CreateBatchPredictionJobOperator`, deferrable, for a job that is there already: its module is imported, and
-its code runs up to the deferral and after it, but no create is sent and no client made for it.
+CPU seconds of the task's processes and their supervisors, for a job that runs {job_seconds:g} s and is polled every
+10 s: the mean of {tasks} tasks in a real Airflow with LocalExecutor and PostgreSQL. "Retried" is how many of all tasks
+Airflow retried, since it took a process that had deferred for a dead one. The executed notebook is not read, since a
+simulated job has none. Requests do not include the create. "Vertex AI" is the provider's
+`CreateBatchPredictionJobOperator`, deferrable, for a job that exists already: its module is imported, and its code runs
+before and after the deferral, but it sends no create and creates no client.
 
 """
 _MODES = {
-    "sensor_sync": "sensor, sync: one process, which holds its worker slot",
-    "sensor_reschedule": "sensor, reschedule: a process for each look",
-    "sensor_deferrable": "sensor, deferrable: two processes, and the triggerer",
+    "sensor_sync": "sensor, sync: one process, which keeps its worker slot",
+    "sensor_reschedule": "sensor, reschedule: a process for each poke",
+    "sensor_deferrable": "sensor, deferrable: two processes and the triggerer",
     "create_sync": "create, sync",
     "create_deferrable": "create, deferrable",
     "vertex": "Vertex AI, deferrable, without the create",
@@ -136,27 +135,28 @@ _MODES = {
 _SUBMISSION = """
 ## Submitting a wave
 
-{jobs} jobs by create tasks that begin at once, each with a client of its own, against a quota of 60 creates in any 60
-seconds: {seconds:.0f} s. At one a second, the ideal, it is {even_seconds:.0f} s; this is {times:.2f} times as long.
-(The quota itself, all used at the beginning of each minute, would let the last one through after {ideal_seconds:.0f}
-s.) Of the tasks of all runs, which begin one after the other and each have a service of their own, {failed} failed, and
-{twice} jobs were made twice. {creates_refused:.0f} creates of a run were refused and sent again, {refused_each:.1f} for
-each job, and at most {most_creates_in_a_minute} were sent in a minute, with those that were made; {other_requests:.0f}
-other requests were sent. What is refused comes back when the service says, or later, spread over a minute.
+{jobs} create tasks start at once, each with its own client, with a quota of 60 create requests in any 60 seconds: they
+take {seconds:.0f} s. At the ideal rate of one per second it would be {even_seconds:.0f} s; this is {times:.2f} times as
+long. (If the quota were used up at the start of each minute, the last request would pass after {ideal_seconds:.0f} s.)
+Of the tasks of all runs, which run one after the other with a new service each, {failed} failed, and {twice} jobs were
+created twice. In a run, {creates_refused:.0f} create requests were refused and sent again, {refused_each:.1f} for each
+job. At most {most_creates_in_a_minute} were sent in a minute, including the successful ones, and {other_requests:.0f}
+other requests. A refused request is sent again after the time that the service asks for, or later, spread over a
+minute.
 """
 
 _EMULATOR = """
 ## The emulator
 
-One client creates {count:,} simulated jobs, one after the other, over HTTP: {creates_a_second_at_first:.0f} a second at
-first and {creates_a_second_at_last:.0f} at last. A page of 100 of them, those that changed last first, then takes
-{page_ms:.1f} ms in the median and {page_ms_p99:.1f} ms for 99 of 100, client and all, and the process, which is both,
-{mb:.0f} MB.
+One client creates {count:,} simulated jobs, one after the other, over HTTP: {creates_a_second_at_first:.0f} per second
+at the start and {creates_a_second_at_last:.0f} at the end. A page of 100 jobs, the last changed first, then takes
+{page_ms:.1f} ms in the median and {page_ms_p99:.1f} ms for 99 of 100, including the client. The process, which contains
+client and emulator, needs {mb:.0f} MB.
 """
 
 
 def describe_machine() -> dict[str, Any]:
-    """Return what the figures depend on."""
+    """Return a description of the machine, the versions and the commit."""
     return {
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
         "load": os.getloadavg()[0],
@@ -166,9 +166,9 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _commit() -> str:
-    """Return the commit, and whether it is what was measured."""
+    """Return the commit, and whether files differ from it."""
     try:
-        commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip()  # noqa: S607 - whichever git there is
+        commit = subprocess.check_output(["git", "rev-parse", "--short", "HEAD"], text=True).strip()  # noqa: S607 - git
         changed = subprocess.check_output(["git", "status", "--porcelain", "airflow_nbjobs", "bench"], text=True)  # noqa: S607 - as above
     except (OSError, subprocess.CalledProcessError):
         return "an unknown commit"
@@ -176,7 +176,7 @@ def _commit() -> str:
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
-    """Write the page and its plot; what was not measured is left out."""
+    """Write the page and its plot; parts that were not measured are left out."""
     known = results["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
     text = _INTRODUCTION.format(**{**known, "versions": versions, "rounds": ROUNDS})
@@ -195,7 +195,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
 
 
 def _filled(block: str) -> str:
-    """Break the lines of a paragraph anew, now that its numbers are in it."""
+    """Wrap a paragraph again, with its numbers."""
     return block if block.lstrip().startswith(("|", "#", "!")) else textwrap.fill(block, 120, break_on_hyphens=False)
 
 
@@ -203,7 +203,7 @@ def _import_part(found: dict[str, dict[str, float]]) -> str:
     text, ours, lighter = _IMPORTS, 0.0, ""
     for case, cost in found.items():
         seconds = cost["cpu_seconds"]
-        if case.startswith("ours"):  # each group begins with it
+        if case.startswith("ours"):  # the first of each group
             ours = seconds
         elif seconds < ours:
             lighter += _LIGHTER.format(name=case.replace(": ", "'s ").rstrip("s"), theirs=seconds, ours=ours)
@@ -226,7 +226,7 @@ def _waiting_part(rows: list[dict[str, Any]], folder: Path) -> str:
 
 def _triggerer_part(found: dict[str, Any]) -> str:
     return (
-        _TRIGGERERS.format(**found["ours"]) + tables.triggerers(found) + _RECKONED.format(**cpu_over_the_peers(found))
+        _TRIGGERERS.format(**found["ours"]) + tables.triggerers(found) + _CPU_RATIOS.format(**cpu_over_the_peers(found))
     )
 
 

@@ -18,7 +18,7 @@ _STYLES = ((30.0, "-"), (5.0, ":"))
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw all three; over the number of triggers in logarithmic scales."""
+    """Draw the three plots; those over the number of triggers have logarithmic scales."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 3.4), layout="constrained")
     for axis, (key, title) in zip(axes, _SHOWN.items(), strict=False):
         for side, name, color in _WHOSE:
@@ -46,7 +46,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _line(rows: list[dict[str, Any]], known: dict[str, Any], over: str, key: str) -> list[tuple[float, ...]]:
-    """Return the x and the y of the rows of which this is known."""
+    """Return the x and y values of the rows that have the key."""
     points = sorted(
         (row[over], row[key]) for row in rows if known.items() <= {name: row[name] for name in known}.items()
     )

@@ -1,4 +1,4 @@
-"""The two services whose jobs are waited for: our emulator, and the stand-in that the Google provider talks to."""
+"""The two services whose jobs are waited for: our emulator, and the stand-in for the Google provider."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ BODY = {
     "gcsOutputUri": "gs://results/runs",
     "labels": {"nbjobs-v": "1", "nbjobs-deployment": "0" * 32, "nbjobs-request": "1" * 32, "nbjobs-submit": "2" * 32},
 }
-# The connection of both: without a key, and with nobody to ask for a token.
+# The connection of both: without a key and without tokens.
 _CONNECTION = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true, "project": "bench"}}'
 _ENV: Mapping[str, str] = {"AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT": _CONNECTION, "GOOGLE_CLOUD_PROJECT": "bench"}
 
@@ -50,23 +50,23 @@ class Service(Protocol):
     classpath: str
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
-        """Return so many jobs that go on: ``{"id", "classpath", "kwargs"}``, the last two being the trigger's."""
+        """Return active jobs: ``{"id", "classpath", "kwargs"}``; the last two are of the trigger."""
 
     def end(self, times: Mapping[str, float]) -> None:
         """End jobs at these times, seconds since 1970."""
 
     def ended(self) -> dict[str, float]:
-        """Return when which jobs ended."""
+        """Return when each job ended, by id."""
 
     def going(self) -> list[str]:
-        """Return the ids of those that go on."""
+        """Return the ids of the active jobs."""
 
     def requests(self) -> int:
-        """Return how many requests there were since the beginning."""
+        """Return the number of requests since the start."""
 
 
 class Ours:
-    """The emulator, whose jobs do nothing; it can be used for one measurement after the other."""
+    """The emulator, with simulated jobs; it serves several measurements."""
 
     classpath = "airflow_nbjobs.triggers.NotebookExecutionJobTrigger"
 
@@ -77,7 +77,7 @@ class Ours:
         self._ending: threading.Thread | None = None
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
-        """Create what is missing."""
+        """Create the jobs that are missing."""
         over = self.ended()
         self._going = [job for job in self._going if job["id"] not in over]
         with httpx2.Client(base_url=f"{self._emulator.url}/v1/", trust_env=False, timeout=60) as http:
@@ -89,7 +89,7 @@ class Ours:
         return self._going[:count]
 
     def end(self, times: Mapping[str, float]) -> None:
-        """End them from a thread; it is over before the service is."""
+        """End the jobs from a thread, which ends before the service."""
         self._ending = threading.Thread(target=self._end, args=(sorted(times.items(), key=lambda item: item[1]),))
         self._ending.start()
 
@@ -99,7 +99,7 @@ class Ours:
             self._emulator.play(job, "JOB_STATE_SUCCEEDED")
 
     def ended(self) -> dict[str, float]:
-        """Read it in the emulator's book."""
+        """Read the ends from the emulator."""
         if self._ending is not None:
             self._ending.join()
         return {
@@ -109,11 +109,11 @@ class Ours:
         }
 
     def going(self) -> list[str]:
-        """Read them there."""
+        """Read the active jobs from the emulator."""
         return [entry["id"] for entry in self._emulator.book() if entry["state"] != "JOB_STATE_SUCCEEDED"]
 
     def requests(self) -> int:
-        """Count what was asked of jobs."""
+        """Count the requests about jobs."""
         counts = self._emulator.requests()
         return sum(sum(outcomes.values()) for method, outcomes in counts.items() if method != "create")
 
@@ -129,7 +129,7 @@ def _created(operation: dict[str, Any]) -> dict[str, Any]:
 
 
 class Vertex:
-    """The stand-in, a process of its own; a job is there as soon as somebody asks for it."""
+    """The stand-in, in another process; a job exists as soon as it is requested."""
 
     classpath = "bench.vertex_peer.Trigger"
 
@@ -140,27 +140,27 @@ class Vertex:
         self._ends: dict[str, float] = {}
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
-        """Name some that were not named before."""
+        """Return jobs with new ids."""
         known = {"conn_id": "google_cloud_default", "project_id": "bench", "location": "us-central1"}
         self._named = names = [f"{time.time_ns()}{number}" for number in range(count)]
         return [{"id": name, "classpath": self.classpath, "kwargs": known | {"job_id": name}} for name in names]
 
     def end(self, times: Mapping[str, float]) -> None:
-        """Tell it when."""
+        """Send the times to the stand-in."""
         self._ends = dict(times)
         self._process.say(json.dumps(self._ends))
         self._process.hear("count")
 
     def ended(self) -> dict[str, float]:
-        """Return those whose time has come."""
+        """Return the jobs whose time has come."""
         return {job: moment for job, moment in self._ends.items() if moment <= time.time()}
 
     def going(self) -> list[str]:
-        """Return those that were named last; nobody makes others."""
+        """Return the jobs that were returned last; there are no others."""
         return [job for job in self._named if job not in self.ended()]
 
     def requests(self) -> int:
-        """Ask it."""
+        """Read the count from the stand-in."""
         self._process.say()
         return int(self._process.hear("count"))
 
@@ -168,7 +168,7 @@ class Vertex:
 @contextmanager
 def ours() -> Iterator[Service]:
     """Start the emulator."""
-    from airflow_nbjobs.emulator import Emulator  # a process that measures the peer has no use for it
+    from airflow_nbjobs.emulator import Emulator  # not needed in a process that measures the peer
 
     with Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator:
         yield Ours(emulator)
@@ -182,7 +182,7 @@ def vertex() -> Iterator[Service]:
 
 
 class Nothing:
-    """Nobody is asked; jobs end as often as those of the others. What is left is what any trigger costs Airflow.
+    """No service: triggers end as often as the others, without requests. This is Airflow's own cost of a trigger.
 
     :param file: tells the triggers when; written when that is known.
     :param step: seconds; jobs end at multiples of it, those of one step together.
@@ -197,25 +197,25 @@ class Nothing:
         self._ends: dict[str, float] = {}
 
     def jobs(self, count: int) -> list[dict[str, Any]]:
-        """Name some."""
+        """Return jobs with new ids."""
         return [
             {"id": str(number), "classpath": self.classpath, "kwargs": {"job_id": str(number), "ends": str(self._file)}}
             for number in range(count)
         ]
 
     def end(self, times: Mapping[str, float]) -> None:
-        """Tell the triggers when."""
+        """Write the times for the triggers."""
         self._ends = {job: moment + -moment % self._step for job, moment in times.items()}
         whole = self._file.with_suffix(".new")
         whole.write_text(json.dumps(self._ends))
         whole.rename(self._file)
 
     def ended(self) -> dict[str, float]:
-        """Return those whose time has come."""
+        """Return the jobs whose time has come."""
         return {job: moment for job, moment in self._ends.items() if moment <= time.time()}
 
     def going(self) -> list[str]:
-        """Name nobody: no task makes a job here."""
+        """Return no ids: no task creates a job here."""
         return []
 
     def requests(self) -> int:
@@ -230,5 +230,5 @@ def nothing(step: float = 0.001) -> Iterator[Service]:
         yield Nothing(Path(folder) / "ends.json", step)
 
 
-# Ours tells of all that is over in a round at once, which costs Airflow less than one after the other.
+# Ours reports all jobs that have ended at once, in rounds. That costs Airflow less than one after the other.
 SERVICES = {"ours": ours, "vertex": vertex, "nothing": nothing, "nothing in rounds": lambda: nothing(7.5)}

@@ -1,4 +1,4 @@
-"""Three hundred tasks that submit at once, and a service that takes sixty jobs a minute."""
+"""300 tasks that submit at once, with a quota of 60 jobs per minute."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _APART_SECONDS = 35.0
 
 
 def in_rounds() -> dict[str, Any]:
-    """Submit them several times, each time in a process of its own, and return the medians.
+    """Submit the jobs several times, each time in a new process, and return the medians.
 
     A wave takes the machine for some seconds when it begins, and sleeps then: the next one begins meanwhile.
     """
@@ -40,7 +40,7 @@ def in_rounds() -> dict[str, Any]:
 
 
 def measure(count: int = COUNT, fault: Mapping[str, Any] = _QUOTA_OF_CREATES) -> dict[str, Any]:
-    """Submit them from as many threads, and return how long it took and what the service has in its book.
+    """Submit the jobs from as many threads, and return the duration and what the service has recorded.
 
     :param fault: what keeps the emulator from taking them all at once.
 
@@ -73,7 +73,7 @@ def measure(count: int = COUNT, fault: Mapping[str, Any] = _QUOTA_OF_CREATES) ->
 
 @contextmanager
 def _sampled(emulator: Emulator) -> Iterator[list[int]]:
-    """Count the creates so far again and again, until the block is left."""
+    """Count the create requests repeatedly until the block ends."""
     counts, is_over = [0], threading.Event()
 
     def sample() -> None:
@@ -103,7 +103,7 @@ def _submit(number: int) -> str | None:
         TaskRun(operator).execute()
     except TaskDeferred:
         return None
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is a task that failed
+    except Exception as error:  # noqa: BLE001 - any error is a failed task
         return f"{type(error).__name__}: {error}"[:200]
     return None
 

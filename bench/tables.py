@@ -8,21 +8,21 @@ from typing import Any
 WHOSE = {
     "ours": "ours",
     "vertex": "Vertex AI",
-    "nothing": "triggers that ask nobody",
-    "nothing in rounds": "the same, told in rounds",
+    "nothing": "triggers without requests",
+    "nothing in rounds": "the same, ended in rounds",
 }
 _CASE = ("triggers", "interval s", "whose")
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table in Markdown, numbers to the right."""
+    """Return a table in Markdown, with numbers aligned right."""
     names = list(columns)
     rule = ["---" if name in {"", "whose"} else "---:" for name in names]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in (names, rule, *rows))
 
 
 def spread(row: dict[str, Any], key: str, digits: int = 0) -> str:
-    """Return the median and, where there were several runs that differ, the least and the most."""
+    """Return the median, and minimum and maximum if the runs differ; empty if it was not measured."""
     if row.get(key) is None:
         return ""
     least, most = row["range"][key]
@@ -32,12 +32,12 @@ def spread(row: dict[str, Any], key: str, digits: int = 0) -> str:
 
 
 def unnoticed(row: dict[str, Any]) -> str:
-    """Return how many ends nobody was told of."""
+    """Return how many ends were not noticed, of how many."""
     return f"{row['unnoticed']} of {row['ended']}" if row["ended"] else ""
 
 
 def waiting_costs(rows: list[dict[str, Any]]) -> str:
-    """Return the table of requests and CPU, with the peer's over ours."""
+    """Return the table of requests and CPU, with ratios to ours."""
     columns = (*_CASE, "requests/min", "first minute", "most in any", "CPU s/min", "first minute")
     ours = {_case(row): row for row in _waiting(rows) if row["side"] == "ours"}
     return table(
@@ -59,14 +59,14 @@ def waiting_costs(rows: list[dict[str, Any]]) -> str:
 
 def waiting_delays(rows: list[dict[str, Any]]) -> str:
     """Return the table of memory, turns of the loop and latency."""
-    columns = (*_CASE, "KB each", "longest turn ms", "less collections", "longest collection", "by the clock")
+    columns = (*_CASE, "KB each", "longest turn ms", "without collections", "longest collection", "by the clock")
     keys = ("busy_ms", "busy_uncollected_ms", "collection_ms", "blocked_ms")
     return table(
         (*columns, "latency s: median", "p99", "not noticed"),
         (
             (
                 *_named(row),
-                # One more of few is nothing against what the first one brings.
+                # With few triggers, the memory of the first one dominates.
                 spread(row, "kb_per_waiter", 1) if row["count"] >= 100 else "",
                 *(spread(row, key, 1) for key in keys),
                 spread(row, "latency_median", 1),
@@ -79,7 +79,7 @@ def waiting_delays(rows: list[dict[str, Any]]) -> str:
 
 
 def changes(rows: list[dict[str, Any]]) -> str:
-    """Return the table of what more jobs that end cost."""
+    """Return the table of costs over the number of jobs that end."""
     some = sorted((row for row in rows if row["changes"] is not None), key=lambda row: (row["changes"], row["count"]))
     return table(
         ("jobs that end in a minute", "triggers", "requests/min", "CPU s/min"),
@@ -128,7 +128,7 @@ def triggerers(found: dict[str, dict[str, Any]]) -> str:
 
 
 def ratio(row: dict[str, Any], ours: dict[str, Any], key: str) -> str:
-    """Return a number over ours."""
+    """Return the ratio to ours."""
     return f"{row[key] / ours[key]:,.1f}" if ours[key] else ""
 
 

@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SIDES = ("ours", "vertex", "nothing", "nothing in rounds")
 COUNT, INTERVAL, WINDOWS = 1_000, 30.0, 2
 FIRST_SECONDS = 15.0
-"""So long after the last trigger was taken up nothing is counted: it looks for the first time."""
+"""Seconds after the last trigger has started before the measurement: its first request is not counted."""
 
 KILL_AFTER, ALL_OVER_AFTER, NOTICED_AFTER = 60.0, 110.0, 240.0
 """Seconds after which a triggerer is killed, the last job is over, and nothing more is waited for."""
@@ -37,7 +37,7 @@ BUDGET = 20
 
 
 class Triggerers(LocalAirflow):
-    """An Airflow of nothing but a database and triggerers.
+    """An Airflow with only a database and triggerers.
 
     :param folder: an empty or missing one.
     :param database: its address.
@@ -49,14 +49,14 @@ class Triggerers(LocalAirflow):
         self._database = sqlalchemy.create_engine(database)
 
     def start(self) -> None:
-        """Make the database; triggerers are started by :meth:`start_component` and :meth:`start_another`."""
+        """Create the database; triggerers are started by :meth:`start_component` and :meth:`start_another`."""
         self.home.mkdir(parents=True, exist_ok=True)
         self._spawn("database", ["db", "migrate"]).wait(START_SECONDS)
         self._check("database", may_end=True)
         del self._processes["database"]
 
     def stop(self) -> None:
-        """Stop what runs, and leave the database."""
+        """Stop the triggerers, and keep the database."""
         super().stop()
         self._database.dispose()
 
@@ -65,7 +65,7 @@ class Triggerers(LocalAirflow):
         self._spawn("another", COMPONENTS["triggerer"])
 
     def defer(self, run_id: str, jobs: list[dict[str, Any]], interval: float = INTERVAL) -> None:
-        """Make a deferred task for each job; nothing is left of the triggers of other runs."""
+        """Create a deferred task for each job, and delete the triggers of other runs."""
         triggers = [{**job, "kwargs": {**job["kwargs"], "poll_interval": interval}} for job in jobs]
         plan = self.home / f"{run_id}.json"
         plan.write_text(json.dumps(triggers))
@@ -73,12 +73,12 @@ class Triggerers(LocalAirflow):
         subprocess.run(call, env=self._env, cwd=self.home, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
 
     def owners(self) -> dict[int | None, int]:
-        """Return how many triggers each triggerer has taken up; ``None`` is nobody."""
+        """Return how many triggers each triggerer runs; ``None`` counts triggers without a triggerer."""
         rows = self._ask("SELECT triggerer_id, count(*) FROM trigger GROUP BY triggerer_id")
         return dict(rows)
 
     def told(self, run_id: str) -> dict[int, float]:
-        """Return when which tasks, by their map index, were told that their job is over."""
+        """Return when tasks were resumed, by map index."""
         rows = self._ask(
             "SELECT map_index, EXTRACT(EPOCH FROM scheduled_dttm), CAST(next_kwargs AS text) FROM task_instance"
             " WHERE run_id = :run AND state = 'scheduled'",
@@ -91,7 +91,7 @@ class Triggerers(LocalAirflow):
             return list(map(tuple, connection.execute(sqlalchemy.text(sql), known)))
 
     def wait_until_taken(self) -> None:
-        """Wait until no trigger is nobody's."""
+        """Wait until every trigger has a triggerer."""
         self.wait(lambda: set(self.owners()) and None not in self.owners(), 300, "all triggers to be taken up")
 
 
@@ -101,7 +101,7 @@ def _is_good(kwargs: str) -> bool:
 
 @contextmanager
 def databases(names: Sequence[str]) -> Iterator[list[str]]:
-    """Start a PostgreSQL, and give the addresses of new databases in it: two triggerers are more than SQLite bears."""
+    """Start a PostgreSQL, and return a function that creates databases: SQLite cannot serve two triggerers."""
     with postgres() as address:
         engine = sqlalchemy.create_engine(address, isolation_level="AUTOCOMMIT")
         with engine.connect() as connection:
@@ -112,7 +112,7 @@ def databases(names: Sequence[str]) -> Iterator[list[str]]:
 
 
 def measure(rounds: int = ROUNDS, *, count: int = COUNT) -> Iterator[dict[str, Any]]:
-    """Let each side wait in a triggerer of its own, all at the same time, and give the medians after each round.
+    """Let each side wait in its own triggerer, all at the same time, and yield the medians after each round.
 
     Each round starts new triggerers.
     """
@@ -170,7 +170,7 @@ def _cpu(process: psutil.Process) -> float:
 
 
 def fail_over(rounds: int = ROUNDS, *, count: int = COUNT) -> dict[str, Any]:
-    """Let two triggerers share the tasks, kill one half-way, and return who was forgotten; all rounds at once."""
+    """Let two triggerers share the tasks, kill one, and return what was forgotten; all rounds at once."""
     with databases([f"shared_{number}" for number in range(rounds)]) as addresses, ThreadPoolExecutor(rounds) as pool:
         return combined(list(pool.map(lambda address: _fail_over(address, count), addresses)))
 
@@ -217,7 +217,7 @@ def _fail_over(address: str, count: int) -> dict[str, Any]:
 
 
 def main(what: str, count: str = "1000", rounds: str = "1") -> None:
-    """Run one of them, and print what it came to."""
+    """Run one measurement, and print its result."""
     if what == "fail_over":
         found = fail_over(int(rounds), count=int(count))
     else:

@@ -1,4 +1,4 @@
-"""The Google provider's own operator for a Vertex AI job, led to a service on this machine."""
+"""The Google provider's own operator for a Vertex AI job, with a service on this machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.vertex_peer import Trigger
 
 
 class _Hook:
-    """Sends no create request, and builds no client: the job is there."""
+    """Sends no create request, and builds no client: the job exists."""
 
     def __init__(self, job: str) -> None:
         self._job = job
@@ -25,7 +25,7 @@ class _Hook:
 
 
 class Operator(CreateBatchPredictionJobOperator):
-    """The provider's, deferrable, for a job that is there already. Submitting it is all that is left out.
+    """The provider's operator, deferrable, for a job that exists already. Only the submission is left out.
 
     :param job: its id (templated).
     :param poll_interval: seconds.
@@ -49,7 +49,7 @@ class Operator(CreateBatchPredictionJobOperator):
 
     @property
     def hook(self) -> Any:
-        """What the provider's code speaks to."""
+        """The hook of the provider's code."""
         return _Hook(self.job)
 
     def defer(self, *, trigger: Any, **kwargs: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""The Google provider's own trigger for a Vertex AI job, led to a service on this machine."""
+"""The Google provider's own trigger for a Vertex AI job, with a service on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from google.cloud.aiplatform_v1.services.job_service.transports import JobServic
 
 
 class Hook(BatchPredictionJobAsyncHook):
-    """All but the channel is the provider's: without TLS, a token and a connection it has less to do than at home."""
+    """The provider's hook with another channel: without TLS, token and connection it has less to do."""
 
     async def get_job_service_client(self, region: str | None = None) -> JobServiceAsyncClient:  # noqa: ARG002 - the provider's signature
         """Return a client whose channel leads to ``BENCH_VERTEX``."""
@@ -22,11 +22,11 @@ class Hook(BatchPredictionJobAsyncHook):
 
 
 class Trigger(CreateBatchPredictionJobTrigger):
-    """The provider's, with that hook."""
+    """The provider's trigger, with that hook."""
 
     async_hook = Hook()
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Name this class: the provider's names one of its own module."""
+        """Return this class instead of the provider's."""
         _, known = super().serialize()
         return "bench.vertex_peer.Trigger", known

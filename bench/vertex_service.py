@@ -1,4 +1,4 @@
-"""A stand-in for Vertex AI's batch prediction jobs, over gRPC, with no more work in it than an answer needs."""
+"""A stand-in for Vertex AI's batch prediction jobs, over gRPC, as simple as possible."""
 
 from __future__ import annotations
 

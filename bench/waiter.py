@@ -1,4 +1,4 @@
-"""One process with many triggers in it, as a triggerer has them: ours, or those of the Google provider."""
+"""One process with many triggers, like a triggerer: ours, or those of the Google provider."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ import structlog
 from bench.measure import TimedLoop, allow_open_files, rss
 
 FIRST_SECONDS = 10.0
-"""For so long, or two intervals, the first trigger waits alone: what it brings is not the price of one more."""
+"""Seconds, or two intervals, in which the first trigger waits alone: its memory does not count for the others."""
 
 SETTLED_SECONDS = 30.0
-"""By then every trigger has looked at least once."""
+"""After so many seconds every trigger has sent a request."""
 
 LATE_SECONDS = 6.0
-"""So long late events may come at least: the machine may be busy."""
+"""Minimum seconds to wait for late events: the machine may be busy."""
 
 
 async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: float) -> dict[str, Any]:
@@ -43,7 +43,7 @@ async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: fl
     waiting = [asyncio.create_task(one(jobs[0]))]
     await asyncio.sleep(min(FIRST_SECONDS, 2 * interval))
     gc.collect()
-    await asyncio.sleep(0)  # that was a long turn, and is not to be measured
+    await asyncio.sleep(0)  # a long turn that is not measured
     memory, loop = rss(), cast(TimedLoop, asyncio.get_running_loop())
     grown: list[int] = []
     loop.call_later(min(SETTLED_SECONDS, ticks * tick), lambda: grown.append(rss() - memory))
@@ -53,7 +53,7 @@ async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: fl
     spent, ended = [], [begun]
     for job in jobs[1:]:
         waiting.append(asyncio.create_task(one(job)))
-        await asyncio.sleep(0)  # so does the triggerer
+        await asyncio.sleep(0)  # as the triggerer does
     for number in range(1, ticks + 1):
         await asyncio.sleep(max(0.0, begun + number * tick - time.monotonic()))
         spent.append(time.process_time() - cpu)
@@ -68,7 +68,7 @@ async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: fl
     if failed:
         raise failed[0]
     each = grown[0] / 1024 / max(1, len(jobs) - 1)
-    seconds = [now - then for then, now in pairwise(ended)]  # a loop that has too much to do is late
+    seconds = [now - then for then, now in pairwise(ended)]  # an overloaded loop is late
     return {"seconds": seconds, "cpu": spent, "kb_per_waiter": each, **turns, "events": events}
 
 

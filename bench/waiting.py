@@ -1,4 +1,4 @@
-"""Many triggers in one process: requests, CPU, memory, blocked loops, and how late an end is noticed."""
+"""Many triggers in one process: requests, CPU, memory, blocked loops, and latency."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from bench.measure import ROUNDS, allow_open_files, combined, in_fresh_process
 from bench.services import SERVICES, Service
 
 TICK_SECONDS = 5.0
-"""Requests and CPU are read so often, or in each interval where that is shorter."""
+"""Seconds between two readings of requests and CPU, or the interval if it is shorter."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One measurement: so many triggers with this interval.
+    """One measurement: a number of triggers with one interval.
 
     :ivar first_seconds: begin when the triggers come; what they cost is told apart.
     :ivar seconds: follow, and are what is measured.
@@ -40,21 +40,21 @@ class Case:
 
     @property
     def tick(self) -> float:
-        """How long a tick is, in seconds."""
+        """The length of a tick in seconds."""
         return min(TICK_SECONDS, self.interval)
 
     @property
     def first_ticks(self) -> int:
-        """How many ticks the first seconds are."""
+        """The number of ticks in the first seconds."""
         return round(self.first_seconds / self.tick)
 
     @property
     def ticks(self) -> int:
-        """How many there are in all."""
+        """The number of all ticks."""
         return self.first_ticks + round(self.seconds / self.tick)
 
     def ends(self) -> Iterator[tuple[int, float]]:
-        """Give which of them end, and how many seconds after the beginning."""
+        """Return which jobs end, and how many seconds after the start."""
         dice = random.Random(self.count)  # noqa: S311 - the same for both sides
         whole = self.ticks * self.tick
         first, ending = min(5.0, self.interval), min(self.count, 10 + self.count // 10)
@@ -83,17 +83,17 @@ CHANGES = [Case("ours", count, 30.0, changes=changes) for count in (1_000, 10_00
 
 
 def measure() -> Iterator[list[dict[str, Any]]]:
-    """Measure ours beside the peer, and give the rows of some cases whenever they are known.
+    """Measure ours and the peer at the same time, and yield rows as soon as they are known.
 
     The peer with 10,000 triggers at 5 s is left out: 120,000 requests a minute are more than one process sends.
     """
     yield in_rounds(SLOW, every=60.0)
     yield in_rounds(FAST, every=30.0)
-    yield in_rounds(LARGEST, every=150.0)  # the peer takes more than a minute of CPU to make its 10,000 clients
+    yield in_rounds(LARGEST, every=150.0)  # the peer needs more than a minute of CPU to create its 10,000 clients
 
 
 def measure_changes() -> list[dict[str, Any]]:
-    """Measure what more jobs that end cost ours."""
+    """Measure the cost of jobs that end, for ours."""
     return in_rounds(CHANGES, every=90.0)
 
 
@@ -117,13 +117,13 @@ def in_rounds(cases: Sequence[Case], every: float) -> list[dict[str, Any]]:
 
 
 def measure_alone(case: Case) -> dict[str, Any]:
-    """Measure a case with a service of its own."""
+    """Measure a case with a new service."""
     with SERVICES[case.side]() as service:
         return _measure(case, service)
 
 
 def _measure(case: Case, service: Service) -> dict[str, Any]:
-    """Let a fresh process wait, and return what it cost."""
+    """Let a new process wait, and return its cost."""
     module = service.classpath.rpartition(".")[0]
     wanted = (str(case.interval), str(case.ticks), str(case.tick), module)
     with Child("bench.waiter", *wanted, env=service.env) as child:
@@ -153,7 +153,7 @@ def _measure(case: Case, service: Service) -> dict[str, Any]:
 
 
 def _per_minute(what: str, case: Case, ticks: Sequence[float], seconds: Sequence[float]) -> dict[str, float]:
-    """Return what there was in a minute, once all of them wait, and in the first one.
+    """Return the amounts in a minute after all triggers wait, and in the first minute.
 
     :param seconds: that each tick took.
     """
@@ -165,13 +165,13 @@ def _per_minute(what: str, case: Case, ticks: Sequence[float], seconds: Sequence
 
 
 def most_in_a_minute(requests: Sequence[int], tick: float) -> int:
-    """Return how many requests fell at most into so many ticks as a minute has."""
+    """Return the maximum number of requests in a minute."""
     size = min(len(requests), round(60 / tick))
     return max(sum(requests[first : first + size]) for first in range(len(requests) - size + 1))
 
 
 def lateness(events: dict[str, float], ends: dict[str, float]) -> dict[str, Any]:
-    """Return how many seconds after a job's end its event came; an end that was not noticed at all is counted."""
+    """Return how many seconds after a job's end its event came, and how many ends were not noticed."""
     late = sorted(events[job] - ends[job] for job in ends if job in events)
     return {
         "ended": len(ends),

@@ -1,4 +1,4 @@
-"""What a waiting task costs the workers: CPU seconds of real task processes, and of those that supervise them."""
+"""The cost of a waiting task for the workers: CPU seconds of task processes and their supervisors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JOB_SECONDS = 25.0
 
 
 def measure(*modes: str) -> dict[str, Any]:
-    """Run five tasks in each way, all ways unless some are named, one after the other, and all of that five times.
+    """Run five tasks in each way, one way after the other, and all of it five times.
 
     Returns the medians of the runs, each with the CPU seconds and the requests of one task.
     """
@@ -38,7 +38,7 @@ def measure(*modes: str) -> dict[str, Any]:
         airflow = stack.enter_context(LocalAirflow(Path(folder), ROOT / "bench" / "dags", settings, address))
         airflow.wait(lambda: all(airflow.rest.knows(f"bench_{mode}") for mode in MODES), 180, "the DAGs")
         for mode in ("sensor_sync", "create_sync", "vertex"):
-            # The first task of all pays for what is compiled and cached.
+            # The first task compiles and fills caches.
             _run(airflow, _service(sides, mode), mode, seconds=1.0)
         rounds = [
             {mode: _least_disturbed(airflow, _service(sides, mode), mode) for mode in modes or MODES}
@@ -53,7 +53,7 @@ def _service(sides: dict[str, Service], mode: str) -> Service:
 
 
 def _least_disturbed(airflow: LocalAirflow, service: Service, mode: str) -> dict[str, float]:
-    """Run the tasks, and again if Airflow itself has retried one: that costs what no mode is to blame for.
+    """Run the tasks, and again if Airflow itself has retried one: a retry is not a cost of the mode.
 
     Where each run has had some, the first one with the fewest is what counts.
     """
@@ -71,7 +71,7 @@ def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> 
     names = _names(service, mode)
     before, asked = _cpu(airflow), service.requests()
     run = airflow.rest.trigger(f"bench_{mode}", {"jobs": names})
-    # Jobs go on until they are told to end, so all that go on are those of these tasks.
+    # Jobs run until they are ended: all active jobs belong to these tasks.
     jobs = airflow.wait(lambda: _all_of(service.going()), 90, "the jobs")
     waits = {"running", "deferred", "up_for_reschedule"}
     airflow.wait(lambda: _all_of([task for task in airflow.rest.tasks(run) if task["state"] in waits]), 90, "the tasks")
@@ -87,7 +87,7 @@ def _run(airflow: LocalAirflow, service: Service, mode: str, seconds: float) -> 
 
 
 def _names(service: Service, mode: str) -> list[str]:
-    """Return the jobs that the tasks are to wait for, as they call them; a create task makes its own."""
+    """Return the names of the jobs that the tasks wait for; a create task creates its own."""
     if mode.startswith("create"):
         return []
     key = "job_id" if mode == "vertex" else "job_name"
@@ -99,7 +99,7 @@ def _all_of(found: list[Any]) -> list[Any]:
 
 
 def _cpu(airflow: LocalAirflow) -> float:
-    """Return the CPU seconds of all that the scheduler's executor has started, living or not."""
+    """Return the CPU seconds of all processes that the executor has started, also of those that have ended."""
     scheduler = psutil.Process(airflow.pid("scheduler"))
     times = scheduler.cpu_times()
     used = times.children_user + times.children_system

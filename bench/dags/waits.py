@@ -1,4 +1,4 @@
-"""A task that is deferred, for the triggerer that is measured; no worker ever runs it."""
+"""A deferred task for the measured triggerer; no worker runs it."""
 
 from airflow.sdk import DAG
 

@@ -1,4 +1,4 @@
-"""Tasks that wait in each of the ways that a task can wait, for jobs of others (sensors) or of their own."""
+"""Tasks that wait in every way: sensors for given jobs, operators for their own."""
 
 from datetime import timedelta
 from typing import Any
@@ -14,8 +14,8 @@ SENSORS: dict[str, dict[str, Any]] = {
     "sensor_deferrable": {"deferrable": True},
 }
 BOTH: dict[str, Any] = {
-    "do_xcom_push": False,  # simulated jobs leave no notebook, and nobody looks for one then
-    # Airflow 3.3.2 may take a process that has just handed its task back for one that died with it.
+    "do_xcom_push": False,  # simulated jobs have no executed notebook, and it is not looked for then
+    # Airflow 3.3.2 may take a process that has just deferred for a dead one.
     "retries": 2,
     "retry_delay": timedelta(seconds=1),
 }

@@ -1,4 +1,4 @@
-"""The peer's tasks, in a file of their own: a task's process reads the whole file that its DAG is in."""
+"""The peer's tasks, in another file: a task's process imports the whole file of its DAG."""
 
 from datetime import timedelta
 
