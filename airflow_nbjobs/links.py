@@ -1,6 +1,6 @@
 """Links to Google's console, pushed as final addresses right after the job is submitted.
 
-So they work while the task runs, after it, and when it failed. Addresses that Google documents are marked so; the
+They work while the task runs, after it, and after a failure. The docstrings say which addresses Google documents; the
 others are those that its own clients use, since the console documents no page for one execution.
 """
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
+
+from airflow_nbjobs import settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,13 +49,19 @@ def _object_page(uri: str, project: str) -> str:
 class _PublishedLink(BaseOperatorLink):
     """A link whose address was pushed by the task."""
 
-    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's interface
-        """Return the address that the task pushed, or nothing."""
+    def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
+        """Return the address that the task pushed, or an empty text.
+
+        Airflow asks in the task's own process at its end, and logs an error for each XCom that does not exist. So the
+        links are remembered, and only a resumed task that has not read its job asks for the XComs of its deferral.
+        """
+        if (known := _known.get(_task_of(ti_key))) is not None or not getattr(operator, "is_resumed", False):
+            return (known or {}).get(self.xcom_key, "")
         address = XCom.get_value(key=self.xcom_key, ti_key=ti_key)
         return address if isinstance(address, str) else ""
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
-        """Return the address for a job, or ``None`` when there is nothing to link to."""
+        """Return the address for a job, or ``None`` if there is nothing to link to."""
         raise NotImplementedError
 
 
@@ -116,16 +124,45 @@ LINKS: tuple[_PublishedLink, ...] = (
 )
 
 
-def publish(ti: Any, job: NotebookExecutionJob, project: str, links: Iterable[_PublishedLink] = LINKS) -> None:
-    """Push each link to its XCom, as the final address; one that leads nowhere as an empty text.
+_known: dict[tuple[Any, ...], dict[str, str]] = {}
+"""The addresses that this process knows, by task instance and link."""
 
-    Airflow asks for each of them when the task is over, and logs an error for an XCom that is not there.
+
+def publish(
+    ti: Any, job: NotebookExecutionJob, project: str, links: Iterable[_PublishedLink] = LINKS, *, push: bool = True
+) -> None:
+    """Push each link that leads somewhere to its XCom, as the final address.
+
+    On an emulator the list leads to its page of jobs and the notebook to its storage; the other links are left out.
+
+    :param ti: the running task instance.
+    :param project: project whose console is linked to.
+    :param push: whether the XComs are written now. Airflow itself writes what it is told at the task's end.
     """
-    for link in links:
-        ti.xcom_push(key=link.xcom_key, value=link.address(job, project) or "")
+    addresses = {link.xcom_key: link.address(job, project) for link in links}
+    if emulator := settings.emulator_address():
+        page = emulator if "://" in emulator else f"http://{emulator}"
+        local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: _in_emulator(job)}
+        addresses = {key: local.get(key) for key in addresses}
+    known = _known[_task_of(ti)] = {key: address for key, address in addresses.items() if address}
+    for key, address in known.items() if push else ():
+        ti.xcom_push(key=key, value=address)
 
 
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:
-    """Push the link to the executed notebook once more, where it was found under another name than was expected."""
-    if uri != job.executed_notebook_uri:
-        ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=_object_page(uri, project))
+    """Push the link to the executed notebook again if it was found under another name than expected."""
+    if uri != job.executed_notebook_uri and not settings.emulator_address():
+        address = _known.setdefault(_task_of(ti), {})[ExecutedNotebookLink.xcom_key] = _object_page(uri, project)
+        ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=address)
+
+
+def _in_emulator(job: NotebookExecutionJob) -> str | None:
+    storage, uri = settings.storage_emulator_address(), job.executed_notebook_uri
+    if not storage or not uri:
+        return None
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    return f"{storage}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
+
+
+def _task_of(ti: Any) -> tuple[Any, ...]:
+    return ti.dag_id, ti.run_id, ti.task_id, ti.map_index

@@ -18,7 +18,8 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.links import publish, publish_executed
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook, explaining_missing
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
+from airflow_nbjobs.run.arguments import check_reading
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -66,13 +67,11 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         self.log_output = log_output
         self.unusable_results = unusable_results
         self._seen: JobState | None = None
+        self.check_early(lambda: check_reading(log_output, unusable_results))
 
-    @closing_hook
+    @entry_point
     def execute(self, context: Context) -> Any:
         """Look at the job, and wait for it here, by rescheduling, or in the triggerer."""
-        from airflow_nbjobs.run.arguments import check_reading
-
-        check_reading(self.log_output, self.unusable_results)
         if self.deferrable:
             return self._look_or_defer(context)
         try:
@@ -87,7 +86,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._conclude(job, context))
 
-    @closing_hook
+    @entry_point
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Resume: read the job, whatever the event says about it."""
         from airflow_nbjobs.run.note import Event

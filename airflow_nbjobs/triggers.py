@@ -19,7 +19,8 @@ from airflow_nbjobs.api.pacing import ENDURING, backoff
 from airflow_nbjobs.compat import calls_on_kill
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
 from airflow_nbjobs.hooks.shared_hook import borrow_hook
-from airflow_nbjobs.run.cancel import Ending, KillPolicy, check_kill_policy, end_job
+from airflow_nbjobs.run.arguments import KillPolicy, check_kill_policy
+from airflow_nbjobs.run.cancel import Ending, end_job
 from airflow_nbjobs.run.note import JOB_XCOM, VERSION, Event, EventOutcome, JobNote
 from airflow_nbjobs.run.task import task_state
 from airflow_nbjobs.watch import join_poller
@@ -179,7 +180,10 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             if policy == "leave" or self._has_ended:
                 return
             if not await _patiently(self._is_unwanted):
-                self.log.info("The task goes on, and %s keeps running.", self.job_name)
+                self.log.info(
+                    "The task goes on or was cleared: %s is left to its next process. A cleared task ends it.",
+                    self.job_name,
+                )
                 return
             self.log.info("The task was ended: %s %s.", self.job_name, await self._end(policy))
         except Exception as error:  # noqa: BLE001 - nothing waits for this: an error that is not logged here is lost

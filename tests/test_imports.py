@@ -117,7 +117,15 @@ def task_loads() -> Iterator[dict[str, set[str]]]:
         second = [
             {"name": "resume", "given": {}, "event": {**event, "deadline": None}},
             {"name": "sync", "given": {"deferrable": False}},
-            {"name": "parameters", "given": {"notebook": None, "parameters": {"day": 1}, "deferrable": False}},
+            {
+                "name": "parameters",
+                "given": {
+                    "notebook": None,
+                    "parameters": {"day": 1},
+                    "unknown_parameters": "warn",
+                    "deferrable": False,
+                },
+            },
         ]
         with ThreadPoolExecutor() as pool:
             found = pool.map(lambda steps: _steps(steps, env), (first, second))

@@ -122,6 +122,8 @@ def job_name(given: object, parent_name: Callable[[], str]) -> str:
     :raises InvalidNotebookJobError: if ``given`` is none of these.
     """
     name = given.get("name") if isinstance(given, Mapping) else given
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)  # native rendering of Airflow makes ids numbers
     if isinstance(name, str) and name != "None" and re.fullmatch(_ID, name):
         try:
             name = f"{parent_name()}/notebookExecutionJobs/{name}"

@@ -65,9 +65,12 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         try:
             with finding_connection(conn_id):
                 return super().get_connection(conn_id)
-        except AirflowNotFoundException:
+        except AirflowNotFoundException as error:
             if settings.emulator_address() is None:
-                raise
+                raise AirflowNotFoundException(
+                    f"{str(error).rstrip('.')}. Create it: `airflow connections add {conn_id} --conn-type "
+                    "google_cloud_platform`. For an emulator, export the two variables that `nbjobs emulator` prints."
+                ) from error
             return Connection(conn_id=conn_id, conn_type=cls.conn_type)
 
     def get_credentials_and_project_id(self) -> tuple[Any, str | None]:

@@ -7,17 +7,16 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import conf
+from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
+from airflow_nbjobs.run.arguments import KillPolicy, RunArguments, check_early
 from airflow_nbjobs.run.sources import InlineNotebook, Notebook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.run.arguments import RunArguments
-    from airflow_nbjobs.run.cancel import KillPolicy
     from airflow_nbjobs.run.deferral import Deferral
     from airflow_nbjobs.run.notebook_run import NotebookRun
 
@@ -42,8 +41,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         :class:`~airflow_nbjobs.operators.InlineNotebook` there, and only its hash is stored.
     :param parameters: names and values for the notebook. They are set as papermill sets them: in a cell after the one
         tagged ``parameters`` (templated to any depth). JSON types, dates and datetimes (as ISO 8601 text).
-    :param unknown_parameters: what to do about parameters that the notebook does not declare: ``"warn"`` (default) or
-        ``"fail"``.
+    :param unknown_parameters: what to do about parameters that the notebook does not declare in a cell tagged
+        ``parameters``: ``"fail"`` (default), or ``"warn"`` as papermill does. The notebook may then use its own values.
     :param gcs_output_uri: ``gs://bucket`` or ``gs://bucket/folder``. The executed notebook is written to
         ``{gcs_output_uri}/{job id}/`` (templated).
     :param runtime_template: the notebook runtime template, as a name or an id (templated). Give either this or
@@ -116,6 +115,20 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         "job_body",
         "job_id",
     )
+    text_fields = (
+        *NotebookJobOperator.text_fields,
+        "gcs_output_uri",
+        "runtime_template",
+        "fallback_runtime_templates",
+        "service_account",
+        "execution_user",
+        "display_name",
+        "labels",
+        "kernel_name",
+        "kms_key_name",
+        "schedule_resource_name",
+        "job_id",
+    )
     template_fields_renderers = {  # noqa: RUF012 - Airflow declares it so
         "custom_environment_spec": "json",
         "labels": "json",
@@ -129,7 +142,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         *,
         notebook: str | Mapping[str, Any] | None = None,
         parameters: Mapping[str, Any] | None = None,
-        unknown_parameters: Literal["warn", "fail"] = "warn",
+        unknown_parameters: Literal["fail", "warn"] = "fail",
         gcs_output_uri: str | None = None,
         runtime_template: str | None = None,
         fallback_runtime_templates: Sequence[str] = (),
@@ -186,8 +199,10 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         self.kill = kill
         self.log_output = log_output
         self.unusable_results = unusable_results
+        self.check_early(lambda: check_early({name: getattr(self, name, None) for name in RunArguments.names()}))
         self._run: NotebookRun | None = None
         self._started_try = 0
+        self.is_resumed = False
         self._is_killed = False
 
     @property
@@ -201,24 +216,27 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
 
     def run_arguments(self, context: Context) -> RunArguments:  # noqa: ARG002 - subclasses need it
         """Return the rendered arguments as one value."""
-        from airflow_nbjobs.run.arguments import RunArguments
-
         return RunArguments(**{name: getattr(self, name) for name in RunArguments.names()})
 
-    @closing_hook
+    @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
         """Submit the job or re-attach to it, publish its name and links, and wait for it or defer."""
         self._check_started_by_airflow(context)
-        return self._finish_or_defer(self._ready_run(context).start())
+        run = self._ready_run(context)
+        try:
+            return self._finish_or_defer(run.start())
+        except AirflowTaskTimeout:
+            raise AirflowTaskTimeout(run.time_out()) from None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         """Resume: read the job, whatever the event says about it, and finish or defer again."""
-        return self._finish_or_defer(self._ready_run(context, is_resumed=True).resume(event))
+        return self._finish_or_defer(self._ready_run(context).resume(event))
 
-    @closing_hook
+    @entry_point
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Resume; if Airflow resumes the task only to fail it, deal with the job first."""
-        run = self._ready_run(context, is_resumed=True)
+        self.is_resumed = True
+        run = self._ready_run(context)
         try:
             return super().resume_execution(next_method, next_kwargs, context)
         except Exception as error:
@@ -232,7 +250,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         if self._run is not None:
             self._run.on_kill()
 
-    def _ready_run(self, context: Context, *, is_resumed: bool = False) -> NotebookRun:
+    def _ready_run(self, context: Context) -> NotebookRun:
         """Return the run of this try, made once, when all is loaded that ending its job needs.
 
         Loading takes a second. A kill that comes meanwhile interrupts this very thread and cannot wait for it. It is
@@ -245,7 +263,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
             with suppress(Exception):  # an invalid connection is reported where the hook is needed
                 _ = self.hook
             arguments, task = self.run_arguments(context), TaskContext.of(context)
-            self._run = NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=is_resumed)
+            self._run = NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=self.is_resumed)
             if self._is_killed:
                 self._run.obey_early_kill()
         return self._run
@@ -261,7 +279,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
                 f"The operator {self.task_id!r} is executed by the code of a task, or twice. Make it a task of the "
                 "DAG, or call NotebookExecutionJobHook in that code."
             )
-        self._started_try, self._run = try_number, None
+        self._started_try, self._run, self.is_resumed = try_number, None, False
 
     def _finish_or_defer(self, came: dict[str, Any] | Deferral) -> dict[str, Any]:
         if not isinstance(came, dict):

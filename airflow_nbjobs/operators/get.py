@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.links import publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook, explaining_missing
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -31,7 +31,7 @@ class GetNotebookExecutionJobOperator(NotebookJobOperator):
         super().__init__(**kwargs)
         self.job_name = job_name
 
-    @closing_hook
+    @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
         """Get the job, and publish its links."""
         from airflow_nbjobs.api.names import JobName, job_name

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,6 +32,7 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
     """
 
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
+    text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
     operator_extra_links = (NotebookExecutionJobListLink(),)
 
     def __init__(
@@ -46,8 +47,9 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         self.filter = filter
         self.order_by = order_by
         self.limit = limit
+        self.check_early(lambda: _check_limit(limit))
 
-    @closing_hook
+    @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """List the jobs, and publish the link to their page."""
         from airflow_nbjobs.api.calls import PAGE_LIMIT
@@ -55,10 +57,6 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         from airflow_nbjobs.api.names import JobName
         from airflow_nbjobs.run.summary import result
 
-        if self.limit is not None and (type(self.limit) is not int or self.limit < 1):
-            raise InvalidNotebookJobError(
-                f"limit={self.limit!r} is not a number of jobs: give an int of 1 or more, or None for all."
-            )
         where = self._parent()
         jobs = self.hook.list_jobs(
             location=self.location or "",
@@ -78,3 +76,10 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
             }
             for job in islice(jobs, self.limit)
         ]
+
+
+def _check_limit(limit: int | None) -> None:
+    if limit is not None and (type(limit) is not int or limit < 1):
+        raise InvalidNotebookJobError(
+            f"limit={limit!r} is not a number of jobs: give an int of 1 or more, or None for all."
+        )

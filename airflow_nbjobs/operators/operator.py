@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
-from airflow.providers.common.compat.sdk import BaseOperator
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-from airflow_nbjobs.exceptions import NotFoundError
+from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.run.arguments import as_text
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["NotebookJobOperator", "closing_hook", "explaining_missing"]
+__all__ = ["FinalInvalidNotebookJobError", "NotebookJobOperator", "entry_point", "explaining_missing"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +37,7 @@ class NotebookJobOperator(BaseOperator):
 
     template_fields: Sequence[str] = ("location", "project_id", "gcp_conn_id", "impersonation_chain")
     operator_extra_links = LINKS
+    text_fields: ClassVar[tuple[str, ...]] = ("location", "project_id", "gcp_conn_id", "impersonation_chain")
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -51,6 +55,33 @@ class NotebookJobOperator(BaseOperator):
         self.gcp_conn_id = gcp_conn_id
         self.impersonation_chain = impersonation_chain
         self._hook: NotebookExecutionJobHook | None = None
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the templates. One that cannot be rendered fails the task without retries.
+
+        :raises FinalInvalidNotebookJobError: with the words of Jinja.
+        """
+        try:
+            super().render_template_fields(context, jinja_env)
+        except Exception as error:
+            if not type(error).__module__.startswith("jinja2"):
+                raise
+            raise FinalInvalidNotebookJobError(
+                f"A template of task {self.task_id!r} cannot be rendered: {error}. Runs that a person starts have no "
+                "logical date: use dag_run.run_after, which every run has."
+            ) from None
+
+    def check_early(self, check: Callable[[], object]) -> None:
+        """Check arguments when the DAG is parsed: an import error is seen before a run fails.
+
+        :param check: raises for a wrong argument.
+        :raises InvalidNotebookJobError: names the DAG and the task too.
+        """
+        try:
+            check()
+        except InvalidNotebookJobError as error:
+            where = f" of DAG {self.dag_id!r}" if self.has_dag() else ""  # type: ignore[no-untyped-call]  # Airflow's
+            raise InvalidNotebookJobError(f"Task {self.task_id!r}{where}: {error}") from None
 
     @property
     def hook(self) -> NotebookExecutionJobHook:
@@ -86,15 +117,34 @@ def explaining_missing() -> Iterator[None]:
         raise error.with_message(f"{error.message} {hint_for_missing()}") from error
 
 
-def closing_hook(method: Callable[Concatenate[Operator, P], R]) -> Callable[Concatenate[Operator, P], R]:
-    """Decorate a method that Airflow calls: the hook's connections are closed when it ends."""
+def entry_point(method: Callable[Concatenate[Operator, P], R]) -> Callable[Concatenate[Operator, P], R]:
+    """Decorate a method that Airflow calls.
+
+    Text arguments are text in it, also with native rendering. The hook's connections are closed at its end. An expected
+    error is raised without the frames and causes that led to it, which are logged at level debug: people see its
+    sentence first. A wrong argument fails the task without retries.
+    """
 
     @wraps(method)
     def wrapper(self: Operator, /, *args: P.args, **kwargs: P.kwargs) -> R:
         try:
+            for name in self.text_fields:
+                setattr(self, name, as_text(name, getattr(self, name)))
             return method(self, *args, **kwargs)
+        except (NbjobsError, AirflowException) as error:
+            self.log.debug("The error in full:", exc_info=True)
+            shown = error
         finally:
             if self._hook is not None:
                 self._hook.close()
+        # Raised outside the except block: otherwise Airflow would show the error that led to it above this one.
+        if isinstance(shown, InvalidNotebookJobError) and not isinstance(shown.__cause__, ApiError):
+            shown = FinalInvalidNotebookJobError(str(shown))
+        shown.__cause__ = shown.__context__ = None
+        raise shown.with_traceback(None)
 
     return wrapper
+
+
+class FinalInvalidNotebookJobError(InvalidNotebookJobError, AirflowFailException):
+    """A wrong argument, which no retry corrects."""

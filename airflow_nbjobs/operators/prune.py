@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.operators.operator import NotebookJobOperator, closing_hook
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,7 +47,7 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
         self.include_active = include_active
         self.is_dry_run = dry_run
 
-    @closing_hook
+    @entry_point
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
         """List the jobs of the location, and delete those that match."""
         from airflow_nbjobs.pruning import Pruning, ago, prune

@@ -5,15 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.run.cancel import check_kill_policy
 from airflow_nbjobs.run.capacity import Attempts
 from airflow_nbjobs.run.sources import Notebook
 
-__all__ = ["RunArguments", "check_reading"]
+__all__ = ["KillPolicy", "RunArguments", "as_text", "check_early", "check_kill_policy", "check_reading"]
+
+KillPolicy = Literal["cancel", "delete", "leave"]
+"""
+What happens to the job when its task is killed.
+
+``cancel`` cancels its create operation, and deletes the job if it stays active. ``delete`` deletes the job and its
+record. ``leave`` lets it run. A job that has ended is kept in any case: a retry may need its result.
+"""
+
+_CHOICES = {
+    "log_output": ("errors", "all", "none"),
+    "unusable_results": ("fail", "omit"),
+    "unknown_parameters": ("fail", "warn"),
+}
+_EXCLUSIVE = (
+    ("service_account", "execution_user"),
+    ("runtime_template", "custom_environment_spec"),
+    ("job_id", "deterministic_job_id"),
+)
+
+_POLICIES: dict[str, KillPolicy] = {"cancel": "cancel", "delete": "delete", "leave": "leave"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +51,7 @@ class RunArguments:
     project_id: str | None = None
     notebook: Notebook | None = None
     parameters: Mapping[str, Any] | Callable[[], Mapping[str, Any] | None] | None = None
-    unknown_parameters: str = "warn"
+    unknown_parameters: str = "fail"
     gcs_output_uri: str | None = None
     runtime_template: str | None = None
     fallback_runtime_templates: Sequence[str] = ()
@@ -79,7 +99,7 @@ class RunArguments:
         :raises InvalidNotebookJobError: names the argument, its value and the remedy.
         """
         check_reading(self.log_output, self.unusable_results)
-        _check_choice("unknown_parameters", self.unknown_parameters, "fail", "warn")
+        _check_choice("unknown_parameters", self.unknown_parameters, *_CHOICES["unknown_parameters"])
         check_kill_policy(self.kill)
         positive_seconds("poll_interval", self.poll_interval)
         self._check_attempts()
@@ -106,13 +126,75 @@ class RunArguments:
             )
 
 
+def check_kill_policy(kill: object) -> KillPolicy:
+    """Return ``kill`` if it is a policy.
+
+    :raises InvalidNotebookJobError: otherwise.
+    """
+    if isinstance(kill, str) and (policy := _POLICIES.get(kill)):
+        return policy
+    raise InvalidNotebookJobError(f"kill={kill!r} is not a kill policy: use 'cancel', 'delete' or 'leave'.")
+
+
+def check_early(arguments: Mapping[str, Any]) -> None:
+    """Check what can be known when a DAG is parsed: arguments whose values contain no template.
+
+    :param arguments: fields of :class:`RunArguments`, before templates are rendered.
+    :raises InvalidNotebookJobError: names the argument, its value and the remedy.
+    """
+    known = {name: value for name, value in arguments.items() if value is not None and not _is_template(value)}
+    for argument, allowed in _CHOICES.items():
+        if argument in known:
+            _check_choice(argument, known[argument], *allowed)
+    if "kill" in known:
+        check_kill_policy(known["kill"])
+    if "poll_interval" in known:
+        positive_seconds("poll_interval", known["poll_interval"])
+    if arguments.get("location") is None:
+        raise InvalidNotebookJobError("location is missing: give the region of the job, as in location='us-central1'.")
+    for one, other in _EXCLUSIVE:
+        if known.get(one) and known.get(other):
+            raise InvalidNotebookJobError(f"{one}={known[one]!r} and {other}={known[other]!r}: give one of them.")
+
+
+def _is_template(value: object) -> bool:
+    """Return whether the value is known only in a run: it contains a template, or stands for an XCom."""
+    if isinstance(value, str):
+        return "{{" in value or "{%" in value
+    if isinstance(value, Mapping):
+        return any(map(_is_template, value.values()))
+    return not isinstance(value, int | float | bool | list | tuple | timedelta)
+
+
+def as_text(argument: str, value: Any) -> Any:
+    """Return an argument that is text, or a list or dict of texts, as the user wrote it.
+
+    With ``render_template_as_native_obj=True``, Airflow turns a rendered text like "1234567890" into an int. A float
+    may have been written in several ways ("1.10"), and is refused.
+
+    :raises InvalidNotebookJobError: names the argument, its value and the remedy.
+    """
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        raise InvalidNotebookJobError(
+            f"{argument}={value!r} is a number, and how it was written is not known any more: put quotes around the "
+            "template, inside the text."
+        )
+    if isinstance(value, Mapping):
+        return {as_text(argument, key): as_text(f"{argument}[{key!r}]", item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_text(argument, item) for item in value]
+    return value
+
+
 def check_reading(log_output: object, unusable_results: object) -> None:
     """Check the arguments that say how an executed notebook is read.
 
     :raises InvalidNotebookJobError: names the argument, its value and the allowed values.
     """
-    _check_choice("log_output", log_output, "errors", "all", "none")
-    _check_choice("unusable_results", unusable_results, "fail", "omit")
+    _check_choice("log_output", log_output, *_CHOICES["log_output"])
+    _check_choice("unusable_results", unusable_results, *_CHOICES["unusable_results"])
 
 
 def _check_choice(argument: str, value: object, *allowed: str) -> None:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs import settings
 from airflow_nbjobs.api.checks import check, valid_labels
 from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
 from airflow_nbjobs.api.names import template_name
@@ -64,6 +65,11 @@ def build(
     :raises ApiError: if a notebook that needs parameters cannot be read.
     """
     parent = hook.parent(arguments.location or "", arguments.project_id)
+    if not task.is_certain and settings.emulator_address() is None:
+        log.warning(
+            f"This Airflow's name {task.deployment!r} may be shared with other Airflows, so its jobs cannot be pruned: "
+            "set [nbjobs] deployment."
+        )
     _check_fallbacks(arguments, parent)
     asked = _asked(arguments, parent)
     given = source_fields(arguments.notebook, folders)

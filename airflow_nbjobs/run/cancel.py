@@ -1,4 +1,4 @@
-"""Ending jobs that no task waits for: the kill policy, and the calls that carry it out.
+"""Ending jobs that no task waits for: the calls that carry out a kill policy.
 
 The API has no method to cancel a job. It has two other means, and documents the effect of neither on a running job:
 canceling the create operation is "best effort", and deleting the job. So the operation is canceled, the job's state is
@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Literal
 
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.flows import Flow, Sleep
@@ -19,11 +18,11 @@ from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
 from airflow_nbjobs.exceptions import (
     ApiError,
     CredentialsError,
-    InvalidNotebookJobError,
     NotFoundError,
     TransportError,
 )
 from airflow_nbjobs.run.adopt import decide
+from airflow_nbjobs.run.arguments import KillPolicy
 from airflow_nbjobs.run.find import is_submitted_as, list_by_key
 from airflow_nbjobs.run.identity import TaskIdentity
 
@@ -32,23 +31,11 @@ __all__ = [
     "FIND_SECONDS",
     "Ending",
     "EndingKind",
-    "KillPolicy",
     "abandon",
-    "check_kill_policy",
     "end_job",
     "end_jobs",
     "in_words",
 ]
-
-KillPolicy = Literal["cancel", "delete", "leave"]
-"""
-What happens to the job when its task is killed.
-
-``cancel`` cancels its create operation, and deletes the job if it stays active. ``delete`` deletes the job and its
-record. ``leave`` lets it run. A job that has ended is kept in any case: a retry may need its result.
-"""
-
-_POLICIES: dict[str, KillPolicy] = {"cancel": "cancel", "delete": "delete", "leave": "leave"}
 
 _LOOKS = (0.2, 0.4, 0.7, 1.0)
 """Seconds before each look whether a canceled job has left its active state."""
@@ -99,16 +86,6 @@ def in_words(endings: Mapping[str, Ending], cause: str = "") -> str:
     """
     ended = "; ".join(f"{name} {ending}" for name, ending in endings.items())
     return f"{ended or f'its job {Ending(EndingKind.NOT_FOUND)}'}{f', since {cause}' if cause else ''}"
-
-
-def check_kill_policy(kill: object) -> KillPolicy:
-    """Return ``kill`` if it is a policy.
-
-    :raises InvalidNotebookJobError: otherwise.
-    """
-    if isinstance(kill, str) and (policy := _POLICIES.get(kill)):
-        return policy
-    raise InvalidNotebookJobError(f"kill={kill!r} is not a kill policy: use 'cancel', 'delete' or 'leave'.")
 
 
 def end_job(

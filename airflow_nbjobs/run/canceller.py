@@ -1,4 +1,4 @@
-"""When a job is ended, and in what time: the budget of a kill, and the part of a run that knows its job and ends it."""
+"""The budget of a kill, and the part of a run that knows its job and ends it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from airflow_nbjobs.exceptions import (
     NotebookJobTimeoutError,
 )
 from airflow_nbjobs.hints import hint_for_missing
+from airflow_nbjobs.run.arguments import check_kill_policy
 from airflow_nbjobs.run.cancel import (
     CANCEL_SECONDS,
     FIND_SECONDS,
     Ending,
     EndingKind,
     abandon,
-    check_kill_policy,
     end_job,
     in_words,
 )
@@ -48,7 +48,7 @@ class KillBudget:
     :ivar state: the question whether Airflow still wants the task is given up after this.
     :ivar cancel: a job that is still active after its cancellation is deleted after this.
     :ivar requests: no request starts after this.
-    :ivar answer: ``on_kill`` returns after this, whatever has happened.
+    :ivar answer: ``on_kill`` returns after this, in any case.
     :ivar airflow: Airflow kills the process after this (``task_runner``: SIGKILL five seconds after SIGTERM).
     """
 
@@ -128,6 +128,7 @@ class Canceller:
         self._sent: NotebookExecutionJob | None = None
         self._note: JobNote | None = None
         self._is_killed = False
+        self._ended = ""
         self._may_have_job = is_resumed or not task.is_very_first_try
 
     @property
@@ -141,7 +142,7 @@ class Canceller:
         return self._note.name if self._note else ""
 
     def expect(self, job: NotebookExecutionJob) -> None:
-        """Take note that a job is being submitted."""
+        """Take note of a job that is being submitted."""
         self._sent, self._note, self._may_have_job = job, None, True
 
     def hold(self, note: JobNote | None) -> None:
@@ -162,17 +163,40 @@ class Canceller:
             raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
 
     def on_kill(self) -> str:
-        """Take note of a kill and deal with the job in time.
+        """Deal with the job of a task that Airflow tells to end, in time.
 
-        :returns: what happened, as a clause; empty if nothing was submitted. Nothing will be.
+        :returns: a sentence for the log; empty if there is nothing to say.
         """
+        if self._is_killed:  # Airflow calls it again after a timeout
+            return ""
+        began = time.monotonic()
+        if self.is_still_wanted():
+            return (
+                f"Airflow tells this process to end, but still wants the task: {self.name or 'its job'} keeps running. "
+                "This process waits for it as long as it lives, and a retry re-attaches to it."
+            )
         self._is_killed = True
-        return in_words(self._end_or_keep()) if self._may_have_job else ""
+        self._ended = self._end_in_time(began) if self._may_have_job else "nothing was submitted"
+        return f"The task is killed: {self._ended}." if self._may_have_job else ""
+
+    def is_still_wanted(self) -> bool:
+        """Return whether Airflow ends only this process, and goes on with the task or retries it.
+
+        Airflow 3.3 passes the end of a worker on to its tasks, and ends a task that it wrongly took for dead. Without
+        an answer in time the task counts as unwanted: an unwanted job costs more than a second one.
+        """
+        may_be = not self._task.is_timing_out() and self._task.has_retry()
+        return may_be and within(KILL_BUDGET.state, self._task.is_wanted, False)
 
     def killed(self) -> NotebookJobError:
-        """Deal with the job of a task that was killed, and return the error that says what happened."""
-        ended = in_words(self._end_or_keep()) if self._may_have_job else "nothing is submitted"
+        """Deal with the job of a task that was killed before its job was known, and return the error that says so."""
+        ended = self._end_in_time(time.monotonic()) if self._may_have_job else "nothing is submitted"
         return NotebookJobError(f"The task was killed: {ended}.", job_name=self.name)
+
+    def timed_out_here(self, timeout: timedelta | None) -> str:
+        """End the job when ``execution_timeout`` has passed in its worker, and return the error's message."""
+        self.on_kill()
+        return f"execution_timeout={timeout} has passed: {self._ended}."
 
     def end(self, why: NoRetry | None = None) -> str:
         """End the job by the kill policy. It never raises.
@@ -200,7 +224,7 @@ class Canceller:
         except Exception as error:
             is_ours = self._note is None and not self._task.is_very_first_try
             if is_ours and (why := self._task.why_no_retry(error)):
-                self._log.error("The task fails without a job. Jobs of earlier tries: %s.", self.end(why))
+                self._log.error("The task fails without a job. Jobs of earlier tries, if any: %s.", self.end(why))
             raise
 
     @contextmanager
@@ -214,8 +238,7 @@ class Canceller:
         except (NotebookJobFailedError, NotebookJobGoneError, NotebookJobTimeoutError):
             raise  # the job has ended, or was dealt with
         except Exception as error:
-            text = str(error)
-            failure = NotebookJobError(text if text.endswith((".", "!", "?", ".)")) else f"{text}.", job_name=self.name)
+            failure = NotebookJobError(f"{str(error).rstrip('.')}.", job_name=self.name)
             failure.__cause__ = error
             message = f"{failure} The job: {self.end_unless_retried(failure)}."
             raise NotebookJobError(message, job_name=self.name) from error
@@ -245,23 +268,16 @@ class Canceller:
             return failure
         return NotebookJobGoneError(f"{message} In case it exists: {self.end(why)}.", job_name=self.name)
 
-    def _end_or_keep(self) -> dict[str, Ending]:
-        """End the job within :data:`KILL_BUDGET`, unless Airflow ends only this process and retries the task.
-
-        Without an answer in time the task counts as unwanted: an unwanted job costs more than a second one.
-        """
-        began = time.monotonic()
-        may_be_kept = not self._task.is_timing_out() and self._task.has_retry()
-        if may_be_kept and within(KILL_BUDGET.state, self._task.is_wanted, False):
-            return self._all(EndingKind.KEPT)
+    def _end_in_time(self, began: float) -> str:
+        """End the job within :data:`KILL_BUDGET`, and return what happened, as a clause."""
+        no_time = self._all(EndingKind.NO_TIME)
         left = began + KILL_BUDGET.answer - time.monotonic()
-        return within(left, lambda: self._end(since=began), self._all(EndingKind.NO_TIME))
+        return in_words(within(left, lambda: self._end(since=began), no_time))
 
     def _end(self, *, since: float | None = None) -> dict[str, Ending]:
         """End the job, or what this try and earlier ones have left.
 
         :param since: moment of :func:`time.monotonic` when Airflow called ``on_kill``; ``None`` if there is no hurry.
-        :returns: what happened, by the jobs' names.
         """
         patience, until, cancel_until = PATIENT, float("inf"), float("inf")
         if since is not None:

@@ -106,6 +106,7 @@ class NotebookRun:
             if self._canceller.note is None:
                 raise
             return None
+        self._task.remember_links(job, self._project())
         if self._canceller.note is None:
             self._canceller.hold(self._note_from(event, job))
         if is_over and not job.job_state.is_terminal:
@@ -131,16 +132,21 @@ class NotebookRun:
 
         If a retry is left and Airflow ends only this process, the job goes on.
         """
-        if ended := self._canceller.on_kill():
-            self._log.info("The task is killed: %s.", ended)
+        if sentence := self._canceller.on_kill():
+            self._log.info("%s", sentence)
+
+    def time_out(self) -> str:
+        """End the job when ``execution_timeout`` has passed in the worker, and return the message of the error."""
+        return self._canceller.timed_out_here(self._arguments.execution_timeout)
 
     def obey_early_kill(self) -> None:
         """Deal with the job if the task was killed before this run was ready.
 
-        :raises NotebookJobError: always; it says what happened to the job.
+        :raises NotebookJobError: unless Airflow still wants the task; it says what happened to the job.
         """
-        self._canceller.hold(self._read_note())
-        raise self._canceller.killed()
+        if not self._canceller.is_still_wanted():
+            self._canceller.hold(self._read_note())
+            raise self._canceller.killed()
 
     def _submit(self, *, may_adopt: bool, attempt: int) -> NotebookExecutionJob:
         """Submit the job, publish it, and return it as the service has it."""
@@ -148,8 +154,7 @@ class NotebookRun:
         job = submitted.job
         self._had_failed = submitted.is_adopted and job.job_state == JobState.FAILED
         with self._canceller.answering_for_job():
-            if (note := self._canceller.note) is not None:
-                self._task.publish(note, job, self._project())
+            self._task.publish(self._canceller.note, job, self._project())
             how = "was re-attached to" if submitted.is_adopted else "was submitted"
             self._log.info("%s %s: %s", describe(job), how, job.name)
             if submitted.is_adopted:
@@ -168,7 +173,10 @@ class NotebookRun:
             waited = self._wait(job) if job is not None else None
             if isinstance(waited, Deferral):
                 return waited
-            executed = self._find_executed(waited) if waited is not None else None
+            executed = None
+            if waited is not None:
+                unstage(waited, self._connect(), self._log.warning)
+                executed = self._reader().find(waited)
             step = self._next_step(waited, executed)
             if isinstance(step, SubmitAgain):
                 self._log_again(step, waited)
@@ -193,10 +201,6 @@ class NotebookRun:
                         job = self._read_job(job.name or "")  # one read that does not find it is not enough
                     except NotFoundError:
                         return None
-
-    def _find_executed(self, job: NotebookExecutionJob) -> Executed:
-        unstage(job, self._connect(), self._log.warning)
-        return self._reader().find(job)
 
     def _next_step(self, job: NotebookExecutionJob | None, executed: Executed | None) -> Step:
         note = self._canceller.note
@@ -255,10 +259,7 @@ class NotebookRun:
                 self._log.warning("There was no machine for %s: %s. %s.", name, why, follows)
 
     def _read_job(self, name: str) -> NotebookExecutionJob:
-        """Return a job that must exist.
-
-        :raises NotFoundError: if it cannot be found for some seconds.
-        """
+        """Return a job that must exist; NotFoundError if it is not found for some seconds."""
         return self._connect().run_flow(self._arguments.location or "", first_look(name), ENDURING)
 
     def _read_note(self) -> JobNote | None:

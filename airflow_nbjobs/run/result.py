@@ -208,9 +208,9 @@ def _failed(job: NotebookExecutionJob, executed: Executed) -> NotebookJobFailedE
     where = f"Executed notebook: {executed.uri}. " if executed.uri else ""
     if not executed.uri and guess:
         where = f"If cells ran, the executed notebook is {guess}. "
-    why = (str(failure) if failure else _stop(job, executed.outcome)).rstrip(". ")
+    why = (f"C{str(failure)[1:]}" if failure else _stop(job, executed.outcome)).rstrip(". ")
     return NotebookJobFailedError(
-        f"{describe(job)} {job.job_state.word}{after}: {why}. {where}Job: {job.name}",
+        f"{why}. {describe(job)} {job.job_state.word}{after}. {where}Job: {job.name}",
         job_name=job.name or "",
         state=job.job_state.value,
         cell=failure.number if failure else None,

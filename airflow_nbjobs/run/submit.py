@@ -26,7 +26,8 @@ from airflow_nbjobs.exceptions import (
     UnexpectedAnswerError,
 )
 from airflow_nbjobs.run.adopt import Decision, decide, refuse_if_overtaken
-from airflow_nbjobs.run.cancel import KillPolicy, end_job
+from airflow_nbjobs.run.arguments import KillPolicy
+from airflow_nbjobs.run.cancel import end_job
 from airflow_nbjobs.run.find import find_submitted, is_submitted_as, list_by_key
 from airflow_nbjobs.run.identity import TaskIdentity, try_of
 
@@ -109,9 +110,9 @@ def submit(request: Request) -> Flow[Submitted]:
 
 
 def _look(request: Request) -> Flow[Decision]:
-    """Look at the task's jobs; again for a while if the job of the try before this one may still appear."""
+    """Look at the task's jobs; once more at the end of :data:`LOOKS` if the job of the try before may still appear."""
     task = request.task
-    for pause in (0.0, *LOOKS):
+    for pause in (0.0, sum(LOOKS)):
         yield Sleep(pause)
         try:
             jobs = yield from list_by_key(request.parent, task.key)

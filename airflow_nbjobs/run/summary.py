@@ -6,6 +6,7 @@ import html
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.notebooks.plain_text import plain
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ _MARKUP = re.compile(r"</?(?:a|b|br|code|em|i|li|ol|p|pre|span|strong|ul)(?:\s[^
 
 def reason(job: NotebookExecutionJob) -> str:
     """Return what the service says about the job's end, as plain text on one line."""
-    message = (job.status.message if job.status else None) or "the service gives no reason"
+    message = job.status.message if job.status else None
+    if not message:
+        return "the job was canceled" if job.job_state == JobState.CANCELLED else "the service gives no reason"
     # The message may quote what a notebook raised, with colors and control characters.
     return " ".join(plain(html.unescape(_MARKUP.sub(" ", message))).split())

@@ -104,12 +104,17 @@ class TaskContext:
         ti = self.airflow["ti"]
         return JobNote.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
 
-    def publish(self, note: JobNote, job: NotebookExecutionJob, project: str) -> None:
+    def remember_links(self, job: NotebookExecutionJob, project: str) -> None:
+        """Let Airflow write the links of a job again at the end of a resumed task."""
+        if self.airflow is not None:
+            links.publish(self.airflow["ti"], job, project, push=False)
+
+    def publish(self, note: JobNote | None, job: NotebookExecutionJob, project: str) -> None:
         """Push the note and the links of a job.
 
         :param project: project of the links to Google's console.
         """
-        if self.airflow is not None:
+        if self.airflow is not None and note is not None:
             self.airflow["ti"].xcom_push(key=JOB_XCOM, value=note.to_payload())
             links.publish(self.airflow["ti"], job, project)
 

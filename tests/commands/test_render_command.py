@@ -26,6 +26,7 @@ with DAG("squares", schedule="@daily", params={"side": 2}):
         task_id="plain",
         notebook="square.ipynb",
         parameters={"side": "{{ params.side }}", "day": "{{ ds }}", "max_tokens": 98765},
+        unknown_parameters="warn",
         job_body={"futureField": {"api_key": "canary-of-the-body"}},
         **JOB,
     )
@@ -38,7 +39,7 @@ with DAG("squares", schedule="@daily", params={"side": 2}):
         )
     CreateNotebookExecutionJobOperator(task_id="reference", notebook="gs://shared/square.ipynb", **JOB)
 
-    CreateNotebookExecutionJobOperator(task_id="wrong", notebook="square.ipynb", kill="pause", **JOB)
+    CreateNotebookExecutionJobOperator(task_id="wrong", notebook="square.ipynb", kill="{{ 'pause' }}", **JOB)
 
     @task
     def before():
@@ -189,7 +190,7 @@ WRONG = {
     "JSON without end": (["plain", "--conf", "[" * 10_000], "is not JSON ("),
     "an argument that is used after the submission": (
         ["wrong"],
-        "kill='pause' is not a kill policy: use 'cancel', 'delete' or 'leave'.",
+        "is not a kill policy: use 'cancel', 'delete' or 'leave'.",
     ),
     "not a date": (["plain", "--logical-date", "soon"], "'soon' is not a date: use 2026-11-22"),
 }

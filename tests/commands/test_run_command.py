@@ -36,7 +36,7 @@ def test_a_failed_notebook_exits_with_1_and_names_the_cell(nbjobs: Command, tmp_
     done = nbjobs("run", written(tmp_path / "bad.ipynb", "1/0"), "--log-output", "none")
     assert (done.returncode, done.stdout) == (1, "")
     assert "ZeroDivisionError: division by zero" in done.stderr.splitlines()[-1]
-    assert "cell 4" in done.stderr.splitlines()[-1]
+    assert "Cell 4" in done.stderr.splitlines()[-1]
 
 
 def test_a_notebook_in_cloud_storage_is_run(nbjobs: Command, nbjobs_emulator: Emulator) -> None:
@@ -64,7 +64,7 @@ def test_the_job_is_requested_as_given_and_ended_in_time(
     assert job["serviceAccount"] == "me@p.iam.gserviceaccount.com"
     assert job["notebookRuntimeTemplateResourceName"].endswith("/locations/europe-west4/notebookRuntimeTemplates/77")
     assert job["jobState"] != "JOB_STATE_SUCCEEDED"
-    assert done.stderr.splitlines()[-1].partition(" error: ")[2].startswith("Notebook job 'endless-")
+    assert done.stderr.splitlines()[-1].partition(" error: ")[2].startswith("The notebook did not finish within 4 s")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,8 @@ import pytest
 from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_nbjobs import links
+from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
+from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -25,11 +27,12 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun, restored
+from tests.support.task_runs import JOB, NOTEBOOK, TaskInstance, TaskRun, restored
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 FAILURES = ["FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
-LINKS = {link.xcom_key for link in links.LINKS}
+LINKS = {"_link_NotebookExecutionJobListLink", "_link_ExecutedNotebookLink"}
+"""On an emulator; the others lead to pages of Google's console only."""
 
 
 def create(folder: Path | None = None, *, ti: dict[str, Any] | None = None, **arguments: Any) -> TaskRun:
@@ -160,28 +163,43 @@ def test_a_job_that_is_over_at_once_is_not_deferred(cloud: Cloud, logged: Logged
     assert [line.rpartition(" is ")[2] for line in logged() if " is " in line] == ["SUCCEEDED."]
 
 
-def test_name_and_links_exist_while_the_job_runs(project: str) -> None:
+def test_name_and_links_exist_while_the_job_runs(nbjobs_emulator: Emulator, project: str) -> None:
     run = create(wait_for_completion=False)
     run.execute()
     job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
-    console = "https://console.cloud.google.com"
+    storage = f"{nbjobs_emulator.env['STORAGE_EMULATOR_HOST']}/storage/v1/b/results/o"
     assert {key: value for key, value in run.ti.xcoms.items() if key.startswith("_link_")} == {
-        "_link_NotebookExecutionJobListLink": f"{console}/vertex-ai/colab/execution-jobs?project={project}",
-        "_link_ExecutedNotebookLink": (
-            f"{console}/storage/browser/_details/results/runs/{job_id}/report.ipynb;tab=live_object?project={project}"
-        ),
-        "_link_NotebookLogsLink": f"{console}/logs/query?query=SEARCH%28%22{job_id}%22%29&project={project}",
-        "_link_NotebookScheduleLink": "",  # there is none; Airflow logs an error for a link that was not pushed
+        "_link_NotebookExecutionJobListLink": nbjobs_emulator.url,
+        "_link_ExecutedNotebookLink": f"{storage}/runs%2F{job_id}%2Freport.ipynb?alt=media",
     }
 
 
-def test_a_job_under_a_schedule_links_to_it(project: str) -> None:
-    schedule = f"projects/{project}/locations/{REGION}/schedules/77"
-    run = create(wait_for_completion=False, schedule_resource_name=schedule)
-    run.execute()
-    assert run.ti.xcoms["_link_NotebookScheduleLink"] == (
-        f"https://console.cloud.google.com/vertex-ai/locations/{REGION}/pipelines/schedules/77?project={project}"
+def test_links_lead_to_the_console_of_google(monkeypatch: pytest.MonkeyPatch) -> None:
+    ti = TaskInstance(task_id="report")
+    schedule = "projects/p/locations/us-central1/schedules/77"
+    job = NotebookExecutionJob(
+        name="projects/p/locations/us-central1/notebookExecutionJobs/5",
+        gcs_notebook_source=GcsNotebookSource(uri="gs://notebooks/report.ipynb"),
+        gcs_output_uri="gs://results/runs",
+        schedule_resource_name=schedule,
     )
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST", raising=False)
+    links.publish(ti, job, "p")
+    console = "https://console.cloud.google.com"
+    assert ti.xcoms == {
+        "_link_NotebookExecutionJobListLink": f"{console}/vertex-ai/colab/execution-jobs?project=p",
+        "_link_ExecutedNotebookLink": (
+            f"{console}/storage/browser/_details/results/runs/5/report.ipynb;tab=live_object?project=p"
+        ),
+        "_link_NotebookLogsLink": f"{console}/logs/query?query=SEARCH%28%225%22%29&project=p",
+        "_link_NotebookScheduleLink": f"{console}/vertex-ai/locations/us-central1/pipelines/schedules/77?project=p",
+    }
+
+
+def test_a_link_that_was_not_pushed_asks_airflow_for_nothing() -> None:
+    run = create()
+    run.ti.run_id = "another run"
+    assert [link.get_link(run.operator, ti_key=run.ti) for link in links.LINKS] == [""] * 4
 
 
 def test_the_links_are_there_before_the_first_look(cloud: Cloud) -> None:

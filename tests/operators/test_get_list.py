@@ -90,7 +90,7 @@ def test_get_returns_the_resource_in_the_services_spelling(project: str) -> None
     assert (job["name"], job["gcsOutputUri"]) == (made["name"], "gs://results/runs")
     assert job["displayName"].startswith("mine-")
     assert {"jobState", "createTime", "updateTime", "labels"} <= job.keys()
-    assert "_link_NotebookLogsLink" in task.ti.xcoms
+    assert "_link_NotebookExecutionJobListLink" in task.ti.xcoms
 
 
 def test_get_never_returns_what_a_notebook_says(project: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators import (
@@ -54,7 +55,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a commit that is none": ({"notebook": "projects/p/locations/l/repositories/r@main"}, ["'main'", "SHA"]),
     "two environments": (
         {"custom_environment_spec": {"machineSpec": {}}},
-        ["2 environments", "runtime_template='projects/p/loc"],
+        ["runtime_template='1234'", "custom_environment_spec={", "give one of them"],
     ),
     "no environment": ({"runtime_template": None}, ["no environment", "runtime_template or custom_environment_spec"]),
     "an environment that is no dict": (
@@ -65,7 +66,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a template that is none": ({"runtime_template": "a/b"}, ["runtime_template='a/b'", "give its id"]),
     "two identities": (
         {"execution_user": "ada@example.com"},
-        ["2 identities", "execution_user='ada@example.com'", "Leave all but one out"],
+        ["service_account='runner@", "execution_user='ada@example.com'", "give one of them"],
     ),
     "an identity that is none": ({"service_account": "runner"}, ["service_account='runner'", "e-mail"]),
     "no output": ({"gcs_output_uri": None}, ["gcs_output_uri=None", "gs://bucket/folder"]),
@@ -80,7 +81,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a label with a space": ({"labels": {"team": "a b"}}, ["'a b'", "'team'", "sanitize_labels=True"]),
     "a long label": ({"labels": {"team": "x" * 65}}, ["x" * 65, "at most 64"]),
     "too many labels": ({"labels": {f"k{i}": "" for i in range(56)}}, ["56 labels", "allows 64", "Remove 1"]),
-    "a label that is a number": ({"labels": {"team": 7}}, ["'team'=7", "sanitize_labels=True"]),
+    "a label that is a float": ({"labels": {"team": 1.1}}, ["labels['team']=1.1", "put quotes around"]),
     "labels that are no dict": ({"labels": "team"}, ["labels='team'", "dict"]),
     "a label that may be reserved later": ({"labels": {"nbjobs-x": "1"}}, ["nbjobs-x", "reserved", "Use other keys"]),
     "a reserved label": ({"labels": {"nbjobs-try": "1"}}, ["nbjobs-try", "reserved", "Use other keys"]),
@@ -122,8 +123,8 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"job_id": "mine", "fallback_runtime_templates": ["5678"]},
         ["job_id='mine'", "fallback_runtime_templates", "capacity_retries=0"],
     ),
-    "an account that is a number": ({"service_account": 7}, ["service_account=7"]),
-    "a display name that is a number": ({"display_name": 7}, ["display_name=7"]),
+    "an account that is a number": ({"service_account": 7}, ["service_account='7'"]),
+    "a display name that is a number": ({"display_name": 7.5}, ["display_name=7.5"]),
 }  # fmt: skip
 
 
@@ -133,11 +134,56 @@ def test_a_wrong_argument_is_named_with_value_and_remedy(
 ) -> None:
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     changed, words = WRONG[case]
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **changed}))
     with pytest.raises(InvalidNotebookJobError) as refusal:
-        run.execute()
+        TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **changed})).execute()
     assert [word for word in words if word not in str(refusal.value)] == []
     assert cloud.requests() == {}
+
+
+@pytest.mark.parametrize("case", ["no location", "two identities", "two environments", "a policy that is none"])
+def test_what_needs_no_run_fails_when_the_dag_is_parsed(case: str) -> None:
+    changed, _ = WRONG[case]
+    with (
+        DAG("daily", schedule=None),
+        pytest.raises(InvalidNotebookJobError, match=r"^Task 'report' of DAG 'daily': "),
+    ):
+        CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **changed})
+
+
+def test_templates_are_not_checked_when_the_dag_is_parsed() -> None:
+    given = {**JOB, "execution_user": "{{ var.value.user }}", "location": "{{ var.value.region }}"}
+    CreateNotebookExecutionJobOperator(task_id="report", **given)
+
+
+@pytest.mark.parametrize(("rendered", "text"), [(1234567890, "1234567890"), (True, "True"), ("007", "007")])
+def test_native_rendering_leaves_text_as_it_was_written(project: str, rendered: object, text: str) -> None:
+    run = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(
+            task_id="report", **{**JOB, "labels": {"team": "a"}}, wait_for_completion=False
+        )
+    )
+    run.operator.display_name, run.operator.labels = rendered, {"sanitized": rendered}
+    run.operator.sanitize_labels = True
+    run.execute()
+    assert run.operator.display_name == text
+    assert run.operator.labels == {"sanitized": text}
+
+
+def test_a_wrong_argument_uses_up_no_retries(project: str) -> None:
+    with pytest.raises(AirflowFailException) as refusal:
+        TaskRun(
+            lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "gcs_output_uri": "x"})
+        ).execute()
+    assert isinstance(refusal.value, InvalidNotebookJobError)
+    assert (refusal.value.__cause__, refusal.value.__context__) == (None, None)
+
+
+def test_a_template_that_cannot_be_rendered_uses_up_no_retries() -> None:
+    run = TaskRun(
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "labels": {"a": "{{ no.x }}"}})
+    )
+    with pytest.raises(AirflowFailException, match=r"'report' cannot be rendered: 'no' is undefined"):
+        run.execute()
 
 
 def test_a_dict_that_is_not_json_still_parses() -> None:
@@ -191,7 +237,7 @@ def test_a_file_that_is_no_notebook_is_refused(cloud: Cloud, tmp_path: Path, tex
     "make", [DeleteNotebookExecutionJobOperator, GetNotebookExecutionJobOperator, NotebookExecutionJobSensor]
 )
 @pytest.mark.parametrize(
-    "name", ["", None, 7, "a/b", f"{JOB_NAME}/operations/2", f"{JOB_NAME}\n2", {"job_id": "1"}, "../x"], ids=repr
+    "name", ["", None, 7.5, "a/b", f"{JOB_NAME}/operations/2", f"{JOB_NAME}\n2", {"job_id": "1"}, "../x"], ids=repr
 )
 def test_a_job_name_that_is_none_is_refused(cloud: Cloud, make: Any, name: Any) -> None:
     run = TaskRun(lambda: make(task_id="look", job_name=name, location="us-central1"))
@@ -222,9 +268,8 @@ def test_a_job_name_of_none_is_named_with_its_cause(project: str, given: Any, ca
 
 @pytest.mark.parametrize("limit", [0, -1, "5", 1.5, True], ids=repr)
 def test_a_limit_that_is_no_number_of_jobs_is_refused(cloud: Cloud, limit: Any) -> None:
-    run = TaskRun(lambda: ListNotebookExecutionJobsOperator(task_id="list", location="us-central1", limit=limit))
-    with pytest.raises(InvalidNotebookJobError, match=f"limit={limit!r} .*1 or more"):
-        run.execute()
+    with pytest.raises(InvalidNotebookJobError, match=f"'list'.*limit={limit!r} .*1 or more"):
+        ListNotebookExecutionJobsOperator(task_id="list", location="us-central1", limit=limit)
     assert cloud.requests() == {}
 
 

@@ -116,7 +116,7 @@ def test_a_worker_that_shuts_down_leaves_the_job_running(
     killed: Callable[..., str], state: str, logged: Logged
 ) -> None:
     assert killed(lambda: state) == "RUNNING"
-    assert [line for line in logged() if "keeps running, and the retry re-attaches to it" in line]
+    assert [line for line in logged() if "still wants the task" in line and "keeps running" in line]
 
 
 def test_without_a_retry_the_job_ends_with_its_process(killed: Callable[..., str]) -> None:

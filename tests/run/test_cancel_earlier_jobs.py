@@ -51,7 +51,11 @@ def test_a_last_try_that_fails_early_ends_earlier_jobs(left: Cloud, retries: int
         attempt(2, retries, **wrong()).execute()
     assert left.states() == [became]
     assert bool(
-        [line for line in logged() if re.search("Jobs of earlier tries: .* was canceled, since no retry is left", line)]
+        [
+            line
+            for line in logged()
+            if re.search("Jobs of earlier tries, if any: .* was canceled, since no retry is left", line)
+        ]
     ) == (retries == 1)
 
 
@@ -60,7 +64,7 @@ def test_each_job_that_earlier_tries_left_is_told_of(left: Cloud, logged: Logged
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, **wrong()).execute()
     assert left.states() == ["CANCELLED"] * 2
-    (line,) = [line for line in logged() if "Jobs of earlier tries: " in line]
+    (line,) = [line for line in logged() if "Jobs of earlier tries, if any: " in line]
     assert all(f"{job['name']} was canceled" in line for job in left.book())
 
 
@@ -70,7 +74,7 @@ def test_a_job_that_cannot_be_ended_spares_no_other(left: Cloud, logged: Logged)
     with pytest.raises(InvalidNotebookJobError):
         attempt(3, 2, kill="delete", **wrong()).execute()
     assert sorted(job["deleted"] for job in left.book()) == [False, True]
-    (line,) = [line for line in logged() if "Jobs of earlier tries: " in line]
+    (line,) = [line for line in logged() if "Jobs of earlier tries, if any: " in line]
     assert "could not be ended and may still run (403" in line
 
 
@@ -79,7 +83,9 @@ def test_a_job_that_cannot_be_looked_for_is_told_of(left: Cloud, logged: Logged)
     with pytest.raises(PermissionDeniedError):
         attempt(2).execute()
     assert [
-        line for line in logged() if "Jobs of earlier tries: its job could not be ended and may still run (403" in line
+        line
+        for line in logged()
+        if "Jobs of earlier tries, if any: its job could not be ended and may still run (403" in line
     ]
 
 

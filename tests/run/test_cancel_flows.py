@@ -17,7 +17,8 @@ from airflow_nbjobs.exceptions import (
     TransportError,
     UnavailableError,
 )
-from airflow_nbjobs.run.cancel import Ending, EndingKind, check_kill_policy, end_job
+from airflow_nbjobs.run.arguments import check_kill_policy
+from airflow_nbjobs.run.cancel import Ending, EndingKind, end_job
 from tests.support.flow_steps import answered
 from tests.support.waiting import eventually
 

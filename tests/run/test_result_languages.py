@@ -83,7 +83,7 @@ def injected(run: Any) -> list[str]:
 
 
 def test_a_failing_bash_command_is_reported_with_its_cell(project: str, logged: Logged) -> None:
-    with pytest.raises(NotebookJobFailedError, match=r"FAILED after .*: cell 2: error: 2\. Executed") as failure:
+    with pytest.raises(NotebookJobFailedError, match=r"^Cell 2: error: 2\. .*FAILED after") as failure:
         task(notebook=script("bash", cell("echo fine"), cell("ls /nowhere"), cell("echo never"))).to_its_end()
     assert failure.value.cell == 2
     assert [line for line in logged() if line.startswith("[cell 2] | ls: ") and "/nowhere" in line] != []
@@ -91,6 +91,6 @@ def test_a_failing_bash_command_is_reported_with_its_cell(project: str, logged: 
 
 @pytest.mark.debian
 def test_an_error_of_r_is_told_with_its_cell(project: str) -> None:
-    with pytest.raises(NotebookJobFailedError, match=r"FAILED after .*: cell 2: .*no such day.* Executed") as failure:
+    with pytest.raises(NotebookJobFailedError, match=r"^Cell 2: .*no such day.* FAILED after") as failure:
         task(notebook=script("R", cell("1 + 1"), cell('stop("no such day")'), cell("2 + 2"))).to_its_end()
     assert failure.value.cell == 2

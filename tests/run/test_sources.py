@@ -173,7 +173,7 @@ def test_what_scrapbook_glues_is_a_result(project: str) -> None:
 def test_values_arrive_as_they_were_given(project: str) -> None:
     given = {"text": "a\"b\\n\n'é🚀", "none": None, "yes": True, "ratio": 0.1, "deep": {"list": [1, {"x": []}]}}
     paper = notebook(cell("pass", "parameters"), cell(f"dict({', '.join(f'{name}={name}' for name in given)})", "xcom"))
-    assert task(notebook=paper, parameters=given).to_its_end()["results"] == given
+    assert task(notebook=paper, parameters=given, unknown_parameters="warn").to_its_end()["results"] == given
 
 
 def test_a_date_arrives_as_its_text(project: str) -> None:

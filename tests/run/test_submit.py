@@ -227,7 +227,7 @@ def test_an_uncertain_deployment_ends_only_jobs_of_this_run(asking: Asking) -> N
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN", "RUNNIN"]
 
 
-def test_a_retry_looks_three_times_after_a_dead_worker(asking: Asking) -> None:
+def test_a_retry_looks_again_after_a_dead_worker(asking: Asking) -> None:
     assert not asking.ask(retry()).is_adopted
-    assert asking.emulator.requests()["list"] == {"200": 4}
+    assert asking.emulator.requests()["list"] == {"200": 2}
     assert asking.paused >= 15

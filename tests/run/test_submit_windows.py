@@ -109,7 +109,7 @@ def test_without_a_machine_a_retry_looks_for_a_second_job(asking: Asking, takes_
     asking.emulator.fault({"job_state": "JOB_STATE_FAILED", "status_message": NO_MACHINE})
     asking.ask()
     asking.ask(retry(), takes_failed=takes_failed)
-    assert asking.emulator.requests()["list"] == {"200": 1 + 4}
+    assert asking.emulator.requests()["list"] == {"200": 1 + 2}
     assert asking.paused >= 15
 
 
@@ -127,7 +127,7 @@ def test_an_older_failure_does_not_hide_a_late_create(asking: Asking, takes_fail
 @pytest.mark.parametrize("status", [409, 412])
 def test_a_conflict_while_ending_is_not_a_taken_id(asking: Asking, status: int) -> None:
     asking.ask(job_ids=TASK.job_ids())
-    asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
+    asking.emulator.fault({"method": "list", "times": 2, "body": "{}"})
     asking.emulator.fault({"method": "delete", "status": status, "times": 10})
     with pytest.raises(ApiError) as failure:
         asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb"), job_ids=retry().job_ids(), kill="delete")
@@ -139,7 +139,7 @@ def test_a_conflict_while_ending_is_not_a_taken_id(asking: Asking, status: int) 
 def test_with_own_ids_a_late_old_request_is_ended(asking: Asking) -> None:
     """The list does not show it yet when the retry looks; its id is taken when the retry creates."""
     asking.ask(job_ids=TASK.job_ids())
-    asking.emulator.fault({"method": "list", "times": 4, "body": "{}"})
+    asking.emulator.fault({"method": "list", "times": 2, "body": "{}"})
     asking.ask(retry(), wanted_job("gs://notebooks/other.ipynb"), job_ids=retry().job_ids())
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]
     assert asking.told[-1].endswith("was canceled.")

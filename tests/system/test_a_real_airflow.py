@@ -15,7 +15,7 @@ from demo.airflow_rest import Run
 DAG, TASK = "hello_notebook", "wine_report"
 DAILY = "daily_report"
 DAYS = [f"2026-11-{day}" for day in range(16, 23)]
-LINKS = {"Notebook executions", "Executed notebook", "Notebook logs"}
+LINKS = {"Notebook executions", "Executed notebook"}
 
 
 def start(airflow: LocalAirflow) -> Run:

@@ -60,7 +60,7 @@ NOTEBOOK = {
 }
 PARAMETER = f"{MARK}-parameter"
 LIMITED = ["limited_by_pool", "limited_by_task"]
-LINKS = {"Notebook executions", "Executed notebook", "Notebook logs"}
+LINKS = {"Notebook executions", "Executed notebook"}
 
 
 @pytest.fixture(scope="module")

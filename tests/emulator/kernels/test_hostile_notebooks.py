@@ -146,8 +146,8 @@ def running(folder, cell, pids):
         "asyncio.run(work)\n"
     )
     noted = folder / "pids"
-    quiet = {"stderr": subprocess.DEVNULL}  # the traceback of an interrupt
-    with subprocess.Popen([sys.executable, "-c", program, str(folder)], **quiet) as emulator:
+    arguments = [sys.executable, "-c", program, str(folder)]
+    with subprocess.Popen(arguments, stderr=subprocess.DEVNULL) as emulator:  # the traceback of an interrupt
         try:
             eventually(lambda: noted.exists() and len(noted.read_text().split()) == pids)
             yield emulator
