@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NbjobsError, NotFoundError
+from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
 from airflow_nbjobs.run.arguments import as_text
 
@@ -109,8 +110,6 @@ def explaining_missing() -> Iterator[None]:
 
     :raises NotFoundError: with the service's own words and the advice.
     """
-    from airflow_nbjobs.hints import hint_for_missing
-
     try:
         yield
     except NotFoundError as error:

@@ -1,0 +1,38 @@
+"""The time that a killed task has, and what is said of its job."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from airflow_nbjobs.run.cancel import Ending, EndingKind, in_words
+from airflow_nbjobs.run.canceller import KILL_BUDGET, KillBudget, within
+
+
+def test_the_parts_of_a_kill_fit_into_airflows_five_seconds() -> None:
+    assert (
+        KILL_BUDGET.state < KILL_BUDGET.cancel < KILL_BUDGET.requests < KILL_BUDGET.answer < 5.0 == KILL_BUDGET.airflow
+    )
+    assert KILL_BUDGET.patience.seconds < KILL_BUDGET.requests
+
+
+@pytest.mark.parametrize("part", [{"state": 3.5}, {"cancel": 2.0}, {"requests": 4.7}, {"answer": 5.5}])
+def test_a_budget_whose_parts_do_not_fit_is_refused(part: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="do not fit into each other"):
+        KillBudget(**part)
+
+
+def test_work_that_takes_too_long_or_raises_has_another_answer() -> None:
+    assert within(30, lambda: "in time", "otherwise") == "in time"
+    assert within(30, lambda: str(1 / 0), "otherwise") == "otherwise"
+    is_over = threading.Event()
+    assert within(0.01, lambda: str(is_over.wait(30)), "otherwise") == "otherwise"
+    is_over.set()
+
+
+def test_endings_are_told_for_each_job() -> None:
+    assert in_words({}) == "its job was not found"
+    assert in_words({"a": Ending(EndingKind.CANCELED)}, "no retry is left") == "a was canceled, since no retry is left"
+    two = {"a": Ending(EndingKind.DELETED), "b": Ending(EndingKind.FAILED, "403")}
+    assert in_words(two) == "a was deleted; b could not be ended and may still run (403)"
