@@ -16,10 +16,13 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
+from airflow_nbjobs.api.names import JobName, job_name
+from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.links import publish, publish_executed
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
 from airflow_nbjobs.run.arguments import check_reading
+from airflow_nbjobs.run.deferral import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -114,8 +117,6 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         return self._defer(context, job, event)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
-        from airflow_nbjobs.api.names import JobName
-        from airflow_nbjobs.api.pacing import ENDURING
         from airflow_nbjobs.api.waiting import first_look
 
         # An outage is waited for as long as by an operator, but not beyond the sensor's own timeout.
@@ -134,13 +135,9 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         return job
 
     def _project(self, job: NotebookExecutionJob) -> str:
-        from airflow_nbjobs.api.names import JobName
-
         return self.project_id or JobName.parse(job.name).project
 
     def _name(self) -> str:
-        from airflow_nbjobs.api.names import job_name
-
         return job_name(self.job_name, self._parent)
 
     def _conclude(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
@@ -173,7 +170,6 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         return AirflowSkipException(message) if self.soft_fail or self.never_fail else AirflowSensorTimeout(message)
 
     def _defer(self, context: Context, job: NotebookExecutionJob | None, event: Event | None) -> NoReturn:
-        from airflow_nbjobs.run.deferral import DEFERRAL_MARGIN
         from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
         # A resumed task keeps its first deadline: on Airflow 3.1 its start_date is the moment of resuming.

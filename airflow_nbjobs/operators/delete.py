@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.api.pacing import positive_seconds
+from airflow_nbjobs.api.names import JobName, job_name
+from airflow_nbjobs.api.pacing import ENDURING, positive_seconds
 from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
 
@@ -48,8 +49,6 @@ class DeleteNotebookExecutionJobOperator(NotebookJobOperator):
     @entry_point
     def execute(self, context: Context) -> str | None:  # noqa: ARG002 - Airflow's interface
         """Delete the job, and wait for the operation."""
-        from airflow_nbjobs.api.names import JobName, job_name
-        from airflow_nbjobs.api.pacing import ENDURING
         from airflow_nbjobs.api.waiting import wait_for_operation
 
         pause = positive_seconds("poll_interval", self.poll_interval)

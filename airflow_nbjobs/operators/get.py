@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs.api.names import JobName, job_name
 from airflow_nbjobs.links import publish
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
 
@@ -34,8 +35,6 @@ class GetNotebookExecutionJobOperator(NotebookJobOperator):
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
         """Get the job, and publish its links."""
-        from airflow_nbjobs.api.names import JobName, job_name
-
         with explaining_missing():
             job = self.hook.get_job(job_name(self.job_name, self._parent))
         publish(context["ti"], job, self.project_id or JobName.parse(job.name).project)

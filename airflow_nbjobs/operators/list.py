@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
@@ -54,7 +55,6 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         """List the jobs, and publish the link to their page."""
         from airflow_nbjobs.api.calls import PAGE_LIMIT
         from airflow_nbjobs.api.job import NotebookExecutionJob
-        from airflow_nbjobs.api.names import JobName
         from airflow_nbjobs.run.summary import result
 
         where = self._parent()

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
+from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 
@@ -73,8 +74,6 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
 
         :raises InvalidNotebookJobError: if it is not a duration.
         """
-        from airflow_nbjobs.api.pacing import positive_seconds
-
         age = self.older_than
         if isinstance(age, bool):  # a number to Python
             raise InvalidNotebookJobError(f"older_than={age!r} is not a duration: give seconds, more than 0.")
