@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     T = TypeVar("T", int, float)
 
 _DANGER = """\
-WARNING: the emulator listens on {host}, not on the loopback address. It has no log-in and executes the code of the
-WARNING: notebooks it is sent as user {user}: everybody who can reach this address can run programs as you, and read and
-WARNING: change the stored notebooks. Do this in a container or a network of its own only.
-WARNING: requests are refused whose Host is none of {hosts}; --allow-host accepts another."""
+WARNING: the emulator listens on {host}, not on the loopback address. It has no log-in, and executes notebooks as user
+WARNING: {user}: everybody who can reach this address can run programs as you, and read and change the stored
+WARNING: notebooks. Use this only in a container or an isolated network.
+WARNING: requests with another Host header than {hosts} are refused; --allow-host accepts one more."""
 
 _NAMED_STORAGE = (
     "nbjobs: STORAGE_EMULATOR_HOST is set: the emulator uses the storage at {url}, and starts none on port {port}. "
@@ -80,7 +80,7 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     add(
         "--host",
         default="127.0.0.1",
-        help="address to listen on, %(default)s by default; whoever reaches it can execute code",
+        help="address to listen on, %(default)s by default; everybody who can reach it can execute code",
     )
     add("--port", type=port, default=9099, help="port of the service, %(default)s by default, 0 for a free one")
     add(

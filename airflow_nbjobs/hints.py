@@ -1,4 +1,4 @@
-"""What to do about errors of the service, told by its words."""
+"""Remedies for errors of the service, found by its messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def hint_for(message: str, *, is_exhausted: bool = False) -> str | None:
 
 
 def hint_for_missing() -> str:
-    """Return what to check if a job is not found that somebody has created."""
+    """Return what to check if a job that was created is not found."""
     if here := settings.emulator_address():
         return f"NBJOBS_EMULATOR_HOST is {here} here: all workers and the triggerer need the same address."
     return "Check the project, the location and the id."

@@ -73,7 +73,7 @@ def prune(
     The staged copies of their notebooks are deleted too; executed notebooks in Cloud Storage stay. A failed deletion
     does not stop the others. A dry run returns the names of the jobs that would be deleted.
 
-    :param log: a logger; it is told of each job.
+    :param log: a logger; one line for each job.
     :raises ApiError: if the jobs cannot be listed, if no job can be deleted any more, or, at the end, if some could not
         be deleted.
     """

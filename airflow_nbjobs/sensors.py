@@ -91,7 +91,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
 
     @entry_point
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
-        """Resume: read the job, whatever the event says about it."""
+        """Resume: read the job, since the event is only a hint."""
         from airflow_nbjobs.run.note import Event
 
         return self._look_or_defer(context, Event.from_payload(event))

@@ -1,7 +1,7 @@
 """Deferred tasks in Airflow's database, created with Airflow's own models.
 
 A worker would need a second or two of CPU for each of them. What a triggerer finds is the same: a task instance that is
-deferred, of a run of a DAG that is known, and its trigger. No scheduler runs, so a task that is told of its job's end
+deferred, of a run of a DAG that is known, and its trigger. No scheduler runs, so a task that learns of its job's end
 stays `scheduled`, and its row says when that was.
 """
 

@@ -53,7 +53,7 @@ def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None
 def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return the medians of several runs; ``range`` has minimum and maximum of each key.
 
-    What ended is added up, and what is to happen never; of a most it is the most. What is no number, and what the runs
+    Counts of ends and of failures are summed; of maxima the maximum is taken. What is not a number, and what the runs
     were asked for, is as in the first one.
     """
     found: dict[str, Any] = {**runs[0], "runs": len(runs), "range": {}}
@@ -82,7 +82,7 @@ class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # 
 class TimedLoop(asyncio.SelectorEventLoop):
     """Measures each turn of the loop, during which no other task of the loop runs.
 
-    It overrides a method that is not public, since nothing public tells of turns; a task that looks at the clock every
+    It overrides a method that is not public, since no public one measures turns; a task that looks at the clock every
     few milliseconds would be most of the CPU time that it shares the process with.
 
     :ivar busy: CPU seconds of the longest turn; what other processes took from this one is not in it.

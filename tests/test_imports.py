@@ -17,7 +17,7 @@ from airflow_nbjobs.emulator import Emulator
 
 # What is there anyway: in a DAG file, and pytest where its plugin is loaded.
 BEFORE = ["airflow.sdk", "airflow.providers.common.compat.sdk", "pytest"]
-# What Airflow loads for a DAG file, for the provider's metadata, and pytest for whoever has the package installed.
+# What Airflow loads for a DAG file, for the provider's metadata, and pytest if the package is installed.
 LIGHT = [
     "airflow_nbjobs",
     "airflow_nbjobs.decorators",

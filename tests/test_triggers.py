@@ -211,7 +211,7 @@ def test_a_job_is_ended_though_airflow_cancels_the_trigger(
     asyncio.run(kill())
 
 
-@pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="before Airflow 3.3 a cancelled trigger asks by itself")
+@pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="before Airflow 3.3 a canceled trigger asks by itself")
 def test_a_moved_trigger_asks_and_ends_nothing(
     cloud: Cloud, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
@@ -285,7 +285,7 @@ AMBIGUOUS = ["scheduled", "queued", "running"]
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
 def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances: TaskInstances, kill: str) -> None:
-    """A triggerer that was stalled is told of a kill that nobody wished, in whatever state the task is by then."""
+    """A stalled triggerer gets a kill that no person asked for; the task may be in any state by then."""
     other = {"name": "projects/p/locations/l/notebookExecutionJobs/other"}
     cases: dict[tuple[Any, str], bool] = {
         **{(state, "same"): False for state in ["deferred", *AMBIGUOUS, "up_for_retry"]},

@@ -122,7 +122,7 @@ def test_no_module_needs_a_table_of_contents(module):
 # Nobody imports from what is apart: the emulator's one name is in its own `__all__`.
 @pytest.mark.parametrize("module", [module for module in MODULES if room_of(module) not in APART])
 def test_what_is_said_to_be_public_is(module):
-    """Every name of ``__all__`` exists and is said once, in order; where there is none, all is private."""
+    """Every name of ``__all__`` exists and is listed once, in order; without a list, all names are private."""
     names = getattr(import_module(module), "__all__", [])
     assert [name for name in names if not hasattr(import_module(module), name)] == []
     assert sorted(set(names), key=sort_key) == list(names)

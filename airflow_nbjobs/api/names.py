@@ -119,7 +119,7 @@ def job_name(given: object, parent_name: Callable[[], str]) -> str:
 
     :param given: the full name, the bare id, or the output of a create task (a dict with ``name``).
     :param parent_name: returns ``projects/p/locations/l``; called only for a bare id.
-    :raises InvalidNotebookJobError: if ``given`` is none of these.
+    :raises InvalidNotebookJobError: if ``given`` is something else.
     """
     name = given.get("name") if isinstance(given, Mapping) else given
     if isinstance(name, int) and not isinstance(name, bool):

@@ -42,7 +42,7 @@ PATIENT = Patience()
 
 ENDURING = Patience(tries=30, seconds=900.0, queueing=7200.0)
 """
-For a task whose job goes on meanwhile: an outage of minutes is no reason to fail, and some 7,000 tasks that submit at
+For a task whose job goes on meanwhile: an outage of minutes should not fail it, and some 7,000 tasks that submit at
 once are done in two hours.
 """
 

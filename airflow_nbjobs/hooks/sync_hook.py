@@ -86,7 +86,7 @@ class NotebookExecutionJobHook(GoogleBaseHook):
     def service_account_email(self) -> str | None:
         """Return the account that the connection's credentials are of, or ``None`` when they are a person's.
 
-        :raises CredentialsError: when there are none.
+        :raises CredentialsError: if there are no credentials.
         """
         credentials, project = self.get_credentials_and_project_id()
         if settings.emulator_address() is not None:

@@ -229,7 +229,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
             raise AirflowTaskTimeout(run.time_out()) from None
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Resume: read the job, whatever the event says about it, and finish or defer again."""
+        """Resume: read the job, since the event is only a hint, and finish or defer again."""
         return self._finish_or_defer(self._ready_run(context).resume(event))
 
     @entry_point

@@ -21,7 +21,7 @@ class Deadline:
 
     @classmethod
     def of(cls, timeout: timedelta | None, started_at: datetime) -> Deadline:
-        """Return the deadline of a try that started then; beyond the calendar there is none."""
+        """Return the deadline of a try that started then; ``at`` is ``None`` beyond the calendar."""
         try:
             return cls(timeout, None if timeout is None else started_at + timeout)
         except OverflowError:

@@ -128,7 +128,7 @@ class Event:
             raise NbjobsError(f"The trigger's event is about {str(job)!r}, but the task's jobs are in {parent!r}.")
         name = str(job)
         operation = _operation_of(payload.get("operation_name"), name)
-        if parent is not None:  # an event never leads to another project, whatever project number it names
+        if parent is not None:  # an event never leads to another project, for any project number in it
             name, operation = _moved(name, parent), operation and _moved(operation, parent)
         return cls(
             job_name=name,
@@ -141,7 +141,7 @@ class Event:
 
 
 def _operation_of(operation: object, job_name: str) -> str | None:
-    """Return the operation if it belongs to the job: cancelling another one would end another job."""
+    """Return the operation if it belongs to the job: canceling another one would end another job."""
     try:
         belongs = same_job(str(job_of_operation(str(operation))), job_name)
     except InvalidNotebookJobError:

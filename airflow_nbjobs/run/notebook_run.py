@@ -83,7 +83,7 @@ class NotebookRun:
             return self._wait_and_finish(job) if self._arguments.wait_for_completion else result(job)
 
     def resume(self, event: object) -> dict[str, Any] | Deferral:
-        """Resume after a deferral: read the job, whatever the event says about it, and finish or wait again.
+        """Resume after a deferral: read the job, since the event is only a hint, and finish or wait again.
 
         :param event: the payload of the trigger's event.
         :returns: as :meth:`start`, which also lists the errors.
@@ -265,7 +265,7 @@ class NotebookRun:
     def _read_note(self) -> JobNote | None:
         try:
             return self._task.read_note()
-        except Exception as error:  # noqa: BLE001 - whatever Airflow's reason is, the job must be dealt with
+        except Exception as error:  # noqa: BLE001 - for any error of Airflow, the job must be dealt with
             self._log.warning("Failed to read the task's note of its job: %s", error)
             return None
 

@@ -84,7 +84,7 @@ class ResultReader:
         """
         if job.job_state.is_success and not self.has_results and self.log_output != "all":
             return Executed(problem="no results are wanted (do_xcom_push=False)")
-        # A job without a machine has no executed notebook, and another job follows if there is none.
+        # A job without a machine has no executed notebook, and another job follows then.
         is_crucial = job.job_state.is_success or is_capacity(job.status)
         try:
             with self.hook.storage_client() as client:

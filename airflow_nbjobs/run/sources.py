@@ -105,7 +105,7 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
 
 
 def existing_file(path: Path) -> Path | None:
-    """Return the file that a path leads to, links followed; ``None`` if there is none or the path is malformed."""
+    """Return the file that a path leads to, links followed; ``None`` if it does not exist or the path is malformed."""
     try:
         found = path.expanduser().resolve()
         return found if found.is_file() else None

@@ -95,9 +95,9 @@ class TaskContext:
         return self.identity.try_number == 1
 
     def read_note(self) -> JobNote | None:
-        """Return the note of this task instance; ``None`` if there is none.
+        """Return the note of this task instance; ``None`` if it has none.
 
-        :raises Exception: whatever Airflow raises if it cannot be asked.
+        :raises Exception: any error of Airflow.
         """
         if self.airflow is None:
             return None

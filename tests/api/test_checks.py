@@ -123,7 +123,7 @@ BAD = {
     "a long display name": ({"display_name": "x" * 129}, "has 129 characters: give 1 to 128"),
     "no output": ({"gcs_output_uri": None}, "gcs_output_uri=None is not a folder in Cloud Storage: write 'gs://bucket'"),
     "an output elsewhere": ({"gcs_output_uri": "s3://b"}, "gcs_output_uri='s3://b' is not a folder"),
-    "a bucket that is none": ({"gcs_output_uri": "gs://Bucket/x"}, "gcs_output_uri='gs://Bucket/x' is not a folder"),
+    "an invalid bucket": ({"gcs_output_uri": "gs://Bucket/x"}, "gcs_output_uri='gs://Bucket/x' is not a folder"),
     "a bucket with a line break": ({"gcs_output_uri": "gs://bucket\n"}, "is not a folder"),
     "no time": ({"execution_timeout": timedelta(0)}, "job_timeout=0 seconds is not possible"),
     "less than no time": ({"execution_timeout": timedelta(seconds=-1)}, "job_timeout=-1 seconds"),
@@ -135,7 +135,7 @@ BAD = {
         "There are 65 labels: give at most 64",
     ),
     "an empty label": ({"labels": {"": "a"}}, "The label key '' is empty: give it a name"),
-    "a number that is none": ({"custom_environment_spec": {"a": NAN}}, "custom.*={'a': nan} cannot be written as JSON"),
+    "not a number": ({"custom_environment_spec": {"a": NAN}}, "custom.*={'a': nan} cannot be written as JSON"),
     "a date in a dict": ({"custom_environment_spec": {"a": datetime.now(UTC)}}, "cannot be written as JSON"),
     "half a character": ({"display_name": "\ud83d"}, "displayName=.* cannot be written as JSON"),
 }  # fmt: skip

@@ -127,7 +127,7 @@ def test_retry_after_is_waited_for_and_a_little_more(serve):
 @pytest.mark.parametrize(("patience", "longest"), [(PATIENT, 30), (ENDURING, 300), (Patience(seconds=60), 20)])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_retry_after_beyond_the_time_left_is_cut(serve, asked, patience, longest, status):
-    """One proxy that asks for an hour is no reason to give a job up."""
+    """A proxy may ask for a pause of an hour; the job is not given up."""
     answer = refused(status, "UNAVAILABLE", f"Retry-After: {asked}")
     talk, _ = serve(answer, answer, FOUND)
     assert talk.send(calls.get_job(JOB), patience).name == JOB

@@ -185,8 +185,8 @@ def test_listening_on_other_addresses_warns_and_checks_the_host():
         warning = emulator.process.stderr.read()
     assert codes == [200, 200, 403]
     assert "WARNING" in warning
-    assert "executes the code" in warning
-    assert "none of 127.0.0.1, localhost, [::1], build-box; --allow-host accepts another" in warning
+    assert "executes notebooks as user" in warning
+    assert "another Host header than 127.0.0.1, localhost, [::1], build-box are refused; --allow-host" in warning
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A DAG that serialises differently at each parse gets a new version each time, and its history is lost in them."""
+"""A DAG that serializes differently at each parse would get a new version each time."""
 
 from __future__ import annotations
 

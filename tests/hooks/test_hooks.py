@@ -307,7 +307,7 @@ def test_the_event_loop_is_never_blocked(
 def test_missing_credentials_are_reported_after_a_few_tries(
     connect: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It looks like one whose metadata server is slow to start; nobody shall wait for a quarter of an hour for that."""
+    """Such a machine looks like one whose metadata server is slow to start."""
     connect("application default")
     monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.001)
     tries: list[None] = []

@@ -235,7 +235,7 @@ def test_a_job_of_another_origin_is_never_deleted(
 
 
 def listed(cloud: Cloud, **job: Any) -> str:
-    """Let the next list tell of one job of this Airflow's, and of no other; return its name."""
+    """Let the next list contain one job of this Airflow only; return its name."""
     name = f"projects/{cloud.project}/locations/{REGION}/notebookExecutionJobs/1"
     told = {"name": name, "displayName": "report", "labels": OURS, "updateTime": "2026-01-01T00:00:00Z", **job}
     cloud.fault({"method": "list", "body": json.dumps({"notebookExecutionJobs": [told]})})

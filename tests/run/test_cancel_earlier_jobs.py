@@ -1,4 +1,4 @@
-"""A job that an earlier try has left is nobody's when the task ends for good before it has taken it over."""
+"""A task that ends for good without a job ends the jobs of its earlier tries."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_kill_while_reading_the_notebook_ends_the_earlier_job(left: Cloud, mon
 
 
 def test_a_cleared_try_does_not_end_the_new_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The new try begins before the old one is told of its end."""
+    """The new try starts before the old one is killed."""
     monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,))
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     attempt(3, 2, wait_for_completion=False).execute()

@@ -105,7 +105,7 @@ def test_whatever_the_service_calls_it_the_job_is_submitted_again(cloud: Cloud, 
 def test_a_refused_create_uses_the_next_template_at_once(
     cloud: Cloud, bucket: str, message: str, logged: Logged
 ) -> None:
-    """It is no matter of requests in a minute, for which a create would wait its turn."""
+    """Only a quota of requests makes a create wait."""
     cloud.fault({"method": "create", "status": 429, "message": message})
     run = task(notebook=PAPER, gcs_output_uri=bucket, fallback_runtime_templates=["42"], do_xcom_push=False)
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
@@ -127,7 +127,7 @@ def test_a_refused_create_is_sent_as_often_as_allowed(
 @pytest.mark.parametrize(
     ("fallbacks", "retries", "pauses"),
     [([], 2, [1, 2]), (["42"], 1, []), (["42"], 4, [2, 4]), (["1234"], 1, [1])],
-    ids=["one template", "another", "the list anew", "the same as another"],
+    ids=["one template", "another", "the list again", "the same as another"],
 )
 def test_a_refused_template_is_requested_again_after_a_pause(
     cloud: Cloud,
@@ -156,7 +156,7 @@ def test_a_refused_template_is_requested_again_after_a_pause(
 
 @pytest.fixture
 def long_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a pause last for a while, whatever chance says."""
+    """Let a pause last for a while, without randomness."""
     monkeypatch.setattr("airflow_nbjobs.api.pacing.backoff", lambda _: 1.5)
 
 
@@ -232,13 +232,13 @@ def resume(run: TaskRun, **told: Any) -> Any:
 
 
 def end_last(cloud: Cloud, state: str = "JOB_STATE_FAILED") -> None:
-    """End the newest job, for want of a machine."""
+    """End the newest job, since there is no machine."""
     cloud.play(cloud.book()[-1]["name"], state, NO_MACHINE)
 
 
 def end(cloud: Cloud, how: str) -> None:
     """Have somebody end the newest job."""
-    if how == "cancelled":
+    if how == "canceled":
         end_last(cloud, "JOB_STATE_CANCELLED")
     else:
         NotebookExecutionJobHook().delete_job(cloud.book()[-1]["name"])
@@ -276,7 +276,7 @@ def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> No
     assert labels == [None, "1", "2"]
 
 
-@pytest.mark.parametrize("ended", ["cancelled", "deleted"])
+@pytest.mark.parametrize("ended", ["canceled", "deleted"])
 def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, bucket: str, ended: str) -> None:
     run = waiting_again(cloud, bucket, fallback_runtime_templates=["42"])
     retry = again(run, try_number=2, id=uuid.uuid4())
@@ -356,7 +356,7 @@ def test_when_the_time_is_over_nothing_is_submitted_any_more(
     assert cloud.states() == ["FAILED"]
 
 
-@pytest.mark.parametrize("ended", ["cancelled", "deleted"])
+@pytest.mark.parametrize("ended", ["canceled", "deleted"])
 def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, bucket: str, ended: str) -> None:
     bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
     retry = again(waiting_again(cloud, bucket, **bounded), try_number=2, id=uuid.uuid4())

@@ -1,4 +1,4 @@
-"""Whatever a user calls a job: where its requests go, and what they filter by, is ours to say."""
+"""Key, labels and display name: a user's names cannot change where requests go or what they filter by."""
 
 from __future__ import annotations
 

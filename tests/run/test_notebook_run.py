@@ -87,7 +87,7 @@ NAMES = st.one_of(HOSTILE, st.lists(PIECES, max_size=9).map("/".join), st.text()
 def test_an_event_leads_nowhere_but_to_the_tasks_own_place(
     number: int, job_id: str, operation: Any, rest: dict[str, Any]
 ) -> None:
-    """Whatever it says: its names become paths, and the location a host."""
+    """Its names become paths, and its location a host."""
     parent = "projects/p/locations/us-central1"
     name = f"projects/{number}/locations/us-central1/notebookExecutionJobs/{job_id}"
     try:

@@ -39,7 +39,7 @@ PASSING: dict[str, dict[str, Any]] = {
     "an empty answer": {"body": ""},
     "an empty object": {"body": "{}"},
     "a state and no name": {"body": '{"jobState": "JOB_STATE_SUCCEEDED"}'},
-    "an error that is none by its status": {"body": '{"error": {"code": 500, "status": "INTERNAL"}}'},
+    "an error with status 200": {"body": '{"error": {"code": 500, "status": "INTERNAL"}}'},
     "nested too deep": {"body": "[" * 100_000},
 }
 

@@ -37,7 +37,7 @@ OUTPUTS = {
 NOTEBOOKS = {
     "nothing": b"",
     "a page of HTML": b"<html>503</html>",
-    "JSON that is no notebook": b'[{"cells":[]}]',
+    "JSON that is not a notebook": b'[{"cells":[]}]',
     "half a notebook": (AROUND % (b"", b""))[:-300],
     "brackets without end": b"[" * 10**6,
     "no text at all": b"\x1f\x8b\x08\x00" * 1000,

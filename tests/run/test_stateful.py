@@ -147,16 +147,16 @@ class Tries(RuleBasedStateMachine):
         return [job for job in self.seen if job["state"] not in {*ENDED, "JOB_STATE_CANCELLING"}]
 
     def carry_out(
-        self, model: Model, dies: str | None, lost: dict[str, Any] | None, kill: Any, *, anew: bool = False
+        self, model: Model, dies: str | None, lost: dict[str, Any] | None, kill: Any, *, is_fresh: bool = False
     ) -> None:
         """Carry a try out to its wait, and hold what it does against the rules.
 
-        :param anew: whether it adopts nothing, as a try does that submits once more.
+        :param is_fresh: whether it adopts nothing, as a try does that submits once more.
         """
         generation = model.identity.first_try, model.version
-        task = replace(model.identity, is_adopting=False) if anew else model.identity
+        task = replace(model.identity, is_adopting=False) if is_fresh else model.identity
         before = {key_of(job): job for job in self.book()}
-        expected = None if anew else self.adoptable(model, before)
+        expected = None if is_fresh else self.adoptable(model, before)
         if lost and dies != "before" and not expected:
             self.emulator.fault({"method": "create", "project": self.project, **lost})
         submitted = self.submit(model, task, dies, kill)
@@ -231,22 +231,22 @@ class Tries(RuleBasedStateMachine):
     ) -> None:
         """Clear a task that is over; when its worker dies at once, a retry follows.
 
-        A run that is over begins anew with that.
+        A run that is over starts again with that.
         """
         model = self.pick(which, "done", "failed")
-        anew = model.identity.try_number + 1
-        model.identity = replace(model.identity, try_number=anew, first_try=anew)
+        cleared = model.identity.try_number + 1
+        model.identity = replace(model.identity, try_number=cleared, first_try=cleared)
         if is_run_over:
             model.identity = replace(model.identity, run_started=datetime.now(UTC))
         self.carry_out(model, dies, lost, kill)
         if dies:
-            model.identity = replace(model.identity, try_number=anew + 1)
+            model.identity = replace(model.identity, try_number=cleared + 1)
             self.carry_out(model, None, None, kill)
 
     @rule(which=WHICH, state=st.sampled_from(ENDS), is_seen=st.booleans())
     @precondition(lambda self: bool(self.active()))
     def job_ends(self, which: int, state: str, is_seen: bool) -> None:
-        """End a job, one that somebody waits for or not; whoever waits may see it."""
+        """End a job, waited for or not; a waiting task may see it."""
         active = self.active()
         job = active[which % len(active)]
         self.emulator.play(job["name"], f"JOB_STATE_{state}")
@@ -279,7 +279,7 @@ class Tries(RuleBasedStateMachine):
     ) -> None:
         """Clear a task that waits: to the next try it looks like a retry, which may re-attach before the old one ends.
 
-        A job that was re-attached to and is cancelled then is replaced, once.
+        A job that was re-attached to and is canceled then is replaced, once.
         """
         model = self.pick(which, "waiting")
         model.identity = replace(model.identity, try_number=model.identity.try_number + 1)
@@ -289,7 +289,7 @@ class Tries(RuleBasedStateMachine):
         if job is not None:
             self.emulator.play(job["name"], "JOB_STATE_CANCELLED")
         if job is not None or not is_fast:
-            self.carry_out(model, dies, lost, kill, anew=is_fast)
+            self.carry_out(model, dies, lost, kill, is_fresh=is_fast)
 
     @rule(which=WHICH, dies=DIES, lost=MAYBE_LOST, kill=KILLS)
     @precondition(has("waiting"))
@@ -298,12 +298,12 @@ class Tries(RuleBasedStateMachine):
         model = self.pick(which, "waiting")
         if (job := self.held_job(model)) is not None:
             self.emulator.play(job["name"], "JOB_STATE_FAILED", NO_MACHINE)
-            self.carry_out(model, dies, lost, kill, anew=True)
+            self.carry_out(model, dies, lost, kill, is_fresh=True)
 
     @rule(which=WHICH, dies=st.sampled_from(["before", "after"]))
     @precondition(has("done", "failed"))
     def run_is_made_again(self, which: int, dies: str) -> None:
-        """Delete the DAG run and make it again under its id at once, whatever became of its jobs; its worker dies.
+        """Delete the DAG run and create it again under its id at once, with its jobs left; its worker dies.
 
         What the deleted one has left is ended.
         """

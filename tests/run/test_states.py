@@ -98,7 +98,7 @@ class Silent(Relay):
 def test_a_job_that_says_nothing_of_its_state_goes_on(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, mode: str, said: dict[str, Any]
 ) -> None:
-    """The service leaves out what has its first value; and what is no text is no state."""
+    """The service leaves out a field with its first value; a state that is not text is unknown."""
     silent = Silent(cloud.url, said)
     monkeypatch.setenv("NBJOBS_EMULATOR_HOST", silent.url)
     try:

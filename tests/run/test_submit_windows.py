@@ -70,7 +70,7 @@ def test_a_killed_try_of_a_deleted_run_ends_nothing(asking: Asking) -> None:
 
 
 def test_a_clear_ends_the_old_job_though_the_clock_differs(asking: Asking) -> None:
-    """The run was cleared when it was over, and so started anew: by Airflow's clock before that job was made."""
+    """The run was cleared after its end and started again, by Airflow's clock before that job was created."""
     asking.ask()
     behind = replace(clear(), run_started=datetime.now(UTC) - timedelta(seconds=30))
     asking.ask(behind)
@@ -78,7 +78,7 @@ def test_a_clear_ends_the_old_job_though_the_clock_differs(asking: Asking) -> No
 
 
 def test_a_cleared_run_ends_the_job_of_a_dead_worker(asking: Asking) -> None:
-    """Airflow begins the run anew then."""
+    """Airflow then starts the run again."""
     asking.ask()
     asking.ask(begun_now(clear()))
     assert [state[:6] for state in asking.states()] == ["CANCEL", "RUNNIN"]

@@ -23,6 +23,6 @@ class Cloud:
         return self.emulator.book(project or self.project)
 
     def states(self) -> list[str]:
-        """Return the states of these jobs; one that is being cancelled counts as cancelled."""
+        """Return the states of these jobs; one that is being canceled counts as canceled."""
         states = [str(job["state"]).removeprefix("JOB_STATE_") for job in self.book()]
         return ["CANCELLED" if state == "CANCELLING" else state for state in states]

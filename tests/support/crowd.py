@@ -58,7 +58,7 @@ class Service:
         assert self._http.delete(job["name"]).status_code == 200
 
     def asked(self) -> dict[str, int]:
-        """Count the requests for jobs by method, and begin anew."""
+        """Count the requests for jobs by method, and reset the counts."""
         counts = {method: sum(outcomes.values()) for method, outcomes in self.emulator.requests().items()}
         self.emulator.reset_requests()
         return {method: counts[method] for method in ("get", "list") if method in counts}

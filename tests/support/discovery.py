@@ -66,7 +66,7 @@ def check(verb: str, url: str, request: bytes | None, status: int, answer: bytes
 
 
 def problems_of(value: Any, schema: str, path: str, *, sent: bool = False) -> list[str]:
-    """Name every way in which a value is not of a schema; in what is sent, read-only fields are none of it."""
+    """Name every way in which a value is not of a schema; in a request, read-only fields are not part of it."""
     return list(_problems(value, {"$ref": schema}, path, sent))
 
 
@@ -93,14 +93,14 @@ def _query_problems(method: dict[str, Any], query: dict[str, str]):
         if parameter is None or parameter["location"] != "query":
             yield f"unknown parameter {name}"
         elif parameter["type"] == "integer" and not re.fullmatch(r"-?\d+", value):
-            yield f"{name} is no integer: {value!r}"
+            yield f"{name} is not an integer: {value!r}"
 
 
 def _body_problems(method: dict[str, Any], request: bytes | None):
     if "request" in method:
         yield from problems_of(json.loads(request or b"{}"), method["request"]["$ref"], "request", sent=True)
     elif request and json.loads(request):
-        yield f"a body where there is none: {request[:80]!r}"
+        yield f"an unexpected body: {request[:80]!r}"
 
 
 def _error_problems(body: Any, status: int):
@@ -150,11 +150,11 @@ def _object_problems(value: dict[str, Any], schema: dict[str, Any], path: str, s
 def _string_problems(value: str, schema: dict[str, Any], path: str):
     form = schema.get("format")
     if "enum" in schema and value not in schema["enum"]:
-        yield f"{path} is none of the enum: {value!r}"
+        yield f"{path} is not in the enum: {value!r}"
     elif form in _FORMATS and not re.fullmatch(_FORMATS[form], value):
         yield f"{path} is no {form}: {value!r}"
     elif form == "byte" and base64.b64encode(base64.b64decode(value)).decode() != value:
-        yield f"{path} is no base64"
+        yield f"{path} is not base64"
 
 
 def described(kind: Any) -> Any:

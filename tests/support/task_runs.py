@@ -1,7 +1,7 @@
 """A task at work without an Airflow: what a worker and a triggerer do around an operator, in a few lines.
 
-It goes the way that Airflow goes: fields are rendered, a deferral is stored as JSON by Airflow's own serialiser, the
-trigger is made anew from it, and the task is resumed as another object with a copy of its XComs.
+It goes the way that Airflow goes: fields are rendered, a deferral is stored as JSON by Airflow's own serializer, the
+trigger is created from it again, and the task is resumed as another object with a copy of its XComs.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class TaskInstance:
 class TaskRun:
     """One try of one task.
 
-    :param operator: made anew by each call, since Airflow parses the DAG file for each process.
+    :param operator: made again by each call, since Airflow parses the DAG file for each process.
     :param folder: where the DAG file lies.
     :param begins_anew: whether ``start_date`` is the moment of resuming in a resumed task, as on Airflow 3.1.
     :param known: fields of the task instance.

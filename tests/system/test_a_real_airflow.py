@@ -128,7 +128,7 @@ def test_a_backfill_of_a_week_gives_seven_different_reports(airflow: LocalAirflo
     before = len(cloud.book())
     airflow.wait(lambda: airflow.rest.knows(DAILY), 60, "the example to be parsed")
     with nobody_else_writing(airflow):
-        # A paused DAG runs no backfill; unpaused it runs for yesterday too, which is none of these days.
+        # A paused DAG runs no backfill; unpaused it runs for yesterday too, which is not one of these days.
         airflow.command("dags", "unpause", DAILY)
         airflow.command("backfill", "create", "--dag-id", DAILY, "--from-date", DAYS[0], "--to-date", DAYS[-1])
     airflow.wait(lambda: are_over(airflow), 300, "the backfill to be over")

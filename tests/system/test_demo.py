@@ -60,7 +60,7 @@ def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) ->
     assert states.index("deferred") < states.index("success")
     assert '"state": "JOB_STATE_SUCCEEDED"' in printed
     assert "178 wines, 13 measurements each" in printed
-    copy = Path(demo.wait_for(r"is copied to (\S+\.ipynb);"))
+    copy = Path(demo.wait_for(r"was copied to (\S+\.ipynb)\."))
     assert "image/png" in copy.read_text()
     assert httpx2.get(url, trust_env=False, follow_redirects=True).is_success
 
@@ -79,7 +79,7 @@ def test_each_state_has_a_meaning_before_and_after_the_job() -> None:
     airflow: Any = SimpleNamespace(rest=rest, wait=lambda look, *_: list(iter(look, True)))
     told: list[str] = []
     assert _follow(airflow, Run("hello_notebook", "1"), lambda _, what: told.append(what)) == seen
-    of_the_end = ["the job has ended" in line or "the job's outcome" in line for line in told]
+    of_the_end = ["the job has ended" in line or "the result" in line for line in told]
     assert of_the_end == [False, False, False, False, True, False, True, True]
 
 

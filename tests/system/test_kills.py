@@ -111,7 +111,7 @@ def test_a_task_that_a_person_ends_ends_its_job(busy: LocalAirflow, endless: Emu
     mark(busy, run, state)
     wait_for(busy, endless, job, "CANCELLED")
     said = "The task was ended" if dag_id == "deferred" else "The task is killed"
-    line = f"{said}: {job['name']} was cancelled."
+    line = f"{said}: {job['name']} was canceled."
     busy.wait(lambda: line in busy.rest.log(run, "report"), 20, f"the task's log to say {line!r}")
 
 
@@ -169,7 +169,9 @@ def test_a_shutdown_of_the_worker_leaves_the_job_running(busy: LocalAirflow, end
     # Workers are the scheduler's children here, and a task is a child of its worker, which passes the signal on.
     (worker,) = {each.ppid() for each in scheduler.children(recursive=True)} - {scheduler.pid}
     os.kill(worker, signal.SIGTERM)
-    busy.wait(lambda: "goes on, and the retry re-attaches" in busy.rest.log(run, "report"), 30, "the task to say so")
+    busy.wait(
+        lambda: "keeps running, and the retry re-attaches" in busy.rest.log(run, "report"), 30, "the task to say so"
+    )
     assert state_of(endless, job) == "JOB_STATE_RUNNING"
     mark(busy, run, "failed")
     wait_for(busy, endless, job, "CANCELLED")
