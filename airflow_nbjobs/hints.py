@@ -21,6 +21,14 @@ _HINTS = {
     re.compile(r"actAs|serviceAccountUser", re.IGNORECASE): (
         "Grant the connection's account roles/iam.serviceAccountUser on the account that the notebook runs as."
     ),
+    re.compile(r"storage\.objects\.get", re.IGNORECASE): (
+        "The service reads a notebook in Cloud Storage as the account that it runs as. Grant that account "
+        "roles/storage.objectViewer on the bucket of the notebook."
+    ),
+    re.compile(r"gcp-sa-dataform|dataform service agent", re.IGNORECASE): (
+        "Dataform's service agent must exist before a notebook in a repository can run: `gcloud beta services identity "
+        "create --service=dataform.googleapis.com`."
+    ),
     re.compile(r"constraints/|organi[sz]ation policy|org policy|customConstraints", re.IGNORECASE): (
         "A policy of the organization forbids this job. Ask its administrator about the constraint that is named."
     ),

@@ -38,13 +38,13 @@ _NOT_THE_JOBS_FAULT = (TransportError, UnauthenticatedError, UnexpectedAnswerErr
 class Pruning:
     """Which jobs to delete.
 
-    :ivar deployment_label: value of the label ``nbjobs-deployment``; jobs without it are never deleted.
+    :ivar deployment_label: value of the label ``nbjobs-deployment``; ``None`` for all jobs of this provider.
     :ivar before: jobs that were last updated before this moment.
     :ivar include_active: active jobs too; deleting one ends it.
     :ivar dry_run: delete nothing.
     """
 
-    deployment_label: str
+    deployment_label: str | None
     before: datetime
     include_active: bool = False
     dry_run: bool = False
@@ -53,7 +53,7 @@ class Pruning:
         """Return whether a job is one of them."""
         return (
             job.labels.get("nbjobs-v") is not None
-            and job.labels.get("nbjobs-deployment") == self.deployment_label
+            and self.deployment_label in (None, job.labels.get("nbjobs-deployment"))
             and (self.include_active or job.job_state.is_terminal)
             and job.update_time is not None
             and job.update_time < self.before

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
-__all__ = ["NoRetry", "TaskContext", "task_state"]
+__all__ = ["COMMAND_LINE", "NoRetry", "TaskContext", "task_state"]
+
+COMMAND_LINE = "nbjobs run"
+"""The name in place of a deployment's for jobs of the command line."""
 
 _WANTED = frozenset({"running", "up_for_retry", "queued", "scheduled"})
 """
@@ -77,7 +80,7 @@ class TaskContext:
         """
         now = datetime.now(UTC)
         identity = TaskIdentity(
-            deployment=settings.deployment(),
+            deployment=COMMAND_LINE,
             dag_id="nbjobs",
             run_id=f"{now.isoformat()}-{uuid.uuid4().hex}",
             task_id="run",
@@ -85,7 +88,7 @@ class TaskContext:
             try_number=1,
             first_try=1,
             run_started=now,
-            is_certain=settings.is_deployment_certain(),
+            is_certain=True,
         )
         return cls(identity=identity, folders=(folder,), started_at=now)
 

@@ -75,6 +75,27 @@ def test_a_dry_run_shows_what_is_then_deleted(nbjobs: Command, nbjobs_emulator: 
     assert (everything.stdout, deleted(nbjobs_emulator)) == (f"{active}\n", {over, active})
 
 
+@pytest.mark.parametrize(("made_by", "kinds"), [("run", {"run"}), ("any", {"run", "unnamed", "named"})])
+def test_jobs_of_other_makers_are_deleted_on_request(
+    nbjobs: Command, nbjobs_emulator: Emulator, make: Make, made_by: str, kinds: set[str]
+) -> None:
+    names = {
+        "run": make("SUCCEEDED", deployment="nbjobs run"),
+        "unnamed": make("SUCCEEDED", deployment=""),
+        "named": make("SUCCEEDED"),
+    }
+    done = nbjobs(*OLD, "--made-by", made_by, "--yes")
+    assert (done.returncode, deleted(nbjobs_emulator)) == (0, {names[kind] for kind in kinds})
+
+
+def test_jobs_of_any_maker_are_deleted_only_after_a_yes(nbjobs: Command, nbjobs_emulator: Emulator, make: Make) -> None:
+    make("SUCCEEDED")
+    done = nbjobs(*OLD, "--made-by", "any")
+    assert (done.returncode, deleted(nbjobs_emulator)) == (2, set())
+    assert "would be deleted" in done.stderr
+    assert "Delete these 1 jobs? [y/N] nbjobs: Nothing was deleted." in done.stderr
+
+
 def test_deleted_jobs_are_printed_although_an_error_follows(
     nbjobs: Command, nbjobs_emulator: Emulator, make: Make
 ) -> None:

@@ -40,6 +40,8 @@ HINTS = {
     "Constraint constraints/compute.vmExternalIpAccess violated for project 1": "A policy of the organization",
     "NOTEBOOK_RUNTIME_OUT_OF_ORGANIZATION": "notebook_runtime_out_of_org_warning",
     "Permission 'iam.serviceAccounts.actAs' denied on the account": "roles/iam.serviceAccountUser",
+    "a@p does not have storage.objects.get access to the object": "roles/storage.objectViewer",
+    "service-1@gcp-sa-dataform.iam.gserviceaccount.com does not exist": "services identity create",
 }
 
 
