@@ -140,7 +140,7 @@ def test_a_wrong_argument_is_named_with_value_and_remedy(
     assert cloud.requests() == {}
 
 
-@pytest.mark.parametrize("case", ["no location", "two identities", "two environments", "a policy that is none"])
+@pytest.mark.parametrize("case", ["no location", "two identities", "two environments", "an invalid policy"])
 def test_what_needs_no_run_fails_when_the_dag_is_parsed(case: str) -> None:
     changed, _ = WRONG[case]
     with (
