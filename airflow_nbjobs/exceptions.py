@@ -65,6 +65,11 @@ class NbjobsError(Exception):
 class InvalidNotebookJobError(NbjobsError, ValueError):
     """The request is wrong and was not sent."""
 
+    @property
+    def is_final(self) -> bool:
+        """Whether no retry corrects it. A notebook that could not be read may be there or be readable later."""
+        return not isinstance(self.__cause__, ApiError)
+
 
 class CredentialsError(NbjobsError):
     """There is no access token.

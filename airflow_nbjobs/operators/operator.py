@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NbjobsError, NotFoundError
+from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
 from airflow_nbjobs.run.arguments import as_text
@@ -137,7 +137,7 @@ def entry_point(method: Callable[Concatenate[Operator, P], R]) -> Callable[Conca
             if self._hook is not None:
                 self._hook.close()
         # Raised outside the except block: otherwise Airflow would show the error that led to it above this one.
-        if isinstance(shown, InvalidNotebookJobError) and not isinstance(shown.__cause__, ApiError):
+        if isinstance(shown, InvalidNotebookJobError) and shown.is_final:
             shown = FinalInvalidNotebookJobError(str(shown))
         shown.__cause__ = shown.__context__ = None
         raise shown.with_traceback(None)

@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSki
 
 from airflow_nbjobs import links, settings
 from airflow_nbjobs.compat import retry_policy
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM, JobNote
 
@@ -134,7 +135,8 @@ class TaskContext:
         """Return why Airflow does not retry after an error; ``None`` if it does."""
         if self.airflow is None or not self.has_retry():
             return NoRetry.USED_UP
-        if isinstance(error, AirflowFailException | AirflowSkipException):
+        is_wrong = isinstance(error, InvalidNotebookJobError) and error.is_final
+        if is_wrong or isinstance(error, AirflowFailException | AirflowSkipException):
             return NoRetry.FINAL
         policy = retry_policy(self.airflow["task"])
         if policy is None:

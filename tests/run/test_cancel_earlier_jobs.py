@@ -45,18 +45,27 @@ def wrong() -> dict[str, Any]:
     return {"notebook": "gs://notebooks/"}
 
 
-@pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
-def test_a_last_try_that_fails_early_ends_earlier_jobs(left: Cloud, retries: int, became: str, logged: Logged) -> None:
+MISSING = {"notebook": "gs://notebooks/not-there-yet.ipynb", "parameters": {"day": 1}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "retries", "became", "why"),
+    [
+        (MISSING, 2, "RUNNING", None),
+        (MISSING, 1, "CANCELLED", "no retry is left"),
+        (wrong(), 2, "CANCELLED", "the failure is final"),
+    ],
+)
+def test_a_try_that_fails_early_without_a_retry_ends_earlier_jobs(
+    left: Cloud, arguments: dict[str, Any], retries: int, became: str, why: str | None, logged: Logged
+) -> None:
     with pytest.raises(InvalidNotebookJobError):
-        attempt(2, retries, **wrong()).execute()
+        attempt(2, retries, **arguments).execute()
     assert left.states() == [became]
-    assert bool(
-        [
-            line
-            for line in logged()
-            if re.search("Jobs of earlier tries, if any: .* was canceled, since no retry is left", line)
-        ]
-    ) == (retries == 1)
+    told = [
+        line for line in logged() if re.search(f"Jobs of earlier tries, if any: .* was canceled, since {why}", line)
+    ]
+    assert len(told) == (why is not None)
 
 
 def test_each_job_that_earlier_tries_left_is_told_of(left: Cloud, logged: Logged) -> None:
