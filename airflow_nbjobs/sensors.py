@@ -128,21 +128,23 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
             else:  # it may have just been created, and a read may be behind its create
                 job = self.hook.run_flow(JobName.parse(name).location, first_look(name), patience)
         if self._seen is None:
-            publish(context["ti"], job, self._project(job))
+            publish(context["ti"], job, self._project())
         if job.job_state != self._seen:
             self._seen = job.job_state
             self.log.info("The notebook job %s is %s.", name, self._seen.word)
         return job
 
-    def _project(self, job: NotebookExecutionJob) -> str:
-        return self.project_id or JobName.parse(job.name).project
+    def _project(self) -> str:
+        # The service answers with the number of the project, the user gave its id.
+        named = JobName.parse(self._name()).project
+        return self.project_id or (self.hook.project_id if named.isdigit() else named)
 
     def _name(self) -> str:
         return job_name(self.job_name, self._parent)
 
     def _conclude(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Return the result of a job that has ended. Airflow's base class does not handle the flags in each mode."""
-        project, reader = self._project(job), self._reader()
+        project, reader = self._project(), self._reader()
         try:
             executed = reader.find(job)
             if executed.uri is not None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.links import LINKS, NotebookScheduleLink
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.run.arguments import KillPolicy, RunArguments, check_early
 from airflow_nbjobs.run.sources import InlineNotebook, Notebook
@@ -199,6 +200,8 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         self.kill = kill
         self.log_output = log_output
         self.unusable_results = unusable_results
+        if schedule_resource_name is None and job_body is None:
+            self.operator_extra_links = tuple(link for link in LINKS if not isinstance(link, NotebookScheduleLink))
         self.check_early(lambda: check_early({name: getattr(self, name, None) for name in RunArguments.names()}))
         self._run: NotebookRun | None = None
         self._started_try = 0

@@ -73,8 +73,9 @@ class Client(NotebookClient):
         self._is_idle = self._is_noted = False
         self._cell = nbformat.NotebookNode()  # type: ignore[no-untyped-call] # as above
 
-    def _started(self, cell: nbformat.NotebookNode, cell_index: int) -> None:  # noqa: ARG002 - nbclient passes these by name
-        self.cell_number += 1
+    def _started(self, cell: nbformat.NotebookNode, cell_index: int) -> None:
+        # Code cells are numbered as people count them, empty ones too.
+        self.cell_number = sum(each.cell_type == "code" for each in self.nb.cells[: cell_index + 1])
         self._cell = cell
         self._limit.start_cell(cell.metadata.get("tags", ()))
         self._pieces, self._is_idle, self._is_noted = [], False, False
