@@ -170,7 +170,7 @@ def test_a_shutdown_of_the_worker_leaves_the_job_running(busy: LocalAirflow, end
     (worker,) = {each.ppid() for each in scheduler.children(recursive=True)} - {scheduler.pid}
     os.kill(worker, signal.SIGTERM)
     busy.wait(
-        lambda: "keeps running, and the retry re-attaches" in busy.rest.log(run, "report"), 30, "the task to say so"
+        lambda: "keeps running. This process waits for it" in busy.rest.log(run, "report"), 30, "the task to say so"
     )
     assert state_of(endless, job) == "JOB_STATE_RUNNING"
     mark(busy, run, "failed")
