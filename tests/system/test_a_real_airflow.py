@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,7 +16,7 @@ from demo.airflow_rest import Run
 DAG, TASK = "hello_notebook", "wine_report"
 DAILY = "daily_report"
 DAYS = [f"2026-11-{day}" for day in range(16, 23)]
-LINKS = {"Notebook executions", "Executed notebook"}
+LINKS = {"Notebook executions", "Executed notebook", "Notebook logs"}
 
 
 def start(airflow: LocalAirflow) -> Run:
@@ -25,8 +26,9 @@ def start(airflow: LocalAirflow) -> Run:
 
 
 def links(airflow: LocalAirflow, run: Run) -> dict[str, str]:
-    """Return the links that have an address."""
-    return {name: url for name, url in airflow.rest.links(run, TASK).items() if url}
+    """Return the links that have an address, without the time from which logs are shown: it is not known at first."""
+    found = {name: url for name, url in airflow.rest.links(run, TASK).items() if url}
+    return {name: re.sub(r"&cursorTimestamp=[^&]*", "", url) for name, url in found.items()}
 
 
 def wait_for_state(airflow: LocalAirflow, run: Run, *states: str) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
@@ -112,9 +113,9 @@ def test_each_failed_mapped_task_links_to_its_own_job(airflow: LocalAirflow, clo
         ]
         found = {name: url for name, url in airflow.rest.links(run, "report", index).items() if url}
         assert set(found) == LINKS
-        assert all(own in found[name] for name in ("Executed notebook", "Notebook logs"))
+        assert own in found["Executed notebook"]
         log = airflow.rest.log(run, "report", map_index=index)
-        assert f"notebookExecutionJobs/{own} is RUNNING." in log  # the triggerer's line
+        assert re.search(rf"notebookExecutionJobs/{own} is (RUNNING|FAILED)\.", log)  # the triggerer's line
         assert [job for job in jobs if job in log] == [own]
         assert all(canary in content(cloud, own) for canary in (f"# {MARK}", PARAMETER))  # or no leak could show
         seen.append(own)
