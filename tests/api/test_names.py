@@ -75,13 +75,17 @@ def test_hostile_text_is_not_a_project_or_an_id(text):
             check(text)
 
 
-@pytest.mark.parametrize("value", [None, 5, b"p", ["p"], {"name": 5}])
+@pytest.mark.parametrize("value", [None, 5.5, True, b"p", ["p"], {"name": 5.5}])
 def test_only_text_is_a_name(value):
     for check in (check_location, check_project, check_parent, JobName.parse, operation_parent):
         with REFUSED:
             check(value)
     with REFUSED:
         job_name(value, lambda: "projects/p/locations/l")
+
+
+def test_an_id_that_native_rendering_made_a_number_is_its_text():
+    assert job_name(5, lambda: "projects/p/locations/l") == "projects/p/locations/l/notebookExecutionJobs/5"
 
 
 @pytest.mark.parametrize(
