@@ -300,6 +300,7 @@ def test_missing_or_refused_tokens_are_borne_for_a_while(
 ) -> None:
     """The emulator is reached as the real service is; each token is good for one request."""
     # Each request needs a token of its own first: the job must outlive the first look on a busy machine.
+    cloud.emulator.clear_faults()
     cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 4})
     issuer = serve(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 1}))
     key = {**connect(), "token_uri": issuer.url.replace("127.0.0.1", "localhost")}
