@@ -68,7 +68,7 @@ class InvalidNotebookJobError(NbjobsError, ValueError):
     @property
     def is_final(self) -> bool:
         """Whether no retry corrects it. A notebook that could not be read may be there or be readable later."""
-        return not isinstance(self.__cause__, ApiError)
+        return not isinstance(self.__cause__, ApiError | OSError)
 
 
 class CredentialsError(NbjobsError):

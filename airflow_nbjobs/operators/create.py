@@ -130,6 +130,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         "schedule_resource_name",
         "job_id",
     )
+    creates_jobs = True
     template_fields_renderers = {  # noqa: RUF012 - Airflow declares it so
         "custom_environment_spec": "json",
         "labels": "json",
@@ -259,17 +260,24 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         Loading takes a second. A kill that comes meanwhile interrupts this very thread and cannot wait for it. It is
         noted, and obeyed here.
         """
-        from airflow_nbjobs.run.notebook_run import NotebookRun
-        from airflow_nbjobs.run.task import TaskContext
-
         if self._run is None:
-            with suppress(Exception):  # an invalid connection is reported where the hook is needed
-                _ = self.hook
-            arguments, task = self.run_arguments(context), TaskContext.of(context)
-            self._run = NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=self.is_resumed)
+            try:
+                self._run = self._new_run(context)
+            except AirflowTaskTimeout:
+                self._run = self._new_run(context)  # Airflow calls on_kill next, which needs it
+                raise
             if self._is_killed:
                 self._run.obey_early_kill()
         return self._run
+
+    def _new_run(self, context: Context) -> NotebookRun:
+        from airflow_nbjobs.run.notebook_run import NotebookRun
+        from airflow_nbjobs.run.task import TaskContext
+
+        with suppress(Exception):  # an invalid connection is reported where the hook is needed
+            _ = self.hook
+        arguments, task = self.run_arguments(context), TaskContext.of(context)
+        return NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=self.is_resumed)
 
     def _check_started_by_airflow(self, context: Context) -> None:
         """Check that Airflow executes the operator, once, as a task of its own.

@@ -39,6 +39,7 @@ class NotebookJobOperator(BaseOperator):
     template_fields: Sequence[str] = ("location", "project_id", "gcp_conn_id", "impersonation_chain")
     operator_extra_links = LINKS
     text_fields: ClassVar[tuple[str, ...]] = ("location", "project_id", "gcp_conn_id", "impersonation_chain")
+    creates_jobs: ClassVar[bool] = False
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -60,17 +61,27 @@ class NotebookJobOperator(BaseOperator):
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Render the templates. One that cannot be rendered fails the task without retries.
 
-        :raises FinalInvalidNotebookJobError: with the words of Jinja.
+        :raises FinalInvalidNotebookJobError: with the words of Jinja; an InvalidNotebookJobError if the task may have a
+            job already, which only a retry can adopt or end.
         """
         try:
             super().render_template_fields(context, jinja_env)
         except Exception as error:
             if not type(error).__module__.startswith("jinja2"):
                 raise
-            raise FinalInvalidNotebookJobError(
+            refusal = InvalidNotebookJobError if self._may_have_job(context) else FinalInvalidNotebookJobError
+            raise refusal(
                 f"A template of task {self.task_id!r} cannot be rendered: {error}. Runs that a person starts have no "
                 "logical date: use dag_run.run_after, which every run has."
             ) from None
+
+    def _may_have_job(self, context: Context) -> bool:
+        """Return whether an earlier process of the task may have left a job: this is a retry, or a resumption."""
+        if not self.creates_jobs:
+            return False
+        # There is no public way to learn, before the task is resumed, that it was deferred.
+        server = getattr(context["ti"], "_ti_context_from_server", None)
+        return context["ti"].try_number > 1 or getattr(server, "next_method", None) is not None
 
     def check_early(self, check: Callable[[], object]) -> None:
         """Check arguments when the DAG is parsed: an import error is seen before a run fails.

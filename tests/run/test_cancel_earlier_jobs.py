@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
 
 from airflow_nbjobs.exceptions import (
     InvalidNotebookJobError,
@@ -17,17 +26,21 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
 )
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.run.task import TaskContext
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
 from tests.support.waiting import eventually
 
 
-def attempt(number: int, retries: int = 1, **arguments: Any) -> TaskRun:
+def attempt(number: int, retries: int = 1, folder: Path | None = None, **arguments: Any) -> TaskRun:
     """Return a try of the task."""
     wanted = {"retries": retries, **JOB, **arguments}
     return TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), max_tries=retries, try_number=number
+        lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted),
+        folder,
+        max_tries=retries,
+        try_number=number,
     )
 
 
@@ -66,6 +79,27 @@ def test_a_try_that_fails_early_without_a_retry_ends_earlier_jobs(
         line for line in logged() if re.search(f"Jobs of earlier tries, if any: .* was canceled, since {why}", line)
     ]
     assert len(told) == (why is not None)
+
+
+@pytest.mark.parametrize(("retries", "became"), [(2, "RUNNING"), (1, "CANCELLED")])
+def test_an_unreadable_file_leaves_earlier_jobs_to_the_retry(
+    left: Cloud, retries: int, became: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network folder may be away for a moment, which is not a wrong argument."""
+    read_bytes = Path.read_bytes
+
+    def away(path: Path) -> bytes:
+        if path.suffix != ".ipynb":
+            return read_bytes(path)
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    (tmp_path / "report.ipynb").write_text(json.dumps(NOTEBOOK))
+    run = attempt(2, retries, notebook="report.ipynb", folder=tmp_path)
+    monkeypatch.setattr(Path, "read_bytes", away)
+    with pytest.raises(InvalidNotebookJobError, match="Stale file handle") as refusal:
+        run.execute()
+    assert not isinstance(refusal.value, AirflowFailException)
+    assert left.states() == [became]
 
 
 def test_each_job_that_earlier_tries_left_is_told_of(left: Cloud, logged: Logged) -> None:
@@ -197,3 +231,35 @@ def test_a_lost_job_that_cannot_be_replaced_is_ended_last(
         run.resume("execute_complete", {"event": {"v": 1, "job_name": name, "outcome": "gone"}})
     left.clear_faults()
     assert left.states() == [became]
+
+
+def killed_by_a_timeout_while_loading(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let ``execution_timeout`` pass before the task is ready, and do what Airflow does then."""
+    of, calls = TaskContext.of, iter([True])
+
+    def slow(context: Any) -> TaskContext:
+        if next(calls, False):
+            raise AirflowTaskTimeout
+        return of(context)
+
+    monkeypatch.setattr(TaskContext, "of", slow)
+    try:
+        run.execute()
+    except AirflowTaskTimeout:
+        run.operator.on_kill()
+
+
+def test_a_timeout_while_loading_ends_the_earlier_job(left: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_by_a_timeout_while_loading(attempt(2, 2), monkeypatch)
+    assert left.states() == ["CANCELLED"]
+
+
+@pytest.mark.parametrize("try_number", [1, 2])
+def test_an_unrenderable_template_leaves_the_job_to_the_retry(left: Cloud, try_number: int) -> None:
+    """Nothing ends the job when templates fail, so that a retry must follow."""
+    run = attempt(try_number, 2, labels={"a": "{{ no.x }}"})
+    run.ti._ti_context_from_server = SimpleNamespace(next_method="execute_complete")  # type: ignore[attr-defined]
+    with pytest.raises(InvalidNotebookJobError, match="'no' is undefined") as refusal:
+        run.execute()
+    assert not isinstance(refusal.value, AirflowFailException)
+    assert left.states() == ["RUNNING"]
