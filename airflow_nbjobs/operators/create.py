@@ -205,9 +205,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
             self.operator_extra_links = tuple(link for link in LINKS if not isinstance(link, NotebookScheduleLink))
         self.check_early(lambda: check_early({name: getattr(self, name, None) for name in RunArguments.names()}))
         self._run: NotebookRun | None = None
-        self._started_try = 0
-        self.is_resumed = False
-        self._is_killed = False
+        self._started_try, self.is_resumed, self._is_killed = 0, False, False
 
     @property
     def notebook(self) -> Notebook | None:
@@ -257,8 +255,7 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
     def _ready_run(self, context: Context) -> NotebookRun:
         """Return the run of this try, made once, when all is loaded that ending its job needs.
 
-        Loading takes a second. A kill that comes meanwhile interrupts this very thread and cannot wait for it. It is
-        noted, and obeyed here.
+        Loading takes a second. A kill in it interrupts this very thread: it is noted, and obeyed here.
         """
         if self._run is None:
             try:

@@ -167,10 +167,10 @@ class Canceller:
 
         :returns: a sentence for the log; empty if there is nothing to say.
         """
-        if self._is_killed:  # Airflow calls it again after a timeout
+        if self._ended:  # Airflow calls it again after a timeout, which may also have interrupted the first call
             return ""
         began = time.monotonic()
-        if self.is_still_wanted():
+        if not self._is_killed and self.is_still_wanted():
             return (
                 f"Airflow tells this process to end, but still wants the task: {self.name or 'its job'} keeps running. "
                 "This process waits for it as long as it lives, and a retry re-attaches to it."

@@ -5,17 +5,24 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException, AirflowTaskTimeout
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+)
 
 from airflow_nbjobs import links, settings
 from airflow_nbjobs.compat import retry_policy
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM, JobNote
 
@@ -143,9 +150,10 @@ class TaskContext:
             return None
         ti = self.airflow["ti"]
         try:
-            decision = policy.evaluate(
-                exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=self.airflow
-            )
+            with _as_raised_to_airflow(error):
+                decision = policy.evaluate(
+                    exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=self.airflow
+                )
         except Exception:  # noqa: BLE001 - it is the user's code; Airflow then goes by the number of retries
             return None
         return NoRetry.POLICY if decision.action.value == "fail" else None
@@ -180,6 +188,18 @@ def task_state(ti: Any) -> str | None:
     key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
     state = (states.get(ti.run_id) or {}).get(key)
     return None if state is None else str(state)
+
+
+@contextmanager
+def _as_raised_to_airflow(error: Exception) -> Iterator[None]:
+    """Take the causes off an expected error for a while, as the operator does before Airflow sees it."""
+    causes = error.__cause__, error.__context__
+    if isinstance(error, NbjobsError | AirflowException):
+        error.__cause__ = error.__context__ = None
+    try:
+        yield
+    finally:
+        error.__cause__, error.__context__ = causes
 
 
 def _identity(context: Context) -> TaskIdentity:

@@ -330,6 +330,32 @@ def test_the_kill_policy_decides_what_happens_to_the_job(
     assert (job["state"], job["deleted"]) == (f"JOB_STATE_{state}", is_deleted)
 
 
+def test_a_timeout_that_interrupts_a_kill_ends_the_job(cloud: Cloud) -> None:
+    """The process ends after the error, and with it the thread that the interrupted kill has started."""
+    cloud.fault({"job_state": "JOB_STATE_RUNNING"})
+    cloud.fault({"method": "cancel", "delay_seconds": 1.5, "times": 1})
+    run = TaskRun(create)
+
+    def interrupt(*_: object) -> None:
+        raise AirflowTaskTimeout
+
+    publish: Any = run.ti.xcom_push
+
+    def and_be_killed(key: str, value: Any) -> None:
+        publish(key, value)
+        signal.setitimer(signal.ITIMER_REAL, 0.5)
+        run.operator.on_kill()
+
+    run.ti.xcom_push = and_be_killed
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(AirflowTaskTimeout, match=r"has passed: .*notebookExecutionJobs/\d+ was canceled"):
+            run.execute()
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 @pytest.mark.parametrize(
     ("operator", "arguments"),
     [(GetNotebookExecutionJobOperator, {"job_name": "x"}), (ListNotebookExecutionJobsOperator, {})],

@@ -236,6 +236,21 @@ def test_a_retry_policy_that_fails_the_task_ends_earlier_jobs(looks: Cloud, poli
     assert looks.states() == ["CANCELLED"]
 
 
+def test_a_retry_policy_sees_the_error_that_airflow_will_see(looks: Cloud, policy: Any) -> None:
+    """The operator raises its errors without their causes: a policy must not be asked with them."""
+    seen: list[Any] = []
+
+    class ByCause(type(policy)):  # type: ignore[misc]
+        def evaluate(self, exception: BaseException, **known: Any) -> Any:
+            seen.append((exception.__cause__, exception.__context__))
+            return super().evaluate(exception=exception, **known)
+
+    looks.fault({"method": "get", "status": 403})
+    with pytest.raises(NotebookJobError):
+        task(3, "cancel", retry_policy=ByCause(rules=policy.rules)).execute()
+    assert seen == [(None, None)]
+
+
 def test_a_retry_policy_that_raises_leaves_the_job_running(looks: Cloud, policy: Any) -> None:
     """Airflow goes by the number of retries then."""
     policy.rules = None
