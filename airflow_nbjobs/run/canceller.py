@@ -19,15 +19,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.run.arguments import check_kill_policy
-from airflow_nbjobs.run.cancel import (
-    CANCEL_SECONDS,
-    FIND_SECONDS,
-    Ending,
-    EndingKind,
-    abandon,
-    end_job,
-    in_words,
-)
+from airflow_nbjobs.run.cancel import CANCEL_SECONDS, FIND_SECONDS, Ending, EndingKind, abandon, end_job, in_words
 from airflow_nbjobs.run.summary import describe
 
 if TYPE_CHECKING:
@@ -106,6 +98,7 @@ class Canceller:
     :param task: the task around the run.
     :param is_resumed: whether the task was deferred, and has a job.
     :param log: the task's logger.
+    :ivar is_told_to_end: whether Airflow told this process to end, and may have started another try.
     """
 
     def __init__(
@@ -128,6 +121,7 @@ class Canceller:
         self._sent: NotebookExecutionJob | None = None
         self._note: JobNote | None = None
         self._is_killed = False
+        self.is_told_to_end = False
         self._ended = ""
         self._may_have_job = is_resumed or not task.is_very_first_try
 
@@ -185,6 +179,7 @@ class Canceller:
         Airflow 3.3 passes the end of a worker on to its tasks, and ends a task that it wrongly took for dead. Without
         an answer in time the task counts as unwanted: an unwanted job costs more than a second one.
         """
+        self.is_told_to_end = True
         may_be = not self._task.is_timing_out() and self._task.has_retry()
         return may_be and within(KILL_BUDGET.state, self._task.is_wanted, False)
 
