@@ -98,7 +98,6 @@ class Canceller:
     :param task: the task around the run.
     :param is_resumed: whether the task was deferred, and has a job.
     :param log: the task's logger.
-    :ivar is_told_to_end: whether Airflow told this process to end, and may have started another try.
     """
 
     def __init__(
@@ -121,7 +120,7 @@ class Canceller:
         self._sent: NotebookExecutionJob | None = None
         self._note: JobNote | None = None
         self._is_killed = False
-        self.is_told_to_end = False
+        self._is_told_to_end = False
         self._ended = ""
         self._may_have_job = is_resumed or not task.is_very_first_try
 
@@ -148,12 +147,14 @@ class Canceller:
         if self._is_killed:
             raise self.killed()
 
-    def check_not_killed(self) -> None:
-        """Check that the task is not killed: Airflow lets it go on for five seconds, and nothing new starts then.
+    def check_not_told_to_end(self) -> None:
+        """Check that a job may be created. A process that Airflow told to end creates no job, even if it goes on.
 
-        :raises NotebookJobError: if it is.
+        Airflow may have taken it for dead and started another try, which has already looked for this process's job.
+
+        :raises NotebookJobError: if it may not.
         """
-        if self._is_killed:
+        if self._is_told_to_end:
             raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
 
     def on_kill(self) -> str:
@@ -165,9 +166,12 @@ class Canceller:
             return ""
         began = time.monotonic()
         if not self._is_killed and self.is_still_wanted():
+            told = "Airflow tells this process to end, but still wants the task"
+            if self._note is None:
+                return f"{told}: this process creates no job, and a retry follows."
             return (
-                f"Airflow tells this process to end, but still wants the task: {self.name or 'its job'} keeps running. "
-                "This process waits for it as long as it lives, and a retry re-attaches to it."
+                f"{told}: {self.name} keeps running. This process waits for it as long as it lives, and a retry "
+                "re-attaches to it."
             )
         self._is_killed = True
         self._ended = self._end_in_time(began) if self._may_have_job else "nothing was submitted"
@@ -179,7 +183,7 @@ class Canceller:
         Airflow 3.3 passes the end of a worker on to its tasks, and ends a task that it wrongly took for dead. Without
         an answer in time the task counts as unwanted: an unwanted job costs more than a second one.
         """
-        self.is_told_to_end = True
+        self._is_told_to_end = True
         may_be = not self._task.is_timing_out() and self._task.has_retry()
         return may_be and within(KILL_BUDGET.state, self._task.is_wanted, False)
 

@@ -18,10 +18,8 @@ from airflow_nbjobs.exceptions import (
     NotebookJobError,
 )
 from airflow_nbjobs.hints import hint_for
-from airflow_nbjobs.run.adopt import refuse_if_overtaken
 from airflow_nbjobs.run.arguments import check_kill_policy
 from airflow_nbjobs.run.build import build
-from airflow_nbjobs.run.find import list_by_key
 from airflow_nbjobs.run.identity import attempt_of
 from airflow_nbjobs.run.note import JobNote
 from airflow_nbjobs.run.staging import stage, unstage
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from airflow_nbjobs.run.arguments import RunArguments
     from airflow_nbjobs.run.canceller import Canceller
     from airflow_nbjobs.run.deadline import Deadline
-    from airflow_nbjobs.run.identity import TaskIdentity
     from airflow_nbjobs.run.task import TaskContext
 
 __all__ = ["Submitter"]
@@ -89,7 +86,7 @@ class Submitter:
                     "There is no machine for the job (%s). %s%s.", error, attempts.announce(attempt), when
                 )
             time.sleep(pause)
-            self._canceller.check_not_killed()
+            self._canceller.check_not_told_to_end()
 
     def _submit_once(self, *, may_adopt: bool, attempt: int) -> Submitted:
         identity = replace(self._task.identity, is_adopting=may_adopt and self._task.identity.is_adopting)
@@ -104,7 +101,7 @@ class Submitter:
             job_ids=built.job_ids,
             takes_failed=self._arguments.wait_for_completion and not self._arguments.retry_on_notebook_error,
             warn=self._log.warning,
-            check=lambda: self._check_may_create(built.parent, identity),
+            check=self._canceller.check_not_told_to_end,
         )
         try:
             submitted = self._send(request)
@@ -117,7 +114,7 @@ class Submitter:
         return submitted
 
     def _send(self, request: Request) -> Submitted:
-        self._canceller.check_not_killed()
+        self._canceller.check_not_told_to_end()
         self._canceller.expect(request.job)
         with self._explaining():
             submitted = self._connect().run_flow(self._arguments.location or "", submit(request), ENDURING)
@@ -130,24 +127,6 @@ class Submitter:
             )
         )
         return submitted
-
-    def _check_may_create(self, parent: str, identity: TaskIdentity) -> None:
-        """Check, before a create request is sent, that it is still for this process to create the job.
-
-        Airflow may have told this process to end because it took it for dead, and have started another try. That one
-        looked for a job before this process creates one, so that this process has to look for the other one's job.
-
-        :raises NbjobsError: if it is not, or that cannot be found out.
-        """
-        self._canceller.check_not_killed()
-        if not self._canceller.is_told_to_end:
-            return
-        try:
-            jobs = self._connect().run_flow(self._arguments.location or "", list_by_key(parent, identity.key))
-        except NbjobsError as error:  # not an ApiError, which would pass for the answer to the create request
-            message = f"Airflow told this process to end, and it failed to look for a later try's job: {error}"
-            raise NotebookJobError(f"{message.rstrip('.')}. Nothing is submitted.", job_name="") from error
-        refuse_if_overtaken(jobs, identity)
 
     def _may_have_created(self, error: Exception) -> bool:
         """Return whether the job may exist though submitting it failed, and read its staged copy."""

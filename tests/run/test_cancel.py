@@ -14,7 +14,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowTaskTimeout, TaskDeferred
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
-from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
+from airflow_nbjobs.exceptions import NotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import (
     CreateNotebookExecutionJobOperator,
@@ -330,13 +330,9 @@ def test_the_kill_policy_decides_what_happens_to_the_job(
     assert (job["state"], job["deleted"]) == (f"JOB_STATE_{state}", is_deleted)
 
 
-@pytest.mark.parametrize(("is_overtaken", "tries"), [(True, ["2"]), (False, ["1"])])
-def test_a_process_told_to_end_looks_before_it_creates(
-    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, is_overtaken: bool, tries: list[str]
-) -> None:
+def test_a_process_told_to_end_creates_no_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     """It waits for quota. ``running`` may be the state of the next try, since Airflow took this process for dead."""
     monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
-    monkeypatch.setattr("airflow_nbjobs.run.submit.LOOKS", (0.01,))
     cloud.fault({"method": "create", "status": 429, "times": 1})
     first = TaskRun(lambda: create(wait_for_completion=False), max_tries=1)
     states = {first.ti.run_id: {first.ti.task_id: "running"}}
@@ -344,15 +340,11 @@ def test_a_process_told_to_end_looks_before_it_creates(
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(first.execute)
         eventually(lambda: cloud.faults()[0]["met"] == 1)
-        if is_overtaken:
-            TaskRun(lambda: create(wait_for_completion=False), max_tries=1, try_number=2).execute()
         first.operator.on_kill()
-        if is_overtaken:
-            with pytest.raises(NbjobsError, match="Try 2 of the task has already created"):
-                task.result(30)
-        else:
+        with pytest.raises(NotebookJobError, match="nothing is submitted"):
             task.result(30)
-    assert [job["labels"]["nbjobs-try"] for job in cloud.book()] == tries
+    assert cloud.book() == []
+    assert [line for line in logged() if "still wants the task" in line and "creates no job" in line]
 
 
 def test_a_timeout_that_interrupts_a_kill_ends_the_job(cloud: Cloud) -> None:
