@@ -167,10 +167,11 @@ def _is_template(value: object) -> bool:
 
 
 def as_text(argument: str, value: Any) -> Any:
-    """Return an argument that is text, or a list or dict of texts, as the user wrote it.
+    """Return an argument that is text, or a list or dict of texts, as text.
 
-    With ``render_template_as_native_obj=True``, Airflow turns a rendered text like "1234567890" into an int. A float
-    may have been written in several ways ("1.10"), and is refused.
+    With ``render_template_as_native_obj=True``, Airflow turns a rendered text like "1234567890" into an int, which is
+    turned back. Spellings that Airflow reads as the same number ("1_000", "0x10") cannot be told apart. A float may
+    have been written in several ways ("1.10") that people use, and is refused.
 
     :raises InvalidNotebookJobError: names the argument, its value and the remedy.
     """

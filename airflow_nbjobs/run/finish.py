@@ -112,13 +112,18 @@ def next_step(
     :param is_adopted: whether another try, or another process of this try, created the job.
     :param had_failed: whether the job had FAILED before this try adopted it.
     """
-    if job is None or executed is None or (is_adopted and job.job_state == JobState.CANCELLED):
+    if job is None or executed is None:
         return _again(Again.REPLACED, attempt, policy) if is_adopted else Fail()
+    is_replaced = is_adopted and job.job_state == JobState.CANCELLED
+    if is_replaced and policy.has_time:
+        return SubmitAgain(Again.REPLACED, attempt)
     if job.job_state.is_success:
         return Return()
     failure = executed.outcome.failure if executed.outcome else None
     if failure is not None and not policy.retry_on_notebook_error:
         return Fail(is_final=True)
+    if is_replaced:
+        return Fail(WhyNot.NO_TIME)
     if had_failed:
         if executed.outcome is None and not executed.is_missing:
             return Fail(WhyNot.CELL_MAY_HAVE_RAISED)

@@ -104,3 +104,9 @@ def test_row_9_without_a_machine_the_next_attempt_follows() -> None:
 def test_row_10_after_the_timeout_nothing_is_submitted(state: str | None, known: dict[str, Any]) -> None:
     assert isinstance(step(state, **known), SubmitAgain)
     assert step(state, **known, has_time=False) == Fail(WhyNot.NO_TIME)
+
+
+def test_a_raised_cell_stays_final_when_there_is_no_time_to_replace_the_job() -> None:
+    known: dict[str, Any] = {"is_adopted": True, "has_time": False, "retries_on_error": False}
+    assert step("CANCELLED", FAILED_CELL, **known) == Fail(is_final=True)
+    assert step("CANCELLED", READ, **known) == Fail(WhyNot.NO_TIME)
