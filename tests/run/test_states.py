@@ -123,4 +123,5 @@ def test_a_state_means_the_same_in_each_mode(cloud: Cloud, mode: str, word: str)
         assert MODES[mode]()["state"] == "JOB_STATE_SUCCEEDED"
     (job,) = cloud.book()
     assert state in [step["state"] for step in job["history"]]
-    assert not {"cancel", "delete"} & cloud.requests().keys()
+    # The requests of all tests are counted together: a task that another test has killed may still end its job.
+    assert not job["deleted"]
