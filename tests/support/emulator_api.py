@@ -78,32 +78,3 @@ def notebook(code: str) -> bytes:
     """Return a notebook of one cell, as a file."""
     cell = {"cell_type": "code", "id": "only", "metadata": {}, "source": code, "outputs": [], "execution_count": None}
     return json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}).encode()
-
-
-BASIC = {"string": ("string", None), "boolean": ("boolean", None), "int32": ("integer", "int32"), "any": ("any", None)}
-FORMATS = {"int64": "int64", "bytes": "byte", "duration": "google-duration", "datetime": "google-datetime"}
-
-
-def described(kind):
-    """Write a kind of our table as the discovery document describes it."""
-    if isinstance(kind, tuple):
-        return set(kind)
-    if isinstance(kind, list):
-        return [described(kind[0])]
-    if isinstance(kind, dict):
-        return {name: described(inner) for name, inner in kind.items()}
-    return ("string", FORMATS[kind]) if kind in FORMATS else BASIC.get(kind, kind)
-
-
-def documented(schema):
-    """Write a schema of the document in the same form."""
-    if "$ref" in schema:
-        properties = discovery.document()["schemas"][schema["$ref"]]["properties"]
-        return {name: documented(inner) for name, inner in properties.items()}
-    if "enum" in schema:
-        return set(schema["enum"])
-    if schema["type"] == "array":
-        return [documented(schema["items"])]
-    if schema["type"] == "object":
-        return "labels" if schema.get("additionalProperties", {}).get("type") == "string" else ("any", None)
-    return (schema["type"], schema.get("format"))

@@ -11,7 +11,8 @@ import pytest
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.emulator.dataform.schema import COMMIT, OPERATION, REPOSITORY
 from airflow_nbjobs.emulator.resources import project_number
-from tests.support.emulator_api import Api, described, documented
+from tests.support.discovery import described, documented
+from tests.support.emulator_api import Api
 
 AUTHOR = {"name": "Ada", "emailAddress": "ada@example.com"}
 
