@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -60,9 +61,9 @@ class _PublishedLink(BaseOperatorLink):
         address = XCom.get_value(key=self.xcom_key, ti_key=ti_key)
         return address if isinstance(address, str) else ""
 
+    @abstractmethod
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address for a job, or ``None`` if there is nothing to link to."""
-        raise NotImplementedError
 
 
 class NotebookExecutionJobListLink(_PublishedLink):

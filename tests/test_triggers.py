@@ -22,6 +22,7 @@ from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.google_lookalike import NAME, Answer, Server
+from tests.support.hooks import ForgetfulHook
 from tests.support.logged import Logged
 from tests.support.task_runs import ACCOUNT, REGION, only_event
 from tests.support.waiting import until
@@ -330,18 +331,6 @@ def test_airflow_is_asked_again_when_it_has_no_answer(
     task_instances.failures = 3
     asyncio.run(trigger.on_kill())
     assert state_of(cloud, trigger.job_name) in ENDED["cancel"]
-
-
-class ForgetfulHook(NotebookExecutionJobAsyncHook):
-    """A connection that Airflow cannot look up at first: its API server is in trouble."""
-
-    looks = 0
-
-    async def get_sync_hook(self) -> NotebookExecutionJobHook:
-        self.looks += 1
-        if self.looks <= 2:
-            raise RuntimeError("API_SERVER_ERROR: 503")
-        return await super().get_sync_hook()
 
 
 def test_a_connection_is_looked_up_again_to_end_a_job(

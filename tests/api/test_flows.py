@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
-from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.api.waiting import first_look, wait_for_job, wait_for_operation
-from airflow_nbjobs.exceptions import (
-    NotFoundError,
-)
-from tests.support.flow_steps import answered
-from tests.support.waiting import eventually
-
-ONCE = Patience(tries=1)
-JOB = "projects/p/locations/us-central1/notebookExecutionJobs/5"
-OPERATION = f"{JOB}/operations/7"
-START = datetime(2026, 11, 22, tzinfo=UTC)
-
-
-def in_state(word: str) -> NotebookExecutionJob:
-    return NotebookExecutionJob(name=JOB, job_state=JobState(f"JOB_STATE_{word}"))
-
-
-RUNNING = in_state("RUNNING")
-
-
-def created(talk, where, a_job) -> tuple[str, str]:
-    operation = talk.send(calls.create_job(where, a_job)).name
-    return operation.partition("/operations/")[0], operation
-
-
-def becomes(emulator, project, state, *, is_deleted=False):
-    """Wait until the project's one job is so in the emulator's book."""
-
-    def is_so():
-        (job,) = emulator.book(project)
-        return (job["state"], job["deleted"]) == (f"JOB_STATE_{state}", is_deleted)
-
-    return eventually(is_so)
+from airflow_nbjobs.exceptions import NotFoundError
+from tests.support.flow_steps import JOB, OPERATION, answered, created, created_running, in_state
 
 
 @pytest.fixture
 def running(emulator, talk, where, a_job):
-    """Create a job that runs until it is ended; give its name and its operation's."""
-    emulator.fault({"job_state": "JOB_STATE_RUNNING"})
-    name, operation = created(talk, where, a_job)
-    eventually(lambda: talk.send(calls.get_job(name)).job_state == JobState.RUNNING)
-    return name, operation
+    return created_running(emulator, talk, where, a_job)
 
 
 def test_a_job_that_is_over_is_not_asked_for():

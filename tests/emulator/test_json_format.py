@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from airflow_nbjobs.emulator.jobs.schema import JOB, OUTPUT_ONLY, read_job
 from airflow_nbjobs.emulator.json_format import duration_nanoseconds
-from tests.support.discovery import document, problems_of
-from tests.support.discovery import described, documented
+from tests.support.discovery import described, document, documented, problems_of
 
 NAME = "GoogleCloudAiplatformV1NotebookExecutionJob"
 

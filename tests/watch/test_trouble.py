@@ -24,6 +24,7 @@ from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.poller import Poller
 from airflow_nbjobs.watch.waiters import Waiter
 from tests.support.crowd import LOCATION, Service, event, next_state, trigger
+from tests.support.hooks import ForgetfulHook
 from tests.support.waiting import until
 
 LONG_AGO = "2026-01-01T00:00:00Z"
@@ -380,18 +381,6 @@ def test_what_is_wrong_with_the_connection_is_in_the_tasks_own_error(service: Se
     monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
     with pytest.raises(NbjobsError, match="nobody_knows_it"):
         asyncio.run(asyncio.wait_for(event(trigger(job, gcp_conn_id="nobody_knows_it")), 30))
-
-
-class ForgetfulHook(NotebookExecutionJobAsyncHook):
-    """A connection that Airflow cannot look up at first: its API server is in trouble."""
-
-    looks = 0
-
-    async def get_sync_hook(self) -> NotebookExecutionJobHook:
-        self.looks += 1
-        if self.looks <= 2:
-            raise RuntimeError("API_SERVER_ERROR: 503")
-        return await super().get_sync_hook()
 
 
 def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(service: Service):
