@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
+from jinja2.exceptions import TemplateError
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
@@ -58,17 +59,19 @@ class NotebookJobOperator(BaseOperator):
         self.impersonation_chain = impersonation_chain
         self._hook: NotebookExecutionJobHook | None = None
 
-    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
-        """Render the templates. One that cannot be rendered fails the task without retries.
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render the templates of a value. One that cannot be rendered fails the task without retries.
+
+        Airflow renders mapped tasks past ``render_template_fields``; both ways come here.
 
         :raises FinalInvalidNotebookJobError: with the words of Jinja; an InvalidNotebookJobError if the task may have a
             job already, which only a retry can adopt or end.
         """
         try:
-            super().render_template_fields(context, jinja_env)
-        except Exception as error:
-            if not type(error).__module__.startswith("jinja2"):
-                raise
+            return super().render_template(content, context, jinja_env, seen_oids)
+        except TemplateError as error:
             refusal = InvalidNotebookJobError if self._may_have_job(context) else FinalInvalidNotebookJobError
             raise refusal(
                 f"A template of task {self.task_id!r} cannot be rendered: {error}. Runs that a person starts have no "

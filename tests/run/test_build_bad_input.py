@@ -186,6 +186,19 @@ def test_a_template_that_cannot_be_rendered_uses_up_no_retries() -> None:
         run.execute()
 
 
+def test_a_template_of_a_mapped_task_that_cannot_be_rendered_uses_up_no_retries() -> None:
+    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="single", **JOB))
+    with DAG("mapped"):
+        mapped = CreateNotebookExecutionJobOperator.partial(task_id="report", **JOB).expand(
+            labels=[{"a": "b"}, {"a": "{{ no.x }}"}]
+        )
+    run.ti.map_index = 1
+    context = run.context
+    context["dag_run"].conf = {}
+    with pytest.raises(AirflowFailException, match=r"'report' cannot be rendered: 'no' is undefined"):
+        mapped.render_template_fields(context)
+
+
 def test_a_dict_that_is_not_json_still_parses() -> None:
     endless: dict[str, Any] = {}
     endless["metadata"] = endless
