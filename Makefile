@@ -100,9 +100,11 @@ PLAIN = sed 's/ ;.*//'
 
 # `lowest` has the lowest version that pyproject.toml allows for each package; Airflow 3.1.0 does not start with a newer
 # structlog. The managed sets have the versions of Google's images of Managed Airflow, and the newest of everything else.
-# A set for one Python does not need different versions of a package for different Pythons.
+# `next` allows pre-releases of Airflow's own packages only. A set for one Python does not need different versions of a
+# package for different Pythons.
 FOR_3_11 = $(filter-out --universal --fork-strategy fewest,$(COMPILE))
 managed = printf 'apache-airflow==%s\napache-airflow-providers-google==%s\napache-airflow-providers-common-compat==%s\n'
+NEXT = apache-airflow>=3.4.0a1 apache-airflow-core>=3.4.0a1 apache-airflow-task-sdk>=1.4.0a1
 
 constraints:
 	$(COMPILE) pyproject.toml | $(PLAIN) > constraints/newest.txt
@@ -110,6 +112,7 @@ constraints:
 	{ $(VENV)/bin/python .ci/floors; echo 'structlog<25.5'; } | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/lowest.txt
 	$(managed) 3.1.7 20.0.0 1.13.1 | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/managed-3.1.txt
 	$(managed) 3.3.1 22.3.0 1.18.0 | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/managed-3.3.txt
+	printf '%s\n' $(foreach each,$(NEXT),'$(each)') | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/next.txt
 
 clean:
 	rm -rf $(VENV) .venv-* .nbjobs/demo-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
