@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowTaskTimeout, conf
+from airflow.providers.common.compat.sdk import conf
 
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import LINKS, NotebookScheduleLink
-from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
+from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.run import NotebookRunOperator
 from airflow_nbjobs.run.arguments import KillPolicy, RunArguments, check_early
 from airflow_nbjobs.run.sources import InlineNotebook, Notebook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.run.deferral import Deferral
-    from airflow_nbjobs.run.notebook_run import NotebookRun
-
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
 
-class CreateNotebookExecutionJobOperator(NotebookJobOperator):
+class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
 
     Returns a dict: ``name`` and ``job_id`` of the job, its ``state``, ``executed_notebook`` (the ``gs://`` URI to which
@@ -130,7 +126,6 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         "schedule_resource_name",
         "job_id",
     )
-    creates_jobs = True
     template_fields_renderers = {  # noqa: RUF012 - Airflow declares it so
         "custom_environment_spec": "json",
         "labels": "json",
@@ -204,8 +199,6 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
         if schedule_resource_name is None and job_body is None:
             self.operator_extra_links = tuple(link for link in LINKS if not isinstance(link, NotebookScheduleLink))
         self.check_early(lambda: check_early({name: getattr(self, name, None) for name in RunArguments.names()}))
-        self._run: NotebookRun | None = None
-        self._started_try, self.is_resumed, self._is_killed = 0, False, False
 
     @property
     def notebook(self) -> Notebook | None:
@@ -219,82 +212,3 @@ class CreateNotebookExecutionJobOperator(NotebookJobOperator):
     def run_arguments(self, context: Context) -> RunArguments:  # noqa: ARG002 - subclasses need it
         """Return the rendered arguments as one value."""
         return RunArguments(**{name: getattr(self, name) for name in RunArguments.names()})
-
-    @entry_point
-    def execute(self, context: Context) -> dict[str, Any]:
-        """Submit the job or re-attach to it, publish its name and links, and wait for it or defer."""
-        self._check_started_by_airflow(context)
-        run = self._ready_run(context)
-        try:
-            return self._finish_or_defer(run.start())
-        except AirflowTaskTimeout:
-            raise AirflowTaskTimeout(run.time_out()) from None
-
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Resume: read the job, since the event is only a hint, and finish or defer again."""
-        return self._finish_or_defer(self._ready_run(context).resume(event))
-
-    @entry_point
-    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Resume; if Airflow resumes the task only to fail it, deal with the job first."""
-        self.is_resumed = True
-        run = self._ready_run(context)
-        try:
-            return super().resume_execution(next_method, next_kwargs, context)
-        except Exception as error:
-            if next_method == "__fail__":
-                run.fail_deferral(error, is_timeout=(next_kwargs or {}).get("error") == "Trigger timeout")
-            raise
-
-    def on_kill(self) -> None:
-        """End the job by the kill policy; Airflow kills the process five seconds later."""
-        self._is_killed = True
-        if self._run is not None:
-            self._run.on_kill()
-
-    def _ready_run(self, context: Context) -> NotebookRun:
-        """Return the run of this try, made once, when all is loaded that ending its job needs.
-
-        Loading takes a second. A kill in it interrupts this very thread: it is noted, and obeyed here.
-        """
-        if self._run is None:
-            try:
-                self._run = self._new_run(context)
-            except AirflowTaskTimeout:
-                self._run = self._new_run(context)  # Airflow calls on_kill next, which needs it
-                raise
-            if self._is_killed:
-                self._run.obey_early_kill()
-        return self._run
-
-    def _new_run(self, context: Context) -> NotebookRun:
-        from airflow_nbjobs.run.notebook_run import NotebookRun
-        from airflow_nbjobs.run.task import TaskContext
-
-        with suppress(Exception):  # an invalid connection is reported where the hook is needed
-            _ = self.hook
-        arguments, task = self.run_arguments(context), TaskContext.of(context)
-        return NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=self.is_resumed)
-
-    def _check_started_by_airflow(self, context: Context) -> None:
-        """Check that Airflow executes the operator, once, as a task of its own.
-
-        :raises InvalidNotebookJobError: otherwise: the jobs of one task instance could not be told apart.
-        """
-        try_number = context["ti"].try_number
-        if try_number == self._started_try or context["task"].task_id != self.task_id:
-            raise InvalidNotebookJobError(
-                f"The operator {self.task_id!r} is executed by the code of a task, or twice. Make it a task of the "
-                "DAG, or call NotebookExecutionJobHook in that code."
-            )
-        self._started_try, self._run, self.is_resumed = try_number, None, False
-
-    def _finish_or_defer(self, came: dict[str, Any] | Deferral) -> dict[str, Any]:
-        if not isinstance(came, dict):
-            from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
-
-            trigger = NotebookExecutionJobTrigger(
-                **came.trigger, gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain
-            )
-            self.defer(trigger=trigger, method_name="execute_complete", timeout=came.timeout)
-        return came

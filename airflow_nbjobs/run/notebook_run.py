@@ -17,13 +17,13 @@ from airflow_nbjobs.exceptions import (
 from airflow_nbjobs.run.canceller import Canceller
 from airflow_nbjobs.run.deadline import Deadline
 from airflow_nbjobs.run.deferral import Deferral
-from airflow_nbjobs.run.finish import Again, Fail, FinishPolicy, Step, SubmitAgain, WhyNot, next_step
+from airflow_nbjobs.run.finish import Again, Fail, FinishPolicy, Step, SubmitAgain, next_step
 from airflow_nbjobs.run.identity import attempt_of, is_of_task
 from airflow_nbjobs.run.note import Event, JobNote, check_agreement
 from airflow_nbjobs.run.result import Executed, ResultReader
 from airflow_nbjobs.run.staging import unstage
 from airflow_nbjobs.run.submitter import Submitter
-from airflow_nbjobs.run.summary import describe, reason, result
+from airflow_nbjobs.run.summary import describe, result, why_again, why_not_again
 
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
@@ -179,7 +179,8 @@ class NotebookRun:
                 executed = self._reader().find(waited)
             step = self._next_step(waited, executed)
             if isinstance(step, SubmitAgain):
-                self._log_again(step, waited)
+                log = self._log.info if step.why is Again.FAILED_BEFORE else self._log.warning
+                log("%s", why_again(step, waited, self._canceller.name, self._arguments.attempts))
                 job = self._submit(may_adopt=False, attempt=step.attempt)
             elif waited is None or executed is None:
                 raise self._canceller.gone()
@@ -232,31 +233,8 @@ class NotebookRun:
             raise
 
     def _why_not_again(self, step: Fail, executed: Executed) -> str:
-        match step.why_not_again:
-            case WhyNot.NO_TIME:
-                return self._deadline.why_too_late()
-            case WhyNot.NO_ATTEMPT_LEFT:
-                return self._arguments.attempts.sum_up(self._canceller.note.attempt if self._canceller.note else 0)
-            case WhyNot.CELLS_MAY_HAVE_RUN:
-                return f"It is not submitted again, since cells may have run: {executed.problem}"
-            case WhyNot.CELL_MAY_HAVE_RAISED:
-                return f"It is not submitted again, since a cell may have raised: {executed.problem}"
-            case None:
-                return ""
-
-    def _log_again(self, step: SubmitAgain, job: NotebookExecutionJob | None) -> None:
-        name = self._canceller.name
-        match step.why:
-            case Again.REPLACED:
-                # The clear of a running task looks like a retry. The old worker may have ended the job meanwhile.
-                what = "no longer exists" if job is None else "was canceled"
-                self._log.warning("The job that the task re-attached to %s: %s. It is replaced once.", what, name)
-            case Again.FAILED_BEFORE:
-                self._log.info("%s had FAILED before this try, and no cell had raised. It is submitted again.", name)
-            case Again.NO_MACHINE:
-                why = reason(job).rstrip(". ") if job else ""
-                follows = self._arguments.attempts.announce(step.attempt)
-                self._log.warning("There was no machine for %s: %s. %s.", name, why, follows)
+        attempt = self._canceller.note.attempt if self._canceller.note else 0
+        return why_not_again(step, executed, self._deadline, self._arguments.attempts.sum_up(attempt))
 
     def _read_job(self, name: str) -> NotebookExecutionJob:
         """Return a job that must exist; NotFoundError if it is not found for some seconds."""
