@@ -11,6 +11,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from airflow_nbjobs import __version__
+from airflow_nbjobs.commands.doctor import add_doctor
 from airflow_nbjobs.commands.prune import add_prune
 from airflow_nbjobs.commands.render import add_render
 from airflow_nbjobs.commands.run import add_run
@@ -59,7 +60,7 @@ def _main(arguments: Sequence[str] | None) -> int:
     parser.add_argument("--version", action="version", version=f"nbjobs {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_emulator(commands)
-    for add in (add_run, add_render, add_prune):
+    for add in (add_run, add_render, add_prune, add_doctor):
         add(commands)
     options = parser.parse_args(arguments)
     try:

@@ -8,6 +8,7 @@ import re
 from airflow.providers.common.compat.sdk import conf
 
 __all__ = [
+    "airflow_address",
     "allowed_endpoints",
     "deployment",
     "emulator_address",
@@ -50,10 +51,14 @@ def allowed_endpoints() -> list[str]:
     return [address.strip() for address in listed.split(",") if address.strip()]
 
 
+def airflow_address() -> str | None:
+    """Return ``[api] base_url``, the address of Airflow's UI; ``None`` if it is not set."""
+    return conf.get("api", "base_url", fallback=None) or None
+
+
 def deployment() -> str:
     """Return the name of this Airflow: ``[nbjobs] deployment``, else ``[api] base_url``; empty if neither is set."""
-    own = conf.get("nbjobs", "deployment", fallback=None)
-    return own or conf.get("api", "base_url", fallback=None) or ""
+    return conf.get("nbjobs", "deployment", fallback=None) or airflow_address() or ""
 
 
 def is_deployment_certain() -> bool:

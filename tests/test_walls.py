@@ -28,7 +28,7 @@ ORDER = [
     ["watch"],
     ["links"],
     ["run"],
-    ["pruning", "triggers"],
+    ["doctor", "pruning", "triggers"],
     ["operators"],
     ["decorators", "sensors"],
     ["commands"],

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from airflow_nbjobs.emulator.admin import methods as admin_methods
 from airflow_nbjobs.emulator.connections import DroppedResponse, TruncatedResponse
 from airflow_nbjobs.emulator.dataform import methods as dataform_methods
 from airflow_nbjobs.emulator.dataform.model import Repositories
@@ -42,7 +43,7 @@ class App:
         self.faults = faults
         self._storage_url = storage_url
         self._answered: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        methods = [*job_methods.routes(jobs), *dataform_methods.routes(repositories)]
+        methods = [*job_methods.routes(jobs), *dataform_methods.routes(repositories), *admin_methods.routes()]
         routes = [Route(path, self._endpoint(name, act), methods=[verb]) for path, verb, name, act in methods]
         routes += [
             Route("/", self._status, methods=["GET"]),

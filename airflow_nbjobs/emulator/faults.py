@@ -22,7 +22,8 @@ _OF_DATAFORM = (
     "create_repository", "get_repository", "list_repositories", "delete_repository",
     "commit", "read_file", "query_directory_contents", "fetch_history",
 )  # fmt: skip
-METHODS = (*_OF_JOBS, *_OF_DATAFORM)
+_OF_ADMINISTRATION = ("test_account_permissions", "get_service")
+METHODS = (*_OF_JOBS, *_OF_DATAFORM, *_OF_ADMINISTRATION)
 """The methods whose answers a fault can change; a quota is for the methods of jobs only."""
 
 

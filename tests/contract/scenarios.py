@@ -330,6 +330,9 @@ class RefusalScenarios:
         job = world.job(**{field: value})
         refused("INVALID_ARGUMENT", lambda: client.create(world.parent, job))
 
+    def test_an_empty_job_is_refused_as_invalid(self, client, world):
+        refused("INVALID_ARGUMENT", lambda: client.create(world.parent, {}))
+
     @pytest.mark.parametrize("uri", ["gs://bucket", "gs://bucket/", "bucket/x.ipynb"])
     def test_a_notebook_that_is_no_object_is_refused(self, client, world, uri):
         job = world.job(directNotebookSource=None, gcsNotebookSource={"uri": uri})

@@ -1,0 +1,1 @@
+"""What ``nbjobs doctor`` checks: this machine (:mod:`.machine`) and the project in Google Cloud (:mod:`.cloud`)."""

@@ -1,0 +1,270 @@
+"""Checks of the connection and of what a run needs in Google Cloud. No job is created."""
+
+from __future__ import annotations
+
+import email.utils
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.calls import Call
+from airflow_nbjobs.api.calls.administration import own_permissions, service_state
+from airflow_nbjobs.api.client import Client
+from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.names import job_of_operation, template_name
+from airflow_nbjobs.api.pacing import Patience
+from airflow_nbjobs.api.quiet import quietly
+from airflow_nbjobs.doctor.findings import Finding, Verdict, asked
+from airflow_nbjobs.exceptions import CredentialsError, InvalidArgumentError, NotFoundError, PermissionDeniedError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.notebooks import dataform, storage
+from airflow_nbjobs.run.sources import source_fields
+
+__all__ = ["Plan", "examine_cloud"]
+
+_BRIEF = Patience(tries=2, seconds=15.0, timeout=10.0)
+_SKEW = 60.0
+"""Seconds that the clock may differ. Google refuses the key of a service account from 10 minutes on."""
+
+_SERVICES = {
+    "aiplatform.googleapis.com": "notebook jobs",
+    "compute.googleapis.com": "their machines",
+    "dataform.googleapis.com": "notebooks in repositories",
+}
+_KINDS = {
+    "google.oauth2.service_account": "the key of a service account",
+    "google.oauth2.credentials": "the login of a person",
+    "google.auth.compute_engine": "the service account of this machine",
+    "google.auth.impersonated_credentials": "impersonation",
+    "google.auth.external_account": "workload identity federation",
+    "google.auth.identity_pool": "workload identity federation",
+    "google.auth.aws": "workload identity federation",
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will use. ``None`` or empty leaves the checks of it out, except for the project's default.
+
+    :ivar location: such as ``us-central1``.
+    :ivar project: default the connection's project.
+    :ivar runtime_template: name or id.
+    :ivar service_account: runs the notebook; default the connection's own.
+    :ivar output_uri: ``gs://bucket/folder``.
+    :ivar notebook: ``gs://bucket/name``, or a Dataform repository.
+    """
+
+    location: str
+    project: str | None = None
+    runtime_template: str | None = None
+    service_account: str | None = None
+    output_uri: str | None = None
+    notebook: str | None = None
+
+
+def examine_cloud(hook: NotebookExecutionJobHook, plan: Plan) -> Iterator[Finding]:
+    """Check the connection and the project. Without credentials, nothing is sent.
+
+    A bucket is checked with a small object that is deleted again.
+    """
+    identity = asked("credentials", lambda: _identity(hook), str, grant="")
+    yield identity
+    if identity.verdict is Verdict.BAD:
+        return
+    place = asked("project and location", lambda: hook.parent(plan.location, plan.project), str, grant="")
+    yield place
+    if place.verdict is Verdict.BAD:
+        return
+    parent, project = place.detail, place.detail.split("/")[1]
+    yield _clock(hook.endpoint(plan.location))
+    for finding in _jobs(hook.client(plan.location), parent, project):
+        yield finding
+        if finding.is_blocking:
+            return
+    if plan.runtime_template:
+        yield _template(hook, plan.runtime_template, project, plan.location)
+    with _administration(hook, "serviceusage") as client:
+        for name in _SERVICES:
+            yield _service(client, project, name)
+    if account := plan.service_account or _own_account(hook):
+        with _administration(hook, "iam") as client:
+            yield _account(client, account)
+    if plan.output_uri:
+        yield _bucket(hook, plan.output_uri)
+    if plan.notebook:
+        yield from _notebook(hook, plan.notebook)
+
+
+def _identity(hook: NotebookExecutionJobHook) -> str:
+    credentials, _ = hook.get_credentials_and_project_id()
+    if settings.emulator_address():
+        return "none, on the emulator"
+    module = type(credentials).__module__
+    kind = next((words for known, words in _KINDS.items() if module.startswith(known)), module)
+    return f"{hook.service_account_email() or 'a person'}, from {kind} (connection {hook.gcp_conn_id!r})"
+
+
+def _own_account(hook: NotebookExecutionJobHook) -> str | None:
+    try:
+        return hook.service_account_email()
+    except CredentialsError:
+        return None
+
+
+def _clock(endpoint: Endpoint) -> Finding:
+    try:
+        with quietly():
+            answer = httpx2.get(endpoint.url, timeout=10.0, trust_env=not endpoint.is_loopback)
+        theirs = email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (httpx2.HTTPError, LookupError, ValueError) as error:
+        found = f"{endpoint.url} did not tell its time: {error or type(error).__name__}"
+        return Finding("clock", Verdict.UNKNOWN, found, "Check the location and the network.")
+    skew = time.time() - theirs
+    found = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service"
+    if abs(skew) > _SKEW:
+        return Finding("clock", Verdict.BAD, found, "Set the clock of this machine, for example with NTP.")
+    return Finding("clock", Verdict.GOOD, found)
+
+
+def _jobs(client: Client, parent: str, project: str) -> Iterator[Finding]:
+    """Check the permissions for jobs, with requests that the service refuses for another reason if they are allowed."""
+    grant = f"Grant the connection's account roles/aiplatform.colabEnterpriseUser on the project {project}."
+
+    def allowed(check: str, call: Call[Any], refusal: type[Exception]) -> Finding:
+        def ask() -> Any:
+            try:
+                return client.send(call, _BRIEF)
+            except refusal:
+                return None
+
+        return asked(check, ask, lambda answer: _unexpected(check, answer) if answer else "allowed", grant=grant)
+
+    listing = calls.list_jobs(parent, page_size=1)
+    yield asked("list jobs", lambda: client.send(listing, _BRIEF), lambda _: "allowed", grant=grant)
+    empty: Call[Any] = Call("POST", f"/v1/{parent}/notebookExecutionJobs", dict, body={}, may_repeat=False)
+    yield allowed("create jobs", empty, InvalidArgumentError)
+    job = f"{parent}/notebookExecutionJobs/nbjobs-doctor-{uuid.uuid4().hex}"  # it does not exist
+    yield allowed("delete jobs", Call("DELETE", f"/v1/{job}", dict), NotFoundError)
+    yield allowed("read operations", calls.get_operation(f"{job}/operations/1"), NotFoundError)
+
+
+def _unexpected(check: str, answer: Any) -> Finding:
+    name = answer.get("name") if isinstance(answer, dict) else getattr(answer, "name", None)
+    job = job_of_operation(name) if check == "create jobs" and name else None
+    remedy = f"The service accepted a job without a notebook. Delete it: {job}" if job else "Report this answer."
+    return Finding(check, Verdict.UNKNOWN, f"unexpected answer about {name!r}", remedy)
+
+
+def _template(hook: NotebookExecutionJobHook, given: str, project: str, location: str) -> Finding:
+    def ask() -> str:
+        name = template_name(given, project, location)
+        call: Call[str] = Call("GET", f"/v1/{name}", lambda answer: str(answer.get("displayName") or name))
+        return hook.client(location).send(call, _BRIEF)
+
+    missing = (
+        f"Give a template of {location}: `gcloud colab runtime-templates list --region={location} --project={project}`."
+    )
+    grant = "Grant the connection's account roles/aiplatform.colabEnterpriseUser on the project."
+    return asked("runtime template", ask, lambda name: f"{name!r} exists in {location}", grant=grant, missing=missing)
+
+
+def _administration(hook: NotebookExecutionJobHook, service: str) -> Client:
+    emulator = settings.emulator_address()
+    if emulator:
+        return Client(Endpoint.of_emulator(emulator), None)
+    endpoint = Endpoint(f"https://{service}.googleapis.com", is_trusted=True)
+    return Client(endpoint, hook.get_credentials_and_project_id()[0])
+
+
+def _service(client: Client, project: str, name: str) -> Finding:
+    check = f"API {name.partition('.')[0]}"
+    enable = f"Enable it: `gcloud services enable {name} --project={project}`. It is for {_SERVICES[name]}."
+
+    def answered(state: str) -> Finding | str:
+        if state == "ENABLED":
+            return "enabled"
+        # Only notebooks in repositories need Dataform.
+        verdict = Verdict.UNKNOWN if name.startswith("dataform") else Verdict.BAD
+        return Finding(check, verdict, state.lower(), enable)
+
+    ask = service_state(project, name)
+    grant = f"To see it here, grant roles/serviceusage.serviceUsageViewer. {enable}"
+    return asked(check, lambda: client.send(ask, _BRIEF), answered, grant=grant, is_optional=True)
+
+
+def _account(client: Client, account: str) -> Finding:
+    check, needed = "service account", "iam.serviceAccounts.actAs"
+    grant = f"Grant the connection's account roles/iam.serviceAccountUser on {account}."
+
+    def answered(permissions: set[str]) -> Finding | str:
+        if needed in permissions:
+            return f"{account} exists, and notebooks may run as it"
+        return Finding(check, Verdict.BAD, f"the connection's account may not run notebooks as {account}", grant)
+
+    ask = own_permissions(account, [needed])
+    missing = f"The account {account} does not exist. Create it, or give another one."
+    return asked(check, lambda: client.send(ask, _BRIEF), answered, grant=grant, missing=missing, is_optional=True)
+
+
+def _bucket(hook: NotebookExecutionJobHook, output_uri: str) -> Finding:
+    uri = f"{output_uri.rstrip('/')}/nbjobs-doctor-{uuid.uuid4().hex}.txt"
+    bucket = output_uri.removeprefix("gs://").partition("/")[0]
+
+    def ask() -> str:
+        with hook.storage_client() as client:
+            stored = storage.write(client, uri, b"`nbjobs doctor` wrote this. It can be deleted.")
+            try:
+                storage.read(client, uri, limit=1_000)
+            finally:
+                storage.delete(client, stored)
+            return _location(client, bucket)
+
+    return asked(
+        "output bucket",
+        ask,
+        lambda where: f"{bucket!r}{where}: objects can be written, read and deleted",
+        grant=f"Grant the connection's account roles/storage.objectUser on the bucket {bucket!r}.",
+        missing=f"Create the bucket: `gcloud storage buckets create gs://{bucket} --location=…`.",
+    )
+
+
+def _location(client: Client, bucket: str) -> str:
+    call: Call[str] = Call("GET", f"/storage/v1/b/{bucket}", lambda answer: f" in {answer['location']}")
+    try:
+        return client.send(call, _BRIEF)
+    except PermissionDeniedError:  # roles/storage.objectUser does not include the bucket's own data
+        return ""
+
+
+def _notebook(hook: NotebookExecutionJobHook, notebook: str) -> Iterator[Finding]:
+    def ask() -> str:
+        fields = source_fields(notebook, [Path.cwd()])
+        if in_storage := fields.get("gcs_notebook_source"):
+            with hook.storage_client() as client:
+                found = storage.get_object(client, str(in_storage.uri), in_storage.generation)
+            return f"{found.uri} exists, {found.size:,} bytes"
+        if in_dataform := fields.get("dataform_repository_source"):
+            repository = str(in_dataform.dataform_repository_resource_name)
+            with hook.dataform_client() as client:
+                content = dataform.read_repository(client, repository, in_dataform.commit_sha)
+            return f"{repository} has a notebook, {len(content):,} bytes"
+        return f"{notebook} is a file of this machine: its content is sent"
+
+    yield asked(
+        "notebook",
+        ask,
+        str,
+        grant="Grant the connection's account roles/storage.objectViewer on its bucket, or roles/dataform.codeViewer "
+        "on its repository.",
+        missing="Correct the name of the notebook, or upload it.",
+    )
+    if "/repositories/" in notebook:
+        remedy = "If it does not exist: `gcloud beta services identity create --service=dataform.googleapis.com`."
+        yield Finding("Dataform's service agent", Verdict.UNKNOWN, "its existence cannot be read", remedy)
