@@ -20,6 +20,7 @@
     │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
     │   └── UnavailableError         408 and the other 5xx
     ├── LostAnswerError              a create was sent, and it is unknown whether it was carried out
+    ├── RenderError                  a notebook cannot be shown as HTML
     └── NotebookJobError             the job did not succeed
         ├── NotebookJobFailedError   it ended in a state other than SUCCEEDED
         ├── NotebookJobTimeoutError  it did not end in time
@@ -51,6 +52,7 @@ __all__ = [
     "NotebookJobTimeoutError",
     "PermissionDeniedError",
     "RateLimitedError",
+    "RenderError",
     "TransportError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -194,6 +196,10 @@ class UnavailableError(ApiError):
 
 class LostAnswerError(NbjobsError):
     """A create was sent, its answer was lost, and it is unknown whether there is a job."""
+
+
+class RenderError(NbjobsError):
+    """A notebook cannot be shown as HTML: it is not a notebook or too large, or the extra ``ui`` is not installed."""
 
 
 class NotebookJobError(NbjobsError):
