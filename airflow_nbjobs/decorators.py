@@ -14,6 +14,7 @@ from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 from airflow_nbjobs.compat import determine_kwargs
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.outlets import with_asset
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context, TaskDecorator
@@ -103,5 +104,5 @@ def notebook_task(
         python_callable=python_callable,
         multiple_outputs=True if multiple_outputs is None else multiple_outputs,
         decorated_operator_class=NotebookDecoratedOperator,
-        **kwargs,
+        **with_asset(kwargs),
     )

@@ -21,6 +21,7 @@ from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.links import publish, publish_executed
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
+from airflow_nbjobs.outlets import publish_outlets
 from airflow_nbjobs.run.arguments import check_reading
 from airflow_nbjobs.run.deferral import DEFERRAL_MARGIN
 
@@ -39,7 +40,7 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
 
     All modes (poke, reschedule, deferrable) have the same outcome. A job that ends in another state fails the task
     without retries, since no retry changes it; with ``soft_fail`` or ``never_fail`` the task is skipped. Returns the
-    dict of the create operator.
+    dict of the create operator, which the events of its ``outlets`` carry too.
 
     :param job_name: resource name of the job, its id (then with ``location``), or the output of a create task
         (templated).
@@ -149,11 +150,15 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
             executed = reader.find(job)
             if executed.uri is not None:
                 publish_executed(context["ti"], job, project, executed.uri)
-            return reader.conclude(job, executed, project)
+            concluded = reader.conclude(job, executed, project)
         except NotebookJobError as error:
             if self.soft_fail or self.never_fail:
                 raise AirflowSkipException(str(error)) from error
             raise AirflowFailException(str(error)) from error
+        publish_outlets(
+            context, concluded, self.log, generation=executed.generation, has_executed=not executed.is_missing
+        )
+        return concluded
 
     def _reader(self) -> ResultReader:
         from airflow_nbjobs.run.result import ResultReader

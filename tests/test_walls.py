@@ -26,7 +26,7 @@ ORDER = [
     ["hints", "secrecy"],
     ["hooks"],
     ["watch"],
-    ["links"],
+    ["links", "outlets"],
     ["run"],
     ["doctor", "pruning", "triggers"],
     ["operators"],

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import LINKS, NotebookScheduleLink
 from airflow_nbjobs.operators.operator import NotebookJobOperator
 from airflow_nbjobs.operators.run import NotebookRunOperator
+from airflow_nbjobs.outlets import with_asset
 from airflow_nbjobs.run.arguments import KillPolicy, RunArguments, check_early
 from airflow_nbjobs.run.sources import InlineNotebook, Notebook
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
@@ -84,6 +86,9 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         it, ``"leave"`` lets it run.
     :param log_output: which outputs are written to the task's log when the job has ended: ``"errors"``, those of cells
         that raised (the default), ``"all"``, or ``"none"``.
+    :param asset: an asset that the executed notebook is: a name, a URI, an ``Asset``, or an ``AssetAlias``. It becomes
+        an outlet of the task: DAGs that are scheduled on it run when the job has SUCCEEDED, and the event carries name,
+        state, executed notebook, its generation, and the results. Outlets that are given as ``outlets`` carry the same.
     :param unusable_results: what to do about results that are too large (``[nbjobs] result_bytes``, 48 KiB), that are
         not JSON, or that the connection's account may not read: ``"fail"`` (the default), or ``"omit"``; ``results`` is
         then ``None``. A value is never cut. A job without an executed notebook has no results: a warning, and ``None``.
@@ -165,6 +170,7 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         kill: KillPolicy = "cancel",
         log_output: Literal["errors", "all", "none"] = "errors",
         unusable_results: Literal["fail", "omit"] = "fail",
+        asset: str | Asset | AssetAlias | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -198,7 +204,20 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         self.unusable_results = unusable_results
         if schedule_resource_name is None and job_body is None:
             self.operator_extra_links = tuple(link for link in LINKS if not isinstance(link, NotebookScheduleLink))
+        self.check_early(lambda: self._add_outlet(asset))
         self.check_early(lambda: check_early({name: getattr(self, name, None) for name in RunArguments.names()}))
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the operator for a mapped task, as Airflow does, with ``asset`` as one of its outlets."""
+        return super().partial(**with_asset(kwargs))
+
+    def _add_outlet(self, asset: str | Asset | AssetAlias | None) -> None:
+        if asset is not None and not self.wait_for_completion:
+            raise InvalidNotebookJobError(
+                f"asset={asset!r} needs wait_for_completion=True: otherwise the task succeeds before its notebook runs."
+            )
+        self.outlets = with_asset({"outlets": self.outlets, "asset": asset})["outlets"]
 
     @property
     def notebook(self) -> Notebook | None:

@@ -80,7 +80,10 @@ class NotebookRun:
         with self._canceller.answering_for_earlier_tries():
             self._arguments.check()
             job = self._submit(may_adopt=True, attempt=0)
-            return self._wait_and_finish(job) if self._arguments.wait_for_completion else result(job)
+            if self._arguments.wait_for_completion:
+                return self._wait_and_finish(job)
+            self._task.publish_outlets(result(job), None, self._log)
+            return result(job)
 
     def resume(self, event: object) -> dict[str, Any] | Deferral:
         """Resume after a deferral: read the job, since the event is only a hint, and finish or wait again.
@@ -224,13 +227,15 @@ class NotebookRun:
         if executed.uri is not None:
             self._task.publish_executed(job, self._project(), executed.uri)
         try:
-            return self._reader().conclude(job, executed, self._project())
+            concluded = self._reader().conclude(job, executed, self._project())
         except NotebookJobFailedError as error:
             if isinstance(step, Fail) and step.is_final:
                 raise self._task.final(f"{error} (No retry: retry_on_notebook_error=False.)") from error
             if isinstance(step, Fail) and (why := self._why_not_again(step, executed)):
                 raise NotebookJobFailedError(f"{error} ({why})", job_name=error.job_name, state=error.state) from error
             raise
+        self._task.publish_outlets(concluded, executed, self._log)
+        return concluded
 
     def _why_not_again(self, step: Fail, executed: Executed) -> str:
         attempt = self._canceller.note.attempt if self._canceller.note else 0

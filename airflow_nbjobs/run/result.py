@@ -46,12 +46,14 @@ class Executed:
     """The executed notebook of a job.
 
     :ivar uri: ``gs://`` URI; ``None`` if it was not found.
+    :ivar generation: the generation of the object that was read; ``None`` if it was not read.
     :ivar outcome: its content as far as it is needed; ``None`` if it was not read.
     :ivar problem: why it was not read.
     :ivar is_missing: whether it was looked for and does not exist, which means that no cell ran.
     """
 
     uri: str | None = None
+    generation: str | None = None
     outcome: Outcome | None = None
     problem: str | None = None
     is_missing: bool = False
@@ -190,7 +192,7 @@ def _find_and_read(job: NotebookExecutionJob, client: Client) -> Executed | None
             has_failed=job.job_state is JobState.FAILED,
             result_bytes=settings.result_bytes(),
         )
-        return Executed(uri=found.uri, outcome=outcome)
+        return Executed(uri=found.uri, generation=found.generation, outcome=outcome)
 
     found = find()
     if found is None:

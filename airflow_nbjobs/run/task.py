@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowTaskTimeout,
 )
 
-from airflow_nbjobs import links, settings
+from airflow_nbjobs import links, outlets, settings
 from airflow_nbjobs.compat import retry_policy
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError
 from airflow_nbjobs.run.identity import TaskIdentity
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.run.result import Executed
 
 __all__ = ["COMMAND_LINE", "NoRetry", "TaskContext", "task_state"]
 
@@ -133,6 +134,21 @@ class TaskContext:
         """Push the link to the executed notebook again if it was found under another URI than expected."""
         if self.airflow is not None:
             links.publish_executed(self.airflow["ti"], job, project, uri)
+
+    def publish_outlets(self, result: Mapping[str, Any], executed: Executed | None, log: Any) -> None:
+        """Let the task's asset events carry its result.
+
+        :param executed: the executed notebook; ``None`` if the job was not waited for.
+        """
+        if self.airflow is None:
+            return
+        if executed is None:
+            outlets.publish_outlets(self.airflow, result, log)
+        else:
+            has_executed = not executed.is_missing
+            outlets.publish_outlets(
+                self.airflow, result, log, generation=executed.generation, has_executed=has_executed
+            )
 
     def has_retry(self) -> bool:
         """Return whether Airflow has a retry left for the task."""

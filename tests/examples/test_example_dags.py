@@ -17,7 +17,13 @@ from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
-DAGS = {"daily_report": 1, "hello_notebook": 1, "mapped_notebooks": 3, "start_now_wait_later": 1}
+DAGS = {
+    "daily_report": 1,
+    "hello_notebook": 1,
+    "mapped_notebooks": 3,
+    "notebook_as_asset": 1,
+    "start_now_wait_later": 1,
+}
 """Examples that succeed, and how many jobs a run of each submits."""
 OTHERS = {"busiest_day", "failing_notebook"}
 """These have tests of their own."""

@@ -35,5 +35,5 @@ def hashes(seed: str) -> list[str]:
 
 def test_dags_serialize_the_same_at_each_parse() -> None:
     first = hashes(seed="1")
-    assert len(first) == 7
+    assert len(first) >= sum(len([*Path(folder).glob("*.py")]) for folder in FOLDERS)
     assert hashes(seed="2") == first

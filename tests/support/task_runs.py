@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.sdk.module_loading import import_string
 
 from tests.support import canaries
@@ -103,6 +104,7 @@ class TaskRun:
         with DAG("reports", schedule=None) as dag:
             operator = self._make()
         dag.fileloc = str(self._folder / "reports.py")
+        self.outlet_events = OutletEventAccessors()
         return operator
 
     @property
@@ -110,6 +112,7 @@ class TaskRun:
         """What Airflow hands to a task."""
         dag_run = SimpleNamespace(start_date=RUN_STARTED, run_id=self.ti.run_id)
         known = {"ti": self.ti, "task": self.operator, "dag": self.operator.dag, "dag_run": dag_run}
+        known["outlet_events"] = self.outlet_events
         return {**known, "run_id": self.ti.run_id, "ds": "2026-11-22", "params": {}}
 
     def execute(self) -> Any:
