@@ -10,6 +10,7 @@ from typing import Any
 
 from airflow_nbjobs.notebooks.failures import CellFailure, text_of
 from airflow_nbjobs.notebooks.plain_text import LineBuffer, plain, plain_lines
+from airflow_nbjobs.notebooks.sizes import amount
 
 __all__ = ["Allowance", "CellText", "Gap", "Rest"]
 
@@ -86,7 +87,7 @@ class CellText:
             self._extend(_lines(output, size))
         if not is_whole:
             self._end_streams()
-            self._extend([Rest(f"[this output of {_amount(size)} is not shown whole]")])
+            self._extend([Rest(f"[this output of {amount(size)} is not shown whole]")])
 
     def add_failure(self, failure: CellFailure) -> None:
         """Add an error."""
@@ -118,7 +119,7 @@ class CellText:
 def _lines(output: Mapping[str, Any], size: int) -> Iterator[str]:
     data = output.get("data")
     if not isinstance(data, Mapping):
-        yield f"[an output that cannot be read, {_amount(size)}]"
+        yield f"[an output that cannot be read, {amount(size)}]"
         return
     kinds = [kind for kind in data if not kind.startswith(_SILENT)]
     text = plain_lines(text_of(data.get("text/plain")))
@@ -127,14 +128,10 @@ def _lines(output: Mapping[str, Any], size: int) -> Iterator[str]:
     if text and not (rich and len(text) == 1 and text[0].startswith("<") and text[0].endswith(">")):
         yield from text
     elif rich:
-        yield from (f"[{plain(kind)[:100]}, {_amount(_size(data[kind]))}]" for kind in rich[:5])
+        yield from (f"[{plain(kind)[:100]}, {amount(_size(data[kind]))}]" for kind in rich[:5])
 
 
 def _size(value: Any) -> int:
     with contextlib.suppress(RecursionError):
         return len(text_of(value) or json.dumps(value))
     return 0
-
-
-def _amount(size: int) -> str:
-    return f"{size / 10**6:,.0f} MB" if size >= 10**6 else f"{size / 1000:.0f} KB" if size >= 1000 else f"{size} bytes"

@@ -13,12 +13,14 @@ from airflow_nbjobs.notebooks.document import dump, load
 from airflow_nbjobs.notebooks.failures import text_of
 from airflow_nbjobs.notebooks.plain_text import plain
 from airflow_nbjobs.notebooks.scanner import PIECE_BYTES, Piece, pieces
+from airflow_nbjobs.notebooks.sizes import amount
 from airflow_nbjobs.notebooks.timing import run_seconds
 
-__all__ = ["Limits", "Output", "Page", "PageCell", "amount", "read_page"]
+__all__ = ["Limits", "Output", "Page", "PageCell", "read_page"]
 
 _CHUNK_BYTES = 4 * 2**20
 _CODE = "code"
+_BEFORE_JSON = b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"  # also a byte order mark, and UTF-16 and UTF-32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,7 @@ class Limits:
     :ivar page_bytes: size of all outputs and cells together.
     :ivar cells: number of cells.
     :ivar outputs: number of outputs of one cell.
+    :ivar seconds: after this time, what needs time to render is shown as plain text.
     """
 
     notebook_bytes: int = 64 * 2**20
@@ -39,6 +42,7 @@ class Limits:
     page_bytes: int = 32 * 2**20
     cells: int = 5_000
     outputs: int = 1_000
+    seconds: float = 30.0
 
 
 @dataclass
@@ -118,6 +122,8 @@ def read_page(content: bytes, limits: Limits, failed_cell: int | None = None) ->
     :param failed_cell: as of :func:`~airflow_nbjobs.notebooks.render.to_html`.
     :raises RenderError: if it is not a notebook, or too large.
     """
+    if not content[:1_000].lstrip(_BEFORE_JSON).startswith(b"{"):
+        raise RenderError("The file is not a notebook: it is not a JSON object.")
     if len(content) > limits.notebook_bytes:
         raise RenderError(
             f"The notebook has {amount(len(content))}, over the limit of {amount(limits.notebook_bytes)}. Download it "
@@ -135,13 +141,6 @@ def read_page(content: bytes, limits: Limits, failed_cell: int | None = None) ->
         reader = _Reader(limits)
         reader.read(converted)
     return reader.page(failed_cell)
-
-
-def amount(size: int) -> str:
-    """Return a size in bytes for people."""
-    if size < 1_000:
-        return f"{size:,} bytes"
-    return f"{size / 1e3:,.0f} KB" if size < 1e6 else f"{size / 1e6:,.1f} MB"
 
 
 class _Reader:

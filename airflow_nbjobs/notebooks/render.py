@@ -48,4 +48,5 @@ def to_html(
             f"The notebook cannot be shown, since {error.name} is not installed. Install it: "
             "pip install 'airflow-nbjobs[ui]'."
         ) from error
-    return export(read_page(content, limits or Limits(), failed_cell), theme=theme, title=title)
+    limits = limits or Limits()
+    return export(read_page(content, limits, failed_cell), theme=theme, title=title, seconds=limits.seconds)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 
@@ -65,7 +66,28 @@ _URL_SCHEMES = {"data", "http", "https", "mailto"}
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/\s]+={0,2}\s*")
 _SIZE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,10})?(?:px|%)?")
 _TAG = re.compile(r"<(a|img)((?:\s[^\"<>=]+(?:=\"[^\"]*\")?)*)>")
-_OPENING = re.compile(r"<(?!(?:br|col|hr|img|input|li|p|t[dhr]|wbr)\b)[a-z][^>]*+(?<!/)>", re.IGNORECASE)
+_HEADING = re.compile(r"(</?h)([1-5])(?=[ >])")
+_ANY_TAG = re.compile(r"<(/?)([a-z][^\s/>]*+)", re.IGNORECASE)
+# They have no end tag, or the next one of them ends them.
+_FLAT = {
+    "area",
+    "br",
+    "col",
+    "dd",
+    "dt",
+    "hr",
+    "img",
+    "input",
+    "li",
+    "link",
+    "meta",
+    "option",
+    "p",
+    "td",
+    "th",
+    "tr",
+    "wbr",
+}
 _MOST_NESTED = 500
 _COLOR_SEQUENCE = re.compile(r"\x1b\[[0-9;]{0,30}m")
 _MOST_COLORS = 2_000
@@ -75,9 +97,10 @@ def clean_html(html: str) -> Markup:
     """Return the safe part of HTML that a notebook contains.
 
     Kept are text, tables, lists, headings, pictures that are part of the text (``data:``) and links. Links open in a
-    new tab; links inside of the notebook lead to its own ids.
+    new tab; links inside of the notebook lead to its own ids. Headings are one level lower than in the notebook.
     """
-    return Markup(_TAG.sub(_completed, _html_cleaner().clean(html)))  # noqa: S704 - this is where it becomes safe
+    safe = _TAG.sub(_completed, _html_cleaner().clean(html))
+    return Markup(_HEADING.sub(lambda found: f"{found[1]}{int(found[2]) + 1}", safe))  # noqa: S704 - here it becomes safe
 
 
 def clean_code(html: str) -> Markup:
@@ -129,8 +152,18 @@ _SIGNATURES: dict[str, Callable[[bytes], bool]] = {
 
 
 def is_nested_too_deep(html: str) -> bool:
-    """Return whether HTML has so many elements inside of each other that reading it takes too long."""
-    return len(_OPENING.findall(html)) - html.count("</") > _MOST_NESTED
+    """Return whether more than 500 elements are inside of each other: reading them takes quadratic time."""
+    depth, opened = 0, Counter[str]()
+    for found in _ANY_TAG.finditer(html):
+        is_end, name = found[1], found[2].lower()
+        if name in _FLAT or (is_end and not opened[name]):
+            continue
+        step = -1 if is_end else 1
+        opened[name] += step
+        depth += step
+        if depth > _MOST_NESTED:
+            return True
+    return False
 
 
 @cache
