@@ -8,6 +8,7 @@
 # make soak          run 500 jobs for ten minutes while one request in twenty fails; results: docs/soak.md
 # make languages     run notebooks in R, with Debian's kernel; results: docs/languages.md
 # make bench         measure the costs of this package and of other providers; results: docs/benchmarks.md (an hour)
+# make docs          build the site: build/docs/index.html; `make docs-serve` shows it at http://127.0.0.1:8000
 # PYTHON=/path/to/python3 (3.11 or newer) selects another Python.
 
 SHELL := bash
@@ -25,7 +26,7 @@ IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-3.1 test-on test-sets chaos soak languages bench clean constraints
+.PHONY: help demo test test-3.1 test-on test-sets chaos soak languages bench docs docs-serve clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -107,12 +108,19 @@ managed = printf 'apache-airflow==%s\napache-airflow-providers-google==%s\napach
 NEXT = apache-airflow>=3.4.0a1 apache-airflow-core>=3.4.0a1 apache-airflow-task-sdk>=1.4.0a1
 
 constraints:
-	$(COMPILE) pyproject.toml | $(PLAIN) > constraints/newest.txt
+	$(COMPILE) --group pyproject.toml:docs pyproject.toml | $(PLAIN) > constraints/newest.txt
 	echo 'apache-airflow==3.1.*' | $(COMPILE) pyproject.toml - | $(PLAIN) > constraints/3.1.txt
 	{ $(VENV)/bin/python .ci/floors; echo 'structlog<25.5'; } | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/lowest.txt
 	$(managed) 3.1.7 20.0.0 1.13.1 | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/managed-3.1.txt
 	$(managed) 3.3.1 22.3.0 1.18.0 | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/managed-3.3.txt
 	printf '%s\n' $(foreach each,$(NEXT),'$(each)') | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/next.txt
+
+docs: $(VENV)/.dev
+	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt --group docs
+	AIRFLOW_HOME=$$(mktemp -d) $(IN) sphinx --fail-on-warning --nitpicky --keep-going --quiet docs build/docs
+
+docs-serve: docs
+	$(IN) http.server --bind 127.0.0.1 --directory build/docs 8000
 
 clean:
 	rm -rf $(VENV) .venv-* .nbjobs/demo-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -53,16 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 128 + signal.SIGPIPE
 
 
-def _main(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    described = argparse.ArgumentParser(
         prog="nbjobs", description="Run notebooks on Vertex AI / Colab Enterprise with Apache Airflow."
     )
-    parser.add_argument("--version", action="version", version=f"nbjobs {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    described.add_argument("--version", action="version", version=f"nbjobs {__version__}")
+    commands = described.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_emulator(commands)
     for add in (add_run, add_render, add_prune, add_doctor):
         add(commands)
-    options = parser.parse_args(arguments)
+    return described
+
+
+def _main(arguments: Sequence[str] | None) -> int:
+    options = parser().parse_args(arguments)
     try:
         code: int = options.run(options)
     except NbjobsError as error:

@@ -1,6 +1,6 @@
 """Flows: generators that yield API calls and sleeps, and return a value.
 
-A client runs one (:meth:`airflow_nbjobs.api.client.Client.run_flow`): it sends each call and hands back its parsed
+A client runs one (``run_flow`` of a client or hook): it sends each call and hands back its parsed
 answer, or raises the call's error at the ``yield``. The sync and the async client run the same flow.
 """
 

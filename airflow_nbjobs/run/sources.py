@@ -29,7 +29,7 @@ class InlineNotebook:
     Its content is never templated, since code has braces of its own. Airflow's UI and the serialized DAG show only its
     hash.
 
-    :ivar content: nbformat JSON.
+    :param content: nbformat JSON.
     """
 
     def __init__(self, content: Mapping[str, Any]) -> None:

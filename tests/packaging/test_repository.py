@@ -22,6 +22,8 @@ def test_constraints_are_plain_versions_and_name_no_index(path: Path) -> None:
 @CONSTRAINTS
 def test_each_package_that_is_asked_for_is_constrained(path: Path) -> None:
     asked = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    if path.name != "newest.txt":
+        del asked["dependency-groups"]["docs"]  # the site is built with the newest versions only
     lists = [
         asked["build-system"]["requires"],
         asked["project"]["dependencies"],

@@ -1,6 +1,6 @@
 """Each method of the API as a value: what to send, and how to parse the answer. One module for each resource.
 
-A call does nothing by itself: :mod:`airflow_nbjobs.api.client` sends it. Paths and parameters: discovery document
+A call does nothing by itself: the client of a hook sends it. Paths and parameters: discovery document
 ``aiplatform.v1``, revision 20261106.
 """
 

@@ -1,0 +1,194 @@
+"""Directives for what the code says of itself: arguments of a class, settings, and commands with their options."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import re
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from typing import Any
+
+from docutils import nodes
+from docutils.parsers.rst import Directive
+from docutils.statemachine import StringList
+from sphinx.application import Sphinx
+
+
+def described_class(path: str) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield argument, type, default, whether it is templated, and description of a class's own arguments.
+
+    Arguments of the bases of this package come last.
+
+    :param path: ``airflow_nbjobs.operators.CreateNotebookExecutionJobOperator``.
+    :raises ValueError: if an argument has no description.
+    """
+    module, _, name = path.rpartition(".")
+    cls = getattr(import_module(module), name)
+    templated = getattr(cls, "template_fields", ())
+    seen: set[str] = set()
+    for base in cls.__mro__:
+        if not base.__module__.startswith("airflow_nbjobs") or "__init__" not in vars(base):
+            continue
+        texts = dict(_params(inspect.getdoc(base) or ""))
+        for argument in list(inspect.signature(base.__init__).parameters.values())[1:]:
+            if argument.name in seen or argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL):
+                continue
+            seen.add(argument.name)
+            if argument.name not in texts:
+                raise ValueError(f"{path}: the docstring of {base.__name__} does not describe {argument.name!r}.")
+            kind = "" if argument.annotation is argument.empty else str(argument.annotation)
+            default = "required" if argument.default is argument.empty else repr(argument.default)
+            text = texts[argument.name].replace(" (templated)", "")
+            yield argument.name, kind, default, "yes" if argument.name in templated else "", text
+
+
+def _params(doc: str) -> Iterator[tuple[str, str]]:
+    for found in re.finditer(r"^:param (\w+): (.*?)(?=^:|\Z)", doc, re.DOTALL | re.MULTILINE):
+        yield found[1], " ".join(found[2].split())
+
+
+class _Table(Directive):
+    has_content = False
+    required_arguments = 0
+    optional_arguments = 1
+    head: Sequence[str] = ()
+    widths = ""
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Yield the cells of each row."""
+        return iter(())
+
+    def run(self) -> list[nodes.Node]:
+        """Return the table."""
+        return self.parsed(_table(self.head, self.widths, self.rows()))
+
+    def parsed(self, lines: Sequence[str]) -> list[nodes.Node]:
+        """Parse reST, and return its nodes."""
+        parent = nodes.container()
+        self.state.nested_parse(StringList(list(lines), source="code"), self.content_offset, parent)
+        return parent.children
+
+
+class Arguments(_Table):
+    """``.. arguments:: airflow_nbjobs.operators.GetNotebookExecutionJobOperator``."""
+
+    required_arguments = 1
+    head = ("argument", "default", "templated", "what it is")
+    widths = "20 15 8 57"
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Yield a row for each argument."""
+        for name, kind, default, templated, text in described_class(self.arguments[0]):
+            yield f"``{name}``", f"``{default}``", templated, f"{text} Type: ``{kind}``." if kind else text
+
+
+class Classes(_Table):
+    """``.. classes:: airflow_nbjobs.operators``: the public classes of a module with their arguments."""
+
+    required_arguments = 1
+    head = Arguments.head
+    widths = Arguments.widths
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each class."""
+        found: list[nodes.Node] = []
+        module = import_module(self.arguments[0])
+        for name in module.__all__:
+            if not inspect.isclass(getattr(module, name)):
+                continue
+            path = f"{module.__name__}.{name}"
+            section = nodes.section(ids=[name.lower()])
+            section += nodes.title(text=name)
+            section += self.parsed([f".. autoclass:: {path}", "   :no-members:", "", f".. arguments:: {path}", ""])
+            found.append(section)
+        return found
+
+
+class Settings(_Table):
+    """``.. settings::``: the options of ``[nbjobs]``."""
+
+    head = ("option", "default", "what it is")
+    widths = "22 15 63"
+
+    def rows(self) -> Iterator[Sequence[str]]:
+        """Yield a row for each option."""
+        from airflow_nbjobs.provider_info import get_provider_info
+
+        for name, option in get_provider_info()["config"]["nbjobs"]["options"].items():
+            text = option["description"]
+            if option.get("example"):
+                text += f" Example: ``{option['example']}``."
+            default = option["default"]
+            yield f"``{name}``", f"``{default}``" if default is not None else "not set", text
+
+
+class Commands(_Table):
+    """``.. commands::``: each command of ``nbjobs`` with its options."""
+
+    head = ("option", "what it is")
+    widths = "35 65"
+
+    def run(self) -> list[nodes.Node]:
+        """Return a section for each command."""
+        from airflow_nbjobs.cli import parser
+
+        (commands,) = (each for each in parser()._actions if isinstance(each, argparse._SubParsersAction))
+        found: list[nodes.Node] = []
+        for name, command in commands.choices.items():
+            section = nodes.section(ids=[f"nbjobs-{name}"])
+            section += nodes.title(text=f"nbjobs {name}")
+            section += self.parsed(_paragraph(command.description or ""))
+            section += self.parsed(_table(self.head, self.widths, _options(command)))
+            found.append(section)
+        return found
+
+
+def _options(command: argparse.ArgumentParser) -> Iterator[Sequence[str]]:
+    for action in command._actions:
+        if isinstance(action, argparse._HelpAction):
+            continue
+        value: Any = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
+        if action.choices:
+            value = "|".join(map(str, action.choices))
+        names = " ".join([*([", ".join(action.option_strings)] if action.option_strings else []), str(value)])
+        text = (action.help or "") % {**vars(action), "prog": command.prog}
+        yield f"``{names.strip()}``", _escaped(text)
+
+
+def _escaped(text: str) -> str:
+    return re.sub(r"([*|\\$])", r"\\\1", text).replace("`", "``")
+
+
+def _paragraph(text: str) -> list[str]:
+    return ["", _escaped(text), ""]
+
+
+def _table(head: Sequence[str], widths: str, rows: Iterator[Sequence[str]]) -> list[str]:
+    lines = [".. list-table::", "   :class: arguments", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    for row in [head, *rows]:
+        lines += [f"   {'*' if index == 0 else ' '} - {cell}" for index, cell in enumerate(row)]
+    return lines
+
+
+# Sphinx calls these two with positional arguments.
+def _without_params(_app: Sphinx, what: str, _name: str, obj: Any, _options: Any, lines: list[str]) -> None:
+    """Leave the arguments of operators to their table."""
+    if what == "class" and hasattr(obj, "template_fields"):
+        text = re.sub(r"^:param .*?(?=^:|\Z)", "", "\n".join(lines), flags=re.DOTALL | re.MULTILINE)
+        lines[:] = text.splitlines()
+
+
+def _without_signature(_app: Sphinx, what: str, _name: str, obj: Any, *_: Any) -> tuple[str, str] | None:
+    return ("", "") if what == "class" and hasattr(obj, "template_fields") else None
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Add the directives."""
+    app.connect("autodoc-process-docstring", _without_params)
+    app.connect("autodoc-process-signature", _without_signature)
+    app.add_directive("arguments", Arguments)
+    app.add_directive("classes", Classes)
+    app.add_directive("settings", Settings)
+    app.add_directive("commands", Commands)
+    return {"parallel_read_safe": True}
