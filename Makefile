@@ -9,6 +9,7 @@
 # make languages     run notebooks in R, with Debian's kernel; results: docs/languages.md
 # make bench         measure the costs of this package and of other providers; results: docs/benchmarks.md (an hour)
 # make docs          build the site: build/docs/index.html; `make docs-serve` shows it at http://127.0.0.1:8000
+# make release-check build wheel and sdist into dist/, and check that a release is complete
 # PYTHON=/path/to/python3 (3.11 or newer) selects another Python.
 
 SHELL := bash
@@ -26,7 +27,7 @@ IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-3.1 test-on test-sets chaos soak languages bench docs docs-serve clean constraints
+.PHONY: help demo test test-3.1 test-on test-sets chaos soak languages bench docs docs-serve release-check clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -121,6 +122,9 @@ docs: $(VENV)/.dev
 
 docs-serve: docs
 	$(IN) http.server --bind 127.0.0.1 --directory build/docs 8000
+
+release-check: docs
+	@.ci/release-check $(VENV)/bin/python
 
 clean:
 	rm -rf $(VENV) .venv-* .nbjobs/demo-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
