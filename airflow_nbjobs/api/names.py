@@ -14,6 +14,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = [
     "JobName",
+    "ResourceName",
     "check_location",
     "check_parent",
     "check_project",
@@ -21,6 +22,7 @@ __all__ = [
     "job_of_operation",
     "operation_parent",
     "parent",
+    "resource_name",
     "same_job",
     "template_name",
 ]
@@ -31,7 +33,9 @@ _PROJECT = r"[a-z0-9](?:[a-z0-9.:-]*[a-z0-9])?"
 _ID = r"[A-Za-z0-9](?:[A-Za-z0-9_.~-]*[A-Za-z0-9_~-])?"
 _PARENT = rf"projects/(?P<project>{_PROJECT})/locations/(?P<location>{_LOCATION})"
 _JOB = rf"{_PARENT}/notebookExecutionJobs/(?P<job_id>{_ID})"
-_OPERATION = rf"{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID}))?/operations/{_ID}"
+_COLLECTIONS = {"schedules": "schedule", "notebookRuntimeTemplates": "runtime_template"}
+_OF_OTHERS = rf"(?:{'|'.join(_COLLECTIONS)})/{_ID}"
+_OPERATION = rf"{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID})|/{_OF_OTHERS})?/operations/{_ID}"
 _TEMPLATE = rf"{_PARENT}/notebookRuntimeTemplates/{_ID}"
 _NOT_A_JOB = "is not the name of a notebook execution job"
 _FULL_NAME = "give it whole, as 'projects/my-project/locations/us-central1/notebookExecutionJobs/1234567890123456789'."
@@ -114,6 +118,63 @@ class JobName:
         return f"{self.parent}/notebookExecutionJobs/{self.job_id}"
 
 
+@dataclass(frozen=True)
+class ResourceName:
+    """The parts of the name of a schedule or a runtime template."""
+
+    project: str
+    location: str
+    collection: str
+    resource_id: str
+
+    @classmethod
+    def parse(cls, name: object, collection: str) -> ResourceName:
+        """Parse ``projects/{project}/locations/{location}/{collection}/{id}``.
+
+        :param collection: ``schedules`` or ``notebookRuntimeTemplates``.
+        :raises InvalidNotebookJobError: if ``name`` is anything else.
+        """
+        argument = _COLLECTIONS[collection]
+        problem = (
+            f"{argument}={name!r} is not the name of a {argument.replace('_', ' ')}: give its id, or "
+            f"'projects/my-project/locations/us-central1/{collection}/1234567890123456789'."
+        )
+        match = _match(rf"{_PARENT}/{collection}/(?P<resource_id>{_ID})", name, problem)
+        return cls(collection=collection, **match.groupdict())
+
+    @property
+    def parent(self) -> str:
+        """``projects/{project}/locations/{location}``."""
+        return f"projects/{self.project}/locations/{self.location}"
+
+    def __str__(self) -> str:
+        """Return the full name."""
+        return f"{self.parent}/{self.collection}/{self.resource_id}"
+
+
+def resource_name(given: object, collection: str, parent_name: Callable[[], str], location: str | None) -> ResourceName:
+    """Return the name of a schedule or a runtime template.
+
+    :param given: the full name, the bare id, or the output of a task that created it (a dict with ``name``).
+    :param collection: ``schedules`` or ``notebookRuntimeTemplates``.
+    :param parent_name: returns ``projects/p/locations/l``; called only for a bare id.
+    :param location: the location that it must be in; ``None`` for any.
+    :raises InvalidNotebookJobError: if ``given`` is something else, or in another location.
+    """
+    name = given.get("name") if isinstance(given, Mapping) else given
+    if isinstance(name, int) and not isinstance(name, bool):
+        name = str(name)  # native rendering of Airflow makes ids numbers
+    if isinstance(name, str) and name != "None" and re.fullmatch(_ID, name):
+        name = f"{parent_name()}/{collection}/{name}"
+    found = ResourceName.parse(name, collection)
+    if location and found.location != location:
+        raise InvalidNotebookJobError(
+            f"{_COLLECTIONS[collection]}={given!r} is in {found.location!r}, and location={location!r} is another one: "
+            "give the location that it is in, or leave location out."
+        )
+    return found
+
+
 def job_name(given: object, parent_name: Callable[[], str]) -> str:
     """Return the full name of a job.
 
@@ -170,7 +231,7 @@ def operation_parent(name: str) -> tuple[str, str]:
 
 
 def _operation(name: object) -> re.Match[str]:
-    return _match(_OPERATION, name, f"{name!r} is not the name of an operation of a notebook execution job.")
+    return _match(_OPERATION, name, f"{name!r} is not the name of an operation.")
 
 
 def template_name(template: str, project: str, location: str) -> str:

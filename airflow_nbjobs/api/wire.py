@@ -17,7 +17,20 @@ from typing import Any, NamedTuple, Self
 
 import pendulum
 
-__all__ = ["BYTES", "DURATION", "JSON", "LABELS", "TEXT", "TIMESTAMP", "Codec", "Message", "message", "wired"]
+__all__ = [
+    "BOOLEAN",
+    "BYTES",
+    "DURATION",
+    "INTEGER",
+    "JSON",
+    "LABELS",
+    "TEXT",
+    "TIMESTAMP",
+    "Codec",
+    "Message",
+    "message",
+    "wired",
+]
 
 
 class Codec(NamedTuple):
@@ -84,6 +97,11 @@ def _text(value: Any) -> str | None:
     return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None
 
 
+def _integer(value: Any) -> int | None:
+    text = _text(value) or ""
+    return int(text) if re.fullmatch(r"-?[0-9]{1,19}", text, re.ASCII) else None
+
+
 _DURATION = re.compile(r"(-?)([0-9]{1,12})(?:\.([0-9]{1,9}))?s")
 
 
@@ -139,6 +157,8 @@ def _labels(value: Any) -> dict[str, str]:
 
 
 TEXT = Codec(_text, str)
+BOOLEAN = Codec(lambda value: value is True, bool)
+INTEGER = Codec(_integer, str)  # an int64
 DURATION = Codec(_duration, _duration_text)
 TIMESTAMP = Codec(_timestamp, _timestamp_text)
 BYTES = Codec(_content, lambda content: base64.b64encode(content).decode("ascii"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
+from airflow_nbjobs.api.job import JobState, NotebookExecutionJob, Operation
+from airflow_nbjobs.api.schedule import CreateNotebookExecutionJobRequest, Schedule
+from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from tests.support import discovery
 from tests.support.raw_server import JOB, OPERATION, PARENT
@@ -30,7 +34,32 @@ A_JOB = NotebookExecutionJob.from_wire(
         "encryptionSpec": {"kmsKeyName": f"{PARENT}/keyRings/r/cryptoKeys/k"},
     }
 )
+SCHEDULE, TEMPLATE = f"{PARENT}/schedules/5", f"{PARENT}/notebookRuntimeTemplates/5"
+A_SCHEDULE = Schedule(
+    name=SCHEDULE,
+    display_name="daily report",
+    cron="TZ=Europe/Berlin 0 6 * * *",
+    end_time=datetime(2027, 1, 1, tzinfo=UTC),
+    max_run_count=10,
+    max_concurrent_run_count=1,
+    allow_queueing=True,
+    create_notebook_execution_job_request=CreateNotebookExecutionJobRequest(
+        parent=PARENT,
+        notebook_execution_job=replace(A_JOB, wire=A_JOB.to_request(), name=None, job_state=JobState.UNSPECIFIED),
+    ),
+)
+A_TEMPLATE = NotebookRuntimeTemplate.from_wire(
+    {
+        "name": TEMPLATE,
+        "displayName": "small",
+        "machineSpec": {"machineType": "e2-standard-4"},
+        "eucConfig": {"eucDisabled": True},
+        "softwareConfig": {"env": [{"name": "A", "value": "b"}]},
+        "labels": {"team": "a"},
+    }
+)
 JOBS = "projects.locations.notebookExecutionJobs"
+PLACE = "aiplatform.projects.locations"
 METHODS: dict[str, calls.Call[Any]] = {
     f"aiplatform.{JOBS}.create": calls.create_job(PARENT, A_JOB, "own-id"),
     f"aiplatform.{JOBS}.get": calls.get_job(JOB, VIEW),
@@ -39,6 +68,20 @@ METHODS: dict[str, calls.Call[Any]] = {
     f"aiplatform.{JOBS}.operations.get": calls.get_operation(OPERATION),
     f"aiplatform.{JOBS}.operations.list": calls.list_operations(JOB),
     f"aiplatform.{JOBS}.operations.cancel": calls.cancel_operation(OPERATION),
+    f"{PLACE}.schedules.create": calls.create_schedule(PARENT, A_SCHEDULE),
+    f"{PLACE}.schedules.get": calls.SCHEDULES.get(SCHEDULE),
+    f"{PLACE}.schedules.list": calls.SCHEDULES.list(PARENT, filter="a", order_by="b", page_size=1),
+    f"{PLACE}.schedules.patch": calls.SCHEDULES.patch(A_SCHEDULE, ["cron", "endTime"]),
+    f"{PLACE}.schedules.delete": calls.SCHEDULES.delete(SCHEDULE),
+    f"{PLACE}.schedules.pause": calls.pause_schedule(SCHEDULE),
+    f"{PLACE}.schedules.resume": calls.resume_schedule(SCHEDULE, catch_up=True),
+    f"{PLACE}.schedules.operations.get": calls.get_operation(f"{SCHEDULE}/operations/7"),
+    f"{PLACE}.notebookRuntimeTemplates.create": calls.create_template(PARENT, A_TEMPLATE, "own-id"),
+    f"{PLACE}.notebookRuntimeTemplates.get": calls.TEMPLATES.get(TEMPLATE),
+    f"{PLACE}.notebookRuntimeTemplates.list": calls.TEMPLATES.list(PARENT, filter="a", order_by="b", page_size=1),
+    f"{PLACE}.notebookRuntimeTemplates.patch": calls.TEMPLATES.patch(A_TEMPLATE, ["softwareConfig.env"]),
+    f"{PLACE}.notebookRuntimeTemplates.delete": calls.TEMPLATES.delete(TEMPLATE),
+    f"{PLACE}.notebookRuntimeTemplates.operations.get": calls.get_operation(f"{TEMPLATE}/operations/7"),
 }
 
 
@@ -75,7 +118,29 @@ def test_a_body_is_valid_by_its_schema(method):
 
 
 def test_only_a_create_may_not_be_repeated():
-    assert [method for method, call in METHODS.items() if not call.may_repeat] == [f"aiplatform.{JOBS}.create"]
+    once = [method.split(".")[3:] for method, call in METHODS.items() if not call.may_repeat]
+    assert once == [[name, "create"] for name in ("notebookExecutionJobs", "schedules", "notebookRuntimeTemplates")]
+
+
+def test_a_patch_sends_the_fields_that_change_and_no_others():
+    call = METHODS[f"{PLACE}.schedules.patch"]
+    assert call.query == {"updateMask": "cron,endTime"}
+    assert call.body == {"cron": "TZ=Europe/Berlin 0 6 * * *", "endTime": "2027-01-01T00:00:00.000000Z"}
+    assert METHODS[f"{PLACE}.notebookRuntimeTemplates.patch"].body == {"softwareConfig": A_TEMPLATE.software_config}
+    with pytest.raises(InvalidNotebookJobError, match=r"No field of .*schedules/5 is named"):
+        calls.SCHEDULES.patch(A_SCHEDULE, [])
+
+
+@pytest.mark.parametrize("resource", [calls.SCHEDULES, calls.TEMPLATES], ids=lambda resource: resource.collection)
+def test_an_answer_about_another_resource_is_refused(resource):
+    name = f"{PARENT}/{resource.collection}/5"
+    numbered = f"projects/123/locations/{PARENT.split('/')[3]}/{resource.collection}/5"
+    assert resource.get(name).parse({"name": numbered}).name == numbered
+    for answer in ({}, {"name": f"{PARENT}/{resource.collection}/6"}, {"name": JOB}, {"name": 5}):
+        with pytest.raises((ValueError, TypeError)):
+            resource.get(name).parse(answer)
+    with pytest.raises(InvalidNotebookJobError, match="page_size=0 is not possible: give 1 or more"):
+        resource.list(PARENT, page_size=0)
 
 
 def test_parameters_that_are_not_given_are_not_sent():

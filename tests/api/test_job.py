@@ -13,16 +13,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.api.job import EncryptionSpec, JobState, NotebookExecutionJob, Operation, Status
+from airflow_nbjobs.api.schedule import Schedule
+from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 from tests.support import discovery
 from tests.support.wire_data import MESSAGES, any_json, canonical, values_of, wire_objects
 
-WIRED = [field for field in fields(NotebookExecutionJob) if "key" in field.metadata]
+WIRED = [
+    pytest.param(kind, field, id=f"{kind.__name__}.{field.name}")
+    for kind in (NotebookExecutionJob, Schedule, NotebookRuntimeTemplate)
+    for field in fields(kind)
+    if "key" in field.metadata
+]
 JOB_SCHEMA = "GoogleCloudAiplatformV1NotebookExecutionJob"
 SCHEMAS = {
-    "NotebookExecutionJob": JOB_SCHEMA,
     "Operation": "GoogleLongrunningOperation",
     "Status": "GoogleRpcStatus",
-    "EncryptionSpec": "GoogleCloudAiplatformV1EncryptionSpec",
 }
 FULL = {
     "name": "projects/1/locations/us-central1/notebookExecutionJobs/5",
@@ -52,15 +57,15 @@ def test_a_message_is_written_as_it_was_read(kind, data):
     assert kind.from_wire(message.to_wire()) == message
 
 
-@pytest.mark.parametrize("field", WIRED, ids=lambda field: field.name)
+@pytest.mark.parametrize(("kind", "field"), WIRED)
 @given(data=st.data())
-def test_changing_one_field_changes_nothing_else(field, data):
-    came = data.draw(wire_objects(NotebookExecutionJob))
+def test_changing_one_field_changes_nothing_else(kind, field, data):
+    came = data.draw(wire_objects(kind))
     value = data.draw(values_of(field))
-    changed = replace(NotebookExecutionJob.from_wire(came), **{field.name: value}).to_wire()
+    changed = replace(kind.from_wire(came), **{field.name: value}).to_wire()
     key = field.metadata["key"]
     assert canonical({**changed, key: None}) == canonical({**came, key: None})
-    assert getattr(NotebookExecutionJob.from_wire(changed), field.name) == value
+    assert getattr(kind.from_wire(changed), field.name) == value
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
@@ -153,6 +158,13 @@ def test_a_request_leaves_out_output_only_fields():
     assert request == {key: FULL[key] for key in request}
 
 
+@pytest.mark.parametrize("kind", [NotebookExecutionJob, Schedule, NotebookRuntimeTemplate])
+def test_a_request_has_no_field_that_only_the_service_writes(kind):
+    properties = discovery.document()["schemas"][f"GoogleCloudAiplatformV1{kind.__name__}"]["properties"]
+    written = {key for key, schema in properties.items() if schema.get("readOnly")} | {"name"}
+    assert kind.from_wire(dict.fromkeys(properties)).to_request().keys() == properties.keys() - written
+
+
 def test_the_notebooks_content_is_not_in_the_repr():
     assert "content" not in repr(NotebookExecutionJob.from_wire(FULL))
 
@@ -160,7 +172,10 @@ def test_the_notebooks_content_is_not_in_the_repr():
 @pytest.mark.parametrize("kind", MESSAGES)
 def test_every_field_of_the_discovery_document_is_a_field_here(kind):
     """A field that Google adds shows here when the pinned document is upgraded."""
-    properties = discovery.document()["schemas"][SCHEMAS.get(kind.__name__, JOB_SCHEMA + kind.__name__)]["properties"]
+    schemas = discovery.document()["schemas"]
+    own = f"GoogleCloudAiplatformV1{kind.__name__}"
+    name = SCHEMAS.get(kind.__name__) or (own if own in schemas else JOB_SCHEMA + kind.__name__)
+    properties = schemas[name]["properties"]
     assert {field.metadata["key"] for field in fields(kind) if "key" in field.metadata} == set(properties)
 
 

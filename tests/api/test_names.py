@@ -20,9 +20,12 @@ from airflow_nbjobs.api.names import (
     job_of_operation,
     operation_parent,
     parent,
+    resource_name,
     same_job,
     template_name,
 )
+from airflow_nbjobs.api.schedule import Schedule
+from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from tests.support.raw_server import JOB
 
@@ -106,6 +109,14 @@ CALLS = {
     "get operation": calls.get_operation,
     "list operations": calls.list_operations,
     "cancel": calls.cancel_operation,
+    "create schedule": lambda text: calls.create_schedule(text, Schedule()),
+    "get schedule": calls.SCHEDULES.get,
+    "patch schedule": lambda text: calls.SCHEDULES.patch(Schedule(name=text), ["cron"]),
+    "delete schedule": calls.SCHEDULES.delete,
+    "pause schedule": calls.pause_schedule,
+    "resume schedule": calls.resume_schedule,
+    "list templates": lambda text: calls.TEMPLATES.list(text, filter=text, order_by=text),
+    "create template": lambda text: calls.create_template(text, NotebookRuntimeTemplate(), text),
 }
 
 
@@ -144,6 +155,29 @@ def test_each_value_stays_in_its_own_parameter(value):
 def test_jobs_are_compared_by_their_id():
     assert same_job(JOB, JOB.replace("/p/", "/123/"))
     assert not same_job(JOB, JOB + "1")
+
+
+SCHEDULE = "projects/p/locations/us-central1/schedules/5"
+
+
+@pytest.mark.parametrize("given_", ["5", 5, SCHEDULE, {"name": SCHEDULE, "cron": "0 6 * * *"}])
+@pytest.mark.parametrize("location", ["us-central1", None])
+def test_a_schedule_is_named_by_id_name_or_task_output(given_, location):
+    name = resource_name(given_, "schedules", lambda: "projects/p/locations/us-central1", location)
+    assert str(name) == SCHEDULE
+    assert name.parent == "projects/p/locations/us-central1"
+
+
+@pytest.mark.parametrize("given_", [None, "", "None", {}, {"name": JOB}, JOB, f"{SCHEDULE}/", f"{SCHEDULE}\n", True])
+def test_what_names_no_schedule_is_refused(given_):
+    with pytest.raises(InvalidNotebookJobError, match="is not the name of a schedule: give its id, or 'projects/"):
+        resource_name(given_, "schedules", lambda: "projects/p/locations/us-central1", None)
+
+
+def test_a_schedule_of_another_location_is_refused():
+    problem = "schedule=.* is in 'us-central1', and location='europe-west4' is another one: give the location"
+    with pytest.raises(InvalidNotebookJobError, match=problem):
+        resource_name(SCHEDULE, "schedules", lambda: "projects/p/locations/europe-west4", "europe-west4")
 
 
 @pytest.mark.parametrize("given_", ["5", JOB, {"name": JOB, "state": "JOB_STATE_QUEUED"}])

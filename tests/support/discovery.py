@@ -39,9 +39,12 @@ def _read(service: str) -> dict[str, Any]:
 
 @functools.cache
 def _methods() -> list[dict[str, Any]]:
-    jobs = _resource("aiplatform", "notebookExecutionJobs")
+    ours = [
+        _resource("aiplatform", name) for name in ("notebookExecutionJobs", "schedules", "notebookRuntimeTemplates")
+    ]
+    groups = [each["methods"] for each in ours] + [each["resources"]["operations"]["methods"] for each in ours]
     repositories = _resource("dataform", "repositories")["methods"]
-    found = [*jobs["methods"].values(), *jobs["resources"]["operations"]["methods"].values(), *repositories.values()]
+    found = [method for group in (*groups, repositories) for method in group.values()]
     # A name may hold a colon, so that "r:readFile" looks like one too: the paths that say more come first.
     return sorted(found, key=lambda method: ":" not in method["path"])
 

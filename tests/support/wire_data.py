@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from airflow_nbjobs.api import job as resource
 from airflow_nbjobs.api import wire
+from airflow_nbjobs.api.schedule import CreateNotebookExecutionJobRequest, Schedule, ScheduleRunResponse
+from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.wire import Message
@@ -24,6 +26,10 @@ MESSAGES = [
     resource.DataformRepositorySource,
     resource.DirectNotebookSource,
     resource.EncryptionSpec,
+    Schedule,
+    ScheduleRunResponse,
+    CreateNotebookExecutionJobRequest,
+    NotebookRuntimeTemplate,
 ]
 
 scalars = st.one_of(
@@ -51,6 +57,8 @@ _TEXTS = {
     wire.DURATION: _durations,
     wire.TIMESTAMP: _timestamps,
     wire.BYTES: st.binary().map(lambda content: base64.b64encode(content).decode()),
+    wire.BOOLEAN: st.booleans(),
+    wire.INTEGER: st.integers(-(2**63), 2**63 - 1).map(str),
     resource.STATE: st.sampled_from([state.value for state in resource.JobState]) | st.text(),
 }
 _VALUES = {
@@ -58,6 +66,8 @@ _VALUES = {
     wire.DURATION: st.timedeltas(timedelta(days=-3_652_500), timedelta(days=3_652_500)),
     wire.TIMESTAMP: st.datetimes(timezones=st.just(UTC)),
     wire.BYTES: st.binary(),
+    wire.BOOLEAN: st.booleans(),
+    wire.INTEGER: st.integers(-(2**63), 2**63 - 1),
     wire.LABELS: st.dictionaries(st.text(), st.text(), max_size=3),
     wire.JSON: json_objects,
     resource.STATE: (st.sampled_from([state.value for state in resource.JobState]) | st.text(min_size=1)).map(
@@ -71,6 +81,9 @@ _SUB_MESSAGES: dict[str, Any] = {
     "encryption_spec": resource.EncryptionSpec,
     "status": resource.Status,
     "error": resource.Status,
+    "create_notebook_execution_job_request": CreateNotebookExecutionJobRequest,
+    "notebook_execution_job": resource.NotebookExecutionJob,
+    "last_scheduled_run_response": ScheduleRunResponse,
 }
 
 
@@ -92,7 +105,7 @@ def values_of(field: Any) -> st.SearchStrategy[Any]:
     if field.name in _SUB_MESSAGES:
         return st.none() | wire_objects(_SUB_MESSAGES[field.name]).map(_SUB_MESSAGES[field.name].from_wire)
     values = _VALUES[field.metadata["codec"]]
-    return values if field.name in ("labels", "job_state") else st.none() | values
+    return values if field.default is not None else st.none() | values
 
 
 def canonical(data: Any) -> str:

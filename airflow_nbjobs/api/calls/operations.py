@@ -1,4 +1,4 @@
-"""Methods of ``projects.locations.notebookExecutionJobs.operations``."""
+"""Methods of ``projects.locations.notebookExecutionJobs.operations``, and those of other resources' operations."""
 
 from __future__ import annotations
 

@@ -1,0 +1,59 @@
+"""The resource ``NotebookRuntimeTemplate`` of Vertex AI, API v1, as one frozen value.
+
+Fields and their meaning: Google's discovery document ``aiplatform.v1``, revision 20261106.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from airflow_nbjobs.api.job import EncryptionSpec
+from airflow_nbjobs.api.wire import BOOLEAN, JSON, LABELS, TEXT, TIMESTAMP, Message, message, wired
+
+__all__ = ["NotebookRuntimeTemplate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotebookRuntimeTemplate(Message):
+    """The machine, disk, network and software that notebooks run on.
+
+    Only ``display_name`` is required. ``name``, ``is_default``, ``create_time`` and ``update_time`` are written by the
+    service. ``notebook_runtime_type`` is ``USER_DEFINED`` or ``ONE_CLICK`` (the project's default template). Fields
+    that are mappings are JSON objects in the service's own spelling.
+    """
+
+    name: str | None = wired("name", TEXT)
+    display_name: str | None = wired("displayName", TEXT)
+    description: str | None = wired("description", TEXT)
+    notebook_runtime_type: str | None = wired("notebookRuntimeType", TEXT)
+    machine_spec: Mapping[str, Any] | None = wired("machineSpec", JSON)
+    data_persistent_disk_spec: Mapping[str, Any] | None = wired("dataPersistentDiskSpec", JSON)
+    network_spec: Mapping[str, Any] | None = wired("networkSpec", JSON)
+    network_tags: list[str] | None = wired("networkTags", JSON)
+    idle_shutdown_config: Mapping[str, Any] | None = wired("idleShutdownConfig", JSON)
+    euc_config: Mapping[str, Any] | None = wired("eucConfig", JSON)
+    shielded_vm_config: Mapping[str, Any] | None = wired("shieldedVmConfig", JSON)
+    reservation_affinity: Mapping[str, Any] | None = wired("reservationAffinity", JSON)
+    software_config: Mapping[str, Any] | None = wired("softwareConfig", JSON)
+    encryption_spec: EncryptionSpec | None = wired("encryptionSpec", message(EncryptionSpec))
+    service_account: str | None = wired("serviceAccount", TEXT)
+    labels: Mapping[str, str] = wired("labels", LABELS)
+    etag: str | None = wired("etag", TEXT)
+    is_default: bool = wired("isDefault", BOOLEAN)
+    create_time: datetime | None = wired("createTime", TIMESTAMP)
+    update_time: datetime | None = wired("updateTime", TIMESTAMP)
+
+    @property
+    def template_id(self) -> str:
+        """The last segment of the name; empty if the template has no name yet."""
+        return (self.name or "").rpartition("/")[2]
+
+    def to_request(self) -> dict[str, Any]:
+        """Return the body of a create or patch: the JSON object without the fields that only the service writes."""
+        return {key: value for key, value in self.to_wire().items() if key not in _OUTPUT_ONLY}
+
+
+_OUTPUT_ONLY = frozenset({"name", "isDefault", "createTime", "updateTime"})
