@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,15 +16,20 @@ from starlette.routing import Route
 
 from airflow_nbjobs.emulator.admin import methods as admin_methods
 from airflow_nbjobs.emulator.connections import DroppedResponse, TruncatedResponse
+from airflow_nbjobs.emulator.database import nanoseconds, timestamp
 from airflow_nbjobs.emulator.dataform import methods as dataform_methods
 from airflow_nbjobs.emulator.dataform.model import Repositories
-from airflow_nbjobs.emulator.errors import ServiceError
+from airflow_nbjobs.emulator.errors import ServiceError, invalid
 from airflow_nbjobs.emulator.faults import Faults, read_move
 from airflow_nbjobs.emulator.http import Method, error_answer, json_answer, read_body, read_request
 from airflow_nbjobs.emulator.jobs import methods as job_methods
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.resources import project_number
+from airflow_nbjobs.emulator.schedules import methods as schedule_methods
+from airflow_nbjobs.emulator.schedules.model import Schedules
 from airflow_nbjobs.emulator.status_page import MAX_JOBS, status_page
+from airflow_nbjobs.emulator.templates import methods as template_methods
+from airflow_nbjobs.emulator.templates.model import Templates
 
 _STORAGE_PATHS = ("/storage/", "/upload/", "/download/")
 
@@ -32,24 +38,42 @@ class App:
     """The ASGI application :attr:`asgi`, and what it serves.
 
     :param jobs: the jobs to serve.
+    :param schedules: what creates jobs by the clock.
+    :param templates: the runtime templates.
     :param repositories: Dataform's repositories.
     :param faults: the failures that were asked for.
     :param storage_url: the address of Cloud Storage.
     """
 
-    def __init__(self, jobs: Jobs, repositories: Repositories, faults: Faults, storage_url: str) -> None:
+    def __init__(
+        self,
+        jobs: Jobs,
+        schedules: Schedules,
+        templates: Templates,
+        repositories: Repositories,
+        faults: Faults,
+        storage_url: str,
+    ) -> None:
         self.jobs = jobs
+        self.schedules = schedules
         self.repositories = repositories
         self.faults = faults
         self._storage_url = storage_url
         self._answered: defaultdict[str, Counter[str]] = defaultdict(Counter)
-        methods = [*job_methods.routes(jobs), *dataform_methods.routes(repositories), *admin_methods.routes()]
+        methods = [
+            *job_methods.routes(jobs),
+            *schedule_methods.routes(schedules),
+            *template_methods.routes(templates),
+            *dataform_methods.routes(repositories),
+            *admin_methods.routes(),
+        ]
         routes = [Route(path, self._endpoint(name, act), methods=[verb]) for path, verb, name, act in methods]
         routes += [
             Route("/", self._status, methods=["GET"]),
             Route("/_emulator/health", self._health, methods=["GET"]),
             Route("/_emulator/jobs", self._book, methods=["GET"]),
             Route("/_emulator/jobs/{job}", self._move, methods=["POST"]),
+            Route("/_emulator/clock", self._clock, methods=["GET", "POST"]),
             Route("/_emulator/requests", self._requests, methods=["GET", "DELETE"]),
             Route("/_emulator/faults", self._faults, methods=["GET", "POST", "DELETE"]),
         ]
@@ -119,6 +143,12 @@ class App:
         await self.jobs.move_to(request.path_params["job"], state, message)
         return json_answer({"state": state})
 
+    async def _clock(self, request: Request) -> Response:
+        clock = self.jobs.book.clock
+        if request.method == "POST":
+            self.schedules.move_clock(_read_move(await read_body(request)))
+        return json_answer({"time": timestamp(clock.peek())})
+
     async def _requests(self, request: Request) -> Response:
         if request.method == "DELETE":
             self.reset_requests()
@@ -144,3 +174,23 @@ class App:
         elif not isinstance(error, ServiceError):
             error = ServiceError(500, f"The emulator itself failed: {type(error).__name__}: {error}")
         return error_answer(error)
+
+
+def _read_move(asked: object) -> datetime | timedelta:
+    """Read ``{"time": …}`` or ``{"advance_seconds": …}``.
+
+    :raises ServiceError: 400 when it is malformed.
+    """
+    match asked:
+        case {"time": str(text), **rest} if not rest:
+            try:
+                return datetime.fromtimestamp(nanoseconds(text) / 10**9, UTC)
+            except ValueError as error:
+                raise invalid("time", f"Invalid time: {error}.") from None
+        case {"advance_seconds": (int() | float()) as seconds, **rest} if not rest and _is_span(seconds):
+            return timedelta(seconds=seconds)
+    raise invalid("", f"A move of the clock is a JSON object with time (RFC 3339) or advance_seconds, not {asked!r}.")
+
+
+def _is_span(seconds: float) -> bool:
+    return not isinstance(seconds, bool) and 0 <= seconds <= 10**9

@@ -22,16 +22,24 @@ class ServiceError(Exception):
 
     :param code: HTTP status.
     :param message: text for a person.
+    :param status: canonical name of the code; by default the usual one of the HTTP status.
     :param details: ``google.rpc`` detail messages in their JSON form, each with ``@type``.
     :param retry_after: seconds for the ``Retry-After`` header; no header when None.
     """
 
     def __init__(
-        self, code: int, message: str, *, details: Sequence[Mapping[str, Any]] = (), retry_after: float | None = None
+        self,
+        code: int,
+        message: str,
+        *,
+        status: str = "",
+        details: Sequence[Mapping[str, Any]] = (),
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.status = status or STATUS_NAMES.get(code, "UNKNOWN")
         self.details = list(details)
         self.retry_after = retry_after
 
@@ -40,7 +48,7 @@ class ServiceError(Exception):
         error: dict[str, Any] = {
             "code": self.code,
             "message": self.message,
-            "status": STATUS_NAMES.get(self.code, "UNKNOWN"),
+            "status": self.status,
         }
         if self.details:
             error["details"] = self.details
@@ -57,3 +65,8 @@ def invalid(field: str, description: str) -> ServiceError:
 def not_found(name: str) -> ServiceError:
     """Return the 404 NOT_FOUND for a resource name."""
     return ServiceError(404, f"{name} does not exist.")
+
+
+def failed_precondition(message: str) -> ServiceError:
+    """Return the 400 FAILED_PRECONDITION for a resource that is not in the state for a request."""
+    return ServiceError(400, message, status="FAILED_PRECONDITION")

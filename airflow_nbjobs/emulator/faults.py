@@ -22,8 +22,13 @@ _OF_DATAFORM = (
     "create_repository", "get_repository", "list_repositories", "delete_repository",
     "commit", "read_file", "query_directory_contents", "fetch_history",
 )  # fmt: skip
+_OF_SCHEDULES = (
+    "create_schedule", "get_schedule", "list_schedules", "patch_schedule", "delete_schedule",
+    "pause_schedule", "resume_schedule",
+)  # fmt: skip
+_OF_TEMPLATES = ("create_template", "get_template", "list_templates", "patch_template", "delete_template")
 _OF_ADMINISTRATION = ("test_account_permissions", "get_service")
-METHODS = (*_OF_JOBS, *_OF_DATAFORM, *_OF_ADMINISTRATION)
+METHODS = (*_OF_JOBS, *_OF_DATAFORM, *_OF_SCHEDULES, *_OF_TEMPLATES, *_OF_ADMINISTRATION)
 """The methods whose answers a fault can change; a quota is for the methods of jobs only."""
 
 

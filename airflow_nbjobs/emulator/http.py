@@ -58,6 +58,17 @@ MethodRoute = tuple[str, str, str, Method]
 """The path, the HTTP verb, the method's name, and the method itself."""
 
 
+def read_mask(call: MethodRequest) -> list[str]:
+    """Return the fields of ``updateMask``.
+
+    :raises ServiceError: 400 when it is missing.
+    """
+    fields = [field.strip() for field in call.only("updateMask").get("updateMask", "").split(",")]
+    if not all(fields):
+        raise invalid("update_mask", "The update_mask is required: the fields to change, with commas.")
+    return fields
+
+
 async def read_request(request: Request) -> MethodRequest:
     """Read a request completely.
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from airflow_nbjobs.emulator.database import fraction_digits
+from airflow_nbjobs.emulator.database import fraction_digits, nanoseconds, timestamp
 from airflow_nbjobs.emulator.errors import ServiceError, invalid
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ _ONEOFS = {
     "execution_identity": {"executionUser", "serviceAccount"},
     "image": {"customContainerImage", "vmImage"},
     "operation": {"deleteFile", "writeFile"},
+    "request": {"createNotebookExecutionJobRequest", "createPipelineJobRequest"},
 }
 _MAX_DURATION = 315_576_000_000  # seconds; google/protobuf/duration.proto
 
@@ -151,7 +152,7 @@ _SCALARS: Mapping[str, Callable[[object], Any]] = {
     "any": lambda value: value,
     "boolean": lambda value: _typed(value, bool),
     "bytes": _bytes,
-    "datetime": _string,
+    "datetime": lambda value: timestamp(nanoseconds(_string(value))),
     "duration": _duration,
     "int32": lambda value: _integer(value, 32),
     "int64": lambda value: str(_integer(value, 64) or ""),

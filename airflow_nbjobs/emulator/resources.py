@@ -51,5 +51,10 @@ class Parent:
             raise invalid("parent", f"Invalid location: {location!r}")
         return cls(project_number(project), location)
 
+    @classmethod
+    def of(cls, name: str) -> Parent:
+        """Return the place of a resource, by its name with the project's number."""
+        return cls(*name.split("/")[1:4:2])
+
     def __str__(self) -> str:
         return f"projects/{self.number}/locations/{self.location}"

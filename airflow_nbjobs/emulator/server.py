@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
@@ -25,8 +26,11 @@ from airflow_nbjobs.emulator.jobs import execution
 from airflow_nbjobs.emulator.jobs.book import Book
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.kernels.runner import KernelRunner
+from airflow_nbjobs.emulator.records import Records
 from airflow_nbjobs.emulator.resources import project_number
+from airflow_nbjobs.emulator.schedules.model import Schedules
 from airflow_nbjobs.emulator.storage.model import Storage, StorageError, bucket_of, running_storage
+from airflow_nbjobs.emulator.templates.model import Templates
 
 T = TypeVar("T")
 
@@ -57,7 +61,9 @@ class Emulator:
     :param buckets: names of buckets that exist from the start.
     :param filter_match: whether ``=~`` in a filter must match the ``whole`` value or a ``part`` of it. The documents do
         not say it; test filters of your own with both.
-    :param templates: ids of the runtime templates that exist, in every location; by default any id is accepted.
+    :param templates: ids of runtime templates that exist from the start, in every location; by default a job's template
+        need not exist.
+    :param start_seconds: from the time of a schedule's run to the create of its job, by the emulator's clock.
     """
 
     url: str
@@ -81,6 +87,7 @@ class Emulator:
         buckets: Sequence[str] = (),
         filter_match: Literal["whole", "part"] = "whole",
         templates: Sequence[str] = (),
+        start_seconds: float = 0.0,
     ) -> None:
         self._data = Path(data) if data is not None else None
         self._port = port
@@ -93,6 +100,7 @@ class Emulator:
         self._allowed_hosts = tuple(allowed_hosts)
         self._buckets = tuple(buckets)
         self._templates = frozenset(templates)
+        self._start_seconds = start_seconds
         self._filter_match: Literal["whole", "part"] = filter_match
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -172,6 +180,14 @@ class Emulator:
         """
         self._run(self._app.jobs.move_to(job.rpartition("/")[2], state, message))
 
+    def move_clock(self, to: datetime | timedelta) -> None:
+        """Move the emulator's clock, as ``POST /_emulator/clock`` does. Schedules create what is due on the way.
+
+        :param to: a time with a time zone, or how far. A new emulator can be set back, too.
+        :raises ValueError: when something here has a later time.
+        """
+        self._call(lambda: self._app.schedules.move_clock(to))
+
     def faults(self) -> list[dict[str, Any]]:
         """Return ``{"fault", "asked", "met"}`` for each fault; ``asked`` is None for a quota."""
         return self._call(self._app.faults.accounts)
@@ -210,9 +226,8 @@ class Emulator:
         return self._run(self._storage.read(uri))
 
     def commit(self, repository: str, content: bytes, file: str = "content.ipynb") -> str:
-        """Commit a file to a repository of Dataform, created if it does not exist, and return the commit's hash.
+        """Commit a file to ``projects/p/locations/l/repositories/r``, created if missing; return the commit's hash.
 
-        :param repository: ``projects/p/locations/l/repositories/r``.
         :raises ValueError: when the name or the file's path is invalid.
         """
         return self._call(lambda: self._app.repositories.put(repository, file, content))
@@ -262,17 +277,23 @@ class Emulator:
             else:
                 runner = KernelRunner(scratch=data / "scratch", environment={"STORAGE_EMULATOR_HOST": self.storage_url})
                 execute = execution.in_kernels(self._storage, repositories, runner)
+            records = stack.enter_context(contextlib.closing(Records(data / "resources.sqlite")))
+            templates = Templates(records, book.clock, self._templates)
             jobs = Jobs(
                 book,
                 execute,
                 faults,
                 concurrency=self._concurrency,
                 cleanup_seconds=self._cleanup_seconds,
-                templates=self._templates,
+                check_template=templates.check,
             )
             jobs.take_over()
             stack.push_async_callback(jobs.stop)
-            self._app = App(jobs, repositories, faults, self.storage_url)
+            schedules = Schedules(records, jobs, start_seconds=self._start_seconds)
+            schedules.take_over()
+            running = asyncio.create_task(schedules.run())
+            stack.callback(running.cancel)
+            self._app = App(jobs, schedules, templates, repositories, faults, self.storage_url)
             app = Guard(self._app.asgi, allowed_hosts=self._allowed_hosts)
             self._server = http_server(app, http=TransportProtocol, timeout_keep_alive=75)
             started.set_result(None)

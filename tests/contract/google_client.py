@@ -33,7 +33,7 @@ class GoogleClient:
     def __init__(self, endpoint: str, credentials: Credentials) -> None:
         parts = urlsplit(endpoint)
         transport = NotebookServiceRestTransport(host=parts.netloc, url_scheme=parts.scheme, credentials=credentials)
-        transport._session.hooks["response"].append(_check)
+        transport._session.hooks["response"].append(check)
         self.client = aiplatform_v1.NotebookServiceClient(transport=transport)
 
     def close(self) -> None:
@@ -45,13 +45,13 @@ class GoogleClient:
             notebook_execution_job=aiplatform_v1.NotebookExecutionJob.from_json(json.dumps(job)),
             notebook_execution_job_id=job_id,
         )
-        with _translated():
+        with translated():
             return MessageToDict(self.client.create_notebook_execution_job(request).operation)
 
     def get(self, name: str, view: str = "") -> dict[str, Any]:
         request = aiplatform_v1.GetNotebookExecutionJobRequest(name=name, view=view or 0)
-        with _translated():
-            return _to_wire(self.client.get_notebook_execution_job(request))
+        with translated():
+            return to_wire(self.client.get_notebook_execution_job(request))
 
     def list(
         self, parent: str, *, where: str = "", order_by: str = "", page_size: int = 0, page_token: str = ""
@@ -59,39 +59,39 @@ class GoogleClient:
         request = aiplatform_v1.ListNotebookExecutionJobsRequest(
             parent=parent, filter=where, order_by=order_by, page_size=page_size, page_token=page_token
         )
-        with _translated():
-            return _to_wire(next(iter(self.client.list_notebook_execution_jobs(request).pages)))
+        with translated():
+            return to_wire(next(iter(self.client.list_notebook_execution_jobs(request).pages)))
 
     def delete(self, name: str) -> dict[str, Any]:
-        with _translated():
+        with translated():
             return MessageToDict(self.client.delete_notebook_execution_job(name=name).operation)
 
     def get_operation(self, name: str) -> dict[str, Any]:
-        with _translated():
+        with translated():
             return MessageToDict(self.client.get_operation(operations_pb2.GetOperationRequest(name=name)))
 
     def list_operations(self, name: str) -> builtins.list[dict[str, Any]]:
-        with _translated():
+        with translated():
             answer = self.client.list_operations(operations_pb2.ListOperationsRequest(name=name))
         return MessageToDict(answer).get("operations", [])
 
     def cancel_operation(self, name: str) -> None:
-        with _translated():
+        with translated():
             self.client.cancel_operation(operations_pb2.CancelOperationRequest(name=name))
 
 
-def _to_wire(message: Any) -> dict[str, Any]:
+def to_wire(message: Any) -> dict[str, Any]:
     return MessageToDict(type(message).pb(message))
 
 
-def _check(response: requests.Response, **_: object) -> None:
+def check(response: requests.Response, **_: object) -> None:
     request = response.request
     body = request.body.encode() if isinstance(request.body, str) else request.body
     discovery.check(request.method, request.url, body, response.status_code, response.content)
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except GoogleAPICallError as error:

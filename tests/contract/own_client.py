@@ -42,37 +42,37 @@ class OwnClient:
         self.client.close()
 
     def create(self, parent: str, job: dict[str, Any], job_id: str = "") -> dict[str, Any]:
-        with _translated():
+        with translated():
             call = calls.create_job(parent, NotebookExecutionJob.from_wire(job), job_id or None)
             return self.send(call).to_wire()
 
     def get(self, name: str, view: str = "") -> dict[str, Any]:
-        with _translated():
+        with translated():
             return self.send(calls.get_job(name, view or None)).to_wire()
 
     def list(
         self, parent: str, *, where: str = "", order_by: str = "", page_size: int = 0, page_token: str = ""
     ) -> dict[str, Any]:
-        with _translated():
+        with translated():
             call = calls.list_jobs(parent, filter=where, order_by=order_by, page_size=page_size or None)
             page = self.send(call.with_page_token(page_token) if page_token else call)
         answer = {"notebookExecutionJobs": [job.to_wire() for job in page.items], "nextPageToken": page.next_page_token}
         return {key: value for key, value in answer.items() if value}
 
     def delete(self, name: str) -> dict[str, Any]:
-        with _translated():
+        with translated():
             return self.send(calls.delete_job(name)).to_wire()
 
     def get_operation(self, name: str) -> dict[str, Any]:
-        with _translated():
+        with translated():
             return self.send(calls.get_operation(name)).to_wire()
 
     def list_operations(self, name: str) -> builtins.list[dict[str, Any]]:
-        with _translated():
+        with translated():
             return [operation.to_wire() for operation in self.send(calls.list_operations(name)).items]
 
     def cancel_operation(self, name: str) -> None:
-        with _translated():
+        with translated():
             self.send(calls.cancel_operation(name))
 
 
@@ -104,7 +104,7 @@ def _check(response: httpx2.Response) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
     try:
         yield
     except ApiError as error:

@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.support.emulator_api import notebook
@@ -25,6 +26,7 @@ class World:
     """Where the scenarios happen.
 
     :param read: reads an object by its ``gs://`` URI.
+    :param pass_time: lets seconds of the service's clock pass; the real service's passes by itself.
     :param seconds: how long a job may take to end; ``pause`` is the time between two looks.
     """
 
@@ -38,6 +40,7 @@ class World:
     read: Callable[[str], bytes]
     seconds: float
     pause: float
+    pass_time: Callable[[float], None]
     prefix: str = field(default_factory=lambda: f"nbjobs-contract-{secrets.token_hex(6)}")
 
     @property
@@ -83,6 +86,7 @@ def emulated(emulator: Any) -> World:
         read=emulator.download,
         seconds=60,
         pause=0.05,
+        pass_time=lambda seconds: emulator.move_clock(timedelta(seconds=seconds)),
     )
 
 
@@ -106,4 +110,5 @@ def live() -> World:
         read=lambda uri: storage.Blob.from_uri(uri, client=client).download_as_bytes(),
         seconds=1800,
         pause=15,
+        pass_time=lambda seconds: None,
     )

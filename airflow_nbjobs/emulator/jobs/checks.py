@@ -50,7 +50,24 @@ def check_job(job: Mapping[str, Any], parent: Parent) -> None:
         raise _bad("execution_timeout", job["executionTimeout"], "it must be positive")
     if schedule := job.get("scheduleResourceName"):
         _check_resource("schedule_resource_name", schedule, "schedules", None)
-    _check_labels(job.get("labels", {}))
+    check_labels(job.get("labels", {}), "notebook_execution_job")
+
+
+def check_labels(labels: Mapping[str, str], resource: str) -> None:
+    """Check the labels of a resource.
+
+    :param resource: its name in errors, such as ``notebook_execution_job``.
+    :raises ServiceError: 400 that names the label and the rule.
+    """
+    for key, value in labels.items():
+        if not (1 <= len(key) <= 64 and (key.startswith(_SYSTEM_LABELS) or _is_label(key))):
+            rule = "a key has 1 to 64 lower-case letters, digits, underscores and dashes"
+            raise invalid(f"{resource}.labels", f"Invalid labels {key!r}: {rule}.")
+        if not (len(value) <= 64 and _is_label(value)):
+            rule = "a value has at most 64 lower-case letters, digits, underscores and dashes"
+            raise invalid(f"{resource}.labels", f"Invalid labels {value!r}: {rule}.")
+    if len(labels) > 64:
+        raise invalid(f"{resource}.labels", f"Invalid labels {len(labels)}: there are at most 64 labels.")
 
 
 def _bad(field: str, value: object, rule: str) -> ServiceError:
@@ -105,16 +122,6 @@ def _check_resource(field: str, name: str, collection: str, location: str | None
         raise _bad(field, name, f"it must be projects/PROJECT/locations/LOCATION/{collection}/ID")
     if location and match[1] != location:
         raise _bad(field, name, f"it must be in the location of the job, {location}")
-
-
-def _check_labels(labels: Mapping[str, str]) -> None:
-    if len(labels) > 64:
-        raise _bad("labels", len(labels), "there are at most 64 labels")
-    for key, value in labels.items():
-        if not (1 <= len(key) <= 64 and (key.startswith(_SYSTEM_LABELS) or _is_label(key))):
-            raise _bad("labels", key, "a key has 1 to 64 lower-case letters, digits, underscores and dashes")
-        if not (len(value) <= 64 and _is_label(value)):
-            raise _bad("labels", value, "a value has at most 64 lower-case letters, digits, underscores and dashes")
 
 
 def _is_label(text: str) -> bool:

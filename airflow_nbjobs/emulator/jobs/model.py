@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any
 
@@ -29,7 +29,7 @@ class Jobs:
     :param execute: carries out one job.
     :param faults: failures that were asked for, of which some are for new jobs.
     :param concurrency: how many run at once, the others stay QUEUED; None for no limit.
-    :param templates: ids of the runtime templates that exist; empty for any.
+    :param check_template: called with the name of a new job's runtime template; raises when there is no such template.
     :param cleanup_seconds: from the end of a job to the end of its create operation (some five minutes on the
         real service).
     """
@@ -42,14 +42,14 @@ class Jobs:
         *,
         concurrency: int | None,
         cleanup_seconds: float,
-        templates: Collection[str] = (),
+        check_template: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.book = book
         self._execute = execute
         self._faults = faults
         self._slots = asyncio.Semaphore(concurrency) if concurrency else None
         self._cleanup = int(cleanup_seconds * 10**9)
-        self._templates = templates
+        self._check_template = check_template
         self._warned: set[str] = set()
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._endings: set[asyncio.Task[None]] = set()
@@ -78,7 +78,9 @@ class Jobs:
         :param job: in its wire form, checked.
         :raises ServiceError: 409 ALREADY_EXISTS when the id is taken, 404 when its template does not exist.
         """
-        self._check_place(parent, job.get("notebookRuntimeTemplateResourceName", ""))
+        if template := job.get("notebookRuntimeTemplateResourceName"):
+            self._check_template(template)
+        self._check_region(parent)
         operation_id = new_id()
         made = self.book.add_job(parent, job_id or new_id(), job, operation_id)
         if made is None:
@@ -90,10 +92,7 @@ class Jobs:
         task.add_done_callback(lambda _: self._runs.pop(made.seq, None))
         return self.operation(parent, made.id, operation_id)
 
-    def _check_place(self, parent: Parent, template: str) -> None:
-        if template and self._templates and template.rpartition("/")[2] not in self._templates:
-            known = ", ".join(sorted(self._templates))
-            raise ServiceError(404, f"{template} does not exist. The runtime templates of this emulator are: {known}.")
+    def _check_region(self, parent: Parent) -> None:
         problem = regions.problem_of(parent.location)
         if problem and problem not in self._warned:
             self._warned.add(problem)

@@ -1,0 +1,1 @@
+"""Vertex AI's schedules, which create notebook execution jobs."""

@@ -1,0 +1,274 @@
+"""The life of a schedule: what it creates when, by the rules of Google's field comments.
+
+Each run is *due* at a time of the cron expression, is being *started* for some seconds, and then has a job. No more
+than ``maxConcurrentRunCount`` are being started at a time: another one is skipped, or queued with ``allowQueueing``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_nbjobs.emulator import operations
+from airflow_nbjobs.emulator.database import Clock, nanoseconds, timestamp
+from airflow_nbjobs.emulator.errors import ServiceError, failed_precondition, invalid
+from airflow_nbjobs.emulator.jobs.model import Jobs
+from airflow_nbjobs.emulator.json_format import camel_case
+from airflow_nbjobs.emulator.records import Records, Wire
+from airflow_nbjobs.emulator.resources import Parent, new_id
+from airflow_nbjobs.emulator.schedules.checks import NOTEBOOK, check_schedule
+from airflow_nbjobs.emulator.schedules.cron import Cron
+from airflow_nbjobs.emulator.schedules.runs import Runs
+from airflow_nbjobs.emulator.schedules.schema import ACTIVE, COMPLETED, PAUSED, UPDATABLE
+
+log = logging.getLogger(__name__)
+
+COLLECTION = "schedules"
+_SKIPPED = "Skipped: max_concurrent_run_count runs were being started."
+
+
+class Schedules:
+    """The schedules of one emulator; used from its event loop only.
+
+    :param records: where they are stored.
+    :param jobs: where their jobs are created.
+    :param start_seconds: how long a run is being started, by the clock.
+    """
+
+    def __init__(self, records: Records, jobs: Jobs, *, start_seconds: float = 0.0) -> None:
+        self.records = records
+        self._jobs = jobs
+        self._clock: Clock = jobs.book.clock
+        self._start = int(start_seconds * 10**9)
+        self._runs: defaultdict[str, Runs] = defaultdict(Runs)
+        self._changed = asyncio.Event()
+
+    def create(self, parent: Parent, schedule: Wire) -> Wire:
+        """Create a schedule, which is active at once.
+
+        :param schedule: in its wire form, read but not checked.
+        :raises ServiceError: 400 that names the field that is wrong.
+        """
+        now = timestamp(self._clock.now())
+        schedule = {**schedule, "startTime": schedule.get("startTime", now)}
+        check_schedule(schedule, parent)
+        schedule_id = new_id()
+        made = {"name": f"{parent}/{COLLECTION}/{schedule_id}", **schedule, "state": ACTIVE, "startedRunCount": "0"}
+        made |= {"createTime": now, "updateTime": now}
+        self._plan(made, nanoseconds(now))
+        self.records.add(parent, COLLECTION, schedule_id, made)
+        self._changed.set()
+        return made
+
+    def get(self, parent: Parent, schedule_id: str) -> Wire:
+        """Read a schedule.
+
+        :raises ServiceError: 404 when it does not exist.
+        """
+        return self.records.get(parent, COLLECTION, schedule_id)
+
+    def patch(self, parent: Parent, schedule_id: str, changes: Wire, fields: list[str]) -> Wire:
+        """Change fields. Runs that were due before are not started any more.
+
+        :param fields: those to change; one that ``changes`` does not have is removed.
+        :raises ServiceError: 400 for a field that cannot be changed, or a schedule that is COMPLETED.
+        """
+        schedule = self.get(parent, schedule_id)
+        if schedule["state"] == COMPLETED:
+            raise failed_precondition(f"{schedule['name']} is COMPLETED and cannot be updated.")
+        for field in map(camel_case, fields):
+            if field not in UPDATABLE:
+                known = ", ".join(sorted(UPDATABLE))
+                raise invalid("update_mask", f"Invalid update_mask: {field!r} cannot be updated; known are {known}.")
+            schedule.pop(field, None)
+            if field in changes:
+                schedule[field] = changes[field]
+        schedule.setdefault("startTime", schedule["createTime"])
+        check_schedule(schedule, parent)
+        self._runs.pop(schedule["name"], None)
+        if schedule["state"] == ACTIVE:
+            self._plan(schedule, self._clock.now())
+        return self._put(schedule)
+
+    def delete(self, parent: Parent, schedule_id: str) -> Wire:
+        """Delete a schedule, and return the operation. Its jobs stay.
+
+        :raises ServiceError: 404 when it does not exist.
+        """
+        schedule = self.get(parent, schedule_id)
+        self._runs.pop(schedule["name"], None)
+        self.records.delete(schedule)
+        time = timestamp(self._clock.now())
+        return operations.begin(self.records, schedule["name"], "DeleteOperationMetadata", time, None)
+
+    def pause(self, parent: Parent, schedule_id: str) -> None:
+        """Pause an active schedule. Runs that are being started are created.
+
+        :raises ServiceError: 400 FAILED_PRECONDITION when it is not active.
+        """
+        schedule = self._in_state(parent, schedule_id, ACTIVE, "paused")
+        schedule |= {"state": PAUSED, "lastPauseTime": timestamp(self._clock.now())}
+        schedule.pop("nextRunTime", None)
+        self._runs[schedule["name"]].queue.clear()
+        self._put(schedule)
+
+    def resume(self, parent: Parent, schedule_id: str, *, catch_up: bool) -> None:
+        """Resume a paused schedule, at the next time of its cron expression.
+
+        :param catch_up: start all missed runs first.
+        :raises ServiceError: 400 FAILED_PRECONDITION when it is not paused.
+        """
+        schedule = self._in_state(parent, schedule_id, PAUSED, "resumed")
+        now = self._clock.now()
+        schedule |= {"state": ACTIVE, "lastResumeTime": timestamp(now), "catchUp": catch_up}
+        if catch_up:
+            self._runs[schedule["name"]].queue += self._missed(schedule, now)
+        else:
+            del schedule["catchUp"]
+        self._plan(schedule, now)
+        self._step(self._put(schedule), now)
+
+    def take_over(self) -> None:
+        """Go on after an earlier emulator on this data: runs that were due meanwhile are skipped."""
+        for schedule in self.records.all(COLLECTION):
+            if schedule["state"] == ACTIVE:
+                self._plan(schedule, self._clock.peek())
+                self.records.put(schedule)
+
+    async def run(self) -> None:
+        """Start what is due, until canceled."""
+        while True:
+            self._changed.clear()
+            try:
+                self.start_due(self._clock.peek())
+            except Exception:  # other schedules must go on, whatever fails
+                log.exception("Schedules")
+                await asyncio.sleep(1)
+            at = self._next_time()
+            wait = None if at is None else max(0.0, (at - self._clock.peek()) / 10**9)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), wait)
+
+    def move_clock(self, to: datetime | timedelta) -> None:
+        """Move the clock, and start on the way what is due, each at its time.
+
+        :param to: a time with a time zone, or how far.
+        :raises ServiceError: 400 when something has a later time.
+        """
+        now = self._clock.peek()
+        moment = (
+            now + to // timedelta(microseconds=1) * 1000 if isinstance(to, timedelta) else nanoseconds(to.isoformat())
+        )
+        try:
+            self.start_due(moment, moving=True)
+            self._clock.move_to(moment)
+        except ValueError as error:
+            raise invalid("time", f"The clock cannot be moved to {timestamp(moment)}: {error}.") from None
+        self._changed.set()
+
+    def start_due(self, until: int, *, moving: bool = False) -> None:
+        """Start everything that is due at a moment or before, in the order of time.
+
+        :param moving: set the clock to each time before.
+        """
+        while (at := self._next_time()) is not None and at <= until:
+            if moving and self._clock.peek() < at:
+                self._clock.move_to(at)
+            for schedule in self.records.all(COLLECTION):
+                self._step(schedule, at)
+
+    def _step(self, schedule: Wire, now: int) -> None:
+        """Do what a schedule has to do at a moment."""
+        runs, before = self._runs[schedule["name"]], dict(schedule)
+        for due in runs.end_starts(now):
+            self._launch(schedule, due)
+        next_run, end, limit = _time(schedule, "nextRunTime"), _time(schedule, "endTime"), schedule.get("maxRunCount")
+        if next_run is not None and next_run <= now:
+            self._meet(schedule, runs, next_run)
+            self._plan(schedule, next_run)
+        for due in runs.begin_starts(now, self._start, int(schedule["maxConcurrentRunCount"])):
+            self._launch(schedule, due)
+        is_used_up = limit is not None and int(schedule["startedRunCount"]) >= int(limit)
+        if schedule["state"] == ACTIVE and (is_used_up or (end is not None and end <= now)):
+            schedule["state"] = COMPLETED
+            schedule.pop("nextRunTime", None)
+        if schedule != before:
+            self._put(schedule)
+
+    def _meet(self, schedule: Wire, runs: Runs, due: int) -> None:
+        """Queue a run that is due, or skip it."""
+        is_full = len(runs.starting) + len(runs.queue) >= int(schedule["maxConcurrentRunCount"])
+        if is_full and not (schedule.get("allowQueueing") or schedule.get("catchUp")):
+            schedule["lastScheduledRunResponse"] = {"scheduledRunTime": timestamp(due), "runResponse": _SKIPPED}
+        else:
+            runs.queue.append(due)
+
+    def _launch(self, schedule: Wire, due: int) -> None:
+        """Create the job of a run, and keep the answer."""
+        if NOTEBOOK in schedule:
+            job = {**schedule[NOTEBOOK]["notebookExecutionJob"], "scheduleResourceName": schedule["name"]}
+            try:
+                self._jobs.create(Parent.of(schedule["name"]), "", job)
+                response = "OK"
+            except ServiceError as error:
+                response = error.message
+        else:
+            response = "The emulator runs no pipelines."
+        schedule["startedRunCount"] = str(int(schedule["startedRunCount"]) + 1)
+        schedule["lastScheduledRunResponse"] = {"scheduledRunTime": timestamp(due), "runResponse": response}
+
+    def _plan(self, schedule: Wire, after: int) -> None:
+        """Set the time of the next run, if one is left."""
+        schedule.pop("nextRunTime", None)
+        end, limit = _time(schedule, "endTime"), schedule.get("maxRunCount")
+        runs = self._runs[schedule["name"]]
+        planned = int(schedule["startedRunCount"]) + len(runs.starting) + len(runs.queue)
+        # A run may be due at the start time itself.
+        at = Cron.parse(schedule["cron"]).next_after(max(after, nanoseconds(schedule["startTime"]) - 1))
+        if (end is None or at <= end) and (limit is None or planned < int(limit)):
+            schedule["nextRunTime"] = timestamp(at)
+
+    def _missed(self, schedule: Wire, now: int) -> list[int]:
+        """Return the times of the runs that a pause has left out."""
+        cron, end = Cron.parse(schedule["cron"]), _time(schedule, "endTime")
+        missed, at = [], max(nanoseconds(schedule["lastPauseTime"]), nanoseconds(schedule["startTime"]) - 1)
+        left = int(schedule.get("maxRunCount", 2**63)) - int(schedule["startedRunCount"])
+        while (at := cron.next_after(at)) <= min(now, end or now) and len(missed) < left:
+            missed.append(at)
+        return missed
+
+    def _next_time(self) -> int | None:
+        """Return the time of the next thing to do; None when there is nothing."""
+        times: list[int] = []
+        for schedule in self.records.all(COLLECTION):
+            times += self._runs[schedule["name"]].starting.values()
+            if schedule["state"] == ACTIVE:
+                times += [at for field in ("nextRunTime", "endTime") if (at := _time(schedule, field)) is not None]
+        return min(times, default=None)
+
+    def _in_state(self, parent: Parent, schedule_id: str, state: str, what: str) -> Wire:
+        schedule = self.get(parent, schedule_id)
+        if schedule["state"] != state:
+            raise failed_precondition(
+                f"{schedule['name']} is {schedule['state']}: only a schedule that is {state} can be {what}."
+            )
+        return schedule
+
+    def _put(self, schedule: Wire) -> Wire:
+        schedule["updateTime"] = timestamp(self._clock.now())
+        self.records.put(schedule)
+        self._changed.set()
+        return schedule
+
+
+def _time(schedule: Mapping[str, Any], field: str) -> int | None:
+    return nanoseconds(schedule[field]) if field in schedule else None
+
+
+def _span(length: timedelta) -> int:
+    return length // timedelta(microseconds=1) * 1000
