@@ -236,7 +236,8 @@ class Schedules:
     def _missed(self, schedule: Wire, now: int) -> list[int]:
         """Return the times of the runs that a pause has left out."""
         cron, end = Cron.parse(schedule["cron"]), _time(schedule, "endTime")
-        missed, at = [], max(nanoseconds(schedule["lastPauseTime"]), nanoseconds(schedule["startTime"]) - 1)
+        missed: list[int] = []
+        at = max(nanoseconds(schedule["lastPauseTime"]), nanoseconds(schedule["startTime"]) - 1)
         left = int(schedule.get("maxRunCount", 2**63)) - int(schedule["startedRunCount"])
         while (at := cron.next_after(at)) <= min(now, end or now) and len(missed) < left:
             missed.append(at)
