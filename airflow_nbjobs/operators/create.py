@@ -58,9 +58,12 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     :param execution_user: e-mail of the person that the notebook runs as; only for Colab runtimes (templated).
     :param display_name: the readable part of the job's display name, at most 128 characters. Default: the ids of the
         DAG and the task (templated). A key of 17 characters is appended, by which the task finds its job.
-    :param labels: labels of the job, at most 55 (templated). Labels that begin with ``nbjobs-`` are reserved.
+    :param labels: labels of the job, at most 55, or 52 with ``cost_labels`` (templated). Labels that begin with
+        ``nbjobs-`` are reserved.
     :param sanitize_labels: make ``labels`` valid (lower case, other characters as ``_``, at most 64) instead of
         failing. Default ``False``.
+    :param cost_labels: also label the job with the ids of DAG, task and run (``airflow-dag``, ``airflow-task``,
+        ``airflow-run``), made valid, for the billing export. ``labels`` of the same keys win. Default ``False``.
     :param kernel_name: Jupyter kernel; by default the service picks one (templated).
     :param workbench_runtime: run in a Workbench environment, configured as in the REST API; ``{}`` for the default
         image (templated).
@@ -155,6 +158,7 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         display_name: str | None = None,
         labels: Mapping[str, str] | None = None,
         sanitize_labels: bool = False,
+        cost_labels: bool = False,
         kernel_name: str | None = None,
         workbench_runtime: Mapping[str, Any] | None = None,
         kms_key_name: str | None = None,
@@ -187,6 +191,7 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         self.display_name = display_name
         self.labels = labels
         self.sanitize_labels = sanitize_labels
+        self.cost_labels = cost_labels
         self.kernel_name = kernel_name
         self.workbench_runtime = workbench_runtime
         self.kms_key_name = kms_key_name

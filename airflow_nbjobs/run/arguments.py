@@ -62,6 +62,7 @@ class RunArguments:
     display_name: str | None = None
     labels: Mapping[str, str] | None = None
     sanitize_labels: bool = False
+    cost_labels: bool = False
     kernel_name: str | None = None
     workbench_runtime: Mapping[str, Any] | None = None
     kms_key_name: str | None = None

@@ -74,7 +74,8 @@ def build(
     asked = _asked(arguments, parent)
     given = source_fields(arguments.notebook, folders)
     owned = asked if asked.service_account or asked.execution_user else _as_connection(asked, hook, log)
-    check(identify(replace(owned, **given), task, request=""))  # before anything is read or sent
+    has_costs = bool(arguments.cost_labels)
+    check(identify(replace(owned, **given), task, "", has_cost_labels=has_costs))  # before anything is read or sent
     parameters = arguments.parameters() if callable(arguments.parameters) else arguments.parameters
     prepared = prepare(
         Asked(
@@ -89,7 +90,8 @@ def build(
     )
     template = _template(arguments.attempts.template(attempt), parent)
     job = replace(owned, notebook_runtime_template_resource_name=template, **prepared.source)
-    job = identify(job, task, request_hash(asked, prepared.identity), prepared.version, attempt=attempt)
+    request = request_hash(asked, prepared.identity)
+    job = identify(job, task, request, prepared.version, attempt=attempt, has_cost_labels=has_costs)
     return Built(
         parent=parent,
         job=check(job),

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT, LABEL_LIMIT
+from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT, LABEL_LIMIT, valid_labels
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "RESERVED_PREFIX",
     "TaskIdentity",
     "attempt_of",
+    "cost_labels",
     "deployment_label",
     "identify",
     "is_of_task",
@@ -36,6 +37,7 @@ RESERVED_PREFIX = "nbjobs-"
 """Labels with this prefix belong to the provider; users may not set them."""
 
 _OWN_LABELS = 9
+_COST_LABEL_LENGTH = 63  # in all of Google Cloud; only the job's own field allows one more
 _KEY_LENGTH = 16
 
 
@@ -120,6 +122,7 @@ def identify(
     notebook_version: str | None = None,
     *,
     attempt: int = 0,
+    has_cost_labels: bool = False,
 ) -> NotebookExecutionJob:
     """Return the job with the task's display name and labels.
 
@@ -129,6 +132,8 @@ def identify(
     :param request: :func:`request_hash` of what the user asked for.
     :param notebook_version: the generation, commit or content hash of the notebook, if it is known.
     :param attempt: number of earlier submissions in this try.
+    :param has_cost_labels: whether it gets :func:`cost_labels`. They are no part of the request: a retry also adopts a
+        job that was created without them. Labels of the user with the same keys win.
     :raises InvalidNotebookJobError: if the user's name is too long, or a label is reserved, or there are too many.
     """
     if job.display_name is not None and not 0 < len(job.display_name) <= DISPLAY_NAME_LIMIT:
@@ -136,11 +141,27 @@ def identify(
             f"display_name={job.display_name!r} has {len(job.display_name)} characters: give 1 to {DISPLAY_NAME_LIMIT}."
         )
     readable = job.display_name or f"{task.dag_id}.{task.task_id}"
+    costs = {**cost_labels(task), **job.labels} if has_cost_labels else job.labels
+    _check_user_labels(job.labels, own=_OWN_LABELS + len(costs) - len(job.labels))
     return replace(
         job,
         display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
-        labels={**_user_labels(job.labels), **_labels(task, request, notebook_version, attempt)},
+        labels={**costs, **_labels(task, request, notebook_version, attempt)},
     )
+
+
+def cost_labels(task: TaskIdentity) -> dict[str, str]:
+    """Return the labels ``airflow-dag``, ``airflow-task`` and ``airflow-run``, for the billing export.
+
+    The values are the ids, made valid for Google Cloud: lower case, other characters as ``_``. An id of more than 63
+    characters is shortened, and ends in eight hexadecimal digits of its hash, which keep it unique.
+    """
+    ids = {"airflow-dag": task.dag_id, "airflow-task": task.task_id, "airflow-run": task.run_id}
+    return valid_labels({key: _shortened(value.lower()) for key, value in ids.items()})
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _COST_LABEL_LENGTH else f"{text[: _COST_LABEL_LENGTH - 9]}-{_digest(text)[:8]}"
 
 
 def is_of_task(job: NotebookExecutionJob, key: str) -> bool:
@@ -167,18 +188,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _user_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+def _check_user_labels(labels: Mapping[str, str], *, own: int) -> None:
     if taken := sorted(key for key in labels if key.startswith(RESERVED_PREFIX)):
         raise InvalidNotebookJobError(
             f"The labels {taken} are reserved: labels that begin with {RESERVED_PREFIX!r} belong to this provider. "
             "Use other keys."
         )
-    if len(labels) > (limit := LABEL_LIMIT - _OWN_LABELS):
+    if len(labels) > (limit := LABEL_LIMIT - own):
         raise InvalidNotebookJobError(
             f"The job has {len(labels)} labels, and {limit} are allowed: Google Cloud allows {LABEL_LIMIT}, and the "
-            f"provider needs {_OWN_LABELS}. Remove {len(labels) - limit}."
+            f"provider needs {own}. Remove {len(labels) - limit}."
         )
-    return labels
 
 
 def _labels(task: TaskIdentity, request: str, notebook_version: str | None, attempt: int) -> dict[str, str]:

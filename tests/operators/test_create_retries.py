@@ -52,3 +52,17 @@ def test_a_retry_adopts_a_job_of_the_connections_old_account(cloud: Cloud, monke
     assert is_adopted(next_try(run))
     (job,) = cloud.book()
     assert NotebookExecutionJobHook().get_job(job["name"]).service_account == "old@project.iam.gserviceaccount.com"
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_cost_labels_do_not_change_what_a_retry_adopts(cloud: Cloud, before: bool) -> None:
+    run = create(cost_labels=before)
+    assert not is_adopted(run)
+    run._make = lambda: CreateNotebookExecutionJobOperator(
+        task_id="report", **{**JOB, "retries": 1, "cost_labels": not before}
+    )
+    assert is_adopted(next_try(run))
+    (job,) = cloud.book()
+    labels = {key: value for key, value in job["labels"].items() if key.startswith("airflow-")}
+    expected = {"dag": "reports", "task": "report", "run": "manual__2026-11-22t00_00_00_00_00"}
+    assert labels == ({f"airflow-{key}": value for key, value in expected.items()} if before else {})

@@ -8,12 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 import httpx2
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.api.checks import check
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.run.find import find_submitted
-from airflow_nbjobs.run.identity import RESERVED_PREFIX, identify
+from airflow_nbjobs.run.identity import RESERVED_PREFIX, cost_labels, identify
 from airflow_nbjobs.run.submit import Request, submit
 from tests.support.asking import TASK, wanted_job
 
@@ -61,3 +64,33 @@ def test_no_name_or_label_changes_host_path_or_filter(
         assert dict(url.params) == (listed if verb == "GET" else {})
     assert set(retry.key) <= set("0123456789abcdef")
     assert json.loads(json.dumps(job.to_request()))["labels"].items() >= own_labels.items()
+
+
+@given(dag_id=texts, task_id=texts, run_id=texts)
+@example(dag_id="İ" * 100, task_id="ß" * 64, run_id="scheduled__2026-11-22T00:00:00+00:00")
+def test_cost_labels_are_valid_in_all_of_google_cloud(dag_id: str, task_id: str, run_id: str) -> None:
+    labels = cost_labels(replace(TASK, dag_id=dag_id, task_id=task_id, run_id=run_id))
+    assert list(labels) == ["airflow-dag", "airflow-task", "airflow-run"]
+    assert max(map(len, labels.values())) <= 63
+    check(replace(wanted_job(), display_name="report", labels=labels))
+
+
+def test_long_ids_with_the_same_beginning_have_different_cost_labels() -> None:
+    ids = ["x" * 63, "x" * 64, f"{'x' * 63}y"]
+    values = [cost_labels(replace(TASK, dag_id=dag_id))["airflow-dag"] for dag_id in ids]
+    assert values[0] == ids[0]
+    assert len({value[:54] for value in values}) == 1
+    assert len(set(values)) == 3
+
+
+def test_cost_labels_yield_to_the_users_own_and_never_take_ours() -> None:
+    job = identify(replace(wanted_job(), labels={"airflow-dag": "mine"}), TASK, "0" * 32, has_cost_labels=True)
+    assert (job.labels["airflow-dag"], job.labels["airflow-task"]) == ("mine", TASK.task_id)
+    assert not any(key.startswith(RESERVED_PREFIX) for key in cost_labels(TASK))
+
+
+def test_too_many_labels_count_the_cost_labels() -> None:
+    job = replace(wanted_job(), labels={f"label-{number}": "x" for number in range(53)})
+    assert len(identify(job, TASK, "0" * 32).labels) <= 64
+    with pytest.raises(InvalidNotebookJobError, match=r"has 53 labels, and 52 are allowed.* Remove 1"):
+        identify(job, TASK, "0" * 32, has_cost_labels=True)
