@@ -6,15 +6,14 @@ others are those that its own clients use, since the console documents no page f
 
 from __future__ import annotations
 
-import os
-import re
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 from airflow_nbjobs import settings
+from airflow_nbjobs.console_pages import executions_page, logs_page, object_page, schedule_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,19 +31,6 @@ __all__ = [
     "publish",
     "publish_executed",
 ]
-
-
-_SCHEDULE = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/schedules/(?P<id>[A-Za-z0-9_-]+)")
-
-
-def _console(path: str, **query: str) -> str:
-    # The Google provider knows the same variable: consoles of other universes.
-    domain = os.environ.get("GOOGLE_CLOUD_HIGH_VALUE_COOKIE_DOMAIN") or "google.com"
-    return f"https://console.cloud.{domain}{path}?{urlencode(query, quote_via=quote)}"
-
-
-def _object_page(uri: str, project: str) -> str:
-    return _console(f"/storage/browser/_details/{quote(uri.removeprefix('gs://'))};tab=live_object", project=project)
 
 
 class _PublishedLink(BaseOperatorLink):
@@ -74,7 +60,7 @@ class NotebookExecutionJobListLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str:  # noqa: ARG002 - one page for all jobs
         """Return the address of the list."""
-        return _console("/vertex-ai/colab/execution-jobs", project=project)
+        return executions_page(project)
 
 
 class NotebookScheduleLink(_PublishedLink):
@@ -85,10 +71,7 @@ class NotebookScheduleLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the schedule; ``None`` for a job without one."""
-        found = _SCHEDULE.fullmatch(job.schedule_resource_name or "")
-        if found is None:
-            return None
-        return _console(f"/vertex-ai/locations/{found['location']}/pipelines/schedules/{found['id']}", project=project)
+        return schedule_page(job, project)
 
 
 class ExecutedNotebookLink(_PublishedLink):
@@ -100,7 +83,7 @@ class ExecutedNotebookLink(_PublishedLink):
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the object's page."""
         uri = job.executed_notebook_uri
-        return None if uri is None else _object_page(uri, project)
+        return None if uri is None else object_page(uri, project)
 
 
 class NotebookLogsLink(_PublishedLink):
@@ -111,10 +94,7 @@ class NotebookLogsLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the search."""
-        if not job.job_id:
-            return None
-        since = {"cursorTimestamp": job.create_time.isoformat()} if job.create_time else {}
-        return _console("/logs/query", query=f'SEARCH("{job.job_id}")', **since, project=project)
+        return logs_page(job, project)
 
 
 LINKS: tuple[_PublishedLink, ...] = (
@@ -153,7 +133,7 @@ def publish(
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:
     """Push the link to the executed notebook again if it was found under another name than expected."""
     if uri != job.executed_notebook_uri and not settings.emulator_address():
-        address = _known.setdefault(_task_of(ti), {})[ExecutedNotebookLink.xcom_key] = _object_page(uri, project)
+        address = _known.setdefault(_task_of(ti), {})[ExecutedNotebookLink.xcom_key] = object_page(uri, project)
         ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=address)
 
 

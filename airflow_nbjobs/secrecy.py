@@ -1,16 +1,24 @@
-"""Secrets must not get into a job, which is kept and shown: Airflow's masker knows some, names hint at others."""
+"""Secrets must not get into a job, which is kept and shown: Airflow's masker knows some, names hint at others.
+
+A process that has not loaded Airflow has told its masker no secrets. There the most common names are known here.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from airflow.providers.common.compat.sdk import redact
-
+from airflow_nbjobs import settings
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.parameters import plain_parameters
 
 __all__ = ["check_no_secret", "check_parameters", "looks_secret", "masked"]
+
+_SECRET_NAME = re.compile(
+    "access_?key|api_?key|auth_header|authorization|bearer|passphrase|passwd|password|private_key|secret|token",
+    re.IGNORECASE,
+)
 
 
 def check_parameters(parameters: Mapping[str, Any], warn: Callable[[str], None]) -> dict[str, Any]:
@@ -58,22 +66,32 @@ def masked(value: Any, name: str | None = None) -> Any:
         return {key: masked(item, key) for key, item in value.items()}
     if isinstance(value, list):
         return [masked(item, name) for item in value]
-    return redact(value) if isinstance(value, str) else value
+    return _redact(value) if isinstance(value, str) else value
 
 
 def looks_secret(name: str) -> bool:
-    """Return whether Airflow masks every value that has this name."""
-    return bool(redact("value", name) != "value")
+    """Return whether every value that has this name is masked."""
+    if not settings.is_airflow_loaded():
+        return _SECRET_NAME.search(name) is not None
+    return bool(_redact("value", name) != "value")
+
+
+def _redact(text: str, name: str | None = None) -> Any:
+    if not settings.is_airflow_loaded():
+        return text
+    from airflow.providers.common.compat.sdk import redact
+
+    return redact(text, name)
 
 
 def _is_secret(text: str) -> bool:
     """Return whether Airflow masks something in a text."""
-    return str(redact(text)) != text
+    return str(_redact(text)) != text
 
 
 def _is_masked(number: str) -> bool:
     """Return whether Airflow masks a number as a whole; one in which it masks some digits is not a secret."""
-    return str(redact(number)) == "***"
+    return str(_redact(number)) == "***"
 
 
 def _places_named_secret(value: Any, place: str) -> Iterator[str]:

@@ -1,11 +1,16 @@
-"""Settings: ``[nbjobs]`` in ``airflow.cfg``, and environment variables. Only this module reads them."""
+"""Settings: ``[nbjobs]`` in ``airflow.cfg``, and environment variables. Only this module reads them.
+
+``nbjobs run`` on an emulator does not load Airflow: the numbers that it needs are Airflow's only if one may be set.
+"""
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
-
-from airflow.providers.common.compat.sdk import conf
+import sys
+from pathlib import Path
+from typing import Any
 
 __all__ = [
     "airflow_address",
@@ -14,6 +19,7 @@ __all__ = [
     "emulator_address",
     "emulator_project",
     "endpoint",
+    "is_airflow_loaded",
     "is_deployment_certain",
     "notebook_bytes",
     "requests_per_minute",
@@ -23,6 +29,11 @@ __all__ = [
 ]
 
 _LOCAL_ADDRESS = re.compile(r"://(?:localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1?\])(?:[:/]|$)", re.IGNORECASE)
+
+
+def is_airflow_loaded() -> bool:
+    """Return whether this process has loaded Airflow, as every task and every component of it has."""
+    return "airflow" in sys.modules
 
 
 def emulator_address() -> str | None:
@@ -42,23 +53,23 @@ def emulator_project() -> str:
 
 def endpoint() -> str | None:
     """Return ``[nbjobs] endpoint``, which replaces Google's public one and may contain ``{location}``; or ``None``."""
-    return conf.get("nbjobs", "endpoint", fallback=None) or None
+    return _conf().get("nbjobs", "endpoint", fallback=None) or None
 
 
 def allowed_endpoints() -> list[str]:
     """Return ``[nbjobs] allowed_endpoints``: addresses outside ``googleapis.com`` that may receive real credentials."""
-    listed = conf.get("nbjobs", "allowed_endpoints", fallback=None) or ""
+    listed = _conf().get("nbjobs", "allowed_endpoints", fallback=None) or ""
     return [address.strip() for address in listed.split(",") if address.strip()]
 
 
 def airflow_address() -> str | None:
     """Return ``[api] base_url``, the address of Airflow's UI; ``None`` if it is not set."""
-    return conf.get("api", "base_url", fallback=None) or None
+    return _conf().get("api", "base_url", fallback=None) or None
 
 
 def deployment() -> str:
     """Return the name of this Airflow: ``[nbjobs] deployment``, else ``[api] base_url``; empty if neither is set."""
-    return conf.get("nbjobs", "deployment", fallback=None) or airflow_address() or ""
+    return _conf().get("nbjobs", "deployment", fallback=None) or airflow_address() or ""
 
 
 def is_deployment_certain() -> bool:
@@ -74,12 +85,12 @@ def requests_per_minute() -> int:
 
     :raises AirflowConfigException: if it is not an integer.
     """
-    return int(conf.getint("nbjobs", "requests_per_minute", fallback=120))
+    return _integer("requests_per_minute", default=120)
 
 
 def result_bytes() -> int:
     """Return ``[nbjobs] result_bytes``: the largest size of a notebook's results as JSON. The default is 48 KiB."""
-    return int(conf.getint("nbjobs", "result_bytes", fallback=48 * 1024))
+    return _integer("result_bytes", default=48 * 1024)
 
 
 def staging_bytes() -> int:
@@ -87,7 +98,7 @@ def staging_bytes() -> int:
 
     The default is 8 MiB. Google does not document how much the service accepts.
     """
-    return int(conf.getint("nbjobs", "staging_bytes", fallback=8 * 2**20))
+    return _integer("staging_bytes", default=8 * 2**20)
 
 
 def notebook_bytes() -> int:
@@ -95,4 +106,28 @@ def notebook_bytes() -> int:
 
     The default is 64 MiB.
     """
-    return int(conf.getint("nbjobs", "notebook_bytes", fallback=64 * 2**20))
+    return _integer("notebook_bytes", default=64 * 2**20)
+
+
+def _integer(option: str, *, default: int) -> int:
+    return int(_conf().getint("nbjobs", option, fallback=default)) if _may_be_set(option) else default
+
+
+def _conf() -> Any:
+    from airflow.providers.common.compat.sdk import conf
+
+    return conf
+
+
+def _may_be_set(option: str) -> bool:
+    """Return whether ``[nbjobs]`` may have an option: Airflow is loaded, or a place that it reads has the option."""
+    if is_airflow_loaded() or f"AIRFLOW__NBJOBS__{option.upper()}" in os.environ:
+        return True
+    home = os.environ.get("AIRFLOW_HOME", "~/airflow")
+    file = Path(os.path.expandvars(os.environ.get("AIRFLOW_CONFIG", f"{home}/airflow.cfg"))).expanduser()
+    parser = configparser.RawConfigParser(strict=False)
+    try:
+        parser.read(file, encoding="utf-8")
+    except (configparser.Error, OSError, ValueError):  # Airflow itself reports what is wrong with the file
+        return True
+    return parser.has_option("nbjobs", option)

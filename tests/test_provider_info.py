@@ -45,7 +45,7 @@ def test_every_setting_that_is_described_is_read() -> None:
 def test_every_default_that_is_described_is_the_one_that_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     options = get_provider_info()["config"]["nbjobs"]["options"]
     # Where the provider is installed, Airflow takes the described ones: these hold where it is not.
-    monkeypatch.setattr(settings, "conf", SimpleNamespace(getint=lambda *_, fallback: fallback))
+    monkeypatch.setattr(settings, "_conf", lambda: SimpleNamespace(getint=lambda *_, fallback: fallback))
     described = {name: int(option["default"]) for name, option in options.items() if option["type"] == "integer"}
     assert described == {name: getattr(settings, name)() for name in described}
     assert described["result_bytes"] == RESULT_BYTES == 49_152

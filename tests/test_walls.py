@@ -22,8 +22,9 @@ MODULES = {
 ORDER = [
     ["__init__", "compat", "durations", "exceptions"],
     ["api", "settings"],
+    ["console_pages"],
     ["notebooks"],
-    ["hints", "secrecy"],
+    ["hints", "secrecy", "service"],
     ["hooks"],
     ["watch"],
     ["links", "outlets"],

@@ -16,9 +16,9 @@ from airflow_nbjobs.exceptions import CredentialsError
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["add_connection", "connecting", "duration", "new_hook"]
+__all__ = ["DEFAULT_CONNECTION", "add_connection", "connecting", "duration", "new_hook"]
 
-_DEFAULT = "google_cloud_default"
+DEFAULT_CONNECTION = "google_cloud_default"
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -28,7 +28,7 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--project", help="project of the jobs; default: the connection's project")
     parser.add_argument(
         "--gcp-conn-id",
-        default=_DEFAULT,
+        default=DEFAULT_CONNECTION,
         metavar="ID",
         help="Airflow connection; default: %(default)s, or application default credentials if it does not exist",
     )
@@ -62,7 +62,7 @@ def connecting(conn_id: str) -> Iterator[None]:
     from airflow_nbjobs import settings
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-    if conn_id == _DEFAULT and settings.emulator_address() is None:
+    if conn_id == DEFAULT_CONNECTION and settings.emulator_address() is None:
         try:
             NotebookExecutionJobHook.get_connection(conn_id)
         except AirflowNotFoundException:

@@ -58,10 +58,10 @@ class Console:
         self._print(f"error: {message}", values)
 
     def _print(self, message: str, values: tuple[object, ...]) -> None:
-        from airflow.providers.common.compat.sdk import redact
+        from airflow_nbjobs.secrecy import masked
 
         elapsed = ""
         if self._began is not None:
             minutes, seconds = divmod(int(time.monotonic() - self._began), 60)
             elapsed = f"{minutes}:{seconds:02} "
-        print(f"{elapsed}{redact(message % values if values else message)}", file=sys.stderr, flush=True)
+        print(f"{elapsed}{masked(message % values if values else message)}", file=sys.stderr, flush=True)

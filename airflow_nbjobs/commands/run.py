@@ -7,11 +7,12 @@ import json
 import os
 import re
 import signal
+import sys
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_nbjobs.commands.connection import add_connection, duration, new_hook
+from airflow_nbjobs.commands.connection import DEFAULT_CONNECTION, add_connection, duration, new_hook
 from airflow_nbjobs.commands.console import Console, printable, quiet_airflow
 from airflow_nbjobs.exceptions import (
     AlreadyExistsError,
@@ -21,8 +22,8 @@ from airflow_nbjobs.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.run.arguments import RunArguments
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["add_run"]
 
@@ -55,7 +56,7 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--output-uri", metavar="URI", help="gs://bucket/folder of executed notebooks ($NBJOBS_OUTPUT_URI)")
     add("--kernel", metavar="NAME", help="Jupyter kernel; default: the service's choice")
     add("--timeout", type=duration, metavar="TIME", help="the service ends the job after this, such as 2h")
-    add("--poll-interval", type=float, metavar="SECONDS", help="time between requests; default: 10, 0.5 on an emulator")
+    add("--poll-interval", type=float, metavar="SECONDS", help="time between requests; default: 10, 0.1 on an emulator")
     add("--kill", choices=["cancel", "delete", "leave"], default="cancel", help="for Ctrl-C; default: %(default)s")
     add("--log-output", choices=["all", "errors", "none"], default="all", help="cells to show; default: %(default)s")
     parser.set_defaults(run=_run)
@@ -68,10 +69,10 @@ def _run(options: argparse.Namespace) -> int:
     with quiet_airflow():
         parameters = _parameters(options.parameter)
         notebook, folder = _notebook(options.notebook)
-        hook = _hook(options)
+        service = _service(options)
         console = Console(is_timed=True)
         arguments = _arguments(options, notebook, parameters)
-        run = NotebookRun(arguments, TaskContext.alone(folder), lambda: hook, console)
+        run = NotebookRun(arguments, TaskContext.alone(folder), lambda: service, console)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
         try:
@@ -83,7 +84,7 @@ def _run(options: argparse.Namespace) -> int:
             console.error("%s", error)
             return 1
         finally:
-            hook.close()
+            service.close()
     print(printable(json.dumps(result["results"], indent=2, ensure_ascii=False)))
     return 0
 
@@ -125,25 +126,38 @@ def _notebook(given: str) -> tuple[str, Path]:
     return path.name, path.parent
 
 
-def _hook(options: argparse.Namespace) -> NotebookExecutionJobHook:
-    """Complete the options, create the bucket on an emulator, and return the hook."""
+def _service(options: argparse.Namespace) -> JobService:
+    """Complete the options, create the bucket on an emulator, and return the service.
+
+    An emulator needs no connection, and Airflow is loaded for one that is named only: that takes seconds.
+    """
     from airflow_nbjobs import settings
 
     is_emulated = settings.emulator_address() is not None
     _fill_in(options, is_emulated=is_emulated)
-    hook = new_hook(options)
-    if is_emulated:
-        _create_bucket(hook, options.output_uri)
-        # A task waits for a service that does not answer; a command reports it.
-        next(hook.list_jobs(location=options.location, project_id=options.project, page_size=1), None)
-    return hook
+    if not is_emulated:
+        return new_hook(options)
+    service = _emulator_service() if options.gcp_conn_id == DEFAULT_CONNECTION else new_hook(options)
+    _create_bucket(service, options.output_uri)
+    # A task waits for a service that does not answer; a command reports it.
+    next(service.list_jobs(location=options.location, project_id=options.project, page_size=1), None)
+    return service
+
+
+def _emulator_service() -> JobService:
+    from airflow_nbjobs.service import EmulatorService
+
+    # papermill loads these for notebooks in other places, which takes longer than all the rest; it does without them.
+    for name in ("gcsfs", "pyarrow"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's way to refuse an import
+    return EmulatorService()
 
 
 def _arguments(options: argparse.Namespace, notebook: str, parameters: dict[str, Any]) -> RunArguments:
     from airflow_nbjobs import settings
     from airflow_nbjobs.run.arguments import RunArguments
 
-    poll_interval = 10.0 if settings.emulator_address() is None else 0.5
+    poll_interval = 10.0 if settings.emulator_address() is None else 0.1
     return RunArguments(
         notebook=notebook,
         parameters=parameters,
@@ -182,7 +196,7 @@ def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
         )
 
 
-def _create_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
+def _create_bucket(service: JobService, uri: str) -> None:
     """Create the bucket of the executed notebook, since the storage of an emulator is empty at first.
 
     An invalid name is reported when the job is built.
@@ -190,8 +204,8 @@ def _create_bucket(hook: NotebookExecutionJobHook, uri: str) -> None:
     from airflow_nbjobs.api.calls import Call
 
     bucket = uri.removeprefix("gs://").partition("/")[0]
-    query = {"project": hook.project_id}
-    with hook.storage_client() as client:
+    query = {"project": service.project_id}
+    with service.storage_client() as client:
         try:
             client.send(Call("POST", "/storage/v1/b", lambda _: None, query, {"name": bucket}))
         except (AlreadyExistsError, InvalidArgumentError):

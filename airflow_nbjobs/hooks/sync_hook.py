@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException, Connection
 from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 from google.auth.credentials import AnonymousCredentials
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.auth import made
-from airflow_nbjobs.api.calls import Call, Page
-from airflow_nbjobs.api.checks import check
-from airflow_nbjobs.api.client import AsyncClient, Client, Flow
-from airflow_nbjobs.api.endpoint import Endpoint
-from airflow_nbjobs.api.job import NotebookExecutionJob, Operation
-from airflow_nbjobs.api.names import JobName, operation_parent, parent
-from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.compat import finding_connection
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.storage import storage_endpoint
+from airflow_nbjobs.service import JobService
 
 __all__ = ["NotebookExecutionJobHook"]
 
-T = TypeVar("T")
 
-
-class NotebookExecutionJobHook(GoogleBaseHook):
+class NotebookExecutionJobHook(GoogleBaseHook, JobService):
     """Notebook execution jobs of Vertex AI / Colab Enterprise, over REST.
 
     With ``NBJOBS_EMULATOR_HOST`` set, everything goes there, without credentials, and no connection is needed.
@@ -51,10 +39,7 @@ class NotebookExecutionJobHook(GoogleBaseHook):
         **kwargs: Any,
     ) -> None:
         super().__init__(gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, **kwargs)
-        self._endpoint = endpoint
-        self._clients: dict[str, Client] = {}
-        # A task has no last moment of its own in which to close: it may defer, be rescheduled or fail anywhere.
-        weakref.finalize(self, _close, self._clients)
+        JobService.__init__(self, endpoint)
 
     @classmethod
     def get_connection(cls, conn_id: str) -> Connection:
@@ -82,204 +67,3 @@ class NotebookExecutionJobHook(GoogleBaseHook):
             return made(super().get_credentials_and_project_id)
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
         return anonymous, self._get_field("project") or settings.emulator_project()
-
-    def service_account_email(self) -> str | None:
-        """Return the account that the connection's credentials are of, or ``None`` when they are a person's.
-
-        :raises CredentialsError: if there are no credentials.
-        """
-        credentials, project = self.get_credentials_and_project_id()
-        if settings.emulator_address() is not None:
-            return f"emulator@{project}.iam.gserviceaccount.com"
-        email = getattr(credentials, "service_account_email", None)
-        if email == "default":  # a machine's own account is known to it once it has a token
-            from google.auth.transport.requests import Request
-
-            made(lambda: credentials.refresh(Request()))
-            email = credentials.service_account_email
-        return email if isinstance(email, str) and "@" in email else None
-
-    def endpoint(self, location: str) -> Endpoint:
-        """Return where requests for a location go.
-
-        :raises InvalidNotebookJobError: when the location or a configured address is not well formed.
-        """
-        if emulator := settings.emulator_address():
-            Endpoint.of_location(location)  # a location is checked on an emulator as elsewhere
-            return Endpoint.of_emulator(emulator)
-        return Endpoint.of_location(location, self._endpoint or settings.endpoint(), settings.allowed_endpoints())
-
-    @property
-    def is_at_google(self) -> bool:
-        """Whether jobs are made at Google's own address: there is no emulator, and no other endpoint is configured."""
-        return not (settings.emulator_address() or self._endpoint or settings.endpoint())
-
-    def new_client(self, location: str) -> Client:
-        """Return a client that is not shared: a signal handler may interrupt any request of a shared one.
-
-        The caller closes it. Arguments and errors are those of :meth:`client`.
-        """
-        return Client(*self._destination(location))
-
-    def new_async_client(self, location: str) -> AsyncClient:
-        """Return a client for an event loop. Making it may block, to get credentials and to read certificates.
-
-        The caller closes it. Arguments and errors are those of :meth:`client`.
-        """
-        return AsyncClient(*self._destination(location))
-
-    def _destination(self, location: str) -> tuple[Endpoint, Any]:
-        endpoint = self.endpoint(location)
-        return endpoint, self.get_credentials_and_project_id()[0] if endpoint.is_trusted else None
-
-    def client(self, location: str) -> Client:
-        """Return the client for a location. It is made once.
-
-        :param location: such as ``us-central1``.
-        :raises CredentialsError: if the credentials cannot be made.
-        :raises InvalidNotebookJobError: if the location or a configured address is not well formed.
-        """
-        return self._clients.get(location) or self._clients.setdefault(location, self.new_client(location))
-
-    def close(self) -> None:
-        """Close the clients. They are closed with the hook too, when no reference to it is left."""
-        _close(self._clients)
-
-    def storage_client(self) -> Client:
-        """Return a client for Cloud Storage with the connection's credentials. The caller closes it.
-
-        ``STORAGE_EMULATOR_HOST`` is honored unless the jobs are at Google: these read and write only there.
-
-        :raises InvalidNotebookJobError: if the jobs are on an emulator whose storage address is not set.
-        """
-        storage, emulator = settings.storage_emulator_address(), settings.emulator_address()
-        if emulator and not storage:
-            raise InvalidNotebookJobError(
-                f"NBJOBS_EMULATOR_HOST is {emulator}, but STORAGE_EMULATOR_HOST is not set: the notebooks of an "
-                "emulator are not in Google's Cloud Storage. Set it to the second address of `nbjobs emulator`."
-            )
-        return self._notebook_client(storage_endpoint(None if self.is_at_google else storage))
-
-    def dataform_client(self) -> Client:
-        """Return a client for Dataform with the connection's credentials. The caller closes it."""
-        from airflow_nbjobs.notebooks.dataform import dataform_endpoint  # few tasks need it
-
-        return self._notebook_client(dataform_endpoint(settings.emulator_address()))
-
-    def _notebook_client(self, endpoint: Endpoint) -> Client:
-        is_real = endpoint.is_trusted and settings.emulator_address() is None
-        return Client(endpoint, self.get_credentials_and_project_id()[0] if is_real else None)
-
-    def parent(self, location: str, project_id: str | None = None) -> str:
-        """Return ``projects/p/locations/l``.
-
-        :param location: such as ``us-central1``.
-        :param project_id: default the connection's project.
-        :raises InvalidNotebookJobError: if there is no project, or one of the two is not well formed.
-        """
-        return parent(project_id or self.project_id, location)
-
-    def create_job(
-        self, job: NotebookExecutionJob, *, location: str, project_id: str | None = None, job_id: str | None = None
-    ) -> Operation:
-        """Create a job. It is sent again only if the service has certainly not created it.
-
-        :param job: what to run.
-        :param location: such as ``us-central1``.
-        :param project_id: default the connection's project.
-        :param job_id: id of the job; by default the service picks one, which is the safe way.
-        :returns: the create operation. :func:`airflow_nbjobs.api.names.job_of_operation` takes the job's name from its.
-        :raises InvalidNotebookJobError: if the job is not valid; nothing is sent then.
-        :raises ApiError: if the service refuses, or its answer is lost.
-        """
-        return self.client(location).send(calls.create_job(self.parent(location, project_id), check(job), job_id))
-
-    def get_job(self, name: str, view: str | None = None, *, patience: Patience = PATIENT) -> NotebookExecutionJob:
-        """Get a job.
-
-        :param name: its whole name.
-        :param view: ``NOTEBOOK_EXECUTION_JOB_VIEW_FULL`` for direct notebook content too.
-        :param patience: how often and how long it is tried.
-        :raises NotFoundError: if there is no such job.
-        :raises ApiError: if the service refuses, or does not answer.
-        """
-        return self.client(JobName.parse(name).location).send(calls.get_job(name, view), patience)
-
-    def list_jobs(
-        self,
-        *,
-        location: str,
-        project_id: str | None = None,
-        filter: str | None = None,  # noqa: A002 - the API's own word
-        order_by: str | None = None,
-        page_size: int | None = None,
-        view: str | None = None,
-    ) -> Iterator[NotebookExecutionJob]:
-        """Return the jobs of a location. A page is requested when its first job is needed.
-
-        :param location: such as ``us-central1``.
-        :param project_id: default the connection's project.
-        :param filter: over ``notebookExecutionJob``, ``displayName`` and ``schedule``: ``displayName=~"report-.*"``.
-        :param order_by: ``display_name``, ``create_time`` or ``update_time``, with ``desc`` or without.
-        :param page_size: jobs in one request, 1 to 100.
-        :param view: as of :meth:`get_job`.
-        :raises ApiError: if the service refuses, or does not answer.
-        """
-        where = self.parent(location, project_id)
-        call = calls.list_jobs(where, filter=filter, order_by=order_by, page_size=page_size, view=view)
-        return self._pages(location, call)
-
-    def delete_job(self, name: str) -> Operation:
-        """Begin to delete a job.
-
-        :param name: its whole name.
-        :returns: the delete operation.
-        :raises NotFoundError: if there is no such job.
-        :raises ApiError: if the service refuses, or does not answer.
-        """
-        return self.client(JobName.parse(name).location).send(calls.delete_job(name))
-
-    def get_operation(self, name: str) -> Operation:
-        """Get a long-running operation.
-
-        :param name: its whole name.
-        :raises NotFoundError: if there is no such operation.
-        :raises ApiError: if the service refuses, or does not answer.
-        """
-        return self.client(operation_parent(name)[1]).send(calls.get_operation(name))
-
-    def list_operations(self, job_name: str) -> Iterator[Operation]:
-        """Return the operations of a job. A page is requested when its first operation is needed.
-
-        :param job_name: whole name of the job.
-        :raises ApiError: if the service refuses, or does not answer.
-        """
-        return self._pages(JobName.parse(job_name).location, calls.list_operations(job_name))
-
-    def _pages(self, location: str, call: Call[Page[T]]) -> Iterator[T]:
-        yield from self.client(location).pages(call)  # this holds the hook, which closes its clients when it goes
-
-    def cancel_operation(self, name: str) -> None:
-        """Ask the service to cancel an operation. It may not succeed: look at the job.
-
-        :param name: whole name of the operation.
-        :raises NotFoundError: if there is no such operation.
-        :raises ApiError: if the service refuses, or does not answer.
-        """
-        self.client(operation_parent(name)[1]).send(calls.cancel_operation(name))
-
-    def run_flow(self, location: str, flow: Flow[T], patience: Patience = PATIENT) -> T:
-        """Run a flow of several calls at a location.
-
-        :param flow: a generator of calls and sleeps.
-        :param patience: how often and how long each call is tried.
-        :returns: what the flow returns.
-        :raises ApiError: if a call fails and the flow does not handle it.
-        :raises CredentialsError: if there is no token.
-        """
-        return self.client(location).run_flow(flow, patience)
-
-
-def _close(clients: dict[str, Client]) -> None:
-    while clients:
-        clients.popitem()[1].close()

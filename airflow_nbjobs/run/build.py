@@ -22,7 +22,7 @@ from airflow_nbjobs.run.staging import is_staged
 from airflow_nbjobs.secrecy import check_no_secret, check_parameters
 
 if TYPE_CHECKING:
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["Built", "build"]
 
@@ -50,7 +50,7 @@ class Built:
 def build(
     arguments: RunArguments,
     task: TaskIdentity,
-    hook: NotebookExecutionJobHook,
+    hook: JobService,
     *,
     folders: Iterable[Path],
     attempt: int = 0,
@@ -183,7 +183,7 @@ def _timeout(arguments: RunArguments) -> timedelta | None:
     return given if isinstance(given, timedelta) else timedelta(seconds=positive_seconds("job_timeout", given))
 
 
-def _as_connection(job: NotebookExecutionJob, hook: NotebookExecutionJobHook, log: Any) -> NotebookExecutionJob:
+def _as_connection(job: NotebookExecutionJob, hook: JobService, log: Any) -> NotebookExecutionJob:
     """Return the job with the connection's own service account as its identity."""
     email = hook.service_account_email()
     if email is None:

@@ -24,9 +24,9 @@ from airflow_nbjobs.run.summary import describe
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.run.note import JobNote
     from airflow_nbjobs.run.task import NoRetry, TaskContext
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["KILL_BUDGET", "Canceller", "KillBudget", "within"]
 
@@ -102,7 +102,7 @@ class Canceller:
 
     def __init__(
         self,
-        connect: Callable[[], NotebookExecutionJobHook],
+        connect: Callable[[], JobService],
         *,
         kill: str,
         location: str,

@@ -26,9 +26,9 @@ from airflow_nbjobs.run.submitter import Submitter
 from airflow_nbjobs.run.summary import describe, result, why_again, why_not_again
 
 if TYPE_CHECKING:
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.run.arguments import RunArguments
     from airflow_nbjobs.run.task import TaskContext
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["NotebookRun"]
 
@@ -47,7 +47,7 @@ class NotebookRun:
         self,
         arguments: RunArguments,
         task: TaskContext,
-        connect: Callable[[], NotebookExecutionJobHook],
+        connect: Callable[[], JobService],
         log: Any,
         *,
         is_resumed: bool = False,

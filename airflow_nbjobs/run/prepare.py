@@ -25,7 +25,7 @@ from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.run.sources import Notebook, SourceFields
 
 if TYPE_CHECKING:
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["Asked", "Prepared", "prepare"]
 
@@ -71,7 +71,7 @@ class Prepared:
     file: str
 
 
-def prepare(asked: Asked, hook: NotebookExecutionJobHook, warn: Callable[[str], None]) -> Prepared:
+def prepare(asked: Asked, hook: JobService, warn: Callable[[str], None]) -> Prepared:
     """Return what is sent for a notebook.
 
     :param warn: called with sentences about parameters that the notebook does not declare.
@@ -110,9 +110,7 @@ def _from_content(source: DirectNotebookSource, asked: Asked, warn: Callable[[st
     )
 
 
-def _from_storage(
-    source: GcsNotebookSource, asked: Asked, hook: NotebookExecutionJobHook, warn: Callable[[str], None]
-) -> Prepared:
+def _from_storage(source: GcsNotebookSource, asked: Asked, hook: JobService, warn: Callable[[str], None]) -> Prepared:
     uri, version = source.uri or "", source.generation
     sent: SourceFields
     if asked.parameters:
@@ -131,13 +129,13 @@ def _from_storage(
     )
 
 
-def _newest_generation(uri: str, hook: NotebookExecutionJobHook) -> str:
+def _newest_generation(uri: str, hook: JobService) -> str:
     with hook.storage_client() as client:
         return storage.get_object(client, uri).generation
 
 
 def _from_dataform(
-    source: DataformRepositorySource, asked: Asked, hook: NotebookExecutionJobHook, warn: Callable[[str], None]
+    source: DataformRepositorySource, asked: Asked, hook: JobService, warn: Callable[[str], None]
 ) -> Prepared:
     from airflow_nbjobs.notebooks import dataform
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.capacity import is_capacity
 from airflow_nbjobs.api.job import JobState
+from airflow_nbjobs.console_pages import executions_page, logs_page
 from airflow_nbjobs.durations import in_words
 from airflow_nbjobs.exceptions import (
     ApiError,
@@ -23,15 +24,14 @@ from airflow_nbjobs.exceptions import (
     NotFoundError,
 )
 from airflow_nbjobs.hints import hint_for
-from airflow_nbjobs.links import NotebookExecutionJobListLink, NotebookLogsLink
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.run.summary import describe, duration_of, reason, result
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.client import Client
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.notebooks.outcome import Outcome
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["Executed", "ResultReader"]
 
@@ -71,7 +71,7 @@ class ResultReader:
     :ivar sleep: waits between two looks; seconds.
     """
 
-    hook: NotebookExecutionJobHook
+    hook: JobService
     log: Any
     log_output: str
     unusable_results: str
@@ -147,8 +147,8 @@ class ResultReader:
         words = f"{job.status.message} {job.status.details}" if job.status else ""
         if hint := hint_for(words, is_exhausted=is_capacity(job.status)):
             self.log.error("%s", hint)
-        for link in (NotebookLogsLink(), NotebookExecutionJobListLink()):
-            self.log.error("%s: %s", link.name, link.address(job, project))
+        self.log.error("Notebook logs: %s", logs_page(job, project))
+        self.log.error("Notebook executions: %s", executions_page(project))
 
     def _results(self, job: NotebookExecutionJob, executed: Executed) -> dict[str, Any] | None:
         outcome, is_strict = executed.outcome, self.unusable_results == "fail" and self.has_results

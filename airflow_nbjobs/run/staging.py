@@ -13,7 +13,7 @@ from airflow_nbjobs.notebooks import storage
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["is_staged", "stage", "staged_uri", "unstage"]
 
@@ -24,7 +24,7 @@ def is_staged(job: NotebookExecutionJob) -> bool:
     return direct is not None and len(direct.content or b"") > settings.staging_bytes()
 
 
-def stage(job: NotebookExecutionJob, file: str, hook: NotebookExecutionJobHook) -> NotebookExecutionJob:
+def stage(job: NotebookExecutionJob, file: str, hook: JobService) -> NotebookExecutionJob:
     """Write the job's direct content to Cloud Storage, and return the job with that generation as its source.
 
     The copy lies beside the executed notebooks, in a folder of this submission.
@@ -39,7 +39,7 @@ def stage(job: NotebookExecutionJob, file: str, hook: NotebookExecutionJobHook) 
     return replace(job, direct_notebook_source=None, gcs_notebook_source=source)
 
 
-def unstage(job: NotebookExecutionJob, hook: NotebookExecutionJobHook, warn: Callable[..., object]) -> None:
+def unstage(job: NotebookExecutionJob, hook: JobService, warn: Callable[..., object]) -> None:
     """Delete the staged copy of a job that has ended, if there is one; a failure is logged, and the copy stays.
 
     The job itself says where the copy is. A retry, and pruning, delete it too.

@@ -26,11 +26,11 @@ from airflow_nbjobs.run.staging import stage, unstage
 from airflow_nbjobs.run.submit import Request, Submitted, submit
 
 if TYPE_CHECKING:
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.run.arguments import RunArguments
     from airflow_nbjobs.run.canceller import Canceller
     from airflow_nbjobs.run.deadline import Deadline
     from airflow_nbjobs.run.task import TaskContext
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["Submitter"]
 
@@ -49,7 +49,7 @@ class Submitter:
         self,
         arguments: RunArguments,
         task: TaskContext,
-        connect: Callable[[], NotebookExecutionJobHook],
+        connect: Callable[[], JobService],
         canceller: Canceller,
         log: Any,
     ) -> None:

@@ -1,4 +1,7 @@
-"""The Airflow task around a run: who asks, whether a retry follows. The only module here that imports Airflow."""
+"""The Airflow task around a run: who asks, whether a retry follows.
+
+The only module here that imports Airflow, and it does so when a task runs: a run outside of a task needs no Airflow.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowException,
-    AirflowFailException,
-    AirflowSkipException,
-    AirflowTaskTimeout,
-)
-
-from airflow_nbjobs import links, outlets, settings
+from airflow_nbjobs import settings
 from airflow_nbjobs.compat import retry_policy
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError
 from airflow_nbjobs.run.identity import TaskIdentity
@@ -119,6 +115,8 @@ class TaskContext:
     def remember_links(self, job: NotebookExecutionJob, project: str) -> None:
         """Let Airflow write the links of a job again at the end of a resumed task."""
         if self.airflow is not None:
+            from airflow_nbjobs import links
+
             links.publish(self.airflow["ti"], job, project, push=False)
 
     def publish(self, note: JobNote | None, job: NotebookExecutionJob, project: str) -> None:
@@ -127,12 +125,16 @@ class TaskContext:
         :param project: project of the links to Google's console.
         """
         if self.airflow is not None and note is not None:
+            from airflow_nbjobs import links
+
             self.airflow["ti"].xcom_push(key=JOB_XCOM, value=note.to_payload())
             links.publish(self.airflow["ti"], job, project)
 
     def publish_executed(self, job: NotebookExecutionJob, project: str, uri: str) -> None:
         """Push the link to the executed notebook again if it was found under another URI than expected."""
         if self.airflow is not None:
+            from airflow_nbjobs import links
+
             links.publish_executed(self.airflow["ti"], job, project, uri)
 
     def publish_outlets(self, result: Mapping[str, Any], executed: Executed | None, log: Any) -> None:
@@ -142,6 +144,8 @@ class TaskContext:
         """
         if self.airflow is None:
             return
+        from airflow_nbjobs import outlets
+
         if executed is None:
             outlets.publish_outlets(self.airflow, result, log)
         else:
@@ -158,6 +162,8 @@ class TaskContext:
         """Return why Airflow does not retry after an error; ``None`` if it does."""
         if self.airflow is None or not self.has_retry():
             return NoRetry.USED_UP
+        from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
+
         is_wrong = isinstance(error, InvalidNotebookJobError) and error.is_final
         if is_wrong or isinstance(error, AirflowFailException | AirflowSkipException):
             return NoRetry.FINAL
@@ -182,14 +188,19 @@ class TaskContext:
         """
         return self.airflow is not None and task_state(self.airflow["ti"]) in _WANTED
 
-    @staticmethod
-    def is_timing_out() -> bool:
+    def is_timing_out(self) -> bool:
         """Return whether ``execution_timeout`` is being handled: Airflow calls ``on_kill`` for it too."""
+        if self.airflow is None:
+            return False
+        from airflow.providers.common.compat.sdk import AirflowTaskTimeout
+
         return isinstance(sys.exception(), AirflowTaskTimeout)
 
     @staticmethod
     def final(message: str) -> Exception:
         """Return the exception that fails the task without a retry."""
+        from airflow.providers.common.compat.sdk import AirflowFailException
+
         return AirflowFailException(message)
 
 
@@ -209,6 +220,8 @@ def task_state(ti: Any) -> str | None:
 @contextmanager
 def _as_raised_to_airflow(error: Exception) -> Iterator[None]:
     """Take the causes off an expected error for a while, as the operator does before Airflow sees it."""
+    from airflow.providers.common.compat.sdk import AirflowException
+
     causes = error.__cause__, error.__context__
     if isinstance(error, NbjobsError | AirflowException):
         error.__cause__ = error.__context__ = None

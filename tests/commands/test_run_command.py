@@ -148,6 +148,42 @@ def test_an_emulator_that_is_off_is_reported_at_once(
     assert "`nbjobs emulator`" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("cells", "code"), [((), 0), (("import json; 1/0",), 1)], ids=["a notebook that succeeds", "one that fails"]
+)
+def test_a_run_on_an_emulator_loads_nothing_of_airflow(
+    nbjobs_emulator: Emulator, tmp_path: Path, cells: tuple[str, ...], code: int
+) -> None:
+    arguments = ["run", str(written(tmp_path / "square.ipynb", *cells)), "-p", "side:=3"]
+    program = (
+        f"import sys; from airflow_nbjobs.cli import main; code = main({arguments}); "
+        "print(code, [name for name in sys.modules if name.partition('.')[0] == 'airflow'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines()[-1] == f"{code} []"
+
+
+def test_a_named_connection_gives_the_project_on_an_emulator(
+    nbjobs: Command, nbjobs_emulator: Emulator, tmp_path: Path
+) -> None:
+    connection = json.dumps({"conn_type": "google_cloud_platform", "extra": {"project": "of-the-connection"}})
+    notebook = written(tmp_path / "square.ipynb")
+    done = nbjobs("run", notebook, "--gcp-conn-id", "mine", AIRFLOW_CONN_MINE=connection)
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"area": 1})
+    (job,) = nbjobs_emulator.book("of-the-connection")
+    assert job["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_limit_of_airflow_s_configuration_holds_on_an_emulator(
+    nbjobs_alone: Command, nbjobs_emulator: Emulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "airflow.cfg").write_text("[nbjobs]\nresult_bytes = 4\n")
+    monkeypatch.setenv("AIRFLOW_CONFIG", str(tmp_path / "airflow.cfg"))
+    done = nbjobs_alone("run", written(tmp_path / "square.ipynb"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "raise [nbjobs] result_bytes" in done.stderr
+
+
 def test_the_help_texts_load_nothing_of_airflow() -> None:
     heavy = ["airflow", "google.auth", "httpx2", "nbformat"]
     program = f"import sys, airflow_nbjobs.cli; print([name for name in {heavy} if name in sys.modules])"

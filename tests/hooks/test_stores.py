@@ -22,7 +22,7 @@ def server(connect: Callable[..., object], serve: Callable[..., Server], monkeyp
     connect()
     server = serve(NOTHING, tls=True)
     trusted = Endpoint(server.url, is_trusted=True)
-    monkeypatch.setattr("airflow_nbjobs.hooks.sync_hook.storage_endpoint", lambda _: trusted)
+    monkeypatch.setattr("airflow_nbjobs.service.storage_endpoint", lambda _: trusted)
     monkeypatch.setattr("airflow_nbjobs.notebooks.dataform.dataform_endpoint", lambda _: trusted)
     return server
 
