@@ -59,6 +59,13 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("--poll-interval", type=float, metavar="SECONDS", help="time between requests; default: 10, 0.1 on an emulator")
     add("--kill", choices=["cancel", "delete", "leave"], default="cancel", help="for Ctrl-C; default: %(default)s")
     add("--log-output", choices=["all", "errors", "none"], default="all", help="cells to show; default: %(default)s")
+    add(
+        "--html",
+        nargs="?",
+        const="",
+        metavar="FILE",
+        help="write the executed notebook as HTML; default: the notebook's name with .html, in this folder",
+    )
     parser.set_defaults(run=_run)
 
 
@@ -172,7 +179,23 @@ def _arguments(options: argparse.Namespace, notebook: str, parameters: dict[str,
         poll_interval=poll_interval if options.poll_interval is None else options.poll_interval,
         kill=options.kill,
         log_output=options.log_output,
+        html=_html_file(options.html, notebook),
     )
+
+
+def _html_file(given: str | None, notebook: str) -> Path | bool:
+    """Return the file for the HTML, or ``False`` if none is wanted.
+
+    :raises InvalidNotebookJobError: for another kind of file: ``--html`` before NOTEBOOK would overwrite a notebook.
+    """
+    if given is None:
+        return False
+    file = Path(given or f"{Path(notebook.partition('#')[0].rstrip('/')).stem}.html")
+    if file.suffix.lower() not in (".html", ".htm"):
+        raise InvalidNotebookJobError(
+            f"--html {given!r} is not the name of an HTML file: give FILE.html, or write --html after the notebook."
+        )
+    return file
 
 
 def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:

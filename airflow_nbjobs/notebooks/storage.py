@@ -22,11 +22,21 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
 
-__all__ = ["StoredObject", "delete", "find_executed", "get_object", "read", "read_chunks", "storage_endpoint", "write"]
+__all__ = [
+    "StoredObject",
+    "delete",
+    "find_executed",
+    "get_object",
+    "read",
+    "read_chunks",
+    "storage_endpoint",
+    "write",
+    "write_page",
+]
 
 _CHUNK_BYTES = 8 * 2**20
 _LISTED = 1_000
-_TYPE = "application/x-ipynb+json"
+_NOTEBOOK, _PAGE = "application/x-ipynb+json", "text/html; charset=utf-8"
 _URI = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)", re.DOTALL)
 
 
@@ -112,20 +122,36 @@ def read(client: Client, uri: str, generation: str | None = None, *, limit: int)
 
 
 def write(client: Client, uri: str, content: bytes) -> StoredObject:
-    """Write a new object. It is no error when an object with the same content exists.
+    """Write a notebook as a new object. It is no error when an object with the same content exists.
 
     :raises InvalidArgumentError: with HTTP status 412, when an object with other content exists.
     :raises ApiError: when Cloud Storage refuses.
     """
     try:
-        return client.send(_upload(uri, content))
+        return client.send(_upload(uri, content, _NOTEBOOK))
     except InvalidArgumentError as error:
         if error.http_status != 412:
             raise
         found = get_object(client, uri)  # ours, if an earlier try of this request was carried out
-        if found.md5 != base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode():
+        if found.md5 != _md5(content):
             raise
         return found
+
+
+def write_page(client: Client, uri: str, content: bytes) -> StoredObject:
+    """Write an HTML page; it replaces an object with other content.
+
+    :raises ApiError: when Cloud Storage refuses.
+    """
+    try:
+        return client.send(_upload(uri, content, _PAGE))
+    except InvalidArgumentError as error:
+        if error.http_status != 412:
+            raise
+    found = get_object(client, uri)
+    if found.md5 == _md5(content):
+        return found
+    return client.send(_upload(uri, content, _PAGE, found.generation))
 
 
 def delete(client: Client, stored: StoredObject) -> None:
@@ -161,17 +187,21 @@ def find_executed(
     return notebooks[0] if len(notebooks) == 1 else None
 
 
-def _upload(uri: str, content: bytes) -> Call[StoredObject]:
-    """Upload as multipart, since fake-gcs-server 1.54.0 ignores preconditions of simpler uploads."""
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+def _upload(uri: str, content: bytes, mime: str, replaces: str = "0") -> Call[StoredObject]:
+    """Upload in place of one generation; as multipart, since fake-gcs-server 1.54.0 ignores others' preconditions."""
     bucket, name = _split(uri)
     boundary = hashlib.sha256(content).hexdigest()
     head = (
         f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
-        f"{json.dumps({'name': name, 'contentType': _TYPE})}\r\n--{boundary}\r\nContent-Type: {_TYPE}\r\n\r\n"
+        f"{json.dumps({'name': name, 'contentType': mime})}\r\n--{boundary}\r\nContent-Type: {mime}\r\n\r\n"
     )
     body = head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
     headers = {"Content-Type": f"multipart/related; boundary={boundary}"}
-    query = {"uploadType": "multipart", "ifGenerationMatch": "0"}
+    query = {"uploadType": "multipart", "ifGenerationMatch": replaces}
     path = f"/upload/storage/v1/b/{quote(bucket, safe='')}/o"
     return Call("POST", path, StoredObject.parse, query, body, headers=headers)
 

@@ -95,6 +95,9 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     :param unusable_results: what to do about results that are too large (``[nbjobs] result_bytes``, 48 KiB), that are
         not JSON, or that the connection's account may not read: ``"fail"`` (the default), or ``"omit"``; ``results`` is
         then ``None``. A value is never cut. A job without an executed notebook has no results: a warning, and ``None``.
+    :param html: write the executed notebook also as one safe HTML file beside it, with the suffix ``.html``. The result
+        then has the key ``executed_html``: its URI, or ``None`` with a warning if it could not be written. A failed job
+        has the file too. Needs the extra ``ui``. Default ``False``.
     :raises InvalidNotebookJobError: if the request is wrong in a way that can be known before it is sent.
     :raises ApiError: if the service refuses; with the service's own words.
     :raises NotebookJobError: if the job ends in any other state than SUCCEEDED, or not in time.
@@ -175,6 +178,7 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         log_output: Literal["errors", "all", "none"] = "errors",
         unusable_results: Literal["fail", "omit"] = "fail",
         asset: str | Asset | AssetAlias | None = None,
+        html: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -207,6 +211,7 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         self.kill = kill
         self.log_output = log_output
         self.unusable_results = unusable_results
+        self.html = html
         if schedule_resource_name is None and job_body is None:
             self.operator_extra_links = tuple(link for link in LINKS if not isinstance(link, NotebookScheduleLink))
         self.check_early(lambda: self._add_outlet(asset))

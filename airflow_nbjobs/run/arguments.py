@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Literal
 
 from airflow_nbjobs.api.pacing import positive_seconds
@@ -43,6 +44,7 @@ class RunArguments:
     An operator makes it after its templates are rendered, the command line from its options.
 
     :ivar parameters: a mapping, or a function that returns one when the notebook is submitted (``@task.notebook``).
+    :ivar html: whether the executed notebook is written as HTML too; a path is a local file for it.
     :ivar execution_timeout: Airflow's own bound of the task.
     :ivar do_xcom_push: whether the results of the notebook are read.
     """
@@ -78,6 +80,7 @@ class RunArguments:
     kill: str = "cancel"
     log_output: str = "errors"
     unusable_results: str = "fail"
+    html: bool | Path = False
     execution_timeout: timedelta | None = None
     do_xcom_push: bool = True
 
@@ -153,6 +156,10 @@ def check_early(arguments: Mapping[str, Any]) -> None:
         positive_seconds("poll_interval", known["poll_interval"])
     if arguments.get("location") is None:
         raise InvalidNotebookJobError("location is missing: give the region of the job, as in location='us-central1'.")
+    if known.get("html") and known.get("wait_for_completion") is False:
+        raise InvalidNotebookJobError(
+            "html=True needs wait_for_completion=True: otherwise the task succeeds before its notebook runs."
+        )
     for one, other in _EXCLUSIVE:
         if known.get(one) and known.get(other):
             raise InvalidNotebookJobError(f"{one}={known[one]!r} and {other}={known[other]!r}: give one of them.")

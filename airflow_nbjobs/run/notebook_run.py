@@ -18,6 +18,7 @@ from airflow_nbjobs.run.canceller import Canceller
 from airflow_nbjobs.run.deadline import Deadline
 from airflow_nbjobs.run.deferral import Deferral
 from airflow_nbjobs.run.finish import Again, Fail, FinishPolicy, Step, SubmitAgain, next_step
+from airflow_nbjobs.run.html_page import PageWriter
 from airflow_nbjobs.run.identity import attempt_of, is_of_task
 from airflow_nbjobs.run.note import Event, JobNote, check_agreement
 from airflow_nbjobs.run.result import Executed, ResultReader
@@ -276,7 +277,12 @@ class NotebookRun:
             log_output=self._arguments.log_output,
             unusable_results=self._arguments.unusable_results,
             has_results=self._arguments.do_xcom_push,
+            pages=self._pages(),
         )
+
+    def _pages(self) -> PageWriter | None:
+        target = self._arguments.html
+        return PageWriter(self._connect(), self._log, target, self._deadline.seconds_left()) if target else None
 
     def _log_state(self, job: NotebookExecutionJob) -> None:
         self._log.info("%s is %s.", describe(job), job.job_state.word)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.client import Client
     from airflow_nbjobs.api.job import NotebookExecutionJob
     from airflow_nbjobs.notebooks.outcome import Outcome
+    from airflow_nbjobs.run.html_page import PageWriter
     from airflow_nbjobs.service import JobService
 
 __all__ = ["Executed", "ResultReader"]
@@ -68,6 +69,7 @@ class ResultReader:
     :ivar log_output: which outputs are logged: ``errors``, ``all`` or ``none``.
     :ivar unusable_results: ``fail`` or ``omit`` results that cannot be read.
     :ivar has_results: whether the results are wanted at all (``do_xcom_push``).
+    :ivar pages: writes the executed notebook as HTML too; ``None`` if that is not wanted.
     :ivar sleep: waits between two looks; seconds.
     """
 
@@ -76,6 +78,7 @@ class ResultReader:
     log_output: str
     unusable_results: str
     has_results: bool
+    pages: PageWriter | None = None
     sleep: Callable[[float], None] = time.sleep
 
     def find(self, job: NotebookExecutionJob) -> Executed:
@@ -84,7 +87,7 @@ class ResultReader:
         :raises ApiError: if the results are wanted, the job has SUCCEEDED and Cloud Storage does not answer: a retry
             can read the result of the same job.
         """
-        if job.job_state.is_success and not self.has_results and self.log_output != "all":
+        if job.job_state.is_success and not (self.has_results or self.pages) and self.log_output != "all":
             return Executed(problem="no results are wanted (do_xcom_push=False)")
         # A job without a machine has no executed notebook, and another job follows then.
         is_crucial = job.job_state.is_success or is_capacity(job.status)
@@ -106,12 +109,14 @@ class ResultReader:
         """Log what the notebook printed, and return the task's result.
 
         The result has the keys of :func:`~airflow_nbjobs.run.summary.result`, and ``results`` if they are wanted: a
-        dict of JSON values by name, or ``None`` if they could not be read.
+        dict of JSON values by name, or ``None`` if they could not be read. If the notebook is written as HTML too,
+        ``executed_html`` is its URI or path, or ``None`` if it could not be written.
 
         :param project: project of the console links in the log.
         :raises NotebookJobFailedError: for a job that has not SUCCEEDED.
         :raises NotebookJobError: for results that cannot be read, unless ``unusable_results`` is ``omit``.
         """
+        page = self.pages.write(job, executed) if self.pages else None
         if executed.outcome is not None:
             self._log_outputs(executed.outcome, executed.uri)
         elif job.job_state.is_success and self.log_output == "all":
@@ -120,6 +125,8 @@ class ResultReader:
             self._log_failure(job, executed.outcome, project)
             raise _failed(job, executed)
         concluded = result(job, executed.uri)
+        if self.pages:
+            concluded["executed_html"] = page
         if self.has_results or executed.outcome is not None:
             concluded["results"] = self._results(job, executed)
         if not executed.is_missing:

@@ -189,3 +189,19 @@ def test_the_help_texts_load_nothing_of_airflow() -> None:
     program = f"import sys, airflow_nbjobs.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_html_is_written_for_a_failed_notebook_too(nbjobs: Command, tmp_path: Path) -> None:
+    notebook = written(tmp_path / "bad.ipynb", "1/0")
+    done = nbjobs("run", notebook, "--html", "--log-output", "none")
+    assert done.returncode == 1
+    assert "Executed notebook as HTML: bad.html" in done.stderr
+    assert "Cell 4 failed" in (tmp_path / "bad.html").read_text()
+
+
+def test_html_before_the_notebook_overwrites_no_notebook(nbjobs: Command, tmp_path: Path) -> None:
+    notebook = written(tmp_path / "square.ipynb")
+    before = notebook.read_bytes()
+    done = nbjobs("run", "--html", notebook, notebook)
+    assert (done.returncode, notebook.read_bytes()) == (2, before)
+    assert "write --html after the notebook" in done.stderr
