@@ -12,8 +12,8 @@ from airflow_nbjobs.notebooks.sizes import amount
 
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.hooks import NotebookExecutionJobHook
     from airflow_nbjobs.run.result import Executed
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["PageWriter"]
 
@@ -32,7 +32,7 @@ class PageWriter:
     :ivar seconds: until the task's deadline.
     """
 
-    hook: NotebookExecutionJobHook
+    hook: JobService
     log: Any
     target: bool | Path
     seconds: float
