@@ -6,6 +6,7 @@
 # make test-sets     the same for all sets of versions in constraints/
 # make chaos         kill Airflow's processes at every step of a task; results: docs/chaos.md
 # make soak          run 500 jobs for ten minutes while one request in twenty fails; results: docs/soak.md
+# make live          ask the real service about docs/assumptions.md: PROJECT= LOCATION= BUCKET= SERVICE_ACCOUNT= [TEMPLATE=]
 # make languages     run notebooks in R, with Debian's kernel; results: docs/languages.md
 # make bench         measure the costs of this package and of other providers; results: docs/benchmarks.md (an hour)
 # make docs          build the site: build/docs/index.html; `make docs-serve` shows it at http://127.0.0.1:8000
@@ -27,7 +28,7 @@ IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-3.1 test-on test-sets chaos soak languages bench docs docs-serve release-check clean constraints
+.PHONY: help demo test test-3.1 test-on test-sets chaos soak live languages bench docs docs-serve release-check clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -66,6 +67,10 @@ chaos: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
+
+live: $(VENV)/.dev
+	@$(IN) live --project "$(PROJECT)" --location "$(LOCATION)" --bucket "$(BUCKET)" --service-account "$(SERVICE_ACCOUNT)" \
+		$(if $(TEMPLATE),--template "$(TEMPLATE)") $(if $(YES),--yes)
 
 languages: $(VENV)/.dev
 	dpkg --status r-cran-irkernel >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends r-cran-irkernel; }

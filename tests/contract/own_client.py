@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from airflow_nbjobs.api.calls import Call
 
 
+def _endpoint(url: str) -> Endpoint:
+    return Endpoint(url, is_trusted=url.startswith("https://"))
+
+
 class OwnClient:
     """An adapter to :class:`airflow_nbjobs.api.client.Client`."""
 
     def __init__(self, endpoint: str, credentials: Credentials) -> None:
-        self.client = Client(Endpoint.of_location("us-central1", endpoint), credentials)
+        self.client = Client(_endpoint(endpoint), credentials)
         self.client._http.event_hooks = {"response": [self._checked]}
 
     def _checked(self, response: httpx2.Response) -> None:
@@ -83,7 +87,7 @@ class OwnAsyncClient(OwnClient):
 
     def __init__(self, endpoint: str, credentials: Credentials) -> None:
         self.loop = asyncio.Runner()
-        self.client = AsyncClient(Endpoint.of_location("us-central1", endpoint), credentials)
+        self.client = AsyncClient(_endpoint(endpoint), credentials)
         self.client._http.event_hooks = {"response": [self._checked_later]}
 
     async def _checked_later(self, response: httpx2.Response) -> None:

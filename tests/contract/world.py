@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 LIVE = "NBJOBS_LIVE_PROJECT"
 
 
+def _prefix() -> str:
+    return os.environ.get("NBJOBS_LIVE_PREFIX", "nbjobs-contract")
+
+
 @dataclass(kw_only=True)
 class World:
     """Where the scenarios happen.
@@ -41,7 +45,7 @@ class World:
     seconds: float
     pause: float
     pass_time: Callable[[float], None]
-    prefix: str = field(default_factory=lambda: f"nbjobs-contract-{secrets.token_hex(6)}")
+    prefix: str = field(default_factory=lambda: f"{_prefix()}-{secrets.token_hex(6)}")
 
     @property
     def parent(self) -> str:
@@ -100,7 +104,7 @@ def live() -> World:
     project, location = os.environ[LIVE], variables["LOCATION"]
     client = storage.Client(project=project, credentials=credentials)
     return World(
-        endpoint=f"https://{location}-aiplatform.googleapis.com",
+        endpoint=os.environ.get("NBJOBS_LIVE_ENDPOINT", f"https://{location}-aiplatform.googleapis.com"),
         credentials=credentials,
         project=project,
         location=location,
@@ -109,6 +113,6 @@ def live() -> World:
         identity={"serviceAccount": variables["SERVICE_ACCOUNT"]},
         read=lambda uri: storage.Blob.from_uri(uri, client=client).download_as_bytes(),
         seconds=1800,
-        pause=15,
+        pause=float(os.environ.get("NBJOBS_LIVE_PAUSE", "15")),
         pass_time=lambda seconds: None,
     )
