@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "calls_on_kill",
     "determine_kwargs",
+    "earlier_tries",
     "finding_connection",
     "get_async_connection",
     "get_async_extra_dejson",
@@ -115,3 +116,31 @@ def retry_policy(task: Any) -> Any:
     :param task: the operator.
     """
     return getattr(task, "retry_policy", None)
+
+
+def earlier_tries(session: Any, ti: Any) -> list[tuple[int, str | None]]:
+    """Return number and state of the earlier tries of a task instance, the oldest first.
+
+    Airflow 3.4 keeps them as rows of the same table; before it, they are in a table of their own.
+
+    :param session: of Airflow's database.
+    :param ti: the row of the current try.
+    """
+    from airflow.models.taskinstance import TaskInstance
+    from sqlalchemy import select
+
+    try:
+        from airflow.models.taskinstancehistory import TaskInstanceHistory
+    except ImportError:
+        earlier: Any = TaskInstance
+    else:
+        earlier = TaskInstanceHistory
+    query = select(earlier.try_number, earlier.state).where(
+        earlier.dag_id == ti.dag_id,
+        earlier.run_id == ti.run_id,
+        earlier.task_id == ti.task_id,
+        earlier.map_index == ti.map_index,
+        earlier.try_number < ti.try_number,
+    )
+    found = session.execute(query.execution_options(include_all_attempts=True)).all()
+    return sorted({row.try_number: row.state for row in found}.items())

@@ -28,6 +28,7 @@ __all__ = [
     "NotebookExecutionJobListLink",
     "NotebookLogsLink",
     "NotebookScheduleLink",
+    "addresses",
     "publish",
     "publish_executed",
 ]
@@ -114,20 +115,28 @@ def publish(
 ) -> None:
     """Push each link that leads somewhere to its XCom, as the final address.
 
-    On an emulator the list leads to its page of jobs and the notebook to its storage; the other links are left out.
-
     :param ti: the running task instance.
     :param project: project whose console is linked to.
     :param push: whether the XComs are written now. Airflow itself writes what it is told at the task's end.
     """
-    addresses = {link.xcom_key: link.address(job, project) for link in links}
+    known = _known[_task_of(ti)] = addresses(job, project, links)
+    for key, address in known.items() if push else ():
+        ti.xcom_push(key=key, value=address)
+
+
+def addresses(job: NotebookExecutionJob, project: str, links: Iterable[_PublishedLink] = LINKS) -> dict[str, str]:
+    """Return the addresses of the links that lead somewhere, by their XCom keys.
+
+    On an emulator the list leads to its page of jobs and the notebook to its storage; the other links are left out.
+
+    :param project: project whose console is linked to.
+    """
+    found = {link.xcom_key: link.address(job, project) for link in links}
     if emulator := settings.emulator_address():
         page = emulator if "://" in emulator else f"http://{emulator}"
         local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: _in_emulator(job)}
-        addresses = {key: local.get(key) for key in addresses}
-    known = _known[_task_of(ti)] = {key: address for key, address in addresses.items() if address}
-    for key, address in known.items() if push else ():
-        ti.xcom_push(key=key, value=address)
+        found = {key: local.get(key) for key in found}
+    return {key: address for key, address in found.items() if address}
 
 
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:

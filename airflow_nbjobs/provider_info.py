@@ -28,6 +28,7 @@ def get_provider_info() -> dict[str, Any]:
         "sensors": [_integration("sensors")],
         "triggers": [_integration("triggers")],
         "task-decorators": [{"name": "notebook", "class-name": "airflow_nbjobs.decorators.notebook_task"}],
+        "plugins": [{"name": "nbjobs", "plugin-class": "airflow_nbjobs.plugin.NotebookTabPlugin"}],
         "extra-links": [
             "airflow_nbjobs.links.NotebookExecutionJobListLink",
             "airflow_nbjobs.links.NotebookScheduleLink",
@@ -107,5 +108,45 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "type": "integer",
         "example": None,
         "default": "67108864",
+    },
+    "notebook_tab": {
+        "description": 'Whether task instances have the tab "Notebook". A change needs a restart of the API server.',
+        "version_added": "0.1.0",
+        "type": "boolean",
+        "example": None,
+        "default": "True",
+    },
+    "ui_gcp_conn_id": {
+        "description": (
+            "The Google Cloud connection with which the API server reads jobs and executed notebooks for the tab. Who "
+            "may see a task instance, its logs and its XComs in Airflow sees its notebook by this connection's rights."
+        ),
+        "version_added": "0.1.0",
+        "type": "string",
+        "example": "google_cloud_viewer",
+        "default": "google_cloud_default",
+    },
+    "ui_notebook_bytes": {
+        "description": "Largest notebook, in bytes, that the tab shows.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "67108864",
+    },
+    "ui_cache_bytes": {
+        "description": (
+            "Size, in bytes, of the rendered notebooks that an API server keeps in its folder of temporary files."
+        ),
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "268435456",
+    },
+    "ui_renderings": {
+        "description": "How many notebooks one process of the API server renders at the same time. Others wait.",
+        "version_added": "0.1.0",
+        "type": "integer",
+        "example": None,
+        "default": "2",
     },
 }

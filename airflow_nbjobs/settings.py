@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "TAB_OPERATORS",
     "airflow_address",
     "allowed_endpoints",
     "deployment",
@@ -22,11 +23,19 @@ __all__ = [
     "is_airflow_loaded",
     "is_deployment_certain",
     "notebook_bytes",
+    "notebook_tab",
     "requests_per_minute",
     "result_bytes",
     "staging_bytes",
     "storage_emulator_address",
+    "ui_cache_bytes",
+    "ui_gcp_conn_id",
+    "ui_notebook_bytes",
+    "ui_renderings",
 ]
+
+TAB_OPERATORS = ["CreateNotebookExecutionJobOperator", "NotebookExecutionJobSensor", "@task.notebook"]
+"""Names of the operators whose task instances have the notebook tab, where Airflow can limit it (3.4)."""
 
 _LOCAL_ADDRESS = re.compile(r"://(?:localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1?\])(?:[:/]|$)", re.IGNORECASE)
 
@@ -107,6 +116,31 @@ def notebook_bytes() -> int:
     The default is 64 MiB.
     """
     return _integer("notebook_bytes", default=64 * 2**20)
+
+
+def notebook_tab() -> bool:
+    """Return ``[nbjobs] notebook_tab``: whether task instances have the tab "Notebook". The default is yes."""
+    return bool(_conf().getboolean("nbjobs", "notebook_tab", fallback=True))
+
+
+def ui_gcp_conn_id() -> str:
+    """Return ``[nbjobs] ui_gcp_conn_id``: the connection with which the API server reads jobs and notebooks."""
+    return _conf().get("nbjobs", "ui_gcp_conn_id", fallback=None) or "google_cloud_default"
+
+
+def ui_notebook_bytes() -> int:
+    """Return ``[nbjobs] ui_notebook_bytes``: the largest notebook that the tab shows. The default is 64 MiB."""
+    return _integer("ui_notebook_bytes", default=64 * 2**20)
+
+
+def ui_cache_bytes() -> int:
+    """Return ``[nbjobs] ui_cache_bytes``: the size of the pages that are kept on disk. The default is 256 MiB."""
+    return _integer("ui_cache_bytes", default=256 * 2**20)
+
+
+def ui_renderings() -> int:
+    """Return ``[nbjobs] ui_renderings``: how many notebooks one API server process renders at once; by default 2."""
+    return _integer("ui_renderings", default=2)
 
 
 def _integer(option: str, *, default: int) -> int:

@@ -32,7 +32,7 @@ ORDER = [
     ["doctor", "pruning", "triggers"],
     ["operators"],
     ["decorators", "sensors"],
-    ["commands"],
+    ["commands", "plugin"],
 ]
 # Rooms beside the house: the far side of the wire, its two front doors, and what Airflow reads to know of us.
 APART = {"emulator", "cli", "pytest_plugin", "provider_info"}

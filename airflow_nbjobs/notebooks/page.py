@@ -106,6 +106,7 @@ class Page:
     :ivar seconds: how long all cells ran; ``None`` if no cell has a time.
     :ivar lexer: what the notebook calls its language, for Pygments.
     :ivar notes: what is left out of the page.
+    :ivar parameters: the parameters that were injected.
     """
 
     cells: tuple[PageCell, ...]
@@ -114,6 +115,7 @@ class Page:
     seconds: float | None
     lexer: str
     notes: tuple[str, ...]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_page(content: bytes, limits: Limits, failed_cell: int | None = None) -> Page:
@@ -182,6 +184,7 @@ class _Reader:
             seconds=sum(cell.seconds or 0.0 for cell in timed) if timed else None,
             lexer=_lexer(self._metadata),
             notes=tuple(self._notes()),
+            parameters=mapping(mapping(self._metadata.get("papermill")).get("parameters")),
         )
 
     def _failed(self, number: int | None) -> PageCell | None:
@@ -237,7 +240,9 @@ class _Reader:
             self._add_stream(output, piece)
         elif not piece.is_whole or piece.size > self._limits.output_bytes:
             types = ", ".join(plain(mime)[:100] for mime in list(mapping(output.get("data")))[:5]) or "unknown type"
-            self._append(_note(f"An output of {amount(piece.size)} ({types}) is not shown: it is too large."))
+            self._append(
+                Output("note", text=f"An output of {amount(piece.size)} ({types}) is not shown: it is too large.")
+            )
         else:
             data = {plain(mime)[:100]: content for mime, content in mapping(output.get("data")).items()}
             self._append(Output("data", data=data), piece.size)
@@ -267,7 +272,7 @@ class _Reader:
         if self._outputs and self._outputs[-1].kind == "note":
             self._cut_outputs += 1
         else:
-            self._outputs.append(_note(f"An output of {amount(size)} is not shown: the page is full."))
+            self._outputs.append(Output("note", text=f"An output of {amount(size)} is not shown: the page is full."))
         return False
 
     def _cut(self, text: str) -> tuple[str, str]:
@@ -280,10 +285,6 @@ class _Reader:
         is_taken = size <= self._room
         self._room -= size if is_taken else 0
         return is_taken
-
-
-def _note(text: str) -> Output:
-    return Output("note", text=text)
 
 
 def _error(output: Mapping[str, Any]) -> Output:

@@ -57,7 +57,7 @@ def test_its_entry_points_load_from_it(unpacked: Path) -> None:
     entry_points = ConfigParser()
     entry_points.read(next(unpacked.glob("*.dist-info/entry_points.txt")))
     targets = [target for group in entry_points.values() for target in group.values()]
-    assert len(targets) == 3
+    assert len(targets) == 4
     program = (
         "import importlib, sys\n"
         "for target in sys.argv[1:]:\n"
@@ -70,7 +70,7 @@ def test_its_entry_points_load_from_it(unpacked: Path) -> None:
     call = [sys.executable, "-P", "-c", program, *targets]
     printed = subprocess.run(call, check=True, text=True, stdout=subprocess.PIPE, env=_environment(unpacked)).stdout
     assert all(Path(line).is_relative_to(unpacked) for line in printed.splitlines())
-    assert len(printed.splitlines()) == 3
+    assert len(printed.splitlines()) == 4
 
 
 def _environment(unpacked: Path) -> dict[str, str]:

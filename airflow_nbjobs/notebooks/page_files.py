@@ -1,0 +1,74 @@
+"""Render a notebook into files: ``python -m airflow_nbjobs.notebooks.page_files``, with a request on standard input.
+
+The API server starts this as a process of its own: what a hostile or very large notebook costs in time and memory ends
+with the process, and neither the notebook nor the page is ever in the memory of the API server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_nbjobs.exceptions import RenderError
+from airflow_nbjobs.notebooks.page import Limits, Page, read_page
+
+__all__ = ["FACTS", "PAGE", "REFUSED", "facts"]
+
+PAGE, FACTS = "page.html", "facts.json"
+
+REFUSED = 3
+"""The exit code if the notebook cannot be rendered; standard error says why."""
+
+_MEMORY_BYTES = 2 * 2**30
+
+
+def _main(request: dict[str, Any]) -> int:
+    """Render one notebook into a folder.
+
+    :param request: ``notebook`` and ``folder`` (paths), ``theme``, ``title``, ``failed_cell``, ``notebook_bytes``: as
+        of :func:`~airflow_nbjobs.notebooks.render.to_html`.
+    """
+    from airflow_nbjobs.notebooks.exporter import export
+
+    with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
+        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES,) * 2)
+    folder, limits = Path(request["folder"]), Limits(notebook_bytes=request["notebook_bytes"])
+    try:
+        page = read_page(Path(request["notebook"]).read_bytes(), limits, request["failed_cell"])
+        html = export(page, theme=request["theme"], title=request["title"], seconds=limits.seconds)
+    except RenderError as error:
+        print(error, file=sys.stderr)
+        return REFUSED
+    except MemoryError:
+        print("Rendering it takes more than 2 GB of memory. Download it and open it in JupyterLab.", file=sys.stderr)
+        return REFUSED
+    (folder / PAGE).write_bytes(html.encode(errors="replace"))
+    (folder / FACTS).write_text(json.dumps(facts(page)))
+    return 0
+
+
+def facts(page: Page) -> dict[str, Any]:
+    """Return what a page says about its notebook, as JSON.
+
+    The keys are ``cells`` (of each code cell ``number``, ``seconds`` and ``has_run``), ``slowest`` and ``failed``
+    (numbers of cells, or ``None``), ``seconds`` (of all cells, or ``None``), and ``parameters``.
+    """
+    return {
+        "cells": [
+            {"number": cell.number, "seconds": cell.seconds, "has_run": cell.count is not None}
+            for cell in page.cells
+            if cell.number
+        ],
+        "failed": page.failed.number if page.failed else None,
+        "slowest": page.slowest.number if page.slowest else None,
+        "seconds": page.seconds,
+        "parameters": dict(page.parameters),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(_main(json.load(sys.stdin)))

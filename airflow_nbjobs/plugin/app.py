@@ -1,0 +1,174 @@
+"""The app behind the tab: its routes, who may ask, and the headers of its answers.
+
+Each route asks Airflow whether the user may read the task instances, the logs and the XComs of the DAG: a notebook
+contains what logs and XComs contain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Annotated, BinaryIO, Literal
+
+from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
+from airflow.api_fastapi.core_api.security import requires_access_dag
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Query, Response
+from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+
+from airflow_nbjobs.plugin.extra import check_extra
+from airflow_nbjobs.plugin.headers import FRAME, Headers, attachment
+from airflow_nbjobs.plugin.job import new_hook
+from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, read_notebook
+from airflow_nbjobs.plugin.pages import Page, Pages, sentence_page
+from airflow_nbjobs.plugin.state import find_shown, read_state
+from airflow_nbjobs.plugin.task_instance import Place, TaskRecord, read_task
+from airflow_nbjobs.plugin.unavailable import Unavailable
+
+__all__ = ["make_app"]
+
+_ENTITIES = (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM)
+_CHUNK_BYTES = 2**20
+_STATIC = {"tab": "text/html", "tab.js": "text/javascript", "tab.css": "text/css"}
+
+router = APIRouter(
+    prefix="/tasks/{dag_id}/{run_id}/{task_id}/{map_index}",
+    dependencies=[Depends(requires_access_dag("GET", entity)) for entity in _ENTITIES],
+)
+
+Theme = Literal["light", "dark"]
+TryNumber = Annotated[int | None, Query(alias="try", ge=0, le=100_000)]
+
+
+def _task(dag_id: str, run_id: str, task_id: str, map_index: str) -> TaskRecord:
+    place = Place.parse(dag_id, run_id, task_id, map_index)
+    task = None if place is None else read_task(place)
+    if task is None:
+        raise HTTPException(404, "There is no such task instance.")
+    return task
+
+
+Task = Annotated[TaskRecord, Depends(_task)]
+
+
+def _number(task: TaskRecord, number: int | None) -> int:
+    if number is None:
+        return task.current.number
+    if all(each.number != number for each in task.tries):
+        raise HTTPException(404, "There is no such try.")
+    return number
+
+
+@router.get("/tab")
+@router.get("/tab.js")
+@router.get("/tab.css")
+def _static(request: Request) -> Response:
+    """Return a part of the tab that is the same for all tasks."""
+    name = request.url.path.rpartition("/")[2]
+    file = files("airflow_nbjobs.plugin").joinpath("static", name if "." in name else f"{name}.html")
+    return Response(file.read_bytes(), media_type=_STATIC[name])
+
+
+@router.get("/state")
+def _state(task: Task, number: TryNumber = None) -> JSONResponse:
+    """Return what the header shows."""
+    return JSONResponse(read_state(task, _number(task, number)))
+
+
+@router.get("/frame")
+async def _frame(request: Request, task: Task, theme: Theme = "light", number: TryNumber = None) -> Response:
+    """Return the notebook as a document without scripts, for the frame of the tab."""
+    try:
+        page = await _page(request, task, _number(task, number), theme)
+    except Unavailable as why:
+        return HTMLResponse(sentence_page(str(why), theme), 404, headers={"Content-Security-Policy": FRAME})
+    return _sent(page.html(), "text/html; charset=utf-8", {"Content-Security-Policy": FRAME})
+
+
+@router.get("/facts")
+async def _facts(request: Request, task: Task, theme: Theme = "light", number: TryNumber = None) -> Response:
+    """Return what the notebook itself says: its cells with their times, and its parameters."""
+    try:
+        page = await _page(request, task, _number(task, number), theme)
+    except Unavailable as why:
+        return _refusal(why)
+    return JSONResponse(page.facts())
+
+
+@router.get("/notebook.html")
+async def _html(request: Request, task: Task, number: TryNumber = None) -> Response:
+    """Return the notebook as one HTML file to keep."""
+    try:
+        page = await _page(request, task, _number(task, number), "auto")
+    except Unavailable as why:
+        return _refusal(why)
+    file = page.notebook.file.removesuffix(".ipynb")
+    return _sent(page.html(), "text/html; charset=utf-8", attachment(f"{file}.html"))
+
+
+@router.get("/notebook.ipynb")
+def _ipynb(task: Task, number: TryNumber = None) -> Response:
+    """Return the notebook itself."""
+    hook = new_hook()
+    try:
+        shown = find_shown(task, _number(task, number), hook)
+        first, rest = _begun(read_notebook(shown, hook))
+    except Unavailable as why:
+        hook.close()
+        return _refusal(why)
+
+    def content() -> Iterator[bytes]:
+        try:
+            yield first
+            yield from rest
+        finally:
+            hook.close()
+
+    return StreamingResponse(content(), media_type="application/x-ipynb+json", headers=attachment(shown.file))
+
+
+def make_app() -> FastAPI:
+    """Return the app. Airflow mounts it, and does not call its lifespan."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.pages = Pages()
+    app.include_router(router)
+    app.add_middleware(Headers)
+    return app
+
+
+async def _page(request: Request, task: TaskRecord, number: int, theme: Literal["light", "dark", "auto"]) -> Page:
+    shown = await run_in_threadpool(_shown, task, number)
+    pages: Pages = request.app.state.pages
+    return await pages.page(shown, theme)
+
+
+def _shown(task: TaskRecord, number: int) -> ShownNotebook:
+    hook = new_hook()
+    try:
+        shown = find_shown(task, number, hook)
+    finally:
+        hook.close()
+    check_size(shown)
+    check_extra()
+    return shown
+
+
+def _begun(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """Read the first chunk: then it is known whether there is a notebook to send."""
+    return next(chunks, b""), chunks
+
+
+def _refusal(why: Unavailable) -> JSONResponse:
+    return JSONResponse({"problem": {"code": why.code, "message": str(why)}}, 404)
+
+
+def _sent(file: BinaryIO, media_type: str, headers: dict[str, str]) -> StreamingResponse:
+    """Return a file in chunks. It is open, so that it is sent whole if the cache drops it meanwhile."""
+
+    def chunks() -> Iterator[bytes]:
+        with file:
+            while chunk := file.read(_CHUNK_BYTES):
+                yield chunk
+
+    return StreamingResponse(chunks(), media_type=media_type, headers=headers)

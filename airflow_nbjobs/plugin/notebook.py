@@ -1,0 +1,146 @@
+"""The notebook that the tab shows of a job: the executed one, or the source while the job runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from airflow_nbjobs import __version__, settings
+from airflow_nbjobs.api.job import NotebookExecutionJob
+from airflow_nbjobs.exceptions import NotFoundError
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.notebooks import storage
+from airflow_nbjobs.plugin.job import QUICK
+from airflow_nbjobs.plugin.unavailable import Unavailable, explaining
+from airflow_nbjobs.run.summary import reason
+
+__all__ = ["ShownNotebook", "check_size", "find_notebook", "read_notebook", "too_large"]
+
+_FULL = "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownNotebook:
+    """A notebook that may be shown, in one version.
+
+    :ivar kind: ``executed`` or ``source``.
+    :ivar stored: where it is in Cloud Storage; ``None`` for one that was sent with the job.
+    :ivar job_name: the job that it is of.
+    :ivar failed_cell: 0 if no cell ended the job; ``None`` if that is not known.
+    """
+
+    kind: Literal["executed", "source"]
+    stored: storage.StoredObject | None
+    job_name: str
+    failed_cell: int | None
+
+    @property
+    def key(self) -> str:
+        """A name for this version of this notebook: letters and digits."""
+        version = (self.stored.uri, self.stored.generation) if self.stored else ("sent",)
+        return hashlib.sha256(repr((__version__, self.job_name, self.kind, *version)).encode()).hexdigest()[:32]
+
+    @property
+    def file(self) -> str:
+        """The file name for a download."""
+        return self.stored.uri.rpartition("/")[2] if self.stored else "notebook.ipynb"
+
+
+def find_notebook(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
+    """Return the notebook to show of a job of this task.
+
+    Read are only objects below the job's own output folder, and a source in the same bucket, all of which the account
+    that runs the notebook can read anyway. So the tab shows nothing that the executed notebook would not.
+
+    :raises Unavailable: if there is none, or it may not be read.
+    """
+    if job.job_state.is_terminal:
+        return _executed(job, hook)
+    return _source(job, hook)
+
+
+def check_size(shown: ShownNotebook) -> None:
+    """Check that a notebook is not too large to be shown. It can be downloaded in any case.
+
+    :raises Unavailable: if it is.
+    """
+    if shown.stored is not None and shown.stored.size > settings.ui_notebook_bytes():
+        raise too_large(shown.stored.size)
+
+
+def too_large(size: int) -> Unavailable:
+    """Return the answer for a notebook that is too large to be shown.
+
+    :param size: in bytes.
+    """
+    return Unavailable(
+        "too_large",
+        f"The notebook has {size:,} bytes, over the limit of {settings.ui_notebook_bytes():,} for this page. Download "
+        "it, or raise [nbjobs] ui_notebook_bytes.",
+    )
+
+
+def read_notebook(shown: ShownNotebook, hook: NotebookExecutionJobHook) -> Iterator[bytes]:
+    """Return the content of a notebook in chunks.
+
+    :raises Unavailable: if it cannot be read any more.
+    """
+    with explaining("this notebook", hook.gcp_conn_id, _role(shown.stored.uri if shown.stored else "")):
+        try:
+            if shown.stored is None:
+                job = hook.get_job(shown.job_name, _FULL, patience=QUICK)
+                source = job.direct_notebook_source
+                yield (source.content if source else None) or b""
+            else:
+                with hook.storage_client() as client:
+                    yield from storage.read_chunks(client, shown.stored)
+        except NotFoundError as error:
+            raise Unavailable("not_written", "The notebook was deleted or replaced. Reload the page.") from error
+
+
+def _executed(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
+    if not job.gcs_output_uri:
+        raise Unavailable("no_output", "The job has no output folder, so there is no executed notebook.")
+    folder = f"{job.gcs_output_uri.rstrip('/')}/{job.job_id}/"
+    with explaining(folder, hook.gcp_conn_id, _role(folder)), hook.storage_client() as client:
+        found = storage.find_executed(client, job.gcs_output_uri, job.job_id, job.executed_notebook_uri)
+    if found is None or not found.uri.startswith(folder):
+        raise Unavailable("not_written", _why_missing(job, folder))
+    return ShownNotebook(
+        kind="executed", stored=found, job_name=job.name or "", failed_cell=0 if job.job_state.is_success else None
+    )
+
+
+def _why_missing(job: NotebookExecutionJob, folder: str) -> str:
+    if job.job_state.is_success:
+        return f"There is no executed notebook in {folder}: it was deleted or moved. Clear the task to run it again."
+    why = reason(job).rstrip(". ")
+    return f"The job ended without an executed notebook: {why}. The task's log and the links say more."
+
+
+def _source(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
+    source = job.gcs_notebook_source
+    if job.dataform_repository_source is not None:
+        raise Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
+    if source is None or not source.uri:
+        return ShownNotebook(kind="source", stored=None, job_name=job.name or "", failed_cell=0)
+    if _bucket(source.uri) != _bucket(job.gcs_output_uri or ""):
+        raise Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
+    with explaining(source.uri, hook.gcp_conn_id, _role(source.uri)), hook.storage_client() as client:
+        try:
+            found = storage.get_object(client, source.uri, source.generation)
+        except NotFoundError as error:
+            raise Unavailable(
+                "no_source", f"The source notebook {source.uri} does not exist any more.", may_change=True
+            ) from error
+    return ShownNotebook(kind="source", stored=found, job_name=job.name or "", failed_cell=0)
+
+
+def _bucket(uri: str) -> str:
+    return uri.removeprefix("gs://").partition("/")[0]
+
+
+def _role(uri: str) -> str:
+    return f"roles/storage.objectViewer on the bucket {_bucket(uri)!r}" if uri else "roles/aiplatform.viewer"

@@ -1,0 +1,155 @@
+"""What Airflow's database says about a task instance: its tries, the note of its job, its rendered fields."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.utils.session import create_session
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload
+
+from airflow_nbjobs import settings
+from airflow_nbjobs.compat import earlier_tries
+from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.run.identity import TaskIdentity
+from airflow_nbjobs.run.note import JOB_XCOM, JobNote
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+__all__ = ["Place", "TaskRecord", "Try", "read_task"]
+
+_UNMAPPED = "{MAP_INDEX}"
+"""What Airflow's UI leaves in the address of a task that is not mapped."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which task instance a request is about."""
+
+    dag_id: str
+    run_id: str
+    task_id: str
+    map_index: int
+
+    @classmethod
+    def parse(cls, dag_id: str, run_id: str, task_id: str, map_index: str) -> Place | None:
+        """Read the parts of an address; ``None`` if the last one is not a map index."""
+        if map_index == _UNMAPPED:
+            return cls(dag_id, run_id, task_id, -1)
+        digits = map_index.removeprefix("-")
+        if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
+            return None
+        return cls(dag_id, run_id, task_id, int(map_index))
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try of a task instance.
+
+    :ivar number: from 1; 0 before the task has started.
+    :ivar state: Airflow's; ``None`` before it is scheduled.
+    """
+
+    number: int
+    state: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskRecord:
+    """A task instance as Airflow's database has it.
+
+    :ivar operator: name of the operator, as Airflow's UI shows it.
+    :ivar tries: the oldest first, the current one last.
+    :ivar note: the note of the current try's job. Who may write XComs can forge it.
+    :ivar results: the results that the current try has returned. They may be forged too.
+    :ivar links: addresses that the current try has pushed, by the names of their links. They may be forged too.
+    :ivar fields: the rendered fields; empty when Airflow has removed them.
+    """
+
+    place: Place
+    operator: str
+    tries: tuple[Try, ...]
+    note: JobNote | None
+    results: Any
+    links: Mapping[str, str]
+    fields: Mapping[str, Any]
+
+    @property
+    def current(self) -> Try:
+        """The current try."""
+        return self.tries[-1]
+
+    @property
+    def key(self) -> str:
+        """What the display names of this task instance's jobs end in."""
+        return TaskIdentity(
+            deployment=settings.deployment(),
+            dag_id=self.place.dag_id,
+            run_id=self.place.run_id,
+            task_id=self.place.task_id,
+            map_index=self.place.map_index,
+            try_number=self.current.number,
+            first_try=1,
+            run_started=None,
+            is_certain=settings.is_deployment_certain(),
+        ).key
+
+    def text_field(self, name: str) -> str | None:
+        """Return a rendered field if it is a text that is not empty."""
+        value = self.fields.get(name)
+        return value if isinstance(value, str) and value else None
+
+
+def read_task(place: Place) -> TaskRecord | None:
+    """Return a task instance; ``None`` if there is none."""
+    with create_session(scoped=False) as session:
+        ti = session.scalar(
+            select(TaskInstance)
+            .where(
+                TaskInstance.dag_id == place.dag_id,
+                TaskInstance.run_id == place.run_id,
+                TaskInstance.task_id == place.task_id,
+                TaskInstance.map_index == place.map_index,
+            )
+            .options(joinedload(TaskInstance.rendered_task_instance_fields))
+        )
+        if ti is None:
+            return None
+        rendered = ti.rendered_task_instance_fields
+        returned = _xcom(session, place, "return_value")
+        links = {link.name: _xcom(session, place, link.xcom_key) for link in LINKS}
+        return TaskRecord(
+            place=place,
+            operator=ti.operator_name or "",
+            tries=(
+                *(Try(number, _text(state)) for number, state in earlier_tries(session, ti)),
+                Try(ti.try_number, _text(ti.state)),
+            ),
+            note=JobNote.from_payload(_xcom(session, place, JOB_XCOM)),
+            results=returned.get("results") if isinstance(returned, Mapping) else None,
+            links={name: url for name, url in links.items() if isinstance(url, str)},
+            fields=dict(rendered.rendered_fields or {}) if rendered is not None else {},
+        )
+
+
+def _xcom(session: Session, place: Place, key: str) -> Any:
+    """Return an XCom as it is stored. Objects in it are not made: their classes would be imported here."""
+    query = XComModel.get_many(
+        run_id=place.run_id,
+        key=key,
+        dag_ids=place.dag_id,
+        task_ids=place.task_id,
+        map_indexes=place.map_index,
+        limit=1,
+    )
+    found: Any = session.scalars(query).first()
+    return None if found is None else found.value
+
+
+def _text(state: object) -> str | None:
+    return None if state is None else str(getattr(state, "value", state))
