@@ -6,7 +6,7 @@ import email.utils
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.calls.administration import own_permissions, service_state
+from airflow_nbjobs.api.calls.templates import TEMPLATES
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.names import job_of_operation, template_name
@@ -164,15 +165,20 @@ def _unexpected(check: str, answer: Any) -> Finding:
 
 def _template(hook: NotebookExecutionJobHook, given: str, project: str, location: str) -> Finding:
     def ask() -> str:
-        name = template_name(given, project, location)
-        call: Call[str] = Call("GET", f"/v1/{name}", lambda answer: str(answer.get("displayName") or name))
-        return hook.client(location).send(call, _BRIEF)
+        found = hook.client(location).send(TEMPLATES.get(template_name(given, project, location)), _BRIEF)
+        return f"{found.display_name or given!r} exists in {location}"
 
-    missing = (
-        f"Give a template of {location}: `gcloud colab runtime-templates list --region={location} --project={project}`."
+    found = asked(
+        "runtime template",
+        ask,
+        str,
+        grant="Grant the connection's account roles/aiplatform.colabEnterpriseUser on the project.",
+        missing=f"Give one of `gcloud colab runtime-templates list --region={location} --project={project}`.",
     )
-    grant = "Grant the connection's account roles/aiplatform.colabEnterpriseUser on the project."
-    return asked("runtime template", ask, lambda name: f"{name!r} exists in {location}", grant=grant, missing=missing)
+    if found.verdict is Verdict.BAD and found.detail.startswith("404") and settings.emulator_address():
+        remedy = "The emulator takes any template, unless some are given with --template or created."
+        return replace(found, verdict=Verdict.UNKNOWN, remedy=remedy)
+    return found
 
 
 def _administration(hook: NotebookExecutionJobHook, service: str) -> Client:

@@ -13,6 +13,8 @@ import httpx2
 import pytest
 
 from airflow_nbjobs.api.calls.administration import own_permissions, service_state
+from airflow_nbjobs.api.calls.templates import create_template
+from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 from airflow_nbjobs.doctor.cloud import Plan, examine_cloud
 from airflow_nbjobs.doctor.findings import Finding
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
@@ -122,6 +124,18 @@ def test_a_refused_service_check_is_unknown(cloud: Cloud) -> None:
     cloud.fault({"method": "get_service", "status": 403, "message": "No.", "project": cloud.project})
     found = examined()["API aiplatform"]
     assert (found.verdict, "gcloud services enable aiplatform.googleapis.com" in found.remedy) == ("unknown", True)
+
+
+def test_a_runtime_template_is_looked_for(cloud: Cloud) -> None:
+    template = NotebookRuntimeTemplate(display_name="small", machine_spec={"machineType": "e2-standard-4"})
+    parent = f"projects/{cloud.project}/locations/us-central1"
+    hook = NotebookExecutionJobHook()  # a client is closed when its hook goes
+    hook.client("us-central1").send(create_template(parent, template, "small-1"))
+    found = examined(runtime_template="small-1")["runtime template"]
+    assert (found.verdict, found.detail) == ("good", "small exists in us-central1")
+    elsewhere = "projects/p/locations/europe-west4/notebookRuntimeTemplates/small-1"
+    assert examined(runtime_template=elsewhere)["runtime template"].verdict == "bad"
+    assert examined(runtime_template="small-2")["runtime template"].verdict == "unknown"
 
 
 def test_a_missing_bucket_says_how_to_create_it(cloud: Cloud) -> None:
