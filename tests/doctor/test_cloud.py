@@ -132,7 +132,7 @@ def test_a_runtime_template_is_looked_for(cloud: Cloud) -> None:
     hook = NotebookExecutionJobHook()  # a client is closed when its hook goes
     hook.client("us-central1").send(create_template(parent, template, "small-1"))
     found = examined(runtime_template="small-1")["runtime template"]
-    assert (found.verdict, found.detail) == ("good", "small exists in us-central1")
+    assert (found.verdict, found.detail) == ("good", "'small' exists in us-central1")
     elsewhere = "projects/p/locations/europe-west4/notebookRuntimeTemplates/small-1"
     assert examined(runtime_template=elsewhere)["runtime template"].verdict == "bad"
     assert examined(runtime_template="small-2")["runtime template"].verdict == "unknown"
