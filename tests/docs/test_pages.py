@@ -88,6 +88,13 @@ def test_every_argument_of_an_operator_is_described(monkeypatch: pytest.MonkeyPa
                 assert all(row[4] for row in described(f"{module.__name__}.{name}"))
 
 
+def test_every_error_has_a_remedy() -> None:
+    text = (ROOT / "docs/reference/errors.md").read_text()
+    assert [
+        name for name in importlib.import_module("airflow_nbjobs.exceptions").__all__ if f"`{name}`" not in text
+    ] == []
+
+
 def test_every_setting_is_described() -> None:
     options = get_provider_info()["config"]["nbjobs"]["options"]
     assert all(option["description"].endswith(".") for option in options.values())
