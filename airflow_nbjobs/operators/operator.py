@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
-from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar, cast
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 from jinja2.exceptions import TemplateError
@@ -13,6 +13,7 @@ from jinja2.exceptions import TemplateError
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.operators.text_templates import defined, is_whole_template, render_text
 from airflow_nbjobs.run.arguments import as_text
 
 if TYPE_CHECKING:
@@ -58,19 +59,38 @@ class NotebookJobOperator(BaseOperator):
         self.gcp_conn_id = gcp_conn_id
         self.impersonation_chain = impersonation_chain
         self._hook: NotebookExecutionJobHook | None = None
+        self._is_rendering_text = False
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]
+    ) -> None:
+        """Render the text arguments as text, and then the others.
+
+        Airflow renders mapped tasks past ``render_template_fields``; both ways come here.
+        """
+        texts = [] if parent is not self else [name for name in template_fields if self._is_text(name)]
+        for names, is_text in ((texts, True), ([name for name in template_fields if name not in texts], False)):
+            self._is_rendering_text = is_text
+            super()._do_render_template_fields(parent, names, context, jinja_env, seen_oids)
+
+    def _is_text(self, argument: str) -> bool:
+        # A job's name may be the output of a create task too, a dict that stays as it is.
+        is_text = argument in self.text_fields or argument == "job_name"
+        return is_text and not is_whole_template(argument, getattr(self, argument))
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
     ) -> Any:
         """Render the templates of a value. One that cannot be rendered fails the task without retries.
 
-        Airflow renders mapped tasks past ``render_template_fields``; both ways come here.
-
         :raises FinalInvalidNotebookJobError: with the words of Jinja; an InvalidNotebookJobError if the task may have a
             job already, which only a retry can adopt or end.
         """
         try:
-            return super().render_template(content, context, jinja_env, seen_oids)
+            if self._is_rendering_text and isinstance(content, str) and id(content) not in (seen_oids or ()):
+                template = (jinja_env or self.get_template_env()).from_string(content)
+                return render_text(template, cast("dict[str, Any]", context))
+            return defined(super().render_template(content, context, jinja_env, seen_oids))
         except TemplateError as error:
             refusal = InvalidNotebookJobError if self._may_have_job(context) else FinalInvalidNotebookJobError
             raise refusal(

@@ -177,9 +177,9 @@ def _is_template(value: object) -> bool:
 def as_text(argument: str, value: Any) -> Any:
     """Return an argument that is text, or a list or dict of texts, as text.
 
-    With ``render_template_as_native_obj=True``, Airflow turns a rendered text like "1234567890" into an int, which is
-    turned back. Spellings that Airflow reads as the same number ("1_000", "0x10") cannot be told apart. A float may
-    have been written in several ways ("1.10") that people use, and is refused.
+    A template stays text (:mod:`airflow_nbjobs.operators.text_templates`), but a user may give a number, or an XCom or
+    a parameter of the DAG that is one. An int is turned into text. A float may have been written in several ways
+    ("1.10") that people use, and is refused.
 
     :raises InvalidNotebookJobError: names the argument, its value and the remedy.
     """
@@ -187,8 +187,8 @@ def as_text(argument: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, float):
         raise InvalidNotebookJobError(
-            f"{argument}={value!r} is a number, and how it was written is not known any more: put quotes around the "
-            "template, inside the text."
+            f"{argument}={value!r} is a number, and how it was written is not known any more: give it as text, also in "
+            "an XCom or a parameter of the DAG."
         )
     if isinstance(value, Mapping):
         return {as_text(argument, key): as_text(f"{argument}[{key!r}]", item) for key, item in value.items()}
