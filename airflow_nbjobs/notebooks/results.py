@@ -70,12 +70,12 @@ class Results:
             self._note(f"cell {number} is tagged as a result, but has no output")
         elif not outputs.has_reported:
             try:
-                value = outputs.value()
+                value, is_from_kernel = outputs.value()
             except ValueError as error:
                 self._problem(f"cell {number} is tagged as a result, but {error}")
                 return
             for name, item in (value if isinstance(value, dict) else {"result": value}).items():
-                self._add(str(name), item)
+                self._add(str(name), item, is_from_kernel=is_from_kernel)
 
     def add_all(self, results: Results) -> None:
         """Add what the outputs of a cell have reported."""
@@ -106,7 +106,7 @@ class Results:
     def _add_record(self, payload: Any, number: int) -> None:
         if isinstance(payload, Mapping) and payload:
             name, value = next(iter(payload.items()))
-            self._add(name, _unwrapped(value))
+            self._add(name, _unwrapped(value), is_from_kernel=True)
         else:
             self._problem(f"cell {number} has a papermill record without a name")
 
@@ -117,15 +117,15 @@ class Results:
             return
         encoder = payload.get("encoder")
         if encoder == "json":
-            self._add(name, _unwrapped(payload["data"]))
+            self._add(name, _unwrapped(payload["data"]), is_from_kernel=True)
         elif encoder == "text":
             self._add(name, str(payload["data"]))
         else:
             shown = f"{plain(name)[:100]!r} of cell {number}"
             self._note(f"{shown} is left out: it is encoded as {plain(str(encoder))[:50]!r}, not as JSON")
 
-    def _add(self, name: str, value: Any) -> None:
-        if missing := find_missing(value, repr(plain(name)[:100])):
+    def _add(self, name: str, value: Any, *, is_from_kernel: bool = False) -> None:
+        if missing := find_missing(value, repr(plain(name)[:100]), is_from_kernel=is_from_kernel):
             self._problem(f"{missing}, which JSON does not have: report None instead")
             return
         try:

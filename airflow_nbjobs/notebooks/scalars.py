@@ -12,6 +12,10 @@ from typing import Any
 __all__ = ["Missing", "find_missing", "iso_text", "python_scalar"]
 
 
+# `jupyter_client.jsonutil.json_clean` writes the `repr` of a float that JSON does not have; numpy 2 has its own.
+_WRITTEN_BY_A_KERNEL = re.compile(r"(np\.\w+\()?-?(nan|inf)\)?")
+
+
 class Missing(str):
     """Stands for a missing value that Python itself does not have: ``NaT`` or ``NA``."""
 
@@ -57,17 +61,20 @@ def iso_text(text: str) -> str:
         return text
 
 
-def find_missing(value: Any, place: str) -> str | None:
+def find_missing(value: Any, place: str, *, is_from_kernel: bool = False) -> str | None:
     """Return what is missing or infinite in a value, with its place, such as ``rows[2]['mean'] is nan``.
 
     :param value: JSON that may contain NaN, infinities and :class:`Missing`.
     :param place: how the value itself is named.
+    :param is_from_kernel: whether a kernel has sent the value as JSON, as it does for scraps. A missing value is then
+        the text "nan" or the like.
     :returns: ``None`` when nothing is missing.
     """
     pending = [(value, place)]
     while pending:
         item, where = pending.pop()
-        if isinstance(item, Missing) or (isinstance(item, float) and not math.isfinite(item)):
+        is_text = is_from_kernel and isinstance(item, str) and _WRITTEN_BY_A_KERNEL.fullmatch(item)
+        if is_text or isinstance(item, Missing) or (isinstance(item, float) and not math.isfinite(item)):
             return f"{where[:200]} is {item}"
         if isinstance(item, Mapping):
             pending += [(inner, f"{where[:200]}[{str(key)[:100]!r}]") for key, inner in item.items()]

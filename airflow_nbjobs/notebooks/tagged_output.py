@@ -63,8 +63,8 @@ class TaggedOutput:
             else:
                 self._kept.append(None if _begins_value(kind, text, is_whole=is_whole) else {})
 
-    def value(self) -> Any:
-        """Return the value of the last output that has one.
+    def value(self) -> tuple[Any, bool]:
+        """Return the value of the last output that has one, and whether a kernel has sent it as JSON.
 
         :raises ValueError: with the reason why there is none, to be put after "is tagged as a result, but".
         """
@@ -76,9 +76,9 @@ class TaggedOutput:
             try:
                 if isinstance(output, _Printed):
                     text = output.text()
-                    return printed_value(text)
+                    return printed_value(text), False
                 kind, text = output if isinstance(output, tuple) else _text(output)
-                return json.loads(text) if kind == "json" else read_value(text)
+                return (json.loads(text), True) if kind == "json" else (read_value(text), False)
             except UnclearValueError as error:
                 unclear = unclear or str(error)
             except ShortenedError:

@@ -257,6 +257,11 @@ def test_replaced_value_does_not_count() -> None:
         (shows({"text/plain": "{'day': <NA>, 'x': 1}"}, "result"), "'day' is NA"),
         (shows({"text/plain": "NaT"}, "result"), "'result' is NaT"),
         (shows({"application/json": [float("nan")]}, "result"), "'result'[0] is nan"),
+        # A kernel writes missing values as text.
+        (scrap("mean", "nan"), "'mean' is nan"),
+        (scrap("rows", {"mean": [1, "np.float64(-inf)"]}), "'rows'['mean'][1] is np.float64(-inf)"),
+        (shows({"application/papermill.record+json": {"mean": "inf"}}), "'mean' is inf"),
+        (shows({"application/json": {"mean": "nan"}}, "result"), "'mean' is nan"),
         (ran(stream('{"mean": NaN}\n'), tag="result"), "'mean' is nan"),
     ],
 )
@@ -264,6 +269,14 @@ def test_missing_value_is_refused_with_its_place(cell: Any, missing: str) -> Non
     outcome = read(cell)
     assert outcome.results == {}
     assert outcome.results_problem == f"{missing}, which JSON does not have: report None instead"
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "-numpy.inf", "numpy.float64('nan')"])
+def test_missing_value_that_a_kernel_sends_is_refused(value: str) -> None:
+    mime = "application/scrapbook.scrap.json+json"
+    payload = f"{{'name': 'mean', 'data': [{value}], 'encoder': 'json', 'version': 1}}"
+    (cell,) = execute(code(f"import numpy\ndisplay({{'{mime}': {payload}}}, raw=True)")).cells
+    assert str(read(cell).results_problem).startswith("'mean'[0] is ")
 
 
 def test_thousands_of_results_are_counted_together() -> None:
