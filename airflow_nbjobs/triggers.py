@@ -31,8 +31,11 @@ __all__ = ["NotebookExecutionJobTrigger"]
 
 T = TypeVar("T")
 
-_GOES_ON = frozenset({"deferred", "scheduled", "queued", "running", "up_for_retry"})
-"""States of a task that waits for its job, resumes or is retried; a clear passes some of them too."""
+_GOES_ON = frozenset({"deferred", "running", "up_for_retry"})
+"""
+States of a task that may need its job. A task that waits for a worker does not: it resumes only if its job has ended,
+which is not ended again, and else it was cleared.
+"""
 
 _ANSWER_SECONDS = 20.0
 """How long Airflow is asked whether to end a job, if its API server or database does not answer."""
@@ -180,12 +183,9 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             if policy == "leave" or self._has_ended:
                 return
             if not await _patiently(self._is_unwanted):
-                self.log.info(
-                    "The task goes on or was cleared: %s is left to its next process. A cleared task ends it.",
-                    self.job_name,
-                )
+                self.log.info("The task goes on, and so does %s.", self.job_name)
                 return
-            self.log.info("The task was ended: %s %s.", self.job_name, await self._end(policy))
+            self.log.info("The task does not wait any more: %s %s.", self.job_name, await self._end(policy))
         except Exception as error:  # noqa: BLE001 - nothing waits for this: an error that is not logged here is lost
             reason = f"{type(error).__name__}: {error}"
             self.log.error("The task seems to be ended, but %s may still run: %s", self.job_name, reason)
@@ -201,11 +201,8 @@ class NotebookExecutionJobTrigger(BaseTrigger):
 
         When a stalled triggerer wakes up, Airflow tells it that a person ended all its triggers, though another
         triggerer has taken them over (measured on 3.3.2). Then the task is still deferred with this job, or the other
-        triggerer has sent the event, and the task resumes or is retried.
-
-        A clear passes the same states. Until the new try runs, the note of the old one is still there, and the job is
-        left to the new try, which ends it (:func:`airflow_nbjobs.run.adopt.decide`). Then the note is missing or names
-        another job.
+        triggerer has sent the event, and the task resumes or is retried. After a clear, the new try has no note, or one
+        of another job.
         """
         ti: Any = self.task_instance
         state = await sync_to_async(task_state)(ti)

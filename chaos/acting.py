@@ -99,7 +99,7 @@ def _triggerer(site: Site, run: Run) -> int | None:
 def _on_kill_was_called(site: Site, run: Run) -> bool:
     """Return whether Airflow called the trigger's ``on_kill``, although no person ended the task."""
     logs = site.airflow.home.glob(f"logs/dag_id={run.dag_id}/run_id={run.run_id}/**/*trigger*")
-    return any("The task goes on or was cleared: " in log.read_text() for log in logs if log.is_file())
+    return any("The task goes on, and so does " in log.read_text() for log in logs if log.is_file())
 
 
 def _guarded(site: Site, action: Action, number: int) -> Verdict:

@@ -281,7 +281,7 @@ def state_of(cloud: Cloud, name: str) -> str:
 
 
 ENDED = {"cancel": {"CANCELLING", "CANCELLED"}, "delete": {"deleted"}}
-AMBIGUOUS = ["scheduled", "queued", "running"]
+QUEUED = ["scheduled", "queued"]
 
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
@@ -289,9 +289,10 @@ def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances
     """A stalled triggerer gets a kill that no person asked for; the task may be in any state by then."""
     other = {"name": "projects/p/locations/l/notebookExecutionJobs/other"}
     cases: dict[tuple[Any, str], bool] = {
-        **{(state, "same"): False for state in ["deferred", *AMBIGUOUS, "up_for_retry"]},
-        **{(state, "other"): True for state in ["deferred", *AMBIGUOUS]},
-        **{(state, "none"): True for state in AMBIGUOUS},
+        **{(state, "same"): False for state in ["deferred", "running", "up_for_retry"]},
+        **{(state, "other"): True for state in ["deferred", "running"]},
+        **{(state, noted): True for state in QUEUED for noted in ["same", "other", "none"]},
+        ("running", "none"): True,
         **{(state, none): False for state in ["up_for_retry"] for none in ["other", "none"]},
         ("deferred", "none"): False,
         **{(state, "same"): True for state in ["failed", "success", "skipped", "removed", "restarting", None]},
@@ -313,14 +314,17 @@ def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances
     assert {state for case, state in states.items() if not cases[case]} == {"RUNNING"}
 
 
-def test_the_record_of_a_job_that_is_over_is_kept(cloud: Cloud, task_instances: TaskInstances, logged: Logged) -> None:
-    """Another triggerer has fired the event, and the task has its result."""
+@pytest.mark.parametrize("state", ["success", *QUEUED])
+def test_the_record_of_a_job_that_is_over_is_kept(
+    cloud: Cloud, task_instances: TaskInstances, logged: Logged, state: str
+) -> None:
+    """Another triggerer has fired the event, and the task resumes or has its result."""
     cloud.fault({"job_state": "JOB_STATE_SUCCEEDED"})
     trigger = NotebookExecutionJobTrigger(*submit(cloud.project), kill="delete")
-    trigger.task_instance = task_instances.add("success", {"name": trigger.job_name})
+    trigger.task_instance = task_instances.add(state, {"name": trigger.job_name})
     asyncio.run(trigger.on_kill())
     assert state_of(cloud, trigger.job_name) == "SUCCEEDED"
-    assert f"The task was ended: {trigger.job_name} had already ended (SUCCEEDED)." in logged()
+    assert f"The task does not wait any more: {trigger.job_name} had already ended (SUCCEEDED)." in logged()
 
 
 def test_airflow_is_asked_again_when_it_has_no_answer(

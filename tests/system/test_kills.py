@@ -110,7 +110,7 @@ def test_a_task_that_a_person_ends_ends_its_job(busy: LocalAirflow, endless: Emu
     run, job = start(busy, endless, dag_id)
     mark(busy, run, state)
     wait_for(busy, endless, job, "CANCELLED")
-    said = "The task was ended" if dag_id == "deferred" else "The task is killed"
+    said = "The task does not wait any more" if dag_id == "deferred" else "The task is killed"
     line = f"{said}: {job['name']} was canceled."
     busy.wait(lambda: line in busy.rest.log(run, "report"), 20, f"the task's log to say {line!r}")
 
@@ -144,6 +144,23 @@ def test_a_cleared_task_ends_only_its_old_job(busy: LocalAirflow, endless: Emula
     assert state_of(endless, other) == "JOB_STATE_RUNNING"
     mark(busy, other_run, "failed")
     wait_for(busy, endless, other, "CANCELLED")
+
+
+def test_a_cleared_task_that_waits_in_a_queue_ends_its_old_job(busy: LocalAirflow, endless: Emulator) -> None:
+    run, job = start(busy, endless, "deferred")
+    before = len(endless.book())
+    busy.rest.call("PATCH", "/pools/default_pool", params={"update_mask": "slots"}, json={"slots": 0})
+    try:
+        body = {"dry_run": False, "dag_run_id": run.run_id, "task_ids": ["report"], "only_failed": False}
+        busy.rest.call("POST", f"/dags/{run.dag_id}/clearTaskInstances", json=body)
+        wait_for(busy, endless, job, "CANCELLED", 60)
+        assert busy.rest.task(run, "report")["state"] == "scheduled"
+    finally:
+        busy.rest.call("PATCH", "/pools/default_pool", params={"update_mask": "slots"}, json={"slots": 128})
+    busy.wait(lambda: len(endless.book()) > before, 60, "the new job")
+    wait_until_watched(busy, endless, run)
+    mark(busy, run, "failed")
+    wait_for(busy, endless, endless.book()[before], "CANCELLED")
 
 
 def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: Emulator) -> None:
