@@ -192,3 +192,10 @@ class Operation(Message):
     error: Status | None = wired("error", message(Status))
     metadata: Mapping[str, Any] | None = wired("metadata", JSON)
     response: Mapping[str, Any] | None = wired("response", JSON)
+
+    @property
+    def create_time(self) -> datetime | None:
+        """When the operation was created, by its metadata; ``None`` if that is not known."""
+        generic = (self.metadata or {}).get("genericMetadata")
+        moment: datetime | None = TIMESTAMP.decode(generic.get("createTime") if isinstance(generic, Mapping) else None)
+        return moment

@@ -163,6 +163,9 @@ class NotebookRun:
             self._log.info("%s %s: %s", describe(job), how, job.name)
             if submitted.is_adopted:
                 return job  # it was just read; if it disappears, it is replaced
+            if self._arguments.wait_for_completion and self._arguments.deferrable:
+                self._canceller.hold(self._canceller.note)  # a task that was killed meanwhile does not defer
+                return job  # its trigger reads it, and waits for it to appear
             try:
                 return self._read_job(job.name or "")
             except NotFoundError as error:

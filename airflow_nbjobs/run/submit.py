@@ -144,7 +144,7 @@ def _create(request: Request) -> Flow[Submitted]:
     for _ in range(_CREATES):
         answer = yield from (_send(request) if lost is None else _uncertain(_send(request), lost))
         if isinstance(answer, Operation):
-            made = replace(request.job, name=str(job_of_operation(answer.name)))
+            made = _made(request, answer)
             if lost is not None:
                 made = yield from _uncertain(_look_for_older(request, made), lost)
             is_own = same_job(made.name or "", str(job_of_operation(answer.name)))
@@ -197,7 +197,7 @@ def _create_named(request: Request, job_id: str) -> Flow[Submitted]:
     for pause in (*LOOKS, None):
         answer = yield from (_send(request, job_id) if lost is None else _uncertain(_send(request, job_id), lost))
         if isinstance(answer, Operation):
-            made = replace(request.job, name=str(job_of_operation(answer.name)))
+            made = _made(request, answer)
             return Submitted(job=made, operation_name=answer.name, is_adopted=False)
         lost = answer
         if pause is not None:
@@ -228,6 +228,11 @@ def _uncertain(flow: Flow[T], lost: _Lost) -> Flow[T]:
         raise LostAnswerError(
             f"The answer to the create request was lost ({lost}), and the job could not be looked for: {error}"
         ) from error
+
+
+def _made(request: Request, operation: Operation) -> NotebookExecutionJob:
+    """Return the job that a create operation makes, as far as it is known without reading it."""
+    return replace(request.job, name=str(job_of_operation(operation.name)), create_time=operation.create_time)
 
 
 def _look_for_lost(request: Request) -> Flow[NotebookExecutionJob | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -156,11 +156,24 @@ def test_a_task_defers_anew_when_its_job_still_goes_on(cloud: Cloud) -> None:
     assert len(cloud.book()) == 1
 
 
-def test_a_job_that_is_over_at_once_is_not_deferred(cloud: Cloud, logged: Logged) -> None:
+def test_a_task_defers_without_reading_its_new_job(cloud: Cloud) -> None:
+    run = create(deferrable=True)
+    with pytest.raises(TaskDeferred) as deferral:
+        run.execute()
+    assert cloud.requests() == {"list": {"200": 1}, "create": {"200": 1}}
+    created_at = datetime.fromisoformat(restored(deferral.value).created_at)
+    assert abs(created_at - datetime.now(UTC)) < timedelta(hours=1)
+    assert run.after(deferral.value)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_retry_does_not_defer_for_a_job_that_has_ended(cloud: Cloud, logged: Logged) -> None:
     cloud.fault({"job_state": "JOB_STATE_SUCCEEDED"})
-    cloud.fault({"method": "get", "delay_seconds": 0.2})
-    assert create(deferrable=True).execute()["state"] == "JOB_STATE_SUCCEEDED"
-    assert [line.rpartition(" is ")[2] for line in logged() if " is " in line] == ["SUCCEEDED."]
+    run = create(deferrable=True, retries=1, ti={"max_tries": 1})
+    with pytest.raises(TaskDeferred):
+        run.execute()
+    run.in_another_process().ti.try_number = 2
+    assert run.execute()["state"] == "JOB_STATE_SUCCEEDED"
+    assert not [line for line in logged() if "RUNNING" in line]
 
 
 def test_name_and_links_exist_while_the_job_runs(nbjobs_emulator: Emulator, project: str) -> None:
