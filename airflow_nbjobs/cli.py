@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_nbjobs import __version__
@@ -97,6 +98,12 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     add("--data", metavar="DIR", default=".nbjobs", help="where jobs and objects are kept, %(default)s by default")
     add("--runner", choices=["kernel", "simulated"], default="kernel", help="simulated: execute nothing and succeed")
+    add(
+        "--kernel-python",
+        type=Path,
+        metavar="PATH",
+        help="the Python of the notebooks, with ipykernel; default: this one",
+    )
     add("--seconds", type=seconds, default=2.0, help="how long a simulated job runs, %(default)s by default")
     add("--concurrency", type=count, help="jobs that run at once; by default the number of cores, simulated: any")
     add(
@@ -136,6 +143,7 @@ def _emulator(options: argparse.Namespace) -> int:
         storage_port=options.storage_port,
         data=options.data,
         runner=options.runner,
+        kernel_python=options.kernel_python,
         seconds=options.seconds,
         concurrency=options.concurrency,
         cleanup_seconds=options.cleanup_seconds,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow_nbjobs.commands.connection import DEFAULT_CONNECTION, add_connection, duration, new_hook
 from airflow_nbjobs.commands.console import Console, printable, quiet_airflow
+from airflow_nbjobs.commands.local import add_local, check_local, output_file, own_emulator, save_executed
 from airflow_nbjobs.exceptions import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -45,11 +47,13 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         description="Run one notebook and wait for it. Prints its results as JSON on standard output; progress and the "
         "output of cells go to standard error. Exit codes: 0 for success; 1 if the notebook fails; 2 if it could not "
         "be run; 130 after Ctrl-C, which ends the job. If NBJOBS_EMULATOR_HOST is set, the notebook runs on that "
-        "emulator, and only NOTEBOOK is required.",
+        "emulator, and only NOTEBOOK is required. With --local it runs on an emulator of its own, and nothing needs to "
+        "be set up.",
     )
     add = parser.add_argument
     add("notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=TEXT", help="or NAME:=JSON; repeat for more")
+    add_local(parser)
     add_connection(parser)
     add("--runtime-template", metavar="ID", help="name or id of the runtime template ($NBJOBS_RUNTIME_TEMPLATE)")
     add("--service-account", metavar="EMAIL", help="runs the notebook ($NBJOBS_SERVICE_ACCOUNT, or the connection's)")
@@ -70,30 +74,48 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _run(options: argparse.Namespace) -> int:
-    from airflow_nbjobs.run.notebook_run import NotebookRun
-    from airflow_nbjobs.run.task import TaskContext
-
     with quiet_airflow():
+        check_local(options)
         parameters = _parameters(options.parameter)
-        notebook, folder = _notebook(options.notebook)
-        service = _service(options)
-        console = Console(is_timed=True)
-        arguments = _arguments(options, notebook, parameters)
-        run = NotebookRun(arguments, TaskContext.alone(folder), lambda: service, console)
+        notebook, folder = _notebook(options)
+        output = output_file(options)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, _interrupt)
         try:
-            result: Any = run.start()
+            with own_emulator(options.kernel_python) if options.local else contextlib.nullcontext():
+                service, console = _service(options), Console(is_timed=True)
+                with contextlib.closing(service):
+                    arguments = _arguments(options, notebook, parameters)
+                    result = _result(arguments, folder, service, console, output)
         except KeyboardInterrupt as interrupt:
-            run.on_kill()
             return 128 + int(interrupt.args[0])
-        except NotebookJobError as error:
-            console.error("%s", error)
-            return 1
-        finally:
-            service.close()
+    if result is None:
+        return 1
     print(printable(json.dumps(result["results"], indent=2, ensure_ascii=False)))
     return 0
+
+
+def _result(
+    arguments: RunArguments, folder: Path, service: JobService, console: Console, output: Path | None
+) -> dict[str, Any] | None:
+    """Run the notebook, and return its result; ``None`` if it fails. The executed notebook is kept in both cases."""
+    from airflow_nbjobs.run.notebook_run import NotebookRun
+    from airflow_nbjobs.run.task import TaskContext
+
+    run = NotebookRun(arguments, TaskContext.alone(folder), lambda: service, console)
+    try:
+        result: Any = run.start()
+    except KeyboardInterrupt:
+        run.on_kill()
+        raise
+    except NotebookJobError as error:
+        if output is not None and error.job_name:
+            save_executed(service, error.job_name, output, console)
+        console.error("%s", error)
+        return None
+    if output is not None:
+        save_executed(service, result["name"], output, console)
+    return dict(result)
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:
@@ -121,11 +143,14 @@ def _parameters(given: list[str]) -> dict[str, Any]:
     return parameters
 
 
-def _notebook(given: str) -> tuple[str, Path]:
+def _notebook(options: argparse.Namespace) -> tuple[str, Path]:
     """Return the notebook as an operator takes it, and the folder of a local file: any folder is allowed here."""
     from airflow_nbjobs.run.sources import existing_file
 
+    given: str = options.notebook
     if "://" in given or (given.startswith("projects/") and "/repositories/" in given):
+        if options.local:
+            raise InvalidNotebookJobError(f"--local runs a file, and {given!r} is not one. Give a path.")
         return given, Path.cwd()
     path = existing_file(Path(given))
     if path is None:
@@ -210,7 +235,8 @@ def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
             "NBJOBS_EMULATOR_HOST is set and STORAGE_EMULATOR_HOST is not. Set both, as `nbjobs emulator` prints them."
         )
     for name, (variable, default) in _DEFAULTS.items():
-        given = getattr(options, name) or os.environ.get(variable) or (default if is_emulated else None)
+        named = None if options.local else os.environ.get(variable)
+        given = getattr(options, name) or named or (default if is_emulated else None)
         setattr(options, name, given)
     if missing := [f"--{name.replace('_', '-')}" for name in _REQUIRED if not getattr(options, name)]:
         variables = ", ".join(_DEFAULTS[name][0] for name in _REQUIRED)

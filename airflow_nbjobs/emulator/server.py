@@ -25,11 +25,10 @@ from airflow_nbjobs.emulator.guard import Guard
 from airflow_nbjobs.emulator.jobs import execution
 from airflow_nbjobs.emulator.jobs.book import Book
 from airflow_nbjobs.emulator.jobs.model import Jobs
-from airflow_nbjobs.emulator.kernels.runner import KernelRunner
 from airflow_nbjobs.emulator.records import Records
 from airflow_nbjobs.emulator.resources import project_number
 from airflow_nbjobs.emulator.schedules.model import Schedules
-from airflow_nbjobs.emulator.storage.model import Storage, StorageError, bucket_of, running_storage
+from airflow_nbjobs.emulator.storage.model import Storage, bucket_of, running_storage
 from airflow_nbjobs.emulator.templates.model import Templates
 
 T = TypeVar("T")
@@ -50,6 +49,8 @@ class Emulator:
     :param storage_port: port of Cloud Storage, 0 for a free one; not used when ``STORAGE_EMULATOR_HOST`` is set, which
         then names the storage.
     :param runner: ``kernel`` executes notebooks; ``simulated`` executes, reads and writes nothing.
+    :param kernel_python: the Python of notebooks for the kernel ``python3``, which needs ipykernel; by default the
+        emulator's own.
     :param seconds: how long a simulated job is RUNNING.
     :param concurrency: how many jobs run at once, the others are QUEUED; by default the number of cores, with the
         simulated runner no limit.
@@ -79,6 +80,7 @@ class Emulator:
         port: int = 0,
         storage_port: int = 0,
         runner: Literal["kernel", "simulated"] = "kernel",
+        kernel_python: Path | str | None = None,
         seconds: float = 2.0,
         concurrency: int | None = None,
         cleanup_seconds: float = 2.0,
@@ -93,6 +95,7 @@ class Emulator:
         self._port = port
         self._storage_port = storage_port
         self._runner = runner
+        self._kernel_python = Path(kernel_python) if kernel_python is not None else None
         self._seconds = seconds
         self._concurrency = concurrency or (os.cpu_count() if runner == "kernel" else None)
         self._cleanup_seconds = cleanup_seconds
@@ -121,6 +124,8 @@ class Emulator:
         try:
             started.result()
         except BaseException:
+            if started.exception() is None:  # the wait was interrupted, and the start has succeeded
+                self._server.should_exit = self._server.force_exit = True
             thread.join()
             raise
         self._thread = thread
@@ -263,20 +268,15 @@ class Emulator:
             repositories = stack.enter_context(contextlib.closing(Repositories(data / "dataform.sqlite")))
             listener, self.url = listen(self._host, self._port, "--port")
             stack.enter_context(listener)
-            storage = running_storage(data / "storage", self._host, self._storage_port, self._allowed_hosts)
+            where = (data / "storage", self._host, self._storage_port, self._allowed_hosts)
+            storage = running_storage(*where, buckets=self._buckets)
             self._storage = await stack.enter_async_context(storage)
             self.storage_url = self._storage.url
-            try:
-                for bucket in self._buckets:
-                    await self._storage.create_bucket(bucket)
-            except StorageError as error:
-                raise EmulatorError(str(error)) from error
             faults = Faults()
             if self._runner == "simulated":
                 execute = execution.simulated(self._seconds)
             else:
-                runner = KernelRunner(scratch=data / "scratch", environment={"STORAGE_EMULATOR_HOST": self.storage_url})
-                execute = execution.in_kernels(self._storage, repositories, runner)
+                execute = execution.in_kernels(self._storage, repositories, data / "scratch", self._kernel_python)
             records = stack.enter_context(contextlib.closing(Records(data / "resources.sqlite")))
             templates = Templates(records, book.clock, self._templates)
             jobs = Jobs(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx2
@@ -201,7 +202,7 @@ def test_a_bad_option_is_refused_and_named(options):
 DEFAULTS = {
     "host": "127.0.0.1", "port": 9099, "storage_port": 9023, "data": ".nbjobs", "runner": "kernel", "seconds": 2.0,
     "concurrency": None, "cleanup_seconds": 2.0, "allowed_hosts": [], "buckets": [], "filter_match": "whole",
-    "templates": [],
+    "templates": [], "kernel_python": None,
 }  # fmt: skip
 
 
@@ -214,6 +215,7 @@ DEFAULTS = {
         (["--bucket", "one", "--bucket", "two"], {"buckets": ["one", "two"]}),
         (["--template", "1", "--template", "2"], {"templates": ["1", "2"]}),
         (["--port", "0", "--storage-port", "1"], {"port": 0, "storage_port": 1}),
+        (["--kernel-python", "venv/bin/python"], {"kernel_python": Path("venv/bin/python")}),
         (["--data", "here", "--cleanup-seconds", "0"], {"data": "here", "cleanup_seconds": 0.0}),
         (["--host", "::1", "--allow-host", "a", "--allow-host", "b"], {"host": "::1", "allowed_hosts": ["a", "b"]}),
     ],

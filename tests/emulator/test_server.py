@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import socket
 import ssl
 import subprocess
 import sys
+import threading
 from urllib.parse import urlsplit
 
 import httpx2
@@ -169,3 +171,32 @@ def test_the_pytest_fixture_isolates_tests_and_fails_on_an_unmet_fault(tmp_path)
     assert "4 passed, 1 error" in ended.stdout, ended.stdout
     assert "ERROR at teardown of test_a_fault_that_is_not_met" in ended.stdout
     assert "asked for and not met" in ended.stdout
+
+
+def test_an_interrupted_start_ends_what_it_has_started(monkeypatch):
+    """Ctrl-C while the emulator waits for its storage, which answers after it."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    threads = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as storage:
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{storage.getsockname()[1]}")
+
+        def answer_after_an_interrupt():
+            connection, _ = storage.accept()
+            with connection:
+                connection.recv(65_536)
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGALRM)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+        answering = threading.Thread(target=answer_after_an_interrupt)
+        answering.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                Emulator(runner="simulated").start()
+        finally:
+            signal.signal(signal.SIGALRM, before)
+            answering.join()
+    assert {each for each in threading.enumerate() if each.name == "nbjobs-emulator"} <= threads

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import logging
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 from airflow_nbjobs.emulator.dataform.model import Repositories
 from airflow_nbjobs.emulator.errors import ServiceError
@@ -13,6 +14,7 @@ from airflow_nbjobs.emulator.jobs.book import Job
 from airflow_nbjobs.emulator.jobs.states import FAILED_PRECONDITION, UNKNOWN, JobStatus
 from airflow_nbjobs.emulator.json_format import duration_nanoseconds
 from airflow_nbjobs.emulator.kernels.runner import KernelRunner
+from airflow_nbjobs.emulator.kernels.specs import use_python
 from airflow_nbjobs.emulator.storage.model import Storage, StorageError
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,17 @@ Execution = Callable[[Job, Callable[[], None]], Awaitable[JobStatus | None]]
 """Carries out a job, calls back when its notebook starts, and returns why it failed, or None."""
 
 
-def in_kernels(storage: Storage, repositories: Repositories, runner: KernelRunner) -> Execution:
-    """Return an execution that runs each notebook in a kernel of its own."""
+def in_kernels(storage: Storage, repositories: Repositories, scratch: Path, kernel_python: Path | None) -> Execution:
+    """Return an execution that runs each notebook in a kernel of its own.
+
+    :param scratch: a folder for the jobs' working folders.
+    :param kernel_python: the Python of the kernel ``python3``; by default this one.
+    :raises EmulatorError: if that Python cannot run notebooks.
+    """
+    environment = {"STORAGE_EMULATOR_HOST": storage.url}
+    if kernel_python is not None:
+        environment |= use_python(kernel_python, scratch.with_name("jupyter"))
+    runner = KernelRunner(scratch=scratch, environment=environment)
 
     async def execute(job: Job, running: Callable[[], None]) -> JobStatus | None:
         try:

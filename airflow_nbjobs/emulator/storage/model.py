@@ -47,7 +47,9 @@ class StorageError(Exception):
 
 
 @contextlib.asynccontextmanager
-async def running_storage(root: Path, host: str, port: int, allowed_hosts: Sequence[str]) -> AsyncIterator[Storage]:
+async def running_storage(
+    root: Path, host: str, port: int, allowed_hosts: Sequence[str], *, buckets: Sequence[str] = ()
+) -> AsyncIterator[Storage]:
     """Start fake-gcs-server and the port for clients, and end both after the block. Objects stay.
 
     If ``STORAGE_EMULATOR_HOST`` is set, use that storage and start none.
@@ -56,8 +58,9 @@ async def running_storage(root: Path, host: str, port: int, allowed_hosts: Seque
     :param host: address of the port for clients.
     :param port: number of that port; 0 for a free one.
     :param allowed_hosts: further names that a ``Host`` header may have.
-    :raises EmulatorError: if the port is not available, fake-gcs-server does not start, or the storage that
-        ``STORAGE_EMULATOR_HOST`` names does not answer.
+    :param buckets: names of buckets that exist from the start.
+    :raises EmulatorError: if the port is not available, fake-gcs-server does not start, the storage that
+        ``STORAGE_EMULATOR_HOST`` names does not answer, or a bucket cannot be created.
     """
     async with contextlib.AsyncExitStack() as stack:
         url = os.environ.get("STORAGE_EMULATOR_HOST", "").rstrip("/")
@@ -75,7 +78,13 @@ async def running_storage(root: Path, host: str, port: int, allowed_hosts: Seque
         except httpx2.TransportError as error:
             text = f"no Cloud Storage answers at {url} ({error}): start it, or unset STORAGE_EMULATOR_HOST"
             raise EmulatorError(text) from error
-        yield Storage(url, client)
+        storage = Storage(url, client)
+        try:
+            for bucket in buckets:
+                await storage.create_bucket(bucket)
+        except StorageError as error:
+            raise EmulatorError(str(error)) from error
+        yield storage
 
 
 async def _serve(
