@@ -31,6 +31,7 @@ __all__ = [
     "addresses",
     "publish",
     "publish_executed",
+    "publish_schedule",
 ]
 
 
@@ -144,6 +145,18 @@ def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str)
     if uri != job.executed_notebook_uri and not settings.emulator_address():
         address = _known.setdefault(_task_of(ti), {})[ExecutedNotebookLink.xcom_key] = object_page(uri, project)
         ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=address)
+
+
+def publish_schedule(ti: Any, name: str, project: str) -> None:
+    """Push the link to a schedule. On an emulator there is none.
+
+    :param ti: the running task instance.
+    :param name: whole name of the schedule.
+    :param project: project whose console is linked to.
+    """
+    from airflow_nbjobs.api.job import NotebookExecutionJob
+
+    publish(ti, NotebookExecutionJob(schedule_resource_name=name), project, (NotebookScheduleLink(),))
 
 
 def _in_emulator(job: NotebookExecutionJob) -> str | None:

@@ -21,6 +21,7 @@ from airflow_nbjobs.api.names import JobName, operation_parent, parent
 from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.notebooks.storage import storage_endpoint
+from airflow_nbjobs.resources import ScheduleMethods, TemplateMethods
 
 __all__ = ["EmulatorService", "JobService"]
 
@@ -139,6 +140,16 @@ class JobService(ABC):
     def _notebook_client(self, endpoint: Endpoint) -> Client:
         is_real = endpoint.is_trusted and settings.emulator_address() is None
         return Client(endpoint, self.get_credentials_and_project_id()[0] if is_real else None)
+
+    @property
+    def schedules(self) -> ScheduleMethods:
+        """The methods of schedules."""
+        return ScheduleMethods(self)
+
+    @property
+    def templates(self) -> TemplateMethods:
+        """The methods of runtime templates."""
+        return TemplateMethods(self)
 
     def parent(self, location: str, project_id: str | None = None) -> str:
         """Return ``projects/p/locations/l``.

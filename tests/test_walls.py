@@ -24,6 +24,7 @@ ORDER = [
     ["api", "settings"],
     ["console_pages"],
     ["notebooks"],
+    ["resources"],
     ["hints", "secrecy", "service"],
     ["hooks"],
     ["watch"],

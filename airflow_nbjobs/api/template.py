@@ -12,8 +12,9 @@ from typing import Any
 
 from airflow_nbjobs.api.job import EncryptionSpec
 from airflow_nbjobs.api.wire import BOOLEAN, JSON, LABELS, TEXT, TIMESTAMP, Message, message, wired
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
-__all__ = ["NotebookRuntimeTemplate"]
+__all__ = ["NotebookRuntimeTemplate", "described_template"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +58,20 @@ class NotebookRuntimeTemplate(Message):
 
 
 _OUTPUT_ONLY = frozenset({"name", "isDefault", "createTime", "updateTime"})
+
+
+def described_template(display_name: str, others: Mapping[str, Any]) -> NotebookRuntimeTemplate:
+    """Return a template that can be created. Unless it says otherwise, notebooks run as service accounts.
+
+    :param display_name: 1 to 128 characters.
+    :param others: other fields of the resource, as in the REST API.
+    :raises InvalidNotebookJobError: names the argument that is wrong, and the remedy.
+    """
+    if not isinstance(display_name, str) or not 0 < len(display_name) <= 128:
+        raise InvalidNotebookJobError(f"display_name={display_name!r} is not a display name: give 1 to 128 characters.")
+    if not isinstance(others, Mapping):
+        raise InvalidNotebookJobError(f"template={others!r} is not a dict of fields: give keys and values.")
+    if taken := sorted((_OUTPUT_ONLY | {"displayName"}) & others.keys()):
+        raise InvalidNotebookJobError(f"template contains {taken}, which is set by display_name or by the service.")
+    euc = {"eucConfig": {"eucDisabled": True}}
+    return NotebookRuntimeTemplate.from_wire({**euc, **others, "displayName": display_name})

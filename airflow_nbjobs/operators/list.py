@@ -14,7 +14,7 @@ from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["ListNotebookExecutionJobsOperator"]
+__all__ = ["ListNotebookExecutionJobsOperator", "check_limit"]
 
 
 class ListNotebookExecutionJobsOperator(NotebookJobOperator):
@@ -48,7 +48,7 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         self.filter = filter
         self.order_by = order_by
         self.limit = limit
-        self.check_early(lambda: _check_limit(limit))
+        self.check_early(lambda: check_limit(limit))
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -78,8 +78,12 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         ]
 
 
-def _check_limit(limit: int | None) -> None:
+def check_limit(limit: int | None) -> None:
+    """Check the largest number of items of a list.
+
+    :raises InvalidNotebookJobError: if it is not ``None``, and not 1 or more.
+    """
     if limit is not None and (type(limit) is not int or limit < 1):
         raise InvalidNotebookJobError(
-            f"limit={limit!r} is not a number of jobs: give an int of 1 or more, or None for all."
+            f"limit={limit!r} is not a number of items: give an int of 1 or more, or None for all."
         )

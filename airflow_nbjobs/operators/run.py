@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.run.arguments import RunArguments
+    from airflow_nbjobs.run.build import Builder
     from airflow_nbjobs.run.deferral import Deferral
     from airflow_nbjobs.run.notebook_run import NotebookRun
 
@@ -34,6 +35,12 @@ class NotebookRunOperator(NotebookJobOperator):
     @abstractmethod
     def run_arguments(self, context: Context) -> RunArguments:
         """Return the rendered arguments as one value."""
+
+    def builder(self) -> Builder:
+        """Return what makes the job of the arguments."""
+        from airflow_nbjobs.run.build import build
+
+        return build
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
@@ -88,8 +95,14 @@ class NotebookRunOperator(NotebookJobOperator):
 
         with suppress(Exception):  # an invalid connection is reported where the hook is needed
             _ = self.hook
-        arguments, task = self.run_arguments(context), TaskContext.of(context)
-        return NotebookRun(arguments, task, lambda: self.hook, self.log, is_resumed=self.is_resumed)
+        return NotebookRun(
+            self.run_arguments(context),
+            TaskContext.of(context),
+            lambda: self.hook,
+            self.log,
+            is_resumed=self.is_resumed,
+            builder=self.builder(),
+        )
 
     def _check_started_by_airflow(self, context: Context) -> None:
         """Check that Airflow executes the operator, once, as a task of its own.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.checks import check, valid_labels
@@ -24,7 +24,7 @@ from airflow_nbjobs.secrecy import check_no_secret, check_parameters
 if TYPE_CHECKING:
     from airflow_nbjobs.service import JobService
 
-__all__ = ["Built", "build"]
+__all__ = ["Builder", "Built", "as_connection", "asked_job", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +45,22 @@ class Built:
     def is_staged(self) -> bool:
         """Whether the notebook is too large to be sent with the request, and is put into Cloud Storage first."""
         return is_staged(self.job)
+
+
+class Builder(Protocol):
+    """Makes a job of the arguments of a run: :func:`build`, or a function around it."""
+
+    def __call__(
+        self,
+        arguments: RunArguments,
+        task: TaskIdentity,
+        hook: JobService,
+        *,
+        folders: Iterable[Path],
+        attempt: int = 0,
+        log: Any,
+    ) -> Built:
+        """Return the job that the arguments ask for: see :func:`build`."""
 
 
 def build(
@@ -71,9 +87,9 @@ def build(
             "set [nbjobs] deployment."
         )
     _check_fallbacks(arguments, parent)
-    asked = _asked(arguments, parent)
+    asked = asked_job(arguments, parent)
     given = source_fields(arguments.notebook, folders)
-    owned = asked if asked.service_account or asked.execution_user else _as_connection(asked, hook, log)
+    owned = asked if asked.service_account or asked.execution_user else as_connection(asked, hook, log)
     has_costs = bool(arguments.cost_labels)
     check(identify(replace(owned, **given), task, "", has_cost_labels=has_costs))  # before anything is read or sent
     parameters = arguments.parameters() if callable(arguments.parameters) else arguments.parameters
@@ -116,8 +132,12 @@ def _template(template: str | None, parent: str) -> str | None:
     return template and template_name(template, project, location)
 
 
-def _asked(arguments: RunArguments, parent: str) -> NotebookExecutionJob:
-    """Return what the user asks for, without the notebook and without our own labels and names."""
+def asked_job(arguments: RunArguments, parent: str) -> NotebookExecutionJob:
+    """Return what the user asks for, without the notebook and without our own labels and names.
+
+    :param parent: ``projects/p/locations/l``.
+    :raises InvalidNotebookJobError: names the argument that is wrong, its value and the remedy.
+    """
     labels = _dict("labels", arguments.labels)
     check_no_secret("display_name", arguments.display_name)
     check_no_secret("labels", labels)
@@ -183,7 +203,7 @@ def _timeout(arguments: RunArguments) -> timedelta | None:
     return given if isinstance(given, timedelta) else timedelta(seconds=positive_seconds("job_timeout", given))
 
 
-def _as_connection(job: NotebookExecutionJob, hook: JobService, log: Any) -> NotebookExecutionJob:
+def as_connection(job: NotebookExecutionJob, hook: JobService, log: Any) -> NotebookExecutionJob:
     """Return the job with the connection's own service account as its identity."""
     email = hook.service_account_email()
     if email is None:

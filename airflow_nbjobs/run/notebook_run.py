@@ -14,6 +14,7 @@ from airflow_nbjobs.exceptions import (
     NotebookJobFailedError,
     NotFoundError,
 )
+from airflow_nbjobs.run.build import Builder, build
 from airflow_nbjobs.run.canceller import Canceller
 from airflow_nbjobs.run.deadline import Deadline
 from airflow_nbjobs.run.deferral import Deferral
@@ -42,6 +43,7 @@ class NotebookRun:
     :param connect: returns the hook, always the same one.
     :param log: the task's logger, or what stands in for it at a terminal.
     :param is_resumed: whether the task was deferred, and :meth:`resume` follows.
+    :param builder: makes the job of the arguments.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class NotebookRun:
         log: Any,
         *,
         is_resumed: bool = False,
+        builder: Builder = build,
     ) -> None:
         self._arguments = arguments
         self._task = task
@@ -67,7 +70,7 @@ class NotebookRun:
             is_resumed=is_resumed,
             log=log,
         )
-        self._submitter = Submitter(arguments, task, connect, self._canceller, log)
+        self._submitter = Submitter(arguments, task, connect, self._canceller, log, builder)
         self._had_failed = False
 
     def start(self) -> dict[str, Any] | Deferral:

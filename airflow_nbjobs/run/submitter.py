@@ -19,7 +19,6 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for
 from airflow_nbjobs.run.arguments import check_kill_policy
-from airflow_nbjobs.run.build import build
 from airflow_nbjobs.run.identity import attempt_of
 from airflow_nbjobs.run.note import JobNote
 from airflow_nbjobs.run.staging import stage, unstage
@@ -27,6 +26,7 @@ from airflow_nbjobs.run.submit import Request, Submitted, submit
 
 if TYPE_CHECKING:
     from airflow_nbjobs.run.arguments import RunArguments
+    from airflow_nbjobs.run.build import Builder
     from airflow_nbjobs.run.canceller import Canceller
     from airflow_nbjobs.run.deadline import Deadline
     from airflow_nbjobs.run.task import TaskContext
@@ -43,6 +43,7 @@ class Submitter:
     :param connect: returns the hook.
     :param canceller: learns which job is being submitted.
     :param log: the task's logger.
+    :param builder: makes the job of the arguments.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Submitter:
         connect: Callable[[], JobService],
         canceller: Canceller,
         log: Any,
+        builder: Builder,
     ) -> None:
         self._arguments = arguments
         self._task = task
@@ -59,6 +61,7 @@ class Submitter:
         self._canceller = canceller
         self._log = log
         self._once = _OnceLog(log)
+        self._build = builder
 
     def submit(self, deadline: Deadline, *, may_adopt: bool, attempt: int) -> Submitted:
         """Submit the job; again, within the attempts, if the create request is refused since there is no machine.
@@ -91,7 +94,9 @@ class Submitter:
     def _submit_once(self, *, may_adopt: bool, attempt: int) -> Submitted:
         identity = replace(self._task.identity, is_adopting=may_adopt and self._task.identity.is_adopting)
         hook = self._connect()
-        built = build(self._arguments, identity, hook, folders=self._task.folders, attempt=attempt, log=self._once)
+        built = self._build(
+            self._arguments, identity, hook, folders=self._task.folders, attempt=attempt, log=self._once
+        )
         job = stage(built.job, built.file, hook) if built.is_staged else built.job
         request = Request(
             parent=built.parent,

@@ -16,7 +16,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = ["Resource"]
 
-M = TypeVar("M", Schedule, NotebookRuntimeTemplate)
+M = TypeVar("M", bound=Schedule | NotebookRuntimeTemplate)
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,6 @@ class Resource(Generic[M]):
 
     def parse(self, answer: Any) -> M:
         """Parse one. Raises if it has no name of its kind: unrelated JSON would otherwise parse as an empty one."""
-        found = self.kind.from_wire(answer)
+        found: M = self.kind.from_wire(answer)  # type: ignore[assignment]  # mypy takes the union apart
         ResourceName.parse(found.name, self.collection)
         return found

@@ -1,0 +1,119 @@
+"""The operator that creates a schedule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.api.pacing import ENDURING
+from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
+from airflow_nbjobs.operators.resource import ResourceOperator
+from airflow_nbjobs.run.arguments import RunArguments
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["CreateNotebookScheduleOperator", "as_time"]
+
+
+class CreateNotebookScheduleOperator(ResourceOperator):
+    """Create a schedule that runs a notebook, for those who deploy from a DAG.
+
+    A retry or a clear of the task finds the schedule that it has created, unless the arguments have changed: then it
+    creates another one. So does each run of the DAG. Returns the schedule as JSON of the REST API.
+
+    :param display_name: name of the schedule, at most 128 characters (templated).
+    :param cron: five fields, with a time zone before them if it is not UTC: ``TZ=Europe/Berlin 0 6 * * *`` (templated).
+    :param job: what is run: a dict of arguments of ``CreateNotebookExecutionJobOperator`` that describe the job, as
+        ``notebook``, ``gcs_output_uri``, ``runtime_template`` and ``service_account`` (templated to any depth). The
+        notebook is in Cloud Storage or Dataform; without a generation or commit, each run takes the newest.
+    :param start_time: no run before it, with a time zone. Default: now (templated, then as ISO 8601).
+    :param end_time: no run after it, with a time zone. Default: none (templated, then as ISO 8601).
+    :param max_run_count: the schedule is COMPLETED after so many runs. Default: none.
+    :param max_concurrent_run_count: how many runs may be started at a time. It does not limit running jobs. Default 1.
+    :param allow_queueing: queue runs beyond that number instead of skipping them. Default ``False``.
+    :raises InvalidNotebookJobError: if an argument is wrong in a way that can be known before it is sent.
+    :raises ApiError: if the service refuses; with the service's own words.
+    """
+
+    template_fields: Sequence[str] = (
+        *NotebookJobOperator.template_fields,
+        "display_name",
+        "cron",
+        "job",
+        "start_time",
+        "end_time",
+    )
+    text_fields = (*NotebookJobOperator.text_fields, "display_name", "cron")
+    template_fields_renderers = {"job": "json"}  # noqa: RUF012 - Airflow declares it so
+    operator_extra_links = (NotebookScheduleLink(),)
+    collection = "schedules"
+    what = "schedule"
+
+    def __init__(
+        self,
+        *,
+        display_name: str,
+        cron: str,
+        job: Mapping[str, Any],
+        start_time: datetime | str | None = None,
+        end_time: datetime | str | None = None,
+        max_run_count: int | None = None,
+        max_concurrent_run_count: int = 1,
+        allow_queueing: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.display_name = display_name
+        self.cron = cron
+        self.job = job
+        self.start_time = start_time
+        self.end_time = end_time
+        self.max_run_count = max_run_count
+        self.max_concurrent_run_count = max_concurrent_run_count
+        self.allow_queueing = allow_queueing
+
+    @entry_point
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Create the schedule, and publish its link."""
+        from airflow_nbjobs.api.schedule import Schedule
+        from airflow_nbjobs.run.scheduled import asked_schedule, create_once
+        from airflow_nbjobs.run.task import TaskContext
+
+        schedule = Schedule(
+            display_name=self.display_name,
+            cron=self.cron,
+            start_time=as_time("start_time", self.start_time),
+            end_time=as_time("end_time", self.end_time),
+            max_run_count=self.max_run_count,
+            max_concurrent_run_count=self.max_concurrent_run_count,
+            allow_queueing=self.allow_queueing,
+        )
+        place = RunArguments(location=self.location, project_id=self.project_id)
+        asked = asked_schedule(schedule, self.job, place, self.hook, self.log)
+        key = TaskContext.of(context).identity.key
+        made = self.hook.run_flow(self.location or "", create_once(self._parent(), asked, key), ENDURING)
+        self.log.info("The schedule %r is %s: %s", made.display_name, made.state, made.name)
+        publish_schedule(context["ti"], made.name or "", self.project_id or self.hook.project_id)
+        return made.to_wire()
+
+
+def as_time(argument: str, value: datetime | str | None) -> datetime | None:
+    """Return a time that may be ISO 8601 text.
+
+    :raises InvalidNotebookJobError: if it is malformed, or has no time zone.
+    """
+    if not value:
+        return None
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else value
+        if time.tzinfo is not None:
+            return time
+    except (ValueError, AttributeError):
+        pass
+    raise InvalidNotebookJobError(
+        f"{argument}={value!r} is not a time: give one with a time zone, such as '2026-12-24T06:00:00+01:00'."
+    )

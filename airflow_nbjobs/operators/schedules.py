@@ -1,0 +1,190 @@
+"""Operators of schedules, except those that create one or run its notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_nbjobs.api.names import ResourceName
+from airflow_nbjobs.api.pacing import positive_seconds
+from airflow_nbjobs.exceptions import FailedPreconditionError, NbjobsError
+from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
+from airflow_nbjobs.operators.list import check_limit
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
+from airflow_nbjobs.operators.resource import ResourceOperator
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+__all__ = [
+    "DeleteNotebookScheduleOperator",
+    "GetNotebookScheduleOperator",
+    "ListNotebookSchedulesOperator",
+    "NotebookScheduleOperator",
+    "PauseNotebookScheduleOperator",
+    "ResumeNotebookScheduleOperator",
+]
+
+
+class NotebookScheduleOperator(ResourceOperator):
+    """An operator of one schedule.
+
+    :param schedule: whole name of the schedule, its bare id (then with ``location``), or the output of a task that
+        created it (templated).
+    """
+
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "schedule")
+    operator_extra_links = (NotebookScheduleLink(),)
+    collection = "schedules"
+    what = "schedule"
+
+    def __init__(self, *, schedule: str | Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.schedule = schedule
+
+    def named(self, context: Context) -> ResourceName:
+        """Return the name of the schedule, and publish its link."""
+        name = self.name_of(self.schedule)
+        publish_schedule(context["ti"], str(name), self.project_id or name.project)
+        return name
+
+
+class GetNotebookScheduleOperator(NotebookScheduleOperator):
+    """Get a schedule. Returns the resource as JSON of the REST API.
+
+    :raises NotFoundError: if the schedule does not exist.
+    :raises ApiError: if the service refuses; with the service's own words.
+    """
+
+    @entry_point
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Get the schedule, and publish its link."""
+        wire: dict[str, Any] = self.read(self.named(context)).to_wire()
+        return wire
+
+
+class PauseNotebookScheduleOperator(NotebookScheduleOperator):
+    """Pause a schedule: it creates no jobs until it is resumed. Jobs that exist go on.
+
+    A schedule that is paused already stays as it is. Returns the schedule as JSON of the REST API.
+
+    :raises NotFoundError: if the schedule does not exist.
+    :raises NbjobsError: if the schedule is COMPLETED.
+    :raises ApiError: if the service refuses; with the service's own words.
+    """
+
+    @entry_point
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Pause the schedule, unless it is paused."""
+        name = self.named(context)
+        return _in_state(self, name, "PAUSED", lambda: self.hook.schedules.pause(str(name)))
+
+
+class ResumeNotebookScheduleOperator(NotebookScheduleOperator):
+    """Resume a paused schedule. It runs next at the next time of its cron expression.
+
+    A schedule that is active already stays as it is. Returns the schedule as JSON of the REST API.
+
+    :param catch_up: create jobs for all runs that were missed, at once. Default ``False``.
+    :raises NotFoundError: if the schedule does not exist.
+    :raises NbjobsError: if the schedule is COMPLETED.
+    :raises ApiError: if the service refuses; with the service's own words.
+    """
+
+    def __init__(self, *, catch_up: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.catch_up = catch_up
+
+    @entry_point
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Resume the schedule, unless it is active."""
+        name = self.named(context)
+        resume = self.hook.schedules.resume
+        return _in_state(self, name, "ACTIVE", lambda: resume(str(name), catch_up=self.catch_up))
+
+
+class DeleteNotebookScheduleOperator(NotebookScheduleOperator):
+    """Delete a schedule and wait until it is gone. Its jobs stay.
+
+    Returns the schedule's name, or ``None`` if the schedule did not exist.
+
+    :param ignore_if_missing: succeed if the schedule does not exist. Default ``False``.
+    :param poll_interval: seconds between two looks at the delete operation. Default 5.
+    :raises NotFoundError: if the schedule does not exist, unless ``ignore_if_missing``.
+    :raises ApiError: if the service refuses; with the service's own words.
+    """
+
+    def __init__(self, *, ignore_if_missing: bool = False, poll_interval: float = 5, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ignore_if_missing = ignore_if_missing
+        self.poll_interval = poll_interval
+        self.check_early(lambda: positive_seconds("poll_interval", poll_interval))
+
+    @entry_point
+    def execute(self, context: Context) -> str | None:
+        """Delete the schedule, and wait for the operation."""
+        name = self.named(context)
+        return self.delete(name, ignore_if_missing=self.ignore_if_missing, poll_interval=self.poll_interval)
+
+
+class ListNotebookSchedulesOperator(ResourceOperator):
+    """List the schedules of a location. Returns a list of resources as JSON of the REST API.
+
+    :param filter: over ``display_name``, ``state`` and times, as the REST reference describes it (templated). Default:
+        schedules that run notebooks, since pipelines use the same resource.
+    :param order_by: ``create_time``, ``start_time``, ``end_time`` or ``next_run_time``, with or without ``desc``
+        (templated). Default ``"create_time desc"``: the newest first.
+    :param limit: the largest number of schedules. Default 100, since they all go into one XCom; ``None`` for all.
+    :raises InvalidNotebookJobError: if ``limit`` is not a number of schedules.
+    :raises ApiError: if the service refuses; with the service's own words.
+    """
+
+    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
+    text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
+    operator_extra_links = (NotebookScheduleLink(),)
+    collection = "schedules"
+    what = "schedule"
+
+    def __init__(
+        self,
+        *,
+        filter: str | None = "create_notebook_execution_job_request:*",  # noqa: A002 - the API's own word
+        order_by: str | None = "create_time desc",
+        limit: int | None = 100,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.filter = filter
+        self.order_by = order_by
+        self.limit = limit
+        self.check_early(lambda: check_limit(limit))
+
+    @entry_point
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """List the schedules; a list with one schedule has its link."""
+        listed = self.hook.schedules.list(
+            location=self.location or "", project_id=self.project_id, filter=self.filter, order_by=self.order_by
+        )
+        found = self.found(listed, self.limit)
+        if len(found) == 1:
+            name = found[0]["name"]
+            publish_schedule(context["ti"], name, self.project_id or self.hook.project_id)
+        return found
+
+
+def _in_state(operator: NotebookScheduleOperator, name: ResourceName, state: str, move: Any) -> dict[str, Any]:
+    """Move a schedule to a state, unless it is in it; return it as it is then.
+
+    :raises NbjobsError: if it cannot go there.
+    """
+    if operator.read(name).state != state:
+        try:
+            move()
+        except FailedPreconditionError as error:  # somebody else may have moved it meanwhile
+            if (schedule := operator.read(name)).state != state:
+                what = f"The schedule {schedule.display_name!r} ({name}) is {schedule.state}"
+                raise NbjobsError(f"{what}, and cannot become {state}: {error}") from error
+    schedule = operator.read(name)
+    operator.log.info("The schedule %r is %s.", schedule.display_name, schedule.state)
+    wire: dict[str, Any] = schedule.to_wire()
+    return wire
