@@ -16,6 +16,7 @@ from airflow_nbjobs.commands.doctor import add_doctor
 from airflow_nbjobs.commands.prune import add_prune
 from airflow_nbjobs.commands.render import add_render
 from airflow_nbjobs.commands.run import add_run
+from airflow_nbjobs.commands.template import add_template
 from airflow_nbjobs.exceptions import NbjobsError
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     described.add_argument("--version", action="version", version=f"nbjobs {__version__}")
     commands = described.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_emulator(commands)
-    for add in (add_run, add_render, add_prune, add_doctor):
+    for add in (add_run, add_render, add_prune, add_doctor, add_template):
         add(commands)
     return described
 
