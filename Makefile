@@ -1,6 +1,7 @@
 # make demo          run a notebook as an Airflow task, on this machine, without a cloud account
 # make demo UI=1     the same, and keep Airflow's UI running until Ctrl-C
 # make test          run all checks and tests, on the newest Airflow
+# make test-ui       look at pages in a real browser: Debian's Chromium, which it installs
 # make test-3.1      run the tests that use Airflow, on the oldest supported Airflow
 # make test-on SET=managed-3.1   run the same tests with the versions of constraints/managed-3.1.txt
 # make test-sets     the same for all sets of versions in constraints/
@@ -28,7 +29,7 @@ IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-3.1 test-on test-sets chaos soak live languages bench docs docs-serve release-check clean constraints
+.PHONY: help demo test test-ui test-3.1 test-on test-sets chaos soak live languages bench docs docs-serve release-check clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -40,8 +41,12 @@ test: $(VENV)/.dev
 	$(IN) ruff check
 	$(IN) ruff format --check
 	$(IN) mypy
-	$(IN) pytest -n 4 --dist worksteal --ignore tests/system tests/watch tests
+	$(IN) pytest -n 4 --dist worksteal --ignore tests/system --ignore tests/ui tests/watch tests
 	$(IN) pytest -n 3 --dist loadfile tests/system
+
+test-ui: $(VENV)/.dev
+	command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; }
+	$(IN) pytest tests/ui
 
 # The oldest supported Airflow, which raises warnings of its own: all tests that use Airflow run, and the system tests of
 # kills. api/, notebooks/ and emulator/ do not import Airflow (tests/test_walls.py). Failed tests of kills run once more,

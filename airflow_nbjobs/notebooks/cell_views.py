@@ -9,13 +9,14 @@ from typing import Any
 
 from markupsafe import Markup
 from nbconvert.filters import Highlight2HTML
-from nbconvert.filters.markdown_mistune import InvalidNotebook, IPythonRenderer, MarkdownWithMath
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import HighlightMagicsPreprocessor
 
+from airflow_nbjobs.notebooks.cells import mapping
 from airflow_nbjobs.notebooks.failures import text_of
 from airflow_nbjobs.notebooks.page import Output, Page, PageCell
 from airflow_nbjobs.notebooks.plain_text import plain_lines
-from airflow_nbjobs.notebooks.safe_html import clean_ansi, clean_code, clean_html, data_uri, is_nested_too_deep
+from airflow_nbjobs.notebooks.safe_html import clean_ansi, clean_code, clean_html, data_uri, is_nested_too_deep, valid
 from airflow_nbjobs.notebooks.sizes import amount
 
 __all__ = ["CellViews"]
@@ -24,7 +25,7 @@ _HIGHLIGHTED_CHARACTERS = 50_000
 _MARKDOWN_CHARACTERS = 50_000
 _FOLDED_LINES, _SHOWN_LINES = 40, 20
 _FOLDED_CHARACTERS = 20_000
-_RASTER = ("image/png", "image/jpeg", "image/gif", "image/webp")
+_PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 _NOTE = "application/x-nbjobs-note"
 
 
@@ -69,15 +70,18 @@ class CellViews:
         language = self._page.lexer
         if language.startswith("ipython") and cell.source.startswith("%%"):
             language = self._magics.which_magic_language(cell.source) or language
-        return clean_code(self._highlight(cell.source, language=language))
+        try:
+            return clean_code(self._highlight(cell.source, language=language))
+        except Exception:  # noqa: BLE001 - the notebook names the lexer, and there are hundreds
+            return _preformatted(cell.source)
 
     def _markdown(self, source: str, attachments: Mapping[str, Any] | None = None) -> Markup:
         if len(source) > _MARKDOWN_CHARACTERS or self._is_late():
             return _preformatted(source)
-        renderer = IPythonRenderer(escape=False, attachments=dict(attachments or {}), exclude_anchor_links=True)
+        renderer = IPythonRenderer(escape=False, attachments=_pictures(attachments or {}), exclude_anchor_links=True)
         try:
-            html = MarkdownWithMath(renderer=renderer).render(source)
-        except (InvalidNotebook, RecursionError):
+            html = MarkdownWithMath(renderer=renderer).render(valid(source))
+        except Exception:  # noqa: BLE001 - an attachment is missing, or mistune fails in some other way
             return _preformatted(source)
         return _preformatted(source) if is_nested_too_deep(html) else clean_html(html)
 
@@ -98,7 +102,7 @@ class CellViews:
             return "text/html", {"html": html, "size": amount(len(html)) if len(html) > _FOLDED_CHARACTERS else ""}
         if "text/markdown" in data:
             return "text/markdown", {"html": self._markdown(text_of(data["text/markdown"]))}
-        for mime in ("image/svg+xml", *_RASTER):
+        for mime in _PICTURES:
             if mime in data:
                 if uri := data_uri(mime, text_of(data[mime])):
                     # All pictures are shown alike, by the template's block for this type.
@@ -118,6 +122,15 @@ class CellViews:
             return None
         safe = clean_html(html)
         return safe if "<img" in safe or safe.striptags() else None
+
+
+def _pictures(attachments: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+    """Return the attachments that are pictures."""
+    return {
+        name: {mime: text_of(mapping(attachment)[mime]) for mime in _PICTURES if mime in mapping(attachment)}
+        for name, attachment in attachments.items()
+        if set(_PICTURES) & set(mapping(attachment))
+    }
 
 
 def _preformatted(text: str) -> Markup:

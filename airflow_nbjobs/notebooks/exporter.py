@@ -42,7 +42,7 @@ def export(page: Page, *, theme: str, title: str, seconds: float) -> str:
             title=title,
             style=Markup((_TEMPLATES / "notebook.css").read_text()),  # noqa: S704 - our own
         )
-    return document
+    return document.encode(errors="replace").decode()  # half a surrogate pair, which JSON can contain, is not UTF-8
 
 
 @cache

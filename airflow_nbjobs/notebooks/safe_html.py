@@ -18,7 +18,7 @@ from markupsafe import Markup
 from nbconvert.filters import ansi2html, strip_ansi
 from pygments.token import STANDARD_TYPES
 
-__all__ = ["ID_PREFIX", "clean_ansi", "clean_code", "clean_html", "data_uri", "is_nested_too_deep"]
+__all__ = ["ID_PREFIX", "clean_ansi", "clean_code", "clean_html", "data_uri", "is_nested_too_deep", "valid"]
 
 ID_PREFIX = "in-notebook-"
 """Begins every id of a notebook's own HTML."""
@@ -99,13 +99,13 @@ def clean_html(html: str) -> Markup:
     Kept are text, tables, lists, headings, pictures that are part of the text (``data:``) and links. Links open in a
     new tab; links inside of the notebook lead to its own ids. Headings are one level lower than in the notebook.
     """
-    safe = _TAG.sub(_completed, _html_cleaner().clean(html))
+    safe = _TAG.sub(_completed, _html_cleaner().clean(valid(html)))
     return Markup(_HEADING.sub(lambda found: f"{found[1]}{int(found[2]) + 1}", safe))  # noqa: S704 - here it becomes safe
 
 
 def clean_code(html: str) -> Markup:
     """Return what Pygments made of code, with its classes only."""
-    return Markup(_code_cleaner().clean(html))  # noqa: S704 - as above
+    return Markup(_code_cleaner().clean(valid(html)))  # noqa: S704 - as above
 
 
 def clean_ansi(text: str) -> Markup:
@@ -119,7 +119,7 @@ def clean_ansi(text: str) -> Markup:
     if "\x1b" in text:
         parts = [strip_ansi(part).replace("\x1b", "") for part in _COLOR_SEQUENCE.split(text)]
         text = "".join(part + color for part, color in zip(parts, [*colors, ""], strict=True))
-        return Markup(_ansi_cleaner().clean(ansi2html(text)))  # noqa: S704 - as above
+        return Markup(_ansi_cleaner().clean(ansi2html(valid(text))))  # noqa: S704 - as above
     return Markup.escape(text)
 
 
@@ -164,6 +164,11 @@ def is_nested_too_deep(html: str) -> bool:
         if depth > _MOST_NESTED:
             return True
     return False
+
+
+def valid(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which JSON can contain and UTF-8 cannot."""
+    return text.encode(errors="replace").decode()
 
 
 @cache
