@@ -16,6 +16,7 @@ from airflow.sdk import DAG, task
 from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.task_runs import ACCOUNT, JOB, REGION, TEMPLATE, TaskRun
+from tests.support.whole_dags import run_whole
 
 try:
     from airflow.dag_processing.dagbag import DagBag
@@ -169,7 +170,7 @@ with DAG("squares", schedule=None):
     bag = DagBag(tmp_path)
     assert not bag.import_errors, bag.import_errors
 
-    run = bag.dags["squares"].test()
+    run = run_whole(bag.dags["squares"])
 
     (collected,) = [ti for ti in run.get_task_instances() if ti.task_id == "collect"]
     assert (run.state, collected.xcom_pull(task_ids="collect")) == ("success", [4, 9, 16])

@@ -68,8 +68,8 @@ def test_nothing_is_loaded_but_ours_airflows_and_pythons_own(loaded):
 
 
 def test_the_eyes_of_this_test_are_open():
-    loaded = {name.split(".")[0] for name in loaded_by("airflow_nbjobs.hooks")}
-    assert {"google", "httpx2"} <= loaded
+    loaded = {name.split(".")[0] for name in loaded_by("airflow_nbjobs.hooks", "airflow_nbjobs.notebooks.document")}
+    assert {"google", "nbformat"} <= loaded
 
 
 # A worker's process, as far as a task has it to itself: what of ours is loaded after each step.

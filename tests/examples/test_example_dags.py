@@ -15,6 +15,7 @@ from airflow.triggers.base import TriggerEvent
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+from tests.support.whole_dags import run_whole
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
 DAGS = {
@@ -71,7 +72,7 @@ def test_an_example_succeeds(
         elif hasattr(task, "deferrable"):
             task.deferrable = deferrable
 
-    run = dag.test()
+    run = run_whole(dag)
 
     assert run.state == "success"
     # A teardown that fails leaves its run a success.
@@ -87,7 +88,7 @@ def test_an_example_succeeds(
 
 
 def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_database: None) -> None:
-    run = parse("hello_notebook").test()
+    run = run_whole(parse("hello_notebook"))
     (task,) = run.get_task_instances()
     uri = task.xcom_pull(task_ids="wine_report")["executed_notebook"]
     executed = nbformat.reads(cloud.download(uri), as_version=4)
@@ -96,7 +97,7 @@ def test_hello_notebook_leaves_a_table_and_a_plot(cloud: Emulator, airflow_datab
 
 
 def test_the_busiest_day_is_one_of_the_three_before(cloud: Emulator, airflow_database: None) -> None:
-    run = parse("busiest_day").test(logical_date=datetime(2026, 11, 22, tzinfo=UTC))
+    run = run_whole(parse("busiest_day"), logical_date=datetime(2026, 11, 22, tzinfo=UTC))
     told = {(each.task_id, each.map_index): each for each in run.get_task_instances()}
     reports = [told["visits", index].xcom_pull(task_ids="visits", map_indexes=index) for index in range(3)]
     results = [report["results"] for report in reports]
@@ -107,14 +108,14 @@ def test_the_busiest_day_is_one_of_the_three_before(cloud: Emulator, airflow_dat
 
 def test_a_manual_report_is_of_the_day_it_is_requested(cloud: Emulator, airflow_database: None) -> None:
     days = {f"{datetime.now(UTC):%Y-%m-%d}"}
-    run = parse("daily_report").test(logical_date=None)
+    run = run_whole(parse("daily_report"), logical_date=None)
     days.add(f"{datetime.now(UTC):%Y-%m-%d}")  # it may be midnight meanwhile
     assert run.logical_date is None
     assert run.get_task_instances()[0].xcom_pull(task_ids="report")["results"]["day"] in days
 
 
 def test_the_failing_notebook_fails_once_and_for_all(cloud: Emulator, airflow_database: None) -> None:
-    run = parse("failing_notebook").test()
+    run = run_whole(parse("failing_notebook"))
     (job,) = cloud.book(os.environ["GOOGLE_CLOUD_PROJECT"])
     (task,) = run.get_task_instances()
     assert (run.state, task.state, task.try_number, job["state"]) == ("failed", "failed", 1, "JOB_STATE_FAILED")

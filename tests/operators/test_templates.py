@@ -29,6 +29,7 @@ from tests.support.canaries import MARK as CANARY
 from tests.support.shared import migrated_database, once
 from tests.support.task_runs import JOB, REGION, TaskRun
 
+ROOT = Path(__file__).resolve().parents[2]
 DAGS = Path(__file__).with_name("dags")
 BRACES = "x = '{{ ds }} {% if %} {# no #}'  # "
 
@@ -61,8 +62,8 @@ def run_braces(home: Path, database: Path, emulator: Emulator) -> Finished:
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "GOOGLE_CLOUD_PROJECT": f"test-{secrets.token_hex(6)}",
     }
-    call = [sys.executable, str(DAGS / "run_here.py"), "braces"]
-    run = subprocess.run(call, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    call = [sys.executable, "-m", "tests.operators.dags.run_here", "braces"]
+    run = subprocess.run(call, cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert run.returncode == 0, run.stdout
     logs = "".join(path.read_text() for path in home.rglob("*.log"))
     kept = {name: list(rows) for name, rows in _tables(home / "airflow.db")}

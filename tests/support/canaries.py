@@ -19,10 +19,12 @@ import contextlib
 import json
 import os
 from collections.abc import Generator, Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import NbjobsError
@@ -35,6 +37,9 @@ _KEPT = ("*.log", "*.db*", "logs/**/*")
 
 What Airflow encrypts in its database is no longer a canary there: connections, variables, what a deferral keeps.
 """
+
+_MASKS_FIELDS = Version(version("apache-airflow-core")) >= Version("3.1.4")
+"""Whether Airflow masks secrets in the rendered fields of any task that it stores."""
 
 _hidden: set[str] = set()
 _written: list[tuple[str, str]] = []
@@ -126,8 +131,9 @@ def _tell_of_run(run: Any) -> None:
     # Airflow's own words for what it stores of a task's fields; there are no public ones.
     from airflow.sdk.execution_time.task_runner import _serialize_rendered_fields
 
-    with contextlib.suppress(ValueError):  # Airflow 3.1 refuses to store some fields
-        tell("a rendered field", _serialize_rendered_fields(run.operator))
+    if _MASKS_FIELDS:
+        with contextlib.suppress(ValueError):  # Airflow 3.1 refuses to store some fields
+            tell("a rendered field", _serialize_rendered_fields(run.operator))
     tell("an XCom", run.ti.xcoms)
     tell("an event", run.events)
     tell("a deferral", [deferral.trigger.serialize() for deferral in run.deferrals])
