@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
+
 from airflow.providers.common.compat.sdk import DecoratedOperator, task_decorator_factory
 
 # Airflow's marker for values that are not known when a DAG is parsed; its providers import it from here too.

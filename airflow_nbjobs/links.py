@@ -10,6 +10,8 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
+
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 from airflow_nbjobs import settings

@@ -11,6 +11,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
+
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 if TYPE_CHECKING:

@@ -8,6 +8,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, ClassVar, TypeVar
 
+import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
+
 import tenacity
 from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent

@@ -1,5 +1,7 @@
 """Operators for notebook execution jobs, schedules and runtime templates of Vertex AI / Colab Enterprise."""
 
+import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
+
 from airflow_nbjobs.operators.create import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.operators.create_schedule import CreateNotebookScheduleOperator
 from airflow_nbjobs.operators.delete import DeleteNotebookExecutionJobOperator
