@@ -10,13 +10,14 @@ import contextlib
 import json
 import resource
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.page import Limits, Page, read_page
 
-__all__ = ["FACTS", "PAGE", "REFUSED", "facts"]
+__all__ = ["FACTS", "PAGE", "REFUSED", "facts", "without_outputs"]
 
 PAGE, FACTS = "page.html", "facts.json"
 
@@ -30,7 +31,7 @@ def _main(request: dict[str, Any]) -> int:
     """Render one notebook into a folder.
 
     :param request: ``notebook`` and ``folder`` (paths), ``theme``, ``title``, ``failed_cell``, ``notebook_bytes``: as
-        of :func:`~airflow_nbjobs.notebooks.render.to_html`.
+        of :func:`~airflow_nbjobs.notebooks.render.to_html`; ``is_source``: whether it has not run yet.
     """
     from airflow_nbjobs.notebooks.exporter import export
 
@@ -39,6 +40,8 @@ def _main(request: dict[str, Any]) -> int:
     folder, limits = Path(request["folder"]), Limits(notebook_bytes=request["notebook_bytes"])
     try:
         page = read_page(Path(request["notebook"]).read_bytes(), limits, request["failed_cell"])
+        if request["is_source"]:
+            page = without_outputs(page)
         html = export(page, theme=request["theme"], title=request["title"], seconds=limits.seconds)
     except RenderError as error:
         print(error, file=sys.stderr)
@@ -49,6 +52,12 @@ def _main(request: dict[str, Any]) -> int:
     (folder / PAGE).write_bytes(html.encode(errors="replace"))
     (folder / FACTS).write_text(json.dumps(facts(page)))
     return 0
+
+
+def without_outputs(page: Page) -> Page:
+    """Return the page of a notebook that has not run: what it contains of earlier runs is left out."""
+    cells = tuple(replace(cell, outputs=[], seconds=None, count=0) for cell in page.cells)
+    return replace(page, cells=cells, failed=None, slowest=None, seconds=None)
 
 
 def facts(page: Page) -> dict[str, Any]:

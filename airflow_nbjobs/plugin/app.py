@@ -110,9 +110,13 @@ async def _html(request: Request, task: Task, number: TryNumber = None) -> Respo
 @router.get("/notebook.ipynb")
 def _ipynb(task: Task, number: TryNumber = None) -> Response:
     """Return the notebook itself."""
-    hook = new_hook()
+    number = _number(task, number)
     try:
-        shown = find_shown(task, _number(task, number), hook)
+        hook = new_hook()
+    except Unavailable as why:
+        return _refusal(why)
+    try:
+        shown = find_shown(task, number, hook)
         first, rest = _begun(read_notebook(shown, hook))
     except Unavailable as why:
         hook.close()

@@ -25,8 +25,13 @@ _ROLE = "roles/aiplatform.viewer on the project"
 
 
 def new_hook() -> NotebookExecutionJobHook:
-    """Return the hook of the tab's connection, which no task and no XCom can choose."""
-    return NotebookExecutionJobHook(gcp_conn_id=settings.ui_gcp_conn_id())
+    """Return the hook of the tab's connection, which no task and no XCom can choose.
+
+    :raises Unavailable: if there is no such connection.
+    """
+    connection = settings.ui_gcp_conn_id()
+    with explaining("jobs", connection, _ROLE):
+        return NotebookExecutionJobHook(gcp_conn_id=connection)
 
 
 def find_job(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> NotebookExecutionJob:

@@ -122,6 +122,7 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
         "theme": theme,
         "title": shown.file.removesuffix(".ipynb"),
         "failed_cell": shown.failed_cell,
+        "is_source": shown.kind == "source",
         "notebook_bytes": settings.ui_notebook_bytes(),
     }
     process = await asyncio.create_subprocess_exec(

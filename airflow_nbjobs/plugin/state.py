@@ -50,7 +50,10 @@ def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
         "problem": None,
         "refresh_seconds": None,
     }
-    hook = new_hook()
+    try:
+        hook = new_hook()
+    except Unavailable as why:
+        return state | _told(why)
     try:
         job = find_job(task, number, hook)
         state["job"] = _job(job, task)
@@ -64,12 +67,15 @@ def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
         check_size(shown)
         check_extra()
     except Unavailable as why:
-        state["problem"] = {"code": why.code, "message": str(why)}
-        if why.may_change:
-            state["refresh_seconds"] = _REFRESH_SECONDS
+        state |= _told(why)
     finally:
         hook.close()
     return state
+
+
+def _told(why: Unavailable) -> dict[str, Any]:
+    told: dict[str, Any] = {"problem": {"code": why.code, "message": str(why)}}
+    return told | ({"refresh_seconds": _REFRESH_SECONDS} if why.may_change else {})
 
 
 def _task(task: TaskRecord, number: int) -> dict[str, Any]:

@@ -1,0 +1,105 @@
+"""Who may ask, and how the answers keep a notebook in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from fastapi.testclient import TestClient
+
+from airflow_nbjobs.plugin.app import make_app
+from tests.plugin.conftest import CANARY
+from tests.support.task_rows import TaskRow
+
+ROUTES = [str(route.path) for route in make_app().routes]  # type: ignore[attr-defined]  # all are of one kind
+PARTS = ("tab", "tab.js", "tab.css", "state", "frame", "facts", "notebook.html", "notebook.ipynb")
+FRAME_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
+
+
+def test_every_route_is_of_a_task_instance() -> None:
+    assert set(ROUTES) == {f"/tasks/{{dag_id}}/{{run_id}}/{{task_id}}/{{map_index}}/{part}" for part in PARTS}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_route_answers_a_user_who_may_read(part: str, ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    answer = ann.get(ran().path(part))
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_route_asks_for_credentials(part: str, stranger: TestClient, ran: Callable[..., TaskRow]) -> None:
+    answer = stranger.get(ran().path(part))
+    assert (answer.status_code, answer.json()) == (401, {"detail": "Not authenticated"})
+
+
+@pytest.mark.parametrize("user", ["bob", "ann-without-task_logs", "ann-without-xcom", "ann-without-task_instance"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_route_refuses_a_user_who_may_not_read(
+    part: str, user: str, as_user: Callable[[str], TestClient], ran: Callable[..., TaskRow]
+) -> None:
+    answer = as_user(user).get(ran().path(part))
+    assert (answer.status_code, answer.json()) == (403, {"detail": "Forbidden"})
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if not part.startswith("tab")])
+def test_a_route_knows_no_other_task_try_or_index(part: str, ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    row = ran()
+    for other in (
+        TaskRow(row.dag_id, "another-run", row.task_id),
+        TaskRow(row.dag_id, row.run_id, "another"),
+        TaskRow(row.dag_id, row.run_id, row.task_id, 3),
+    ):
+        assert ann.get(other.path(part)).status_code == 404
+    assert ann.get(row.path(part), params={"try": 2}).status_code == 404
+    assert ann.get(row.path(part).replace("%7BMAP_INDEX%7D", "x")).status_code == 404
+
+
+def test_a_dag_in_the_query_does_not_replace_the_one_in_the_path(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    row = ran(dag_id="bob_reports")
+    assert ann.get(row.path("frame"), params={"dag_id": "ann_reports"}).status_code == 403
+
+
+def test_only_reading_is_possible(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    path = ran().path("state")
+    assert {ann.request(method, path).status_code for method in ("POST", "PUT", "PATCH", "DELETE")} == {405}
+
+
+def test_the_frame_holds_the_notebook_in_a_sandbox(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    answer = ann.get(ran().path("frame"), params={"theme": "dark"})
+    assert CANARY in answer.text
+    assert "<script" not in answer.text
+    assert 'data-theme="dark"' in answer.text
+    assert answer.headers["content-security-policy"] == FRAME_POLICY
+
+
+@pytest.mark.parametrize("theme", ["auto", "'><script>", ""])
+def test_the_theme_is_one_of_two(theme: str, ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    answer = ann.get(ran().path("frame"), params={"theme": theme})
+    assert answer.status_code == 422
+    assert CANARY not in answer.text
+
+
+def test_the_shell_runs_only_its_own_scripts(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    row = ran()
+    policy = ann.get(row.path("tab")).headers["content-security-policy"]
+    assert "script-src 'self';" in policy
+    assert "default-src 'none';" in policy
+    assert "unsafe" not in policy
+    assert "<script>" not in ann.get(row.path("tab")).text
+    assert "innerHTML" not in ann.get(row.path("tab.js")).text
+
+
+@pytest.mark.parametrize(("part", "name"), [("notebook.ipynb", "report.ipynb"), ("notebook.html", "report.html")])
+def test_a_download_is_a_file_in_a_sandbox(part: str, name: str, ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    answer = ann.get(ran().path(part))
+    assert CANARY in answer.text
+    assert answer.headers["content-disposition"].startswith(f'attachment; filename="{name}"')
+    assert answer.headers["content-security-policy"] == FRAME_POLICY
+
+
+def test_a_mapped_task_has_a_notebook_of_its_own(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    row = ran(map_index=7)
+    assert "/7/" in row.path("frame")
+    assert CANARY in ann.get(row.path("frame")).text

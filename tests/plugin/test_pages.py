@@ -1,0 +1,157 @@
+"""Pages on disk: rendered once, few at a time, within a bound, and out of others' reach."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from airflow_nbjobs.notebooks.storage import StoredObject
+from airflow_nbjobs.plugin import pages as rendering
+from airflow_nbjobs.plugin.notebook import ShownNotebook
+from airflow_nbjobs.plugin.pages import Pages, cache_folder
+from airflow_nbjobs.plugin.unavailable import Unavailable
+from tests.plugin.conftest import CANARY, paper
+from tests.support.papers import as_bytes
+from tests.support.task_rows import TaskRow
+
+
+def shown(generation: str = "1") -> ShownNotebook:
+    """Return a notebook in Cloud Storage."""
+    stored = StoredObject(uri="gs://results/runs/1/report.ipynb", generation=generation, size=9)
+    return ShownNotebook(kind="executed", stored=stored, job_name="job", failed_cell=None)
+
+
+@pytest.fixture
+def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let notebooks be read from here, and note each reading."""
+    seen: list[str] = []
+
+    def download(asked: ShownNotebook, to: Path) -> None:
+        seen.append(asked.key)
+        to.write_bytes(as_bytes(paper()))
+
+    monkeypatch.setattr(rendering, "_download", download)
+    return seen
+
+
+def test_a_page_is_rendered_once_for_all_who_ask(downloads: list[str], pages: Path) -> None:
+    async def ask() -> None:
+        kept = Pages()
+        await asyncio.gather(*(kept.page(shown(), "light") for _ in range(5)))
+        await kept.page(shown(), "light")
+        await Pages().page(shown(), "light")  # another process
+
+    asyncio.run(ask())
+    assert len(downloads) == 1
+    (folder,) = pages.iterdir()
+    assert sorted(file.name for file in folder.iterdir()) == ["facts.json", "page.html"]
+
+
+def test_another_generation_is_another_page(downloads: list[str]) -> None:
+    async def ask() -> None:
+        for generation in ("1", "2"):
+            await Pages().page(shown(generation), "light")
+
+    asyncio.run(ask())
+    assert len(set(downloads)) == 2
+
+
+def test_the_pages_read_longest_ago_are_dropped(
+    downloads: list[str], pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask(*generations: str) -> None:
+        for generation in generations:
+            page = await Pages().page(shown(generation), "light")
+            os.utime(page.folder, (now := int(generation) + 1_000_000, now))
+
+    asyncio.run(ask("1"))
+    size = sum(file.stat().st_size for folder in pages.iterdir() for file in folder.iterdir())
+    monkeypatch.setenv("AIRFLOW__NBJOBS__UI_CACHE_BYTES", str(size * 2 + size // 2))
+    asyncio.run(ask("2", "3", "4"))
+    assert {folder.name.partition("-")[0] for folder in pages.iterdir()} == {shown("3").key, shown("4").key}
+
+
+def test_what_a_killed_process_left_is_removed(downloads: list[str], pages: Path) -> None:
+    for name, age in (("work-old", 7200), ("work-new", 0)):
+        (pages / name).mkdir()
+        os.utime(pages / name, (then := time.time() - age, then))
+    asyncio.run(Pages().page(shown(), "light"))
+    assert {folder.name for folder in pages.iterdir() if folder.name.startswith("work-")} == {"work-new"}
+
+
+def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    running: list[int] = []
+
+    async def run(notebook: Path, *_: Any) -> None:
+        running.append(running[-1] + 1 if running else 1)
+        await asyncio.sleep(0.01)
+        running.append(running[-1] - 1)
+
+    monkeypatch.setattr(rendering, "_run", run)
+
+    async def ask() -> None:
+        kept = Pages()
+        await asyncio.gather(*(kept.page(shown(str(number)), "light") for number in range(6)))
+
+    asyncio.run(ask())
+    assert max(running) == 2
+
+
+def test_a_reader_who_leaves_does_not_stop_the_rendering(downloads: list[str], pages: Path) -> None:
+    async def ask() -> None:
+        kept = Pages()
+        reader = asyncio.create_task(kept.page(shown(), "light"))
+        await asyncio.sleep(0.05)
+        reader.cancel()
+        await asyncio.gather(reader, return_exceptions=True)
+        await kept.page(shown(), "light")
+
+    asyncio.run(ask())
+    assert len(downloads) == 1
+
+
+def test_a_rendering_that_takes_too_long_is_ended(
+    downloads: list[str], pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendering, "_SECONDS", 0.01)
+    with pytest.raises(Unavailable, match="took longer than"):
+        asyncio.run(Pages().page(shown(), "light"))
+    assert list(pages.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"not a notebook", b"\xff\xfe", b'{"cells": 1}'])
+def test_what_is_no_notebook_gets_a_sentence(content: bytes, ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    answer = ann.get(ran(content).path("frame"))
+    assert answer.status_code == 404
+    assert "otebook" in answer.text
+
+
+def test_the_folder_belongs_to_this_user_alone(tmp_path: Path) -> None:
+    folder = cache_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(0o755)
+    with pytest.raises(PermissionError, match="TMPDIR"):
+        cache_folder()
+    folder.rmdir()
+    (tmp_path / "theirs").mkdir()
+    folder.symlink_to(tmp_path / "theirs")
+    with pytest.raises(PermissionError, match="TMPDIR"):
+        cache_folder()
+
+
+def test_a_page_that_is_dropped_while_it_is_sent_is_sent_whole(
+    ann: TestClient, ran: Callable[..., TaskRow], pages: Path
+) -> None:
+    row = ran()
+    with ann.stream("GET", row.path("frame")) as answer:
+        for folder in pages.iterdir():
+            for file in folder.iterdir():
+                file.unlink()
+        assert CANARY in answer.read().decode()
