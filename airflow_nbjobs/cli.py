@@ -152,6 +152,7 @@ def _emulator(options: argparse.Namespace) -> int:
         buckets=options.bucket,
         filter_match=options.filter_match,
         templates=options.template,
+        render=_render,
     )
     try:
         emulator.start()
@@ -170,6 +171,13 @@ def _emulator(options: argparse.Namespace) -> int:
     finally:
         emulator.stop()
     return 0
+
+
+def _render(notebook: bytes, title: str, has_failed: bool) -> bytes:
+    """Return an executed notebook as the emulator shows it."""
+    from airflow_nbjobs.notebooks.render_process import render
+
+    return render(notebook, theme="auto", title=title, failed_cell=None if has_failed else 0)
 
 
 # Their names are argparse's words for what it could not read: "invalid port value: 'x'".

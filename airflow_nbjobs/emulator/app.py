@@ -24,10 +24,10 @@ from airflow_nbjobs.emulator.faults import Faults, read_move
 from airflow_nbjobs.emulator.http import Method, error_answer, json_answer, read_body, read_request
 from airflow_nbjobs.emulator.jobs import methods as job_methods
 from airflow_nbjobs.emulator.jobs.model import Jobs
+from airflow_nbjobs.emulator.pages import Pages
 from airflow_nbjobs.emulator.resources import project_number
 from airflow_nbjobs.emulator.schedules import methods as schedule_methods
 from airflow_nbjobs.emulator.schedules.model import Schedules
-from airflow_nbjobs.emulator.status_page import MAX_JOBS, status_page
 from airflow_nbjobs.emulator.templates import methods as template_methods
 from airflow_nbjobs.emulator.templates.model import Templates
 
@@ -42,6 +42,7 @@ class App:
     :param templates: the runtime templates.
     :param repositories: Dataform's repositories.
     :param faults: the failures that were asked for.
+    :param pages: the pages for people.
     :param storage_url: the address of Cloud Storage.
     """
 
@@ -52,6 +53,7 @@ class App:
         templates: Templates,
         repositories: Repositories,
         faults: Faults,
+        pages: Pages,
         storage_url: str,
     ) -> None:
         self.jobs = jobs
@@ -69,7 +71,7 @@ class App:
         ]
         routes = [Route(path, self._endpoint(name, act), methods=[verb]) for path, verb, name, act in methods]
         routes += [
-            Route("/", self._status, methods=["GET"]),
+            *pages.routes(),
             Route("/_emulator/health", self._health, methods=["GET"]),
             Route("/_emulator/jobs", self._book, methods=["GET"]),
             Route("/_emulator/jobs/{job}", self._move, methods=["POST"]),
@@ -127,9 +129,6 @@ class App:
             kept = {name: value for name, value in spoiled.headers.items() if name == "retry-after"}
             spoiled = Response(fault.body, spoiled.status_code, kept, media_type="text/html")
         return TruncatedResponse(spoiled) if fault.truncate else spoiled
-
-    async def _status(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint takes it
-        return status_page(self.jobs.book.latest(MAX_JOBS), self._storage_url)
 
     async def _health(self, request: Request) -> Response:  # noqa: ARG002 - an endpoint takes it
         return json_answer({"status": "ok"})

@@ -6,7 +6,8 @@ every page that a person opens could send requests. Three headers show such a re
 * ``Origin``: browsers add it to every cross-origin request that could change something. Clients of Cloud Storage and
   Vertex AI do not send it.
 * ``Sec-Fetch-Site``: browsers add it to the others (an ``<img>``, a form with ``GET``) when the address is trustworthy,
-  as loopback is. Only the value ``none`` is accepted, which means that a person typed the address.
+  as loopback is. Only the value ``none`` is accepted, which means that a person typed the address. The pages for people
+  also accept ``same-origin`` when a link leads to them: they run no script, and only they have such links.
 * ``Host``: a page whose own name points at 127.0.0.1 (DNS rebinding) is same-origin and sends neither, but its name is
   in ``Host``.
 
@@ -16,7 +17,7 @@ Answers have no CORS header: a page could not read one even if all of this faile
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any
 
 from airflow_nbjobs.emulator.errors import ServiceError
@@ -29,6 +30,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "[::1]")
 
+_PAGES = re.compile(r"/|/_emulator/jobs/[^/]+/notebook")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[0-9a-z._-]+)(?::\d{1,5})?", re.ASCII)
 
 
@@ -65,7 +67,8 @@ class Guard:
             values.setdefault(name.lower(), []).append(value)
         if b"origin" in values:
             return "a request that has an Origin header comes from a web page"
-        if any(value.strip().lower() != b"none" for value in values.get(b"sec-fetch-site", ())):
+        sites = {value.strip().lower() for value in values.get(b"sec-fetch-site", ())} - {b"none"}
+        if sites and not (sites == {b"same-origin"} and _follows_link(scope, values)):
             return "its Sec-Fetch-Site header says that a web page sent it"
         hosts = values.get(b"host", [])
         if len(hosts) != 1:
@@ -78,6 +81,13 @@ class Guard:
         if not scope.get("raw_path", b"/").startswith(b"/"):
             return "its target must be a path"
         return None
+
+
+def _follows_link(scope: Message, values: Mapping[bytes, list[bytes]]) -> bool:
+    """Return whether the request loads one of the pages for people into a window."""
+    window = {b"sec-fetch-mode": [b"navigate"], b"sec-fetch-dest": [b"document"]}
+    is_page = scope["method"] == "GET" and _PAGES.fullmatch(scope["path"]) is not None
+    return is_page and all(values.get(name) == value for name, value in window.items())
 
 
 def _without_cors(send: Send) -> Send:

@@ -25,6 +25,7 @@ from airflow_nbjobs.emulator.guard import Guard
 from airflow_nbjobs.emulator.jobs import execution
 from airflow_nbjobs.emulator.jobs.book import Book
 from airflow_nbjobs.emulator.jobs.model import Jobs
+from airflow_nbjobs.emulator.pages import Pages, Render
 from airflow_nbjobs.emulator.records import Records
 from airflow_nbjobs.emulator.resources import project_number
 from airflow_nbjobs.emulator.schedules.model import Schedules
@@ -65,6 +66,7 @@ class Emulator:
     :param templates: ids of runtime templates that exist from the start, in every location; by default a job's template
         need not exist.
     :param start_seconds: from the time of a schedule's run to the create of its job, by the emulator's clock.
+    :param render: shows executed notebooks on the pages for people; given by the command ``nbjobs emulator``.
     """
 
     url: str
@@ -90,20 +92,18 @@ class Emulator:
         filter_match: Literal["whole", "part"] = "whole",
         templates: Sequence[str] = (),
         start_seconds: float = 0.0,
+        render: Render | None = None,
     ) -> None:
         self._data = Path(data) if data is not None else None
-        self._port = port
-        self._storage_port = storage_port
-        self._runner = runner
+        self._port, self._storage_port = port, storage_port
+        self._runner: Literal["kernel", "simulated"] = runner
         self._kernel_python = Path(kernel_python) if kernel_python is not None else None
-        self._seconds = seconds
+        self._seconds, self._start_seconds = seconds, start_seconds
         self._concurrency = concurrency or (os.cpu_count() if runner == "kernel" else None)
         self._cleanup_seconds = cleanup_seconds
-        self._host = host
-        self._allowed_hosts = tuple(allowed_hosts)
-        self._buckets = tuple(buckets)
-        self._templates = frozenset(templates)
-        self._start_seconds = start_seconds
+        self._host, self._allowed_hosts = host, tuple(allowed_hosts)
+        self._buckets, self._templates = tuple(buckets), frozenset(templates)
+        self._render = render
         self._filter_match: Literal["whole", "part"] = filter_match
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -291,9 +291,9 @@ class Emulator:
             stack.push_async_callback(jobs.stop)
             schedules = Schedules(records, jobs, start_seconds=self._start_seconds)
             schedules.take_over()
-            running = asyncio.create_task(schedules.run())
-            stack.callback(running.cancel)
-            self._app = App(jobs, schedules, templates, repositories, faults, self.storage_url)
+            stack.callback(asyncio.create_task(schedules.run()).cancel)
+            pages = Pages(book, self._storage, self._render)
+            self._app = App(jobs, schedules, templates, repositories, faults, pages, self.storage_url)
             app = Guard(self._app.asgi, allowed_hosts=self._allowed_hosts)
             self._server = http_server(app, http=TransportProtocol, timeout_keep_alive=75)
             started.set_result(None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PageWriter"]
 
+_KEY = re.compile(r"-[0-9a-f]{16}\Z")
 _LARGEST_NOTEBOOK = 64 * 2**20
 _RENDER_SECONDS = 60.0
 _WRITE_SECONDS = 15.0  # are left for reading and writing
@@ -65,12 +67,18 @@ class PageWriter:
                 limit = amount(_LARGEST_NOTEBOOK)
                 raise RenderError(f"{executed.uri} has {amount(found.size)}, over the limit of {limit}.")
             content = b"".join(storage.read_chunks(client, found))
-            failed_cell, title = _failed_cell(job, executed), Path(name).name
-            html = render(content, failed_cell=failed_cell, title=title, theme="auto", seconds=seconds)
+            html = render(
+                content, failed_cell=_failed_cell(job, executed), title=_title(job), theme="auto", seconds=seconds
+            )
             if isinstance(self.target, Path):
                 self.target.write_bytes(html)
                 return str(self.target)
             return storage.write_page(client, f"{name}.html", html).uri
+
+
+def _title(job: NotebookExecutionJob) -> str:
+    """Return the readable part of the job's display name."""
+    return _KEY.sub("", job.display_name or "") or job.job_id
 
 
 def _failed_cell(job: NotebookExecutionJob, executed: Executed) -> int | None:

@@ -247,3 +247,16 @@ def test_a_notebook_writes_to_the_storage_of_the_command(tmp_path):
         path = f"{storage}/storage/v1/b/outputs/o/{name.rpartition('/')[2]}%2Fcontent.ipynb"
         executed = json.loads(httpx2.get(path, params={"alt": "media"}, trust_env=False).content)
     assert executed["cells"][0]["outputs"][0]["text"] == [f"{storage}\n"]
+
+
+def test_the_executed_notebook_is_shown_as_safe_html():
+    with running("--bucket", "results") as emulator:
+        api = Api(emulator, "pages")
+        name = api.create("print('<script>')\n1 / 0", gcsOutputUri="gs://results")
+        api.reaches(name, "FAILED")
+        api.http.close()
+        address = f"{emulator.url}/_emulator/jobs/{name.rpartition('/')[2]}/notebook"
+        page = httpx2.get(address, trust_env=False, timeout=60)
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    assert "&lt;script&gt;" in page.text
+    assert '<a href="#failed-cell">Cell 1 failed</a>: <strong>ZeroDivisionError</strong>' in page.text

@@ -47,6 +47,7 @@ def test_the_page_lies_beside_the_executed_notebook(cloud: Cloud, deferrable: bo
     assert described(cloud, result["executed_html"])["contentType"] == "text/html; charset=utf-8"
     html = cloud.download(result["executed_html"]).decode()
     assert "<pre>fine</pre>" in html
+    assert "<title>reports.report</title>" in html
     assert "failed-cell" not in html.partition("</style>")[2]
 
 

@@ -49,7 +49,7 @@ def in_kernels(storage: Storage, repositories: Repositories, scratch: Path, kern
         failure = None if ended.ok else JobStatus(UNKNOWN, ended.message)
         if ended.notebook is not None:
             try:
-                await storage.write(_output_uri(job), ended.notebook)
+                await storage.write(output_uri(job), ended.notebook)
             except StorageError as error:
                 return failure or JobStatus(FAILED_PRECONDITION, str(error))
         return failure
@@ -73,7 +73,7 @@ def _timeout_seconds(job: Job) -> float:
     return duration_nanoseconds(job.body.get("executionTimeout", DEFAULT_TIMEOUT)) / 10**9
 
 
-def _output_uri(job: Job) -> str:
+def output_uri(job: Job) -> str:
     """Return ``{gcsOutputUri}/{job id}/{base name of the source, or content.ipynb}``."""
     source = job.body.get("gcsNotebookSource", {}).get("uri", "content.ipynb")
     return f"{job.body['gcsOutputUri'].rstrip('/')}/{job.id}/{source.rpartition('/')[2]}"
