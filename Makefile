@@ -27,6 +27,8 @@ SETS := $(patsubst constraints/%.txt,%,$(wildcard constraints/*.txt))
 # api/, notebooks/ and emulator/ do not import Airflow (tests/test_walls.py).
 OFF_AIRFLOW := $(addprefix tests/,api chaos conftest.py contract demo emulator foreign notebooks packaging support system test_walls.py)
 ON_AIRFLOW := $(filter-out $(OFF_AIRFLOW),$(filter-out tests/__%,$(wildcard tests/*)))
+# What needs a real Airflow 3.4: loops, and tries that run again without using a retry.
+ON_NEXT := tests/system/test_kills.py tests/system/test_loops.py tests/system/test_reschedules.py
 IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
@@ -63,6 +65,7 @@ test-on:
 	@$(MAKE) --no-print-directory .venv-$(SET)/.dev
 	.venv-$(SET)/bin/python -m pytest -n 2 --dist worksteal -W ignore --junitxml .venv-$(SET)/results.xml \
 		--override-ini junit_suite_name="$$(git rev-parse --short HEAD)" $(ON_AIRFLOW)
+	$(if $(filter next,$(SET)),.venv-next/bin/python -m pytest -n 2 --dist loadfile -W ignore $(ON_NEXT))
 
 test-sets:
 	@failed=; for set in $(SETS); do $(MAKE) --no-print-directory test-on SET=$$set || failed="$$failed $$set"; done; \

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -15,11 +16,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "calls_on_kill",
+    "decide_to_run_again",
     "determine_kwargs",
     "earlier_tries",
     "finding_connection",
     "get_async_connection",
     "get_async_extra_dejson",
+    "has_ended_iteration",
+    "is_about_finished_try",
+    "is_rescheduled_by",
+    "loop_iteration",
     "retry_policy",
 ]
 
@@ -144,3 +150,79 @@ def earlier_tries(session: Any, ti: Any) -> list[tuple[int, str | None]]:
     )
     found = session.execute(query.execution_options(include_all_attempts=True)).all()
     return sorted({row.try_number: row.state for row in found}.items())
+
+
+def loop_iteration(context: Any) -> str | None:
+    """Return what tells the iterations of a looped task apart; ``None`` outside of loops.
+
+    Unnecessary with Airflow 3.4, whose task groups can loop. The number of the iteration is not enough: if a clear
+    replaces later iterations, the new ones have the same numbers and begin with try 1 again, in another region. The
+    region is not enough either: a task has the same one in several iterations, and mapped tasks have one too.
+
+    :param context: Airflow's context of the task.
+    """
+    loop = context.get("loop")
+    return None if loop is None else f"{context['ti'].region_id}/{loop.index}"
+
+
+def is_about_finished_try(error: Exception) -> bool:
+    """Return whether Airflow refused to show a trigger an XCom because the trigger's try was cleared or retried.
+
+    Unnecessary with Airflow 3.4. Before it, XComs belong to the task instance and not to its try, and are shown.
+
+    :param error: of the look at the XCom.
+    """
+    detail = getattr(getattr(error, "error", None), "detail", None)
+    return isinstance(detail, dict) and detail.get("status_code") == 403
+
+
+def has_ended_iteration(context: Any) -> bool:
+    """Return whether the task is in a loop and this iteration of it has ended; it blocks until the supervisor answers.
+
+    Unnecessary with Airflow 3.4. Asked for the state of a looped task, it gives the state of the latest iteration.
+
+    :param context: Airflow's context of the task.
+    """
+    if context.get("loop") is None:
+        return False
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    ti = context["ti"]
+    own = (ti.task_id, str(ti.region_id), ti.region_index)
+    ended = RuntimeTaskInstance.get_task_breadcrumbs(dag_id=ti.dag_id, run_id=ti.run_id)
+    return any((each["task_id"], str(each.get("region_id")), each.get("region_index")) == own for each in ended)
+
+
+def is_rescheduled_by(decision: Any, context: Any) -> bool:
+    """Return whether Airflow runs a failed task again without using a retry.
+
+    Unnecessary with Airflow 3.4, whose retry policies can decide so, within bounds.
+
+    :param decision: what the task's retry policy decided.
+    :param context: Airflow's context of the task.
+    """
+    if decision.action.value != "reschedule":
+        return False
+    if decision.max_reschedules is not None and (context.get("task_reschedule_count") or 0) >= decision.max_reschedules:
+        return False
+    if decision.reschedule_timeout is None:
+        return True
+    first = context["ti"].get_first_reschedule_date(context)
+    return first is None or datetime.now(UTC) - first < decision.reschedule_timeout
+
+
+def decide_to_run_again(delay: timedelta, *, within: timedelta, reason: str) -> Any:
+    """Return the decision of a retry policy to run a task again: without using a retry, where Airflow can.
+
+    Unnecessary with Airflow 3.4. Airflow 3.3 uses a retry.
+
+    :param delay: before the task runs again.
+    :param within: how long after the first of these runs retries are used.
+    :param reason: what people read in the task's log.
+    """
+    from airflow.sdk.definitions.retry_policy import RetryDecision
+
+    decision: Any = RetryDecision
+    if hasattr(decision, "reschedule"):
+        return decision.reschedule(delay, reschedule_timeout=within, reason=reason)
+    return decision.retry(delay, reason)

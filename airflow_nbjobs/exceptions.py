@@ -26,11 +26,13 @@
         ├── NotebookJobTimeoutError  it did not end in time
         └── NotebookJobGoneError     it was deleted while a task waited for it
 
-All of them survive pickling: their only positional argument is the message.
+All of them survive pickling: their only positional argument is the message. Each has a ``kind``, by which
+:class:`~airflow_nbjobs.retry_policy.NotebookRetryPolicy` decides.
 """
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, Self
 
 __all__ = [
@@ -39,6 +41,7 @@ __all__ = [
     "ApiError",
     "CredentialsError",
     "FailedPreconditionError",
+    "FailureKind",
     "InvalidArgumentError",
     "InvalidNotebookJobError",
     "LostAnswerError",
@@ -60,17 +63,43 @@ __all__ = [
 ]
 
 
+class FailureKind(Enum):
+    """What kind of failure an error is. The values are clauses."""
+
+    NOTEBOOK = "a cell raised, or its results cannot be used"
+    REQUEST = "an argument is wrong"
+    PERMISSION = "a permission is missing"
+    QUOTA = "too many requests were sent in a minute"
+    CAPACITY = "there is no machine for the job, or no quota for one"
+    OUTAGE = "the service did not answer"
+    OTHER = "the reason is another one"
+
+    @classmethod
+    def of(cls, error: BaseException) -> FailureKind:
+        """Return the kind of any error; ``OTHER`` if it is not one of this package."""
+        return error.kind if isinstance(error, NbjobsError) else cls.OTHER
+
+
 class NbjobsError(Exception):
-    """The base class of all of them."""
+    """The base class of all of them.
+
+    :ivar kind: what kind of failure it is.
+    """
+
+    kind = FailureKind.OTHER
 
 
 class InvalidNotebookJobError(NbjobsError, ValueError):
     """The request is wrong and was not sent."""
 
+    def __init__(self, message: str = "", *, kind: FailureKind = FailureKind.REQUEST) -> None:
+        super().__init__(message)
+        self.kind = kind
+
     @property
     def is_final(self) -> bool:
         """Whether no retry corrects it. A notebook that could not be read may be there or be readable later."""
-        return not isinstance(self.__cause__, ApiError | OSError)
+        return self.kind is FailureKind.REQUEST
 
 
 class CredentialsError(NbjobsError):
@@ -82,6 +111,7 @@ class CredentialsError(NbjobsError):
     def __init__(self, message: str = "", *, is_transient: bool = False) -> None:
         super().__init__(message)
         self.is_transient = is_transient
+        self.kind = FailureKind.OUTAGE if is_transient else FailureKind.PERMISSION
 
 
 class ApiError(NbjobsError):
@@ -132,6 +162,7 @@ class TransportError(ApiError):
     """
 
     is_transient = True
+    kind = FailureKind.OUTAGE
 
     def __init__(self, message: str = "", *, was_sent: bool = True, **known: Any) -> None:
         super().__init__(message, **known)
@@ -142,26 +173,37 @@ class UnexpectedAnswerError(ApiError):
     """The service did not send this answer: it is not JSON, unrelated JSON, or a redirect."""
 
     is_transient = True
+    kind = FailureKind.OUTAGE
 
 
 class InvalidArgumentError(ApiError):
     """400: the service rejects the request."""
 
+    kind = FailureKind.REQUEST
+
 
 class FailedPreconditionError(InvalidArgumentError):
     """400 FAILED_PRECONDITION: the request is valid, but the project's state or policy forbids it."""
+
+    kind = FailureKind.OTHER  # the state may pass: Google may be still creating a service agent of the project
 
 
 class UnauthenticatedError(ApiError):
     """401, after the token was refreshed once."""
 
+    kind = FailureKind.PERMISSION
+
 
 class PermissionDeniedError(ApiError):
     """403: the caller lacks a permission, or an API is not enabled."""
 
+    kind = FailureKind.PERMISSION
+
 
 class NotFoundError(ApiError):
     """404: the resource does not exist."""
+
+    kind = FailureKind.REQUEST
 
 
 class AlreadyExistsError(ApiError):
@@ -172,16 +214,20 @@ class AbortedError(ApiError):
     """409 ABORTED: the request conflicted with another one."""
 
     is_transient = True
+    kind = FailureKind.OUTAGE
 
 
 class RateLimitedError(ApiError):
     """429 RESOURCE_EXHAUSTED: too many requests for a quota. The request was not carried out."""
 
     is_transient = True
+    kind = FailureKind.QUOTA
 
 
 class NoCapacityError(ApiError):
     """429 RESOURCE_EXHAUSTED: no machine, or no quota for one, is available. The request was not carried out."""
+
+    kind = FailureKind.CAPACITY
 
 
 class NotImplementedByServiceError(ApiError):
@@ -192,10 +238,13 @@ class UnavailableError(ApiError):
     """408, 499 and 5xx: the service could not answer. It is unknown whether the request was carried out."""
 
     is_transient = True
+    kind = FailureKind.OUTAGE
 
 
 class LostAnswerError(NbjobsError):
     """A create was sent, its answer was lost, and it is unknown whether there is a job."""
+
+    kind = FailureKind.OUTAGE
 
 
 class RenderError(NbjobsError):
@@ -209,10 +258,13 @@ class NotebookJobError(NbjobsError):
     :ivar state: the job's last known state, such as ``"JOB_STATE_FAILED"``.
     """
 
-    def __init__(self, message: str = "", *, job_name: str = "", state: str = "") -> None:
+    def __init__(
+        self, message: str = "", *, job_name: str = "", state: str = "", kind: FailureKind = FailureKind.OTHER
+    ) -> None:
         super().__init__(message)
         self.job_name = job_name
         self.state = state
+        self.kind = kind
 
 
 class NotebookJobFailedError(NotebookJobError):
@@ -229,11 +281,12 @@ class NotebookJobFailedError(NotebookJobError):
         *,
         job_name: str = "",
         state: str = "",
+        kind: FailureKind = FailureKind.OTHER,
         cell: int | None = None,
         ename: str | None = None,
         evalue: str | None = None,
     ) -> None:
-        super().__init__(message, job_name=job_name, state=state)
+        super().__init__(message, job_name=job_name, state=state, kind=kind)
         self.cell = cell
         self.ename = ename
         self.evalue = evalue

@@ -170,4 +170,5 @@ def _in_emulator(job: NotebookExecutionJob) -> str | None:
 
 
 def _task_of(ti: Any) -> tuple[Any, ...]:
-    return ti.dag_id, ti.run_id, ti.task_id, ti.map_index
+    region = getattr(ti, "region_id", None), getattr(ti, "region_index", None)  # of Airflow 3.4: iterations of a loop
+    return ti.dag_id, ti.run_id, ti.task_id, ti.map_index, *region

@@ -18,8 +18,8 @@ from asgiref.sync import sync_to_async
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import ENDURING, backoff
-from airflow_nbjobs.compat import calls_on_kill
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
+from airflow_nbjobs.compat import calls_on_kill, is_about_finished_try
+from airflow_nbjobs.exceptions import ApiError, CredentialsError, FailureKind, NotFoundError
 from airflow_nbjobs.hooks.shared_hook import borrow_hook
 from airflow_nbjobs.run.arguments import KillPolicy, check_kill_policy
 from airflow_nbjobs.run.cancel import Ending, end_job
@@ -33,11 +33,14 @@ __all__ = ["NotebookExecutionJobTrigger"]
 
 T = TypeVar("T")
 
-_GOES_ON = frozenset({"deferred", "running", "up_for_retry"})
+_GOES_ON = frozenset({"deferred", "running"})
 """
 States of a task that may need its job. A task that waits for a worker does not: it resumes only if its job has ended,
 which is not ended again, and else it was cleared.
 """
+
+_RUNS_AGAIN = frozenset({"up_for_retry", "up_for_reschedule"})
+"""States of a task whose next process re-attaches to the job."""
 
 _ANSWER_SECONDS = 20.0
 """How long Airflow is asked whether to end a job, if its API server or database does not answer."""
@@ -119,7 +122,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             return self._event("gone")
         except (ApiError, CredentialsError) as error:
             self.log.error("Failed to ask the service about %s: %s", self.job_name, error)
-            return self._event("error", reason=str(error))
+            return self._event("error", reason=str(error), kind=error.kind)
         return self._event("done")
 
     async def _watch(self) -> None:
@@ -157,7 +160,9 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         return (deadline - datetime.now(deadline.tzinfo)).total_seconds()
 
-    def _event(self, outcome: EventOutcome, *, reason: str | None = None) -> Event:
+    def _event(
+        self, outcome: EventOutcome, *, reason: str | None = None, kind: FailureKind = FailureKind.OTHER
+    ) -> Event:
         state = None if self._seen is JobState.UNSPECIFIED else self._seen.value
         return Event(
             job_name=self.job_name,
@@ -166,6 +171,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             state=state,
             deadline=self.deadline,
             reason=reason,
+            kind=kind,
         )
 
     async def on_kill(self) -> None:
@@ -204,17 +210,20 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         When a stalled triggerer wakes up, Airflow tells it that a person ended all its triggers, though another
         triggerer has taken them over (measured on 3.3.2). Then the task is still deferred with this job, or the other
         triggerer has sent the event, and the task resumes or is retried. After a clear, the new try has no note, or one
-        of another job.
+        of another job. Airflow 3.4 shows a trigger the note of its own try only, and refuses when that try is over.
         """
         ti: Any = self.task_instance
         state = await sync_to_async(task_state)(ti)
         if state not in _GOES_ON:
-            return True
-        if state == "up_for_retry":
-            return False
-        payload = await sync_to_async(XCom.get_one)(
-            key=JOB_XCOM, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
-        )
+            return state not in _RUNS_AGAIN
+        try:
+            payload = await sync_to_async(XCom.get_one)(
+                key=JOB_XCOM, dag_id=ti.dag_id, task_id=ti.task_id, run_id=ti.run_id, map_index=ti.map_index
+            )
+        except Exception as error:
+            if is_about_finished_try(error):
+                return True
+            raise
         note = JobNote.from_payload(payload)
         return state != "deferred" if note is None else not same_job(note.name, self.job_name)
 

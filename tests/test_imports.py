@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -27,6 +28,8 @@ LIGHT = [
     "airflow_nbjobs.pytest_plugin",
     "airflow_nbjobs.sensors",
 ]
+if importlib.util.find_spec("airflow.sdk.definitions.retry_policy"):  # of Airflow 3.3
+    LIGHT.append("airflow_nbjobs.retry_policy")
 HEAVY = {
     "google", "httpx", "httpx2", "jsonschema", "jupyter_client", "nbclient", "nbformat", "pandas", "papermill",
     "requests", "starlette", "tenacity", "uvicorn",

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import XCom
+from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+from airflow.sdk.execution_time.comms import ErrorResponse
 from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger
 
@@ -97,6 +99,7 @@ def test_the_event_says_what_was_seen(project: str) -> None:
         "state": "JOB_STATE_SUCCEEDED",
         "deadline": None,
         "reason": None,
+        "kind": "OTHER",
     }
 
 
@@ -251,7 +254,7 @@ class TaskInstances:
         self._states: dict[str, str | None] = {}
         self._notes: dict[str, dict[str, Any] | None] = {}
         monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", self._get_task_states)
-        monkeypatch.setattr(XCom, "get_one", lambda *, task_id, **_: self._notes[task_id])
+        monkeypatch.setattr(XCom, "get_one", self._get_one)
 
     def add(self, state: str | None, note: dict[str, Any] | None) -> SimpleNamespace:
         """Add a task in this state, whose XCom names this job, and return its identity."""
@@ -259,6 +262,12 @@ class TaskInstances:
         self._states[task_id] = state
         self._notes[task_id] = note and {"v": 1, "operation": None, "adopted": False, **note}
         return SimpleNamespace(dag_id="d", run_id="r", task_id=task_id, map_index=-1)
+
+    def _get_one(self, *, task_id: str, **_: Any) -> Any:
+        note = self._notes[task_id]
+        if note and note.get("status_code"):
+            raise AirflowRuntimeError(ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail=note))
+        return note
 
     def _get_task_states(self, *, task_ids: list[str], **_: Any) -> dict[str, Any]:
         if self.failures:
@@ -282,6 +291,8 @@ def state_of(cloud: Cloud, name: str) -> str:
 
 ENDED = {"cancel": {"CANCELLING", "CANCELLED"}, "delete": {"deleted"}}
 QUEUED = ["scheduled", "queued"]
+REFUSED = {"status_code": 403}
+"""What Airflow 3.4 answers for the XCom of a try that was cleared or retried."""
 
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
@@ -293,7 +304,9 @@ def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances
         **{(state, "other"): True for state in ["deferred", "running"]},
         **{(state, noted): True for state in QUEUED for noted in ["same", "other", "none"]},
         ("running", "none"): True,
-        **{(state, none): False for state in ["up_for_retry"] for none in ["other", "none"]},
+        **{(state, none): False for state in ["up_for_retry"] for none in ["other", "none", "refused"]},
+        **{(state, "refused"): True for state in ["deferred", "running"]},
+        ("up_for_reschedule", "same"): False,
         ("deferred", "none"): False,
         **{(state, "same"): True for state in ["failed", "success", "skipped", "removed", "restarting", None]},
     }
@@ -302,7 +315,7 @@ def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances
     for state, noted in cases:
         name, operation = submit(cloud.project, hook)
         trigger = triggers[state, noted] = NotebookExecutionJobTrigger(name, operation, kill=kill)
-        note = {"same": {"name": name}, "other": other, "none": None}[noted]
+        note = {"same": {"name": name}, "other": other, "none": None, "refused": REFUSED}[noted]
         trigger.task_instance = task_instances.add(state, note)
 
     async def kill_all() -> None:

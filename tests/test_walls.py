@@ -21,6 +21,7 @@ MODULES = {
 # From the bottom up: a room knows those below it, and itself. Rooms of one line do not know each other.
 ORDER = [
     ["__init__", "compat", "durations", "exceptions"],
+    ["retry_policy"],
     ["api", "settings"],
     ["console_pages"],
     ["notebooks"],

@@ -12,7 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError
 from airflow_nbjobs.notebooks.cells import add_ids, find_tagged, is_tagged, mapping
 from airflow_nbjobs.notebooks.languages import assigned_names, check_names, kernel_and_language, write_assignments
 from airflow_nbjobs.notebooks.parameters import plain_parameters
@@ -149,7 +149,8 @@ def read_file(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise InvalidNotebookJobError(f"{what} cannot be read: {error.strerror}.") from error
+        # It may be readable later.
+        raise InvalidNotebookJobError(f"{what} cannot be read: {error.strerror}.", kind=FailureKind.OTHER) from error
     if path.suffix in _TEXT_FORMATS:
         return dump(_from_text(content, path.suffix, what))
     return _load(content, what)[1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 from jinja2.exceptions import TemplateError
 
-from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotFoundError
+from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
 from airflow_nbjobs.operators.text_templates import defined, is_whole_template, render_text
@@ -92,19 +92,23 @@ class NotebookJobOperator(BaseOperator):
                 return render_text(template, cast("dict[str, Any]", context))
             return defined(super().render_template(content, context, jinja_env, seen_oids))
         except TemplateError as error:
-            refusal = InvalidNotebookJobError if self._may_have_job(context) else FinalInvalidNotebookJobError
-            raise refusal(
+            message = (
                 f"A template of task {self.task_id!r} cannot be rendered: {error}. Runs that a person starts have no "
                 "logical date: use dag_run.run_after, which every run has."
-            ) from None
+            )
+            if self._may_have_job(context):
+                raise InvalidNotebookJobError(message, kind=FailureKind.OTHER) from None
+            raise FinalInvalidNotebookJobError(message) from None
 
     def _may_have_job(self, context: Context) -> bool:
-        """Return whether an earlier process of the task may have left a job: this is a retry, or a resumption."""
+        """Return whether an earlier process of the task may have left a job: this is a retry, or the try goes on."""
         if not self.creates_jobs:
             return False
+        if context["ti"].try_number > 1 or context.get("task_reschedule_count"):
+            return True
         # There is no public way to learn, before the task is resumed, that it was deferred.
         server = getattr(context["ti"], "_ti_context_from_server", None)
-        return context["ti"].try_number > 1 or getattr(server, "next_method", None) is not None
+        return getattr(server, "next_method", None) is not None
 
     def check_early(self, check: Callable[[], object]) -> None:
         """Check arguments when the DAG is parsed: an import error is seen before a run fails.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.exceptions import (
+    FailureKind,
     NotebookJobError,
     NotebookJobFailedError,
     NotebookJobGoneError,
@@ -122,7 +123,7 @@ class Canceller:
         self._is_killed = False
         self._is_told_to_end = False
         self._ended = ""
-        self._may_have_job = is_resumed or not task.is_very_first_try
+        self._may_have_job = is_resumed or not task.identity.is_first_process
 
     @property
     def note(self) -> JobNote | None:
@@ -221,7 +222,7 @@ class Canceller:
         except NotebookJobError:
             raise  # its message says what happened to the job
         except Exception as error:
-            is_ours = self._note is None and not self._task.is_very_first_try
+            is_ours = self._note is None and not self._task.identity.is_first_process
             if is_ours and (why := self._task.why_no_retry(error)):
                 self._log.error("The task fails without a job. Jobs of earlier tries, if any: %s.", self.end(why))
             raise
@@ -237,10 +238,10 @@ class Canceller:
         except (NotebookJobFailedError, NotebookJobGoneError, NotebookJobTimeoutError):
             raise  # the job has ended, or was dealt with
         except Exception as error:
-            failure = NotebookJobError(f"{str(error).rstrip('.')}.", job_name=self.name)
-            failure.__cause__ = error
+            kind = FailureKind.of(error)
+            failure = NotebookJobError(f"{str(error).rstrip('.')}.", job_name=self.name, kind=kind)
             message = f"{failure} The job: {self.end_unless_retried(failure)}."
-            raise NotebookJobError(message, job_name=self.name) from error
+            raise NotebookJobError(message, job_name=self.name, kind=kind) from error
 
     def timed_out(self, job: NotebookExecutionJob, timeout: timedelta | None) -> NotebookJobTimeoutError:
         """End a job that did not end in time, and return the error.

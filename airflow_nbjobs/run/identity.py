@@ -53,6 +53,9 @@ class TaskIdentity:
     :ivar is_certain: whether no other Airflow has the same ``deployment``.
     :ivar instance: Airflow's id of the task instance, usually a new one for each try; ``None`` if it is not known.
     :ivar is_adopting: whether this try may adopt jobs of its generation. Otherwise it creates one in any case.
+    :ivar iteration: the iteration of the loop that the task is in; ``None`` outside of loops. The iterations of a task
+        have the same ids and map index, and each begins with try 1.
+    :ivar is_rescheduled: whether earlier processes of this try ended, and Airflow runs it again without using a retry.
     """
 
     deployment: str
@@ -66,6 +69,13 @@ class TaskIdentity:
     is_certain: bool
     instance: str | None = None
     is_adopting: bool = True
+    iteration: str | None = None
+    is_rescheduled: bool = False
+
+    @property
+    def is_first_process(self) -> bool:
+        """Whether no earlier try, and no earlier process of this try that Airflow knows of, can have left a job."""
+        return self.try_number == 1 and not self.is_rescheduled
 
     @property
     def is_retry(self) -> bool:
@@ -98,6 +108,7 @@ class TaskIdentity:
     def key(self) -> str:
         """16 hexadecimal digits that are the same for all tries of this task instance."""
         parts = [self.deployment, self.dag_id, self.run_id, self.task_id, self.map_index]
+        parts += [] if self.iteration is None else [self.iteration]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:_KEY_LENGTH]
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.names import JobName, job_of_operation, same_job
-from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
+from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.run.summary import describe
 
 __all__ = ["JOB_XCOM", "VERSION", "Event", "EventOutcome", "JobNote", "check_agreement"]
@@ -81,6 +81,7 @@ class Event:
     :ivar deadline: deadline of the trigger, ISO 8601. A task that defers again keeps it: on Airflow 3.1 the start date
         of a resumed task is the moment of resuming.
     :ivar reason: why the service could not be asked, at most 300 characters.
+    :ivar kind: what kind of failure that is.
     """
 
     job_name: str
@@ -89,6 +90,7 @@ class Event:
     state: str | None
     deadline: str | None = None
     reason: str | None = None
+    kind: FailureKind = FailureKind.OTHER
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON of the event, less than 1 KB."""
@@ -100,6 +102,7 @@ class Event:
             "state": self.state,
             "deadline": self.deadline,
             "reason": self.reason and self.reason[:300],
+            "kind": self.kind.name,
         }
 
     @property
@@ -137,6 +140,7 @@ class Event:
             state=_text(payload.get("state")),
             deadline=_text(payload.get("deadline")),
             reason=_text(payload.get("reason")),
+            kind=FailureKind.__members__.get(str(payload.get("kind")), FailureKind.OTHER),
         )
 
 
@@ -184,4 +188,5 @@ def check_agreement(event: Event, job: NotebookExecutionJob) -> None:
         f"{describe(job)} is {job.job_state.word}, but {why.rstrip('.')}. Job: {job.name}",
         job_name=event.job_name,
         state=job.job_state.value,
+        kind=event.kind,
     )

@@ -239,7 +239,7 @@ class NotebookRun:
             if isinstance(step, Fail) and step.is_final:
                 raise self._task.final(f"{error} (No retry: retry_on_notebook_error=False.)") from error
             if isinstance(step, Fail) and (why := self._why_not_again(step, executed)):
-                raise NotebookJobFailedError(f"{error} ({why})", job_name=error.job_name, state=error.state) from error
+                error.args = (f"{error} ({why})",)
             raise
         self._task.publish_outlets(concluded, executed, self._log)
         return concluded

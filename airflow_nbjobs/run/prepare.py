@@ -17,6 +17,7 @@ from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSourc
 from airflow_nbjobs.exceptions import (
     ApiError,
     CredentialsError,
+    FailureKind,
     InvalidNotebookJobError,
     NotFoundError,
     PermissionDeniedError,
@@ -86,7 +87,9 @@ def prepare(asked: Asked, hook: JobService, warn: Callable[[str], None]) -> Prep
     except (NotFoundError, PermissionDeniedError) as error:
         raise InvalidNotebookJobError(
             f"Failed to read {asked} to give it parameters ({error}). Check that it exists in this generation or "
-            "commit, and that the connection's account may read it."
+            "commit, and that the connection's account may read it.",
+            # It may be there later.
+            kind=FailureKind.OTHER if isinstance(error, NotFoundError) else error.kind,
         ) from error
     return _from_content(asked.source["direct_notebook_source"], asked, warn)
 

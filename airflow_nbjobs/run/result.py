@@ -18,6 +18,7 @@ from airflow_nbjobs.durations import in_words
 from airflow_nbjobs.exceptions import (
     ApiError,
     CredentialsError,
+    FailureKind,
     InvalidNotebookJobError,
     NotebookJobError,
     NotebookJobFailedError,
@@ -39,6 +40,9 @@ __all__ = ["Executed", "ResultReader"]
 _GRACE = (0.5, 1.5)
 """Seconds before each further look for an executed notebook whose absence has consequences."""
 
+# Of google.rpc.Code: PERMISSION_DENIED and UNAVAILABLE.
+_BY_CODE = {7: FailureKind.PERMISSION, 14: FailureKind.OUTAGE}
+
 # What reads notebooks is imported when one is read: a task without results never loads it.
 
 
@@ -51,6 +55,7 @@ class Executed:
     :ivar outcome: its content as far as it is needed; ``None`` if it was not read.
     :ivar problem: why it was not read.
     :ivar is_missing: whether it was looked for and does not exist, which means that no cell ran.
+    :ivar kind: what kind of failure the problem is.
     """
 
     uri: str | None = None
@@ -58,6 +63,7 @@ class Executed:
     outcome: Outcome | None = None
     problem: str | None = None
     is_missing: bool = False
+    kind: FailureKind = FailureKind.OTHER
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +109,7 @@ class ResultReader:
                 raise
             # An invalid setting of ours has its own remedy in its message.
             remedy = "" if isinstance(error, InvalidNotebookJobError) else ". Let the connection's account read it"
-            return Executed(problem=f"{str(error).rstrip('.')}{remedy}")
+            return Executed(problem=f"{str(error).rstrip('.')}{remedy}", kind=error.kind)
 
     def conclude(self, job: NotebookExecutionJob, executed: Executed, project: str) -> dict[str, Any]:
         """Log what the notebook printed, and return the task's result.
@@ -166,6 +172,7 @@ class ResultReader:
                     "do without them, set unusable_results='omit' or do_xcom_push=False.",
                     job_name=job.name or "",
                     state=job.job_state.value,
+                    kind=executed.kind,
                 )
             self.log.warning("There are no results, since the executed notebook was not read: %s", executed.problem)
             return None
@@ -181,6 +188,7 @@ class ResultReader:
                 f"{problem} Correct the cell, raise [nbjobs] result_bytes, or set unusable_results='omit'.",
                 job_name=job.name or "",
                 state=job.job_state.value,
+                kind=FailureKind.NOTEBOOK,
             )
         self.log.warning("%s", problem)
         return None
@@ -222,10 +230,20 @@ def _failed(job: NotebookExecutionJob, executed: Executed) -> NotebookJobFailedE
         f"{why}. {describe(job)} {job.job_state.word}{after}. {where}Job: {job.name}",
         job_name=job.name or "",
         state=job.job_state.value,
+        kind=FailureKind.NOTEBOOK if failure else _kind_of(job, executed),
         cell=failure.number if failure else None,
         ename=failure.ename if failure else None,
         evalue=failure.evalue if failure else None,
     )
+
+
+def _kind_of(job: NotebookExecutionJob, executed: Executed) -> FailureKind:
+    """Return what kind of failure the end of a job is whose notebook has no error."""
+    if job.job_state is not JobState.FAILED or executed.uri is not None:
+        return FailureKind.OTHER  # somebody ended it, or cells ran
+    if is_capacity(job.status):
+        return FailureKind.CAPACITY
+    return _BY_CODE.get(job.status.code or 0, FailureKind.OTHER) if job.status else FailureKind.OTHER
 
 
 def _stop(job: NotebookExecutionJob, outcome: Outcome | None) -> str:

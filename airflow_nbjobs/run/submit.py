@@ -95,7 +95,7 @@ def submit(request: Request) -> Flow[Submitted]:
     task = request.task
     # With an id of its own, the create request of a first try finds the job of another process by itself.
     may_exist = request.job_ids == (None,) and task.instance is not None
-    if task.try_number > 1 or request.takes_failed or may_exist:
+    if not task.is_first_process or request.takes_failed or may_exist:
         decision = yield from _look(request)
         yield from _end_unwanted(decision, request)
         if decision.adopt is not None:
@@ -117,7 +117,7 @@ def _look(request: Request) -> Flow[Decision]:
         try:
             jobs = yield from list_by_key(request.parent, task.key)
         except ApiError as error:
-            if task.try_number > 1 or (error.is_transient and not isinstance(error, RateLimitedError)):
+            if not task.is_first_process or (error.is_transient and not isinstance(error, RateLimitedError)):
                 raise
             request.warn(f"Failed to look for a job that another process of this try may have created: {error}")
             jobs = []

@@ -154,10 +154,9 @@ class Submitter:
                 self._log.error("%s", hint)
             raise
         except LostAnswerError as error:
-            failure = NotebookJobError(str(error), job_name="")
-            failure.__cause__ = error
+            failure = NotebookJobError(str(error), kind=error.kind)
             ended = self._canceller.end_unless_retried(failure)
-            raise NotebookJobError(f"{error} If there is a job: {ended}.", job_name="") from error
+            raise NotebookJobError(f"{error} If there is a job: {ended}.", kind=error.kind) from error
 
 
 class _OnceLog:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.compat import retry_policy
+from airflow_nbjobs.compat import has_ended_iteration, is_rescheduled_by, loop_iteration, retry_policy
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM, JobNote
@@ -33,10 +33,10 @@ __all__ = ["COMMAND_LINE", "NoRetry", "TaskContext", "task_state"]
 COMMAND_LINE = "nbjobs run"
 """The name in place of a deployment's for jobs of the command line."""
 
-_WANTED = frozenset({"running", "up_for_retry", "queued", "scheduled"})
+_WANTED = frozenset({"running", "up_for_retry", "up_for_reschedule", "queued", "scheduled"})
 """
-States of a task that goes on or is retried. A person's mark leads to other states, and so does the clear of a running
-task (``restarting``). ``queued`` and ``scheduled`` are passed on the way to a retry.
+States of a task that goes on or runs again. A person's mark leads to other states, and so does the clear of a running
+task (``restarting``). ``queued`` and ``scheduled`` are passed on the way to that.
 """
 
 
@@ -97,11 +97,6 @@ class TaskContext:
         )
         return cls(identity=identity, folders=(folder,), started_at=now)
 
-    @property
-    def is_very_first_try(self) -> bool:
-        """Whether no earlier try can have left a job."""
-        return self.identity.try_number == 1
-
     def read_note(self) -> JobNote | None:
         """Return the note of this task instance; ``None`` if it has none.
 
@@ -159,26 +154,21 @@ class TaskContext:
         return self.airflow is not None and self.airflow["ti"].try_number <= self.airflow["ti"].max_tries
 
     def why_no_retry(self, error: Exception) -> NoRetry | None:
-        """Return why Airflow does not retry after an error; ``None`` if it does."""
-        if self.airflow is None or not self.has_retry():
+        """Return why Airflow does not run the task again after an error; ``None`` if it does."""
+        if self.airflow is None:
             return NoRetry.USED_UP
         from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSkipException
 
         is_wrong = isinstance(error, InvalidNotebookJobError) and error.is_final
-        if is_wrong or isinstance(error, AirflowFailException | AirflowSkipException):
+        is_final = is_wrong or isinstance(error, AirflowFailException | AirflowSkipException)
+        decision = None if is_final else _ask_retry_policy(error, self.airflow)
+        if decision is not None and is_rescheduled_by(decision, self.airflow):
+            return None
+        if not self.has_retry():
+            return NoRetry.USED_UP
+        if is_final:
             return NoRetry.FINAL
-        policy = retry_policy(self.airflow["task"])
-        if policy is None:
-            return None
-        ti = self.airflow["ti"]
-        try:
-            with _as_raised_to_airflow(error):
-                decision = policy.evaluate(
-                    exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=self.airflow
-                )
-        except Exception:  # noqa: BLE001 - it is the user's code; Airflow then goes by the number of retries
-            return None
-        return NoRetry.POLICY if decision.action.value == "fail" else None
+        return NoRetry.POLICY if decision is not None and decision.action.value == "fail" else None
 
     def is_wanted(self) -> bool:
         """Return whether Airflow wants the task to go on or retries it, though it ends this process.
@@ -186,7 +176,11 @@ class TaskContext:
         It blocks until the supervisor answers. Airflow 3.3 passes the end of a worker on to its tasks, and ends a
         task that it wrongly took for dead. Both look like a person's kill.
         """
-        return self.airflow is not None and task_state(self.airflow["ti"]) in _WANTED
+        return (
+            self.airflow is not None
+            and task_state(self.airflow["ti"]) in _WANTED
+            and not has_ended_iteration(self.airflow)
+        )
 
     def is_timing_out(self) -> bool:
         """Return whether ``execution_timeout`` is being handled: Airflow calls ``on_kill`` for it too."""
@@ -205,7 +199,10 @@ class TaskContext:
 
 
 def task_state(ti: Any) -> str | None:
-    """Return the state of a task instance in Airflow's database; it blocks until the supervisor answers."""
+    """Return the state of a task instance in Airflow's database; it blocks until the supervisor answers.
+
+    In a loop, it is the state of the latest iteration.
+    """
     # There is no public way to ask for it.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
@@ -215,6 +212,18 @@ def task_state(ti: Any) -> str | None:
     key = ti.task_id if ti.map_index < 0 else f"{ti.task_id}_{ti.map_index}"
     state = (states.get(ti.run_id) or {}).get(key)
     return None if state is None else str(state)
+
+
+def _ask_retry_policy(error: Exception, context: Context) -> Any:
+    """Return the decision of the task's retry policy; ``None`` if it has none, or it raises."""
+    policy, ti = retry_policy(context["task"]), context["ti"]
+    if policy is None:
+        return None
+    try:
+        with _as_raised_to_airflow(error):
+            return policy.evaluate(exception=error, try_number=ti.try_number, max_tries=ti.max_tries, context=context)
+    except Exception:  # noqa: BLE001 - it is the user's code; Airflow then goes by the number of retries
+        return None
 
 
 @contextmanager
@@ -245,6 +254,8 @@ def _identity(context: Context) -> TaskIdentity:
         run_started=getattr(context.get("dag_run"), "start_date", None),
         is_certain=settings.is_deployment_certain(),
         instance=None if getattr(ti, "id", None) is None else str(ti.id),
+        iteration=loop_iteration(context),
+        is_rescheduled=bool(context.get("task_reschedule_count")),
     )
 
 

@@ -111,7 +111,7 @@ def test_a_task_that_airflow_has_given_up_ends_its_job(killed: Callable[..., str
     assert killed(lambda: state) in {"CANCELLING", "CANCELLED"}
 
 
-@pytest.mark.parametrize("state", ["running", "up_for_retry", "queued", "scheduled"])
+@pytest.mark.parametrize("state", ["running", "up_for_retry", "up_for_reschedule", "queued", "scheduled"])
 def test_a_worker_that_shuts_down_leaves_the_job_running(
     killed: Callable[..., str], state: str, logged: Logged
 ) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -18,7 +20,9 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.run.find import find_submitted
 from airflow_nbjobs.run.identity import RESERVED_PREFIX, cost_labels, identify
 from airflow_nbjobs.run.submit import Request, submit
+from airflow_nbjobs.run.task import TaskContext
 from tests.support.asking import TASK, wanted_job
+from tests.support.papers import task
 
 PARENT = "projects/p/locations/us-central1"
 PATH = f"/v1/{PARENT}/notebookExecutionJobs"
@@ -28,6 +32,7 @@ NASTY = [
     '" OR displayName=~"', '"', "\\", "-", "/../../..", "?filter=", "&filter=", "#", "@evil.example", "//evil.example",
     "\r\nHost: evil.example", ".*", "%22", "%2F..%2F", "{location}", "\ud800", "\0", "\u202e",
 ]  # fmt: skip
+REGION = uuid.UUID("01a22fb9-f3c4-7f90-8f55-700d2a87993a")
 texts = st.text(min_size=1, max_size=128) | st.sampled_from(NASTY)
 labels = st.dictionaries(texts.filter(lambda key: not key.startswith(RESERVED_PREFIX)), texts, max_size=3)
 
@@ -94,3 +99,22 @@ def test_too_many_labels_count_the_cost_labels() -> None:
     assert len(identify(job, TASK, "0" * 32).labels) <= 64
     with pytest.raises(InvalidNotebookJobError, match=r"has 53 labels, and 52 are allowed.* Remove 1"):
         identify(job, TASK, "0" * 32, has_cost_labels=True)
+
+
+@pytest.mark.parametrize(("map_index", "key"), [(-1, "67640cdd6178b109"), (3, "2c59b22fc1699a00")])
+def test_the_key_never_changes(map_index: int, key: str) -> None:
+    """Jobs that run are found by it after an upgrade."""
+    assert replace(TASK, map_index=map_index).key == key
+
+
+def test_airflow_gives_tasks_outside_of_loops_no_iteration() -> None:
+    """A mapped task has a region too on Airflow 3.4."""
+    run = task(ti={"map_index": 3, "region_id": REGION})
+    assert TaskContext.of(run.context).identity.iteration is None
+
+
+def test_iterations_have_keys_of_their_own() -> None:
+    places = [(REGION, 0), (REGION, 1), (uuid.uuid4(), 1)]  # a clear replaces later iterations in another region
+    runs = [task(more_context={"loop": SimpleNamespace(index=n)}, ti={"region_id": region}) for region, n in places]
+    keys = [TaskContext.of(run.context).identity.key for run in runs]
+    assert len({*keys, TaskContext.of(task().context).identity.key}) == 4

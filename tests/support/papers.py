@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,17 @@ def as_bytes(paper: dict[str, Any]) -> bytes:
     return json.dumps(paper).encode()
 
 
-def task(folder: Path | None = None, *, ti: dict[str, Any] | None = None, **arguments: Any) -> TaskRun:
+def task(
+    folder: Path | None = None,
+    *,
+    ti: dict[str, Any] | None = None,
+    more_context: dict[str, Any] | None = None,
+    **arguments: Any,
+) -> TaskRun:
     """Return a run of a create task that reads what its notebook leaves."""
     wanted = {**JOB, "do_xcom_push": True, **arguments}
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), folder, **(ti or {}))
+    make = partial(CreateNotebookExecutionJobOperator, task_id="report", **wanted)
+    return TaskRun(make, folder, more_context=more_context, **(ti or {}))
 
 
 def sent(run: TaskRun) -> dict[str, Any]:

@@ -56,7 +56,10 @@ JOB: dict[str, Any] = {
 
 @dataclass
 class TaskInstance:
-    """What operators use of a running task instance; XComs are kept here."""
+    """What operators use of a running task instance; XComs are kept here.
+
+    :ivar first_rescheduled_at: when a process of this try was rescheduled first; no other process was then.
+    """
 
     task_id: str
     dag_id: str = "reports"
@@ -68,6 +71,8 @@ class TaskInstance:
     id: uuid.UUID = field(default_factory=uuid.uuid4)
     bundle_instance: Any = None
     xcoms: dict[str, Any] = field(default_factory=dict)
+    first_rescheduled_at: datetime | None = None
+    region_id: uuid.UUID | None = None  # of Airflow 3.4
 
     def xcom_push(self, key: str, value: Any) -> None:
         """Keep a value, as the JSON that a database would hold."""
@@ -77,8 +82,9 @@ class TaskInstance:
         """Return a value of this task."""
         return copy.deepcopy(self.xcoms.get(key))
 
-    def get_first_reschedule_date(self, _: Any) -> None:
-        """Tell that the task was not rescheduled before."""
+    def get_first_reschedule_date(self, _: Any) -> datetime | None:
+        """Tell when this try was rescheduled first."""
+        return self.first_rescheduled_at
 
 
 class TaskRun:
@@ -87,15 +93,25 @@ class TaskRun:
     :param operator: made again by each call, since Airflow parses the DAG file for each process.
     :param folder: where the DAG file lies.
     :param begins_anew: whether ``start_date`` is the moment of resuming in a resumed task, as on Airflow 3.1.
+    :param more_context: further values of Airflow's context.
     :param known: fields of the task instance.
     """
 
-    def __init__(self, operator: Any, folder: Path | None = None, *, begins_anew: bool = False, **known: Any) -> None:
+    def __init__(
+        self,
+        operator: Any,
+        folder: Path | None = None,
+        *,
+        begins_anew: bool = False,
+        more_context: dict[str, Any] | None = None,
+        **known: Any,
+    ) -> None:
         self._make = operator
         self._folder = folder or Path("/nowhere")
         self.operator = self._new()
         self.ti = TaskInstance(task_id=self.operator.task_id, **known)
         self._begins_anew = begins_anew
+        self.more_context = more_context or {}
         self.deferrals: list[TaskDeferred] = []
         self.events: list[dict[str, Any]] = []
         canaries.watch(self)
@@ -113,7 +129,15 @@ class TaskRun:
         dag_run = SimpleNamespace(start_date=RUN_STARTED, run_id=self.ti.run_id)
         known = {"ti": self.ti, "task": self.operator, "dag": self.operator.dag, "dag_run": dag_run}
         known["outlet_events"] = self.outlet_events
-        return {**known, "run_id": self.ti.run_id, "ds": "2026-11-22", "params": {}}
+        reschedules = 0 if self.ti.first_rescheduled_at is None else 1
+        return {
+            **known,
+            "run_id": self.ti.run_id,
+            "ds": "2026-11-22",
+            "params": {},
+            "task_reschedule_count": reschedules,
+            **self.more_context,
+        }
 
     def execute(self) -> Any:
         """Render the fields and execute, once."""
@@ -124,6 +148,13 @@ class TaskRun:
         """Let another process of the same try go on: nothing is left of the operator but its XComs."""
         self.operator = self._new()
         return self
+
+    def rescheduled(self) -> TaskRun:
+        """Let Airflow run the same try again without using a retry: its XComs are cleared when it starts."""
+        self.ti.xcoms.clear()
+        self.ti.start_date = datetime.now(UTC)
+        self.ti.first_rescheduled_at = self.ti.first_rescheduled_at or self.ti.start_date
+        return self.in_another_process()
 
     def to_its_end(self) -> Any:
         """Execute, and go through as many deferrals as the task wants."""

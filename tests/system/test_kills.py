@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import psutil
@@ -175,17 +176,19 @@ def test_a_triggerer_that_is_restarted_ends_no_job(busy: LocalAirflow, endless: 
     wait_for(busy, endless, job, "CANCELLED")
 
 
-@pytest.mark.skipif(
-    not hasattr(BaseTrigger, "on_kill"), reason="a worker's end is passed on to its tasks from Airflow 3.3 on"
-)
+@pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="a worker's end reaches its tasks from Airflow 3.3 on")
 def test_a_shutdown_of_the_worker_leaves_the_job_running(busy: LocalAirflow, endless: Emulator) -> None:
     run, job = start(busy, endless, "retried")
     endless.reset_requests()
     busy.wait(lambda: endless.requests().get("get"), 30, "the task to have told Airflow of its job, and to wait for it")
     scheduler = psutil.Process(busy.pid("scheduler"))
-    # Workers are the scheduler's children here, and a task is a child of its worker, which passes the signal on.
+    # Workers are the scheduler's children here, and a task is a child of its worker. A worker of Airflow 3.3 passes the
+    # signal on. That of 3.4 waits for its task, which gets the signal if all processes of a service get it.
     (worker,) = {each.ppid() for each in scheduler.children(recursive=True)} - {scheduler.pid}
+    tasks = psutil.Process(worker).children()
     os.kill(worker, signal.SIGTERM)
+    for task in tasks if find_spec("airflow.sdk.execution_time.loop") else []:
+        os.kill(task.pid, signal.SIGTERM)
     busy.wait(
         lambda: "keeps running. This process waits for it" in busy.rest.log(run, "report"), 30, "the task to say so"
     )

@@ -1,0 +1,237 @@
+"""Looped task groups of Airflow 3.4: each iteration has a job of its own, in a real Airflow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from airflow_nbjobs.emulator import Emulator
+from demo.airflow_processes import LocalAirflow
+from demo.airflow_rest import Run
+
+pytest.importorskip("airflow.sdk.execution_time.loop", reason="task groups loop from Airflow 3.4 on")
+
+DAGS = """
+from datetime import timedelta
+from airflow.sdk import DAG, task_group
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+for dag_id, deferrable in [("deferred", True), ("running", False)]:
+    with DAG(dag_id, schedule=None):
+
+        @task_group
+        def refine():
+            CreateNotebookExecutionJobOperator(
+                task_id="report",
+                location="us-central1",
+                notebook="gs://notebooks/report.ipynb",
+                runtime_template="1234",
+                gcs_output_uri="gs://results",
+                service_account="runner@p.iam.gserviceaccount.com",
+                deferrable=deferrable,
+                retries=1,
+                retry_delay=timedelta(seconds=1),
+                poll_interval=1,
+                do_xcom_push=False,
+            )
+
+        refine.loop(max_iterations=2)
+"""
+REPORT, GATE = "refine.report", "refine.__loop_gate"
+
+
+@dataclass
+class Loop:
+    """One run of a DAG with a loop of two iterations, whose jobs do what the test says.
+
+    :ivar seen: how many jobs the test has been told of.
+    """
+
+    airflow: LocalAirflow
+    cloud: Emulator
+    run: Run
+    seen: int = field(default=0)
+
+    def __post_init__(self) -> None:
+        """Count only the jobs of this run."""
+        self.seen = len(self.cloud.book())
+
+    def next_job(self) -> str:
+        """Wait for the next job and until its task waits for it; return the job's id."""
+
+        def waiting() -> list[dict[str, Any]]:
+            return [each for each in self.tasks(REPORT) if each["state"] == self.run.dag_id]
+
+        def look() -> dict[str, Any] | None:
+            jobs = self.cloud.book()[self.seen :]
+            return jobs[0] if waiting() and jobs and jobs[0]["state"] == "JOB_STATE_RUNNING" else None
+
+        job = self.airflow.wait(look, 120, "a job that a task waits for")
+        assert job is not None
+        self.seen += 1
+        if self.run.dag_id == "deferred":  # Airflow tells nobody of a task that is ended before its trigger starts
+            self.airflow.wait(lambda: all(each["triggerer_job"] for each in waiting()), 120, "a triggerer")
+            self.cloud.reset_requests()
+            self.airflow.wait(lambda: self.cloud.requests().keys() & {"get", "list"}, 60, "the triggerer to look")
+        return str(job["id"])
+
+    def tasks(self, task_id: str) -> list[dict[str, Any]]:
+        """Return the task's iterations in their order."""
+        found = [each for each in self.airflow.rest.tasks(self.run) if each["task_id"] == task_id]
+        return sorted(found, key=lambda each: each["region_index"])
+
+    def where(self, iteration: int) -> dict[str, Any]:
+        """Return how Airflow's REST API names an iteration."""
+        task = self.tasks(REPORT)[iteration]
+        return {name: task[name] for name in ("region_id", "region_index")}
+
+    def mark_failed(self, iteration: int) -> None:
+        """Do what a person does in the UI."""
+        body = {"new_state": "failed", **self.where(iteration)}
+        self.airflow.rest.call("PATCH", f"{self.run.path}/taskInstances/{REPORT}", json=body)
+
+    def clear(self, iteration: int, task_ids: list[str], *, later: bool) -> None:
+        """Clear tasks of one iteration, and let it replace the later ones or leave them."""
+        ids = [self.tasks(task_id)[iteration]["id"] for task_id in task_ids]
+        body = {
+            "dry_run": False,
+            "dag_run_id": self.run.run_id,
+            "task_instance_ids": ids,
+            "only_failed": False,
+            "include_later_loop_iterations": later,
+        }
+        self.airflow.rest.call("POST", f"/dags/{self.run.dag_id}/clearTaskInstances", json=body)
+
+    def log(self, iteration: int, try_number: int = 1) -> str:
+        """Return the log of one try of an iteration."""
+        where = {**self.where(iteration), "full_content": True}
+        path = f"{self.run.path}/taskInstances/{REPORT}/logs/{try_number}"
+        return "\n".join(str(each["event"]) for each in self.airflow.rest.call("GET", path, params=where)["content"])
+
+    def state(self, job: str) -> str:
+        """Return the state of a job by the emulator's own book."""
+        return next(str(each["state"]) for each in self.cloud.book() if each["id"] == job).removeprefix("JOB_STATE_")
+
+    def wait_for(self, job: str, state: str) -> None:
+        """Wait until a job is in a state."""
+        self.airflow.wait(lambda: self.state(job) == state, 60, f"the job to be {state}")
+
+    def wait_for_run(self, state: str) -> None:
+        """Wait until the run has ended in a state."""
+        self.airflow.wait(lambda: self.airflow.rest.run_state(self.run) == state, 120, f"the run to be {state}")
+
+    def succeed(self, job: str) -> None:
+        """Let a job succeed."""
+        self.cloud.play(job, "JOB_STATE_SUCCEEDED")
+
+    def fail(self, job: str) -> None:
+        """Let a job fail."""
+        self.cloud.play(job, "JOB_STATE_FAILED", "The kernel died.")
+
+    def keys(self) -> list[str]:
+        """Return the keys of all jobs of the run, in the order of their creation."""
+        run = [each for each in self.cloud.book() if each["displayName"].startswith(self.run.dag_id)]
+        return [str(each["displayName"]) for each in run]
+
+
+@pytest.fixture(scope="module")
+def endless() -> Iterator[Emulator]:
+    """Start an emulator whose jobs run until the test ends them."""
+    with Emulator(runner="simulated", seconds=3600, cleanup_seconds=0.0) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def looping(
+    endless: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
+) -> Iterator[LocalAirflow]:
+    """Start an Airflow with the looping DAGs."""
+    dags = tmp_path_factory.mktemp("dags")
+    (dags / "loops.py").write_text(DAGS)
+    with start_airflow(dags, endless.env) as running:
+        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "loops"}')
+        running.wait(lambda: running.rest.knows("running"), 60, "the DAGs to be parsed")
+        yield running
+
+
+@pytest.fixture(params=["deferred", "running"])
+def loop(request: pytest.FixtureRequest, looping: LocalAirflow, endless: Emulator) -> Iterator[Loop]:
+    """Start a run, in each mode; all that is left of it is ended afterwards."""
+    loop = Loop(looping, endless, looping.rest.trigger(request.param))
+    yield loop
+    if looping.rest.run_state(loop.run) in {"queued", "running"}:
+        looping.rest.call("PATCH", loop.run.path, json={"state": "failed"})
+
+
+def test_each_iteration_and_its_retries_have_their_own_job(loop: Loop) -> None:
+    first = loop.next_job()
+    loop.succeed(first)
+    failing = loop.next_job()
+    loop.fail(failing)
+    retry = loop.next_job()
+    loop.succeed(retry)
+    loop.wait_for_run("success")
+
+    names = {each["id"]: each["displayName"] for each in loop.cloud.book()}
+    assert names[failing] == names[retry] != names[first]
+    assert [(each["state"], each["try_number"]) for each in loop.tasks(REPORT)] == [("success", 1), ("success", 2)]
+    for iteration, job in enumerate([first, retry]):
+        path, where = f"{loop.run.path}/taskInstances/{REPORT}", loop.where(iteration)
+        rest = loop.airflow.rest
+        note = rest.call("GET", f"{path}/xcomEntries/notebook_execution_job", params=where | {"stringify": False})
+        assert note["value"]["name"].endswith(job)
+        links = rest.call("GET", f"{path}/links", params=where)["extra_links"]
+        assert job in links["Executed notebook"]
+
+
+def test_a_person_who_ends_an_iteration_ends_its_job(loop: Loop) -> None:
+    first = loop.next_job()
+    loop.succeed(first)
+    second = loop.next_job()
+    loop.mark_failed(1)
+    loop.wait_for(second, "CANCELLED")
+    assert loop.state(first) == "SUCCEEDED"
+
+
+def test_a_cleared_iteration_replaces_only_its_own_job(loop: Loop) -> None:
+    first = loop.next_job()
+    loop.succeed(first)
+    second = loop.next_job()
+    loop.clear(1, [REPORT], later=True)
+    loop.wait_for(second, "CANCELLED")
+    third = loop.next_job()
+    loop.succeed(third)
+    loop.wait_for_run("success")
+    assert loop.state(first) == "SUCCEEDED"
+
+
+def test_iterations_that_a_clear_replaces_start_over(loop: Loop) -> None:
+    """The new iteration 1 begins with try 1 again, and its retry must not take the job of the old one."""
+    loop.succeed(loop.next_job())
+    loop.fail(loop.next_job())
+    replaced = loop.next_job()
+    loop.clear(0, [REPORT, GATE], later=True)
+    loop.wait_for(replaced, "CANCELLED")
+    again = loop.next_job()
+    loop.succeed(again)
+    failing = loop.next_job()
+    loop.fail(failing)
+    retry = loop.next_job()
+    loop.succeed(retry)
+    loop.wait_for_run("success")
+    assert loop.seen == len(loop.cloud.book())
+
+
+@pytest.mark.parametrize("loop", ["running"], indirect=True)
+def test_an_earlier_iteration_is_ended_beside_a_later_one(loop: Loop) -> None:
+    """Airflow tells only the state of the latest iteration; a trigger cannot ask more (docs/decisions/kills.md)."""
+    loop.succeed(loop.next_job())
+    later = loop.next_job()
+    loop.clear(0, [REPORT], later=False)
+    earlier = loop.next_job()
+    loop.mark_failed(0)
+    loop.wait_for(earlier, "CANCELLED")
+    assert loop.state(later) == "RUNNING"
