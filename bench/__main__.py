@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import deferring, imports, submission, triggerers, waiting, workers
+from bench import command_line, deferring, imports, submission, triggerers, waiting, workers
 from bench.measure import ROUNDS, combined, in_fresh_process
 from bench.page import describe_machine, write
 
 PAGE_FOLDER = Path("docs")
 RESULTS = PAGE_FOLDER / "benchmarks.json"
-PARTS = ("imports", "deferring", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
+PARTS = ("imports", "command_line", "deferring", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
 
 Keep = Callable[[str, Any], None]
 
@@ -38,7 +38,11 @@ def main(*parts: str) -> None:
         print(f"{minutes:5.1f} min  {part}: {json.dumps(result)[:200]}", flush=True)
         results[part] = result
         command = " ".join(["python -m bench", *parts])
-        results["machine"] = {**describe_machine(), "minutes": minutes, "command": f"`{command}`"}
+        run_of = {**describe_machine(), "minutes": minutes, "command": f"`{command}`"}
+        if parts:
+            results.setdefault("later", {})[part] = run_of
+        if not parts or "machine" not in results:
+            results["machine"] = run_of
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         write(results, PAGE_FOLDER)
 
@@ -54,6 +58,8 @@ def run(parts: set[str], keep: Keep) -> None:
     with ThreadPoolExecutor(1) as aside:
         if "imports" in parts:
             keep("imports", imports.measure(ROUNDS))
+        if "command_line" in parts:
+            keep("command_line", command_line.measure(ROUNDS))
         if "deferring" in parts:
             keep("deferring", deferring.measure())
         if "emulator" in parts:

@@ -28,6 +28,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
     """Return the goals of all parts that were measured."""
     parts: dict[str, Callable[[Any], Iterator[Goal]]] = {
         "imports": _imports,
+        "command_line": _command_line,
         "deferring": _deferring,
         "waiting": _waiting,
         "triggerers": _triggerers,
@@ -49,6 +50,13 @@ def _imports(found: dict[str, dict[str, float]]) -> Iterator[Goal]:
     peers = found["Vertex AI: operators"]
     for what, key in (("CPU", "cpu_seconds"), ("memory", "mb")):
         yield Goal(f"import of operators over the peer's, {what}", 1 / 20, operators[key] / peers[key])
+
+
+def _command_line(found: dict[str, dict[str, Any]]) -> Iterator[Goal]:
+    what = "`nbjobs run` on a running emulator, a notebook of two cells: CPU over papermill's"
+    yield Goal(what, 0.7, found["run"]["cpu_seconds_over"])
+    yield Goal("the same: time over papermill's", 1, found["run"]["seconds_over"])
+    yield Goal("`nbjobs run --local`: time over papermill's", 1.5, found["local"]["seconds_over"])
 
 
 def _deferring(found: dict[str, Any]) -> Iterator[Goal]:

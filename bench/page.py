@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import subprocess
 import textwrap
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Callable, Iterator
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,9 @@ Everything is measured {rounds} times. The tables have the median, and in bracke
 Maxima are taken over all runs, and events that should never happen are summed. Compare the columns, not the absolute
 times, which depend on the machine.
 """
+_LATER = """
+Measured later: {parts}.
+"""
 _GOALS = """
 ## Goals
 
@@ -52,6 +56,22 @@ triggers in addition to `GoogleBaseHook` too. New processes, in turns, after one
 _LIGHTER = """
 {name} needs less time to import than ours: {theirs:.2f} s instead of {ours:.2f} s, once for each triggerer.
 """
+_COMMAND_LINE = """
+## One notebook from the command line
+
+A notebook of two small cells, run by papermill, by `nbjobs run` on an emulator that is running, and with `--local`,
+which starts an emulator and ends it. New processes, in turns, after one of each that is not counted. CPU seconds are
+those of the command and of the processes that it has started: for papermill and `--local` they include the kernel, and
+for a running emulator they do not. papermill loads gcsfs and pyarrow where they are installed, as the Google provider
+does; "alone" is papermill without them. Ratios are of the same round.
+
+"""
+_SIDES = {
+    "papermill": "papermill",
+    "papermill alone": "papermill, alone",
+    "run": "`nbjobs run` on a running emulator",
+    "local": "`nbjobs run --local`",
+}
 _WAITING = """
 ## Waiting
 
@@ -160,9 +180,16 @@ def describe_machine() -> dict[str, Any]:
     return {
         "machine": f"{os.cpu_count()} cores, {platform.platform()}, Python {platform.python_version()}",
         "load": os.getloadavg()[0],
-        "versions": {package: version(package) for package in _PACKAGES},
+        "versions": dict(_versions()),
         "commit": _commit(),
     }
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    """Return the versions of the packages that are installed: some parts need no peers."""
+    for package in _PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            yield package, version(package)
 
 
 def _commit() -> str:
@@ -180,9 +207,16 @@ def write(results: dict[str, Any], folder: Path) -> None:
     known = results["machine"]
     versions = ", ".join(f"{package} {number}" for package, number in known["versions"].items())
     text = _INTRODUCTION.format(**{**known, "versions": versions, "rounds": ROUNDS})
+    if later := results.get("later"):
+        parts_of = (
+            f"{part} by {run_of['command']} at {run_of['commit']}, load {run_of['load']:.1f}"
+            for part, run_of in later.items()
+        )
+        text += _LATER.format(parts="; ".join(parts_of))
     text += _GOALS + "".join(goal.row() for goal in goals(results))
     parts: dict[str, Callable[[Any], str]] = {
         "imports": _import_part,
+        "command_line": _command_line_part,
         "waiting": lambda rows: _waiting_part(rows, folder),
         "triggerers": _triggerer_part,
         "shared": _shared_part,
@@ -209,6 +243,22 @@ def _import_part(found: dict[str, dict[str, float]]) -> str:
             lighter += _LIGHTER.format(name=case.replace(": ", "'s ").rstrip("s"), theirs=seconds, ours=ours)
         text += f"| {case} | {seconds:.2f} | {cost['mb']:.1f} | {seconds / ours:.1f} |\n"
     return text + lighter
+
+
+def _command_line_part(found: dict[str, dict[str, Any]]) -> str:
+    return _COMMAND_LINE + tables.table(
+        ("", "CPU s", "s", "papermill = 1: CPU", "time"),
+        (
+            (
+                name,
+                tables.spread(found[side], "cpu_seconds", 2),
+                tables.spread(found[side], "seconds", 2),
+                tables.spread(found[side], "cpu_seconds_over", 2),
+                tables.spread(found[side], "seconds_over", 2),
+            )
+            for side, name in _SIDES.items()
+        ),
+    )
 
 
 def _waiting_part(rows: list[dict[str, Any]], folder: Path) -> str:

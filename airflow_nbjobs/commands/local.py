@@ -49,6 +49,8 @@ def check_local(options: argparse.Namespace) -> None:
     given = [name for name in _ELSEWHERE if getattr(options, name) is not None]
     if options.gcp_conn_id != DEFAULT_CONNECTION:
         given.append("gcp_conn_id")
+    if options.kill == "leave":
+        raise InvalidNotebookJobError("--local ends the job with the emulator. Leave out --kill leave, or --local.")
     if given:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise InvalidNotebookJobError(f"--local runs the notebook on this machine. Leave out {names}, or --local.")

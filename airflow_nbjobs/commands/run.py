@@ -20,6 +20,7 @@ from airflow_nbjobs.exceptions import (
     AlreadyExistsError,
     InvalidArgumentError,
     InvalidNotebookJobError,
+    NbjobsError,
     NotebookJobError,
 )
 
@@ -110,7 +111,10 @@ def _result(
         raise
     except NotebookJobError as error:
         if output is not None and error.job_name:
-            save_executed(service, error.job_name, output, console)
+            try:
+                save_executed(service, error.job_name, output, console)
+            except NbjobsError as problem:
+                console.warning("The executed notebook is not in %s: %s", output, problem)
         console.error("%s", error)
         return None
     if output is not None:

@@ -154,13 +154,14 @@ def test_an_emulator_that_is_off_is_reported_at_once(
 def test_a_run_on_an_emulator_loads_nothing_of_airflow(
     nbjobs_emulator: Emulator, tmp_path: Path, cells: tuple[str, ...], code: int
 ) -> None:
-    arguments = ["run", str(written(tmp_path / "square.ipynb", *cells)), "-p", "side:=3"]
+    arguments = ["run", str(written(tmp_path / "square.ipynb", *cells)), "-p", 'day:={"api_key": "x"}']
     program = (
         f"import sys; from airflow_nbjobs.cli import main; code = main({arguments}); "
         "print(code, [name for name in sys.modules if name.partition('.')[0] == 'airflow'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)
     assert done.stdout.splitlines()[-1] == f"{code} []"
+    assert "parameters['day']['api_key'] looks like a secret by its name" in done.stderr
 
 
 def test_a_named_connection_gives_the_project_on_an_emulator(

@@ -124,6 +124,7 @@ WRONG = {
         ["square.ipynb", "--local", "--location", "us-central1", "--gcp-conn-id", "mine"],
         "Leave out --location, --gcp-conn-id, or --local.",
     ),
+    "a job that outlives it": (["square.ipynb", "--local", "--kill", "leave"], "Leave out --kill leave, or --local."),
     "a Python for another emulator": (["square.ipynb", "--kernel-python", "python"], "--kernel-python needs --local."),
     "no such Python": (["square.ipynb", "--local", "--kernel-python", "none"], "cannot be run: No such file"),
     "the notebook itself": (["square.ipynb", "--output", "./square.ipynb"], "is the notebook itself."),
