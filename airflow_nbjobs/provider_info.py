@@ -26,7 +26,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_integration("hooks")],
         "operators": [_integration("operators")],
         "sensors": [_integration("sensors")],
-        "triggers": [_integration("triggers")],
+        "triggers": [_integration("triggers", "schedule_trigger")],
         "task-decorators": [{"name": "notebook", "class-name": "airflow_nbjobs.decorators.notebook_task"}],
         "plugins": [{"name": "nbjobs", "plugin-class": "airflow_nbjobs.plugin.NotebookTabPlugin"}],
         "extra-links": [
@@ -39,10 +39,10 @@ def get_provider_info() -> dict[str, Any]:
     }
 
 
-def _integration(module: str) -> dict[str, Any]:
+def _integration(*modules: str) -> dict[str, Any]:
     return {
         "integration-name": "Vertex AI notebook execution jobs",
-        "python-modules": [f"airflow_nbjobs.{module}"],
+        "python-modules": [f"airflow_nbjobs.{module}" for module in modules],
     }
 
 

@@ -20,7 +20,7 @@ MODULES = {
 
 # From the bottom up: a room knows those below it, and itself. Rooms of one line do not know each other.
 ORDER = [
-    ["__init__", "compat", "durations", "exceptions"],
+    ["__init__", "compat", "durations", "exceptions", "floors"],
     ["retry_policy"],
     ["api", "settings"],
     ["console_pages"],
@@ -31,7 +31,7 @@ ORDER = [
     ["watch"],
     ["links", "outlets"],
     ["run"],
-    ["doctor", "pruning", "triggers"],
+    ["doctor", "pruning", "schedule_trigger", "triggers"],
     ["operators"],
     ["decorators", "sensors"],
     ["commands", "plugin"],

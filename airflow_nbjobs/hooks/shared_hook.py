@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 
-__all__ = ["borrow_hook"]
+__all__ = ["borrow_hook", "share_hook"]
 
 _CONCURRENCY = 10
 """Jobs of one connection that are ended at the same time; the others wait."""
@@ -39,14 +39,32 @@ async def borrow_hook(
     :param impersonation_chain: service account to impersonate, or a chain of them.
     :returns: the hook, after at most nine other users of it are left.
     """
+    async with _sharing(gcp_conn_id, impersonation_chain) as shared, shared.turns:
+        yield shared.hook
+
+
+@asynccontextmanager
+async def share_hook(
+    gcp_conn_id: str, impersonation_chain: str | Sequence[str] | None
+) -> AsyncIterator[NotebookExecutionJobAsyncHook]:
+    """Lend the same hook to somebody who waits: the number of its users has no limit.
+
+    :param gcp_conn_id: the Google Cloud connection.
+    :param impersonation_chain: service account to impersonate, or a chain of them.
+    """
+    async with _sharing(gcp_conn_id, impersonation_chain) as shared:
+        yield shared.hook
+
+
+@asynccontextmanager
+async def _sharing(gcp_conn_id: str, impersonation_chain: str | Sequence[str] | None) -> AsyncIterator[_Shared]:
     chain = impersonation_chain
     key = (gcp_conn_id, chain if chain is None or isinstance(chain, str) else tuple(chain))
     lent = _SHARED.setdefault(asyncio.get_running_loop(), {})
     shared = lent.get(key) or lent.setdefault(key, _Shared(NotebookExecutionJobAsyncHook(gcp_conn_id, chain)))
     shared.users += 1
     try:
-        async with shared.turns:
-            yield shared.hook
+        yield shared
     finally:
         shared.users -= 1
         if not shared.users:

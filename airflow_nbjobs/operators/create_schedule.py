@@ -7,16 +7,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api.pacing import ENDURING
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.operators.resource import ResourceOperator
 from airflow_nbjobs.run.arguments import RunArguments
+from airflow_nbjobs.run.window import as_time
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["CreateNotebookScheduleOperator", "as_time"]
+__all__ = ["CreateNotebookScheduleOperator"]
 
 
 class CreateNotebookScheduleOperator(ResourceOperator):
@@ -99,21 +99,3 @@ class CreateNotebookScheduleOperator(ResourceOperator):
         self.log.info("The schedule %r is %s: %s", made.display_name, made.state, made.name)
         publish_schedule(context["ti"], made.name or "", self.project_id or self.hook.project_id)
         return made.to_wire()
-
-
-def as_time(argument: str, value: datetime | str | None) -> datetime | None:
-    """Return a time that may be ISO 8601 text.
-
-    :raises InvalidNotebookJobError: if it is malformed, or has no time zone.
-    """
-    if not value:
-        return None
-    try:
-        time = datetime.fromisoformat(value) if isinstance(value, str) else value
-        if time.tzinfo is not None:
-            return time
-    except (ValueError, AttributeError):
-        pass
-    raise InvalidNotebookJobError(
-        f"{argument}={value!r} is not a time: give one with a time zone, such as '2026-12-24T06:00:00+01:00'."
-    )

@@ -7,6 +7,6 @@ Triggers use :func:`join_poller`.
 
 from __future__ import annotations
 
-from airflow_nbjobs.watch.registry import join_poller
+from airflow_nbjobs.watch.registry import budget_of, join_poller
 
-__all__ = ["join_poller"]
+__all__ = ["budget_of", "join_poller"]

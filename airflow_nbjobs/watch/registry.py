@@ -17,7 +17,7 @@ from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.poller import Poller
 from airflow_nbjobs.watch.waiters import Waiter
 
-__all__ = ["join_poller"]
+__all__ = ["budget_of", "join_poller"]
 
 
 class _Place(NamedTuple):
@@ -36,10 +36,14 @@ class _Registry:
     # A budget outlives its pollers: it counts the requests of those that have ended.
     budgets: dict[tuple[str, str | None], Budget] = field(default_factory=dict)
 
+    def budget(self, parent: str, endpoint: str | None) -> Budget:
+        """Return the budget of a place, made if there is none."""
+        return self.budgets.setdefault((parent, endpoint), Budget(settings.requests_per_minute()))
+
     def poller(self, place: _Place) -> Poller:
         """Return the poller of a place, made if there is none."""
         if place not in self.pollers:
-            budget = self.budgets.setdefault((place.parent, place.endpoint), Budget(settings.requests_per_minute()))
+            budget = self.budget(place.parent, place.endpoint)
             hook = NotebookExecutionJobAsyncHook(place.gcp_conn_id, place.impersonation_chain)
 
             def stopped() -> None:
@@ -52,6 +56,15 @@ class _Registry:
 
 # A triggerer has one loop, `dag.test()` a new one for each trigger. A loop of uvloop takes no attributes.
 _REGISTRIES: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Registry] = weakref.WeakKeyDictionary()
+
+
+def budget_of(parent: str) -> Budget:
+    """Return the budget of requests of a place, which its pollers on this event loop spend too.
+
+    :param parent: ``projects/p/locations/l``.
+    """
+    registry = _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())
+    return registry.budget(parent, settings.emulator_address() or settings.endpoint())
 
 
 @contextmanager

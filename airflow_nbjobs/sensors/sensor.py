@@ -1,8 +1,8 @@
-"""The sensor that waits for a notebook execution job of another task, DAG or person."""
+"""What sensors that wait for a job have in common: modes, flags, timeout and result."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -18,49 +18,37 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_nbjobs.api.names import JobName, job_name
-from airflow_nbjobs.api.pacing import ENDURING
+from airflow_nbjobs.api.pacing import ENDURING, Patience
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.links import publish, publish_executed
-from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point, explaining_missing
+from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.outlets import publish_outlets
 from airflow_nbjobs.run.arguments import check_reading
 from airflow_nbjobs.run.deferral import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
+    from airflow.triggers.base import BaseTrigger
 
     from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
     from airflow_nbjobs.run.note import Event
     from airflow_nbjobs.run.result import ResultReader
 
-__all__ = ["NotebookExecutionJobSensor"]
+__all__ = ["JobSensor"]
 
 
-class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
+class JobSensor(NotebookJobOperator, BaseSensorOperator):
     """Wait until a notebook execution job has SUCCEEDED. The sensor never ends a job.
 
-    All modes (poke, reschedule, deferrable) have the same outcome. A job that ends in another state fails the task
-    without retries, since no retry changes it; with ``soft_fail`` or ``never_fail`` the task is skipped. Returns the
-    dict of the create operator, which the events of its ``outlets`` carry too.
-
-    :param job_name: resource name of the job, its id (then with ``location``), or the output of a create task
-        (templated).
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poke_interval: seconds between two looks, in each mode. Default 30.
     :param log_output: as of ``CreateNotebookExecutionJobOperator``.
     :param unusable_results: as of ``CreateNotebookExecutionJobOperator``.
-    :raises AirflowFailException: if the job ends in any other state than SUCCEEDED.
-    :raises AirflowSensorTimeout: if it does not end within ``timeout`` seconds.
-    :raises NotFoundError: if the job does not exist.
     """
-
-    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "job_name")
 
     def __init__(
         self,
         *,
-        job_name: str | Mapping[str, Any],
         deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
         poke_interval: float = 30,
         log_output: Literal["errors", "all", "none"] = "errors",
@@ -68,12 +56,31 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(poke_interval=poke_interval, **kwargs)
-        self.job_name = job_name
         self.deferrable = deferrable
         self.log_output = log_output
         self.unusable_results = unusable_results
         self._seen: JobState | None = None
         self.check_early(lambda: check_reading(log_output, unusable_results))
+
+    @abstractmethod
+    def _look(self, context: Context) -> NotebookExecutionJob | None:
+        """Return the job as it is now, and publish its links; ``None`` if there is none yet."""
+
+    @abstractmethod
+    def _project(self) -> str:
+        """Return the project that links lead to."""
+
+    @abstractmethod
+    def _what(self) -> str:
+        """Return what is waited for, as the subject of a sentence."""
+
+    @abstractmethod
+    def _trigger(self, job: NotebookExecutionJob | None, deadline: datetime, context: Context) -> BaseTrigger:
+        """Return what waits in the triggerer.
+
+        :param job: as it was seen; ``None`` if it was not.
+        :param deadline: when to stop waiting.
+        """
 
     @entry_point
     def execute(self, context: Context) -> Any:
@@ -88,16 +95,19 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
     def poke(self, context: Context) -> PokeReturnValue:
         """Look at the job once."""
         job = self._look(context)
-        if not job.job_state.is_terminal:
+        if job is None or not job.job_state.is_terminal:
             return PokeReturnValue(is_done=False)
         return PokeReturnValue(is_done=True, xcom_value=self._conclude(job, context))
 
     @entry_point
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Resume: read the job, since the event is only a hint."""
+        return self._look_or_defer(context, self._read_event(event))
+
+    def _read_event(self, payload: object) -> Event:
         from airflow_nbjobs.run.note import Event
 
-        return self._look_or_defer(context, Event.from_payload(event))
+        return Event.from_payload(payload)
 
     def _look_or_defer(self, context: Context, event: Event | None = None) -> Any:
         """Finish with a job that has ended, and defer otherwise; errors and flags count as in the poking modes."""
@@ -106,8 +116,10 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
         job = None
         try:
             job = self._look(context)
-            if event is not None:
+            if event is not None and job is not None:
                 check_agreement(event, job)
+            elif event is not None:
+                self._check_asked(event)
         except NbjobsError as error:
             if not self.silent_fail:
                 if self.never_fail:
@@ -115,35 +127,31 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
                 raise
             self.log.exception("Failed to look at the job, and silent_fail is set.")
         else:
-            if job.job_state.is_terminal:
+            if job is not None and job.job_state.is_terminal:
                 return self._conclude(job, context)
         return self._defer(context, job, event)
 
-    def _look(self, context: Context) -> NotebookExecutionJob:
-        from airflow_nbjobs.api.waiting import first_look
+    def _check_asked(self, event: Event) -> None:
+        """Check that the triggerer could look for a job that is not there.
 
-        # An outage is waited for as long as by an operator, but not beyond the sensor's own timeout.
-        patience = replace(ENDURING, seconds=min(ENDURING.seconds, self.timeout))
-        name = self._name()
-        with explaining_missing():
-            if self._seen is not None:
-                job = self.hook.get_job(name, patience=patience)
-            else:  # it may have just been created, and a read may be behind its create
-                job = self.hook.run_flow(JobName.parse(name).location, first_look(name), patience)
+        :raises NbjobsError: if it could not.
+        """
+        if event.outcome == "error":
+            raise NbjobsError(
+                f"{self._what()} was not found, and the triggerer could not ask the service: {event.reason}"
+            )
+
+    def _patience(self) -> Patience:
+        """Return the patience of an operator, but none beyond the sensor's own timeout."""
+        return replace(ENDURING, seconds=min(ENDURING.seconds, self.timeout))
+
+    def _note(self, job: NotebookExecutionJob, name: str, context: Context) -> None:
+        """Publish the links of a job that is seen for the first time, and log its state when it has changed."""
         if self._seen is None:
             publish(context["ti"], job, self._project())
         if job.job_state != self._seen:
             self._seen = job.job_state
             self.log.info("The notebook job %s is %s.", name, self._seen.word)
-        return job
-
-    def _project(self) -> str:
-        # The service answers with the number of the project, the user gave its id.
-        named = JobName.parse(self._name()).project
-        return self.project_id or (self.hook.project_id if named.isdigit() else named)
-
-    def _name(self) -> str:
-        return job_name(self.job_name, self._parent)
 
     def _conclude(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Return the result of a job that has ended. Airflow's base class does not handle the flags in each mode."""
@@ -175,23 +183,26 @@ class NotebookExecutionJobSensor(NotebookJobOperator, BaseSensorOperator):
 
     def _over_time(self) -> AirflowSensorTimeout | AirflowSkipException:
         last = f"; its last state was {self._seen.word}" if self._seen else ""
-        message = f"The notebook job {self._name()} did not end within timeout={self.timeout:g} seconds{last}."
+        message = f"{self._what()} did not end within timeout={self.timeout:g} seconds{last}."
         return AirflowSkipException(message) if self.soft_fail or self.never_fail else AirflowSensorTimeout(message)
 
     def _defer(self, context: Context, job: NotebookExecutionJob | None, event: Event | None) -> NoReturn:
-        from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
-
         # A resumed task keeps its first deadline: on Airflow 3.1 its start_date is the moment of resuming.
         deadline = (event and event.ends_at) or context["ti"].start_date + timedelta(seconds=self.timeout)
         remaining = deadline - datetime.now(UTC)
         if remaining <= timedelta(0) or (event is not None and event.outcome == "timeout"):
             raise self._over_time()
-        trigger = NotebookExecutionJobTrigger(
-            job_name=self._name(),
-            created_at=job.create_time.isoformat() if job is not None and job.create_time else None,
+        trigger = self._trigger(job, deadline, context)
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=remaining + DEFERRAL_MARGIN)
+
+    def _job_trigger(self, name: str, created_at: datetime | None, deadline: datetime) -> BaseTrigger:
+        from airflow_nbjobs.triggers import NotebookExecutionJobTrigger
+
+        return NotebookExecutionJobTrigger(
+            job_name=name,
+            created_at=created_at.isoformat() if created_at else None,
             deadline=deadline.isoformat(),
             gcp_conn_id=self.gcp_conn_id,
             impersonation_chain=self.impersonation_chain,
             poll_interval=float(self.poke_interval),
         )
-        self.defer(trigger=trigger, method_name="execute_complete", timeout=remaining + DEFERRAL_MARGIN)
