@@ -116,4 +116,11 @@ def read_event(payload: object) -> Event | None:
             f"The trigger's event {payload!r} is not understood: this version of airflow-nbjobs reads v={VERSION}. "
             "Install the same version on the workers and the triggerer."
         )
-    return Event(job_name="", operation_name=None, state=None, **known)
+    return Event(
+        job_name="",
+        operation_name=None,
+        state=None,
+        outcome=known["outcome"],
+        deadline=known.get("deadline"),
+        reason=known.get("reason"),
+    )
