@@ -10,7 +10,7 @@ from airflow_nbjobs.exceptions import FailureKind
 
 try:
     from airflow.sdk.definitions.retry_policy import RetryDecision, RetryPolicy
-except ImportError:
+except ModuleNotFoundError:
     from airflow import __version__
 
     raise ImportError(

@@ -35,7 +35,7 @@ class Decision:
 
     :ivar adopt: the job whose result is this try's; ``None`` to create one.
     :ivar end: active jobs that no task waits for.
-    :ivar is_complete: whether the job of the try before this one was seen. Otherwise it may still appear in the list.
+    :ivar is_complete: whether the job of the process before this one was seen. Otherwise it may still appear.
     """
 
     adopt: NotebookExecutionJob | None
@@ -64,7 +64,7 @@ def decide(
     # The newest may be a twin that was ended.
     adopt = next((job for job in of_generation if _is_active(job) or job.job_state.is_success), None)
     # A FAILED job does not tell whether another one was created after it.
-    is_complete = not task.is_retry or adopt is not None or _is_last_try_seen(ours, task)
+    is_complete = not (task.is_retry or task.is_rescheduled) or adopt is not None or _is_last_seen(ours, task)
     if adopt is None and takes_failed:
         adopt = next((job for job in of_generation if job.job_state == JobState.FAILED), None)
     unwanted = [job for job in ours if _is_active(job) and job is not adopt and _is_earlier(job, task)]
@@ -89,9 +89,10 @@ def refuse_if_overtaken(jobs: Iterable[NotebookExecutionJob], task: TaskIdentity
             )
 
 
-def _is_last_try_seen(ours: list[NotebookExecutionJob], task: TaskIdentity) -> bool:
-    """Return whether the last job of the try before this one was seen: another one follows a job without a machine."""
-    last = next((job for job in ours if try_of(job) == task.try_number - 1 and _is_of_run(job, task)), None)
+def _is_last_seen(ours: list[NotebookExecutionJob], task: TaskIdentity) -> bool:
+    """Return whether the last job of the process before was seen: another one follows a job without a machine."""
+    number = task.try_number if task.is_rescheduled else task.try_number - 1
+    last = next((job for job in ours if try_of(job) == number and _is_of_run(job, task)), None)
     return last is not None and not is_capacity(last.status)
 
 

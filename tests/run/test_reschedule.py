@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from tests.support.asking import TASK, Asking
 from tests.support.cloud import Cloud
 from tests.support.task_runs import JOB, TaskRun
 
@@ -112,3 +114,11 @@ def test_a_deterministic_id_is_taken_over_too(away: Cloud) -> None:
     away.play(away.book()[0]["name"], "JOB_STATE_SUCCEEDED")
     assert run.rescheduled().execute()["state"] == "JOB_STATE_SUCCEEDED"
     assert away.states() == ["SUCCEEDED"]
+
+
+def test_a_rescheduled_try_looks_again_for_a_job_that_may_appear(asking: Asking) -> None:
+    """The create request of the process before it got no answer, and is carried out late."""
+    asking.meanwhile = lambda: asking.carry_out(TASK)
+    submitted = asking.ask(replace(TASK, is_rescheduled=True))
+    assert submitted.is_adopted
+    assert asking.states() == ["RUNNING"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,24 @@ for dag_id, deferrable in [("deferred", True), ("running", False)]:
             )
 
         refine.loop(max_iterations=2)
+
+with DAG("mapped", schedule=None):
+
+    @task_group
+    def refine():
+        CreateNotebookExecutionJobOperator.partial(
+            task_id="report",
+            location="us-central1",
+            notebook="gs://notebooks/report.ipynb",
+            runtime_template="1234",
+            gcs_output_uri="gs://results",
+            service_account="runner@p.iam.gserviceaccount.com",
+            deferrable=True,
+            poll_interval=1,
+            do_xcom_push=False,
+        ).expand(parameters=[{"part": 1}, {"part": 2}])
+
+    refine.loop(max_iterations=2)
 """
 REPORT, GATE = "refine.report", "refine.__loop_gate"
 
@@ -153,7 +172,7 @@ def looping(
     (dags / "loops.py").write_text(DAGS)
     with start_airflow(dags, endless.env) as running:
         running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "loops"}')
-        running.wait(lambda: running.rest.knows("running"), 60, "the DAGs to be parsed")
+        running.wait(lambda: running.rest.knows("mapped"), 60, "the DAGs to be parsed")
         yield running
 
 
@@ -185,6 +204,26 @@ def test_each_iteration_and_its_retries_have_their_own_job(loop: Loop) -> None:
         assert note["value"]["name"].endswith(job)
         links = rest.call("GET", f"{path}/links", params=where)["extra_links"]
         assert job in links["Executed notebook"]
+    logs = [loop.log(0), loop.log(1), loop.log(1, try_number=2)]
+    assert not any("Failed to read the task's note" in log for log in logs)
+
+
+def test_mapped_tasks_in_a_loop_have_jobs_of_their_own(looping: LocalAirflow, endless: Emulator) -> None:
+    notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
+    endless.upload("gs://notebooks/report.ipynb", json.dumps(notebook).encode())
+    seen = len(endless.book())
+    run = looping.rest.trigger("mapped")
+    for iteration in range(2):
+
+        def made(done: int = seen + 2 * iteration) -> list[dict[str, Any]]:
+            jobs = endless.book()[done:]
+            return jobs if [job["state"] for job in jobs] == ["JOB_STATE_RUNNING"] * 2 else []
+
+        for job in looping.wait(made, 120, "two jobs"):
+            endless.play(job["id"], "JOB_STATE_SUCCEEDED")
+    looping.wait(lambda: looping.rest.run_state(run) not in {"queued", "running"}, 120, "the run to end")
+    assert looping.rest.run_state(run) == "success"
+    assert len({job["displayName"] for job in endless.book()[seen:]}) == 4
 
 
 def test_a_person_who_ends_an_iteration_ends_its_job(loop: Loop) -> None:
