@@ -2,9 +2,9 @@
 # make demo UI=1     the same, and keep Airflow's UI running until Ctrl-C
 # make test          run all checks and tests, on the newest Airflow
 # make test-ui       look at pages in a real browser: Debian's Chromium, which it installs
-# make test-3.1      run the tests that use Airflow, on the oldest supported Airflow
-# make test-on SET=managed-3.1   run the same tests with the versions of constraints/managed-3.1.txt
-# make test-sets     the same for all sets of versions in constraints/
+# make test-install   install the package beside Managed Airflow, and the wheel with the lowest versions
+# make test-on SET=lowest   run the tests that use Airflow, with the versions of constraints/lowest.txt
+# make test-sets     the same for all sets in constraints/, and for PYTHONS="python3.12 …"; results: docs/versions.md
 # make chaos         kill Airflow's processes at every step of a task; results: docs/chaos.md
 # make soak          run 500 jobs for ten minutes while one request in twenty fails; results: docs/soak.md
 # make live          ask the real service about docs/assumptions.md: PROJECT= LOCATION= BUCKET= SERVICE_ACCOUNT= [TEMPLATE=]
@@ -25,15 +25,16 @@ unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 SETS := $(patsubst constraints/%.txt,%,$(wildcard constraints/*.txt))
 # api/, notebooks/ and emulator/ do not import Airflow (tests/test_walls.py).
-OFF_AIRFLOW := $(addprefix tests/,api chaos conftest.py contract demo emulator foreign notebooks packaging support system test_walls.py)
+OFF_AIRFLOW := $(addprefix tests/,api chaos conftest.py contract demo docs emulator foreign live notebooks packaging support \
+	system test_walls.py ui)
 ON_AIRFLOW := $(filter-out $(OFF_AIRFLOW),$(filter-out tests/__%,$(wildcard tests/*)))
-# What needs a real Airflow 3.4: loops, and tries that run again without using a retry.
-ON_NEXT := tests/system/test_kills.py tests/system/test_loops.py tests/system/test_reschedules.py
+# On all sets kills; on Airflow 3.4 also loops, and tries that run again without using a retry.
+ON_PROCESSES = $(patsubst %,tests/system/test_%.py,kills $(if $(filter next,$(SET)),loops reschedules))
 IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-ui test-3.1 test-on test-sets chaos soak live languages bench docs docs-serve release-check clean constraints
+.PHONY: help demo test test-ui test-install test-on test-sets chaos soak live languages bench docs docs-serve release-check clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -52,24 +53,29 @@ test-ui: $(VENV)/.dev
 	command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; }
 	$(IN) pytest tests/ui
 
-# The oldest supported Airflow, which raises warnings of its own: all tests that use Airflow run, and the system tests of
-# kills. api/, notebooks/ and emulator/ do not import Airflow (tests/test_walls.py). Failed tests of kills run once more,
-# since the triggerer of 3.1.8 may end by itself ("Response read out of order").
-test-3.1: .venv-3.1/.dev
-	.venv-3.1/bin/python -m pytest -n 2 -W ignore $(ON_AIRFLOW)
-	.venv-3.1/bin/python -m pytest -W ignore tests/system/test_kills.py || \
-		.venv-3.1/bin/python -m pytest -W ignore --last-failed tests/system/test_kills.py
+test-install: $(VENV)/.dev
+	$(IN) pytest -m index tests/packaging
+
+# The tests that use Airflow, and then those of its processes. These run once more if they failed: the triggerer of
+# Airflow 3.1 may end by itself ("Response read out of order"). Older versions raise warnings of their own.
+ENV = .venv-$(SET)$(if $(PYTHON),-py$(shell $(PYTHON) -c 'import sys; print("{}.{}".format(*sys.version_info))'))
 
 test-on:
 	@[ -f "constraints/$(SET).txt" ] || { echo "There is no set '$(SET)'. Give one of these as SET: $(SETS)" >&2; exit 2; }
-	@$(MAKE) --no-print-directory .venv-$(SET)/.dev
-	.venv-$(SET)/bin/python -m pytest -n 2 --dist worksteal -W ignore --junitxml .venv-$(SET)/results.xml \
+	@.ci/install $(ENV) constraints/$(SET).txt dev
+	$(ENV)/bin/python -m pytest -n 2 --dist worksteal -W ignore --junitxml $(ENV)/results.xml \
 		--override-ini junit_suite_name="$$(git rev-parse --short HEAD)" $(ON_AIRFLOW)
-	$(if $(filter next,$(SET)),.venv-next/bin/python -m pytest -n 2 --dist loadfile -W ignore $(ON_NEXT))
+	$(ENV)/bin/python -m pytest -n 2 --dist loadfile -W ignore $(ON_PROCESSES) || \
+		$(ENV)/bin/python -m pytest -W ignore --last-failed $(ON_PROCESSES)
 
 test-sets:
-	@failed=; for set in $(SETS); do $(MAKE) --no-print-directory test-on SET=$$set || failed="$$failed $$set"; done; \
-		[ -z "$$failed" ] || { echo "Sets with failures:$$failed" >&2; exit 1; }
+	@failed=; \
+	for set in $(SETS); do $(MAKE) --no-print-directory test-on SET=$$set || failed="$$failed $$set"; done; \
+	for python in $(PYTHONS); do \
+		$(MAKE) --no-print-directory test-on SET=newest PYTHON=$$python || failed="$$failed $$python"; \
+	done; \
+	.venv-newest/bin/python .ci/versions; \
+	[ -z "$$failed" ] || { echo "Sets with failures:$$failed" >&2; exit 1; }
 
 # About 35 minutes for each database. CHAOS contains options: `make chaos CHAOS="--database sqlite --number 7"`.
 chaos: $(VENV)/.dev
@@ -107,10 +113,6 @@ $(VENV)/.dev: pyproject.toml constraints/newest.txt
 	@.ci/install $(VENV) constraints/newest.txt dev
 	@touch $@ $(VENV)/.demo
 
-.venv-%/.dev: pyproject.toml constraints/%.txt
-	@.ci/install .venv-$* constraints/$*.txt dev
-	@touch $@
-
 # The newest versions, for all Pythons and systems: a constraint for a package that is not installed is harmless.
 COMPILE = $(IN) uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --upgrade \
 	--no-annotate --no-header --no-emit-index-url --all-extras --group pyproject.toml:dev
@@ -124,13 +126,14 @@ FOR_3_11 = $(filter-out --universal --fork-strategy fewest,$(COMPILE))
 NEXT = apache-airflow>=3.4.0a1 apache-airflow-core>=3.4.0a1 apache-airflow-task-sdk>=1.4.0a1
 
 # $(call image,AIRFLOW,GOOGLE_PROVIDER,COMMON_COMPAT,DAY): the packages of an image, without ours.
-image = printf 'apache-airflow==%s\napache-airflow-providers-google==%s\napache-airflow-providers-common-compat==%s\n' $1 $2 $3 | \
+image = printf '%s\n' apache-airflow==$1 apache-airflow-providers-google==$2 apache-airflow-providers-common-compat==$3 | \
 	$(IN) uv pip compile --quiet --python-version 3.11 --exclude-newer $4 --no-annotate --no-header --no-emit-index-url -
 managed = $(FOR_3_11) --constraint <($(image)) pyproject.toml | $(PLAIN)
 
 constraints:
 	$(COMPILE) --group pyproject.toml:docs pyproject.toml | $(PLAIN) > constraints/newest.txt
-	{ $(VENV)/bin/python .ci/floors; printf '%s\n' 'fastapi<0.118' 'structlog<25.5'; } | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/lowest.txt
+	{ $(VENV)/bin/python .ci/floors; printf '%s\n' 'fastapi<0.118' 'structlog<25.5'; } | \
+		$(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/lowest.txt
 	$(call managed,3.1.7,20.0.0,1.13.1,2026-03-03) > constraints/managed-3.1.txt
 	$(call managed,3.3.1,22.3.0,1.18.0,2026-08-26) > constraints/managed-3.3.txt
 	printf '%s\n' $(foreach each,$(NEXT),'$(each)') | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/next.txt

@@ -20,6 +20,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Vertex AI notebook execution jobs",
                 "external-doc-url": "https://cloud.google.com/colab/docs/schedule-notebook-run",
+                "how-to-guide": ["/docs/start/emulator.md", "/docs/start/google-cloud.md"],
                 "tags": ["gcp"],
             }
         ],

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from importlib import import_module, resources
+from pathlib import Path
 from types import SimpleNamespace
 
 import airflow
@@ -34,6 +35,12 @@ def test_every_module_that_is_named_is_there() -> None:
         for entry in info[room]:
             for name in entry["python-modules"]:
                 assert import_module(name).__all__
+
+
+def test_every_guide_that_is_named_is_there() -> None:
+    guides = [guide for entry in get_provider_info()["integrations"] for guide in entry["how-to-guide"]]
+    assert guides
+    assert [guide for guide in guides if not Path(__file__).parents[1].joinpath(guide.lstrip("/")).is_file()] == []
 
 
 def test_every_setting_that_is_described_is_read() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -61,3 +64,11 @@ def test_the_first_example_is_a_dag_of_a_few_lines() -> None:
     (dag,) = (node for node in tree.body if isinstance(node, ast.With))
     assert dag.end_lineno is not None
     assert dag.end_lineno - dag.lineno + 1 <= 15
+
+
+def test_all_code_compiles_without_a_warning(tmp_path: Path) -> None:
+    call = [sys.executable, "-W", "error", "-m", "compileall", "-q", "-f", "airflow_nbjobs", "tests", "example_dags"]
+    run = subprocess.run(
+        call, cwd=ROOT, env=os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path)}, stdout=subprocess.PIPE
+    )
+    assert run.returncode == 0, run.stdout.decode()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from configparser import ConfigParser
@@ -17,19 +18,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build the wheel with the tools that are installed, so that no network is needed."""
-    folder = tmp_path_factory.mktemp("wheel")
-    call = [sys.executable, "-m", "uv", "build", "--quiet", "--offline", "--wheel", "--no-build-isolation"]
-    subprocess.run([*call, "--python", sys.executable, "--out-dir", folder, ROOT], check=True)
-    return next(folder.glob("*.whl"))
-
-
-@pytest.fixture(scope="module")
 def unpacked(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Unpack the wheel, which is all that installing a pure Python one does."""
     folder = tmp_path_factory.mktemp("site")
-    zipfile.ZipFile(wheel).extractall(folder)
+    zipfile.ZipFile(wheel).extractall(folder)  # noqa: S202 - built above
     return folder
 
 
@@ -51,6 +43,21 @@ def test_its_metadata_name_the_extra_and_the_licence(unpacked: Path) -> None:
     assert metadata["Name"] == "airflow-nbjobs"
     assert metadata["License-Expression"] == "Apache-2.0"
     assert set(metadata.get_all("Provides-Extra")) == set(PROJECT["optional-dependencies"])
+    assert metadata["Keywords"] == ",".join(PROJECT["keywords"])
+    assert metadata.get_all("Classifier") == PROJECT["classifiers"]
+    assert "Typing :: Typed" in PROJECT["classifiers"]
+    assert metadata.get_payload() == (ROOT / "README.md").read_text()
+
+
+def test_the_source_archive_has_examples_docs_and_tests(tmp_path: Path) -> None:
+    call = [sys.executable, "-m", "uv", "build", "--quiet", "--offline", "--sdist", "--no-build-isolation"]
+    subprocess.run([*call, "--python", sys.executable, "--out-dir", tmp_path, ROOT], check=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    examples = (ROOT / "example_dags").rglob("*.[pi]*y*")
+    asked = {str(path.relative_to(ROOT)) for path in examples if "__pycache__" not in path.parts}
+    assert len(asked) > 10
+    assert asked | {"README.md", "CHANGELOG.md", "LICENSE", "docs/index.md", "tests/conftest.py"} <= names
 
 
 def test_its_entry_points_load_from_it(unpacked: Path) -> None:
