@@ -22,7 +22,7 @@ def environment(folder: Path, constraints: str, *packages: str) -> Path:
     """Make an environment, install packages with the versions of a set, and return its Python."""
     uv, python = [sys.executable, "-m", "uv"], folder / "bin" / "python"
     subprocess.run([*uv, "venv", "--quiet", "--python", sys.executable, folder], check=True)
-    versions = ["--python", python, "--constraint", ROOT / "constraints" / constraints]
+    versions: list[str | Path] = ["--python", python, "--constraint", ROOT / "constraints" / constraints]
     subprocess.run([*uv, "pip", "install", "--quiet", *versions, *packages], check=True)
     return python
 
