@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ __all__ = [
     "is_rescheduled_by",
     "loop_iteration",
     "retry_policy",
+    "stats",
 ]
 
 
@@ -226,3 +228,24 @@ def decide_to_run_again(delay: timedelta, *, within: timedelta, reason: str) -> 
     if hasattr(decision, "reschedule"):
         return decision.reschedule(delay, reschedule_timeout=within, reason=reason)
     return decision.retry(delay, reason)
+
+
+@cache
+def stats() -> Any:
+    """Return what sends metrics; it has ``incr``, ``gauge`` and ``timing``.
+
+    Unnecessary with Airflow 3.3, but for one thing: the task SDK then has a ``stats`` module of its own, which Airflow
+    sets up in the processes of tasks, and not in a triggerer (seen in 3.3.2). Airflow 3.1 has one for all processes.
+    """
+    try:
+        from airflow.sdk.observability import stats as of_sdk
+        from airflow.sdk.observability.metrics import stats_utils
+    except ImportError:
+        from airflow.stats import Stats
+
+        return Stats
+    from airflow.providers.common.compat.sdk import conf
+
+    names = conf.getboolean("metrics", "legacy_names_on", fallback=True)
+    of_sdk.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=names)
+    return of_sdk

@@ -5,11 +5,12 @@ from __future__ import annotations
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 from google.auth.credentials import AnonymousCredentials
 
-from airflow_nbjobs import settings
+from airflow_nbjobs import metrics, settings
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.auth import made
 from airflow_nbjobs.api.calls import Call, Page
@@ -90,14 +91,14 @@ class JobService(ABC):
 
         The caller closes it. Arguments and errors are those of :meth:`client`.
         """
-        return Client(*self._destination(location))
+        return Client(*self._destination(location), count=partial(metrics.count_request, "aiplatform"))
 
     def new_async_client(self, location: str) -> AsyncClient:
         """Return a client for an event loop. Making it may block, to get credentials and to read certificates.
 
         The caller closes it. Arguments and errors are those of :meth:`client`.
         """
-        return AsyncClient(*self._destination(location))
+        return AsyncClient(*self._destination(location), count=partial(metrics.count_request, "aiplatform"))
 
     def _destination(self, location: str) -> tuple[Endpoint, Any]:
         endpoint = self.endpoint(location)
@@ -129,17 +130,18 @@ class JobService(ABC):
                 f"NBJOBS_EMULATOR_HOST is {emulator}, but STORAGE_EMULATOR_HOST is not set: the notebooks of an "
                 "emulator are not in Google's Cloud Storage. Set it to the second address of `nbjobs emulator`."
             )
-        return self._notebook_client(storage_endpoint(None if self.is_at_google else storage))
+        return self._notebook_client("storage", storage_endpoint(None if self.is_at_google else storage))
 
     def dataform_client(self) -> Client:
         """Return a client for Dataform with the connection's credentials. The caller closes it."""
         from airflow_nbjobs.notebooks.dataform import dataform_endpoint  # few tasks need it
 
-        return self._notebook_client(dataform_endpoint(settings.emulator_address()))
+        return self._notebook_client("dataform", dataform_endpoint(settings.emulator_address()))
 
-    def _notebook_client(self, endpoint: Endpoint) -> Client:
+    def _notebook_client(self, service: str, endpoint: Endpoint) -> Client:
         is_real = endpoint.is_trusted and settings.emulator_address() is None
-        return Client(endpoint, self.get_credentials_and_project_id()[0] if is_real else None)
+        credentials = self.get_credentials_and_project_id()[0] if is_real else None
+        return Client(endpoint, credentials, count=partial(metrics.count_request, service))
 
     @property
     def schedules(self) -> ScheduleMethods:

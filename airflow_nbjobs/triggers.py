@@ -15,6 +15,7 @@ from airflow.providers.common.compat.sdk import XCom
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from airflow_nbjobs import metrics
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import ENDURING, backoff
@@ -90,6 +91,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         self.poll_interval = poll_interval
         self.v = v
         self._seen = JobState.UNSPECIFIED
+        self._running_since: datetime | None = None
         self._has_ended = False
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -140,6 +142,8 @@ class NotebookExecutionJobTrigger(BaseTrigger):
                     self._log_outage(report)
                 else:
                     self._seen = report
+                    if report is JobState.RUNNING:
+                        self._running_since = waiter.changed_at
                     self.log.info("Notebook job %s is %s.", self.job_name, self._seen.word)
 
     def _log_outage(self, outage: Outage) -> None:
@@ -172,6 +176,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             deadline=self.deadline,
             reason=reason,
             kind=kind,
+            running_since=self._running_since.isoformat() if self._running_since else None,
         )
 
     async def on_kill(self) -> None:
@@ -193,7 +198,11 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             if not await _patiently(self._is_unwanted):
                 self.log.info("The task goes on, and so does %s.", self.job_name)
                 return
-            self.log.info("The task does not wait any more: %s %s.", self.job_name, await self._end(policy))
+            ending = await self._end(policy)
+            self.log.info("The task does not wait any more: %s %s.", self.job_name, ending)
+            if ending.was_ended:
+                ti: Any = self.task_instance
+                metrics.count_job("cancelled", {"dag_id": ti.dag_id, "task_id": ti.task_id})
         except Exception as error:  # noqa: BLE001 - nothing waits for this: an error that is not logged here is lost
             reason = f"{type(error).__name__}: {error}"
             self.log.error("The task seems to be ended, but %s may still run: %s", self.job_name, reason)

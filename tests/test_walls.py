@@ -23,7 +23,7 @@ ORDER = [
     ["__init__", "compat", "durations", "exceptions", "floors"],
     ["retry_policy"],
     ["api", "settings"],
-    ["console_pages"],
+    ["console_pages", "metrics"],
     ["notebooks"],
     ["resources"],
     ["hints", "secrecy", "service"],

@@ -69,13 +69,20 @@ class Client:
     :param endpoint: where to send them. Credentials are only used if it is trusted.
     :param credentials: of google-auth; ``None`` sends no credentials.
     :param sleep: waits between two tries; takes seconds.
+    :param count: called after each request with its verb, and the status of its answer or ``None``.
     """
 
     def __init__(
-        self, endpoint: Endpoint, credentials: Credentials | None, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        endpoint: Endpoint,
+        credentials: Credentials | None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        count: Callable[[str, int | None], None] = lambda *_: None,
     ) -> None:
         self.endpoint = endpoint
         self._sleep = sleep
+        self._count = count
         self._http = httpx2.Client(**_options(endpoint, credentials))
 
     def send(self, call: Call[T], patience: Patience = PATIENT) -> T:
@@ -93,7 +100,9 @@ class Client:
             with quietly():
                 response = self._http.request(**_request(call, patience))
         except httpx2.HTTPError as error:
+            self._count(call.verb, None)
             raise no_answer(call, self.endpoint, error) from error
+        self._count(call.verb, response.status_code)
         return read_answer(call, response)
 
     def pages(self, call: Call[Page[T]], patience: Patience = PATIENT) -> Iterator[T]:
@@ -162,9 +171,11 @@ class AsyncClient:
         credentials: Credentials | None,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        count: Callable[[str, int | None], None] = lambda *_: None,
     ) -> None:
         self.endpoint = endpoint
         self._sleep = sleep
+        self._count = count
         self._http = httpx2.AsyncClient(**_options(endpoint, credentials))
 
     async def send(self, call: Call[T], patience: Patience = PATIENT) -> T:
@@ -177,7 +188,9 @@ class AsyncClient:
             with quietly():
                 response = await self._http.request(**_request(call, patience))
         except httpx2.HTTPError as error:
+            self._count(call.verb, None)
             raise no_answer(call, self.endpoint, error) from error
+        self._count(call.verb, response.status_code)
         return read_answer(call, response)
 
     async def pages(self, call: Call[Page[T]], patience: Patience = PATIENT) -> AsyncIterator[T]:

@@ -73,6 +73,11 @@ class Ending:
     kind: EndingKind
     detail: str = ""
 
+    @property
+    def was_ended(self) -> bool:
+        """Whether the job was ended here, as far as is known."""
+        return self.kind in {EndingKind.CANCELED, EndingKind.UNVERIFIED, EndingKind.DELETED}
+
     def __str__(self) -> str:
         """Return the rest of a sentence whose subject is the job."""
         return f"{self.kind.value} ({self.detail})" if self.detail else self.kind.value

@@ -1,16 +1,14 @@
-"""The budget of a kill, and the part of a run that knows its job and ends it."""
+"""The part of a run that knows its job and ends it."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.api.pacing import PATIENT, Patience
+from airflow_nbjobs.api.pacing import PATIENT
 from airflow_nbjobs.exceptions import (
     FailureKind,
     NotebookJobError,
@@ -20,7 +18,8 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.run.arguments import check_kill_policy
-from airflow_nbjobs.run.cancel import CANCEL_SECONDS, FIND_SECONDS, Ending, EndingKind, abandon, end_job, in_words
+from airflow_nbjobs.run.cancel import Ending, EndingKind, abandon, end_job, in_words
+from airflow_nbjobs.run.kill_budget import KILL_BUDGET, within
 from airflow_nbjobs.run.summary import describe
 
 if TYPE_CHECKING:
@@ -29,64 +28,7 @@ if TYPE_CHECKING:
     from airflow_nbjobs.run.task import NoRetry, TaskContext
     from airflow_nbjobs.service import JobService
 
-__all__ = ["KILL_BUDGET", "Canceller", "KillBudget", "within"]
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, kw_only=True)
-class KillBudget:
-    """How a killed worker task spends its last seconds, counted from the call of ``on_kill``.
-
-    :ivar state: the question whether Airflow still wants the task is given up after this.
-    :ivar cancel: a job that is still active after its cancellation is deleted after this.
-    :ivar requests: no request starts after this.
-    :ivar answer: ``on_kill`` returns after this, in any case.
-    :ivar airflow: Airflow kills the process after this (``task_runner``: SIGKILL five seconds after SIGTERM).
-    """
-
-    state: float = 2.0
-    cancel: float = 3.0
-    requests: float = 4.3
-    answer: float = 4.6
-    airflow: float = 5.0
-
-    def __post_init__(self) -> None:
-        """Check that the parts fit.
-
-        :raises ValueError: if a part does not end before the next one.
-        """
-        longest = max(self.state, CANCEL_SECONDS, FIND_SECONDS)
-        if not 0 < longest < self.cancel < self.requests < self.answer < self.airflow:
-            raise ValueError(f"The parts of {self} do not fit into each other.")
-
-    @property
-    def patience(self) -> Patience:
-        """How long one call is tried during a kill."""
-        return Patience(tries=3, seconds=3.5, timeout=2.5, queueing=3.5)
-
-
-KILL_BUDGET = KillBudget()
-
-
-def within(seconds: float, work: Callable[[], T], otherwise: T) -> T:
-    """Return what the work returns, or ``otherwise`` if it takes longer or raises.
-
-    It runs in a thread. A signal can arrive while the main thread holds a lock that the work needs, and no request's
-    timeout covers an answer that arrives byte by byte or a token server that does not answer.
-    """
-    returned: list[T] = []
-
-    def run() -> None:
-        try:
-            returned.append(work())
-        except Exception:  # noqa: BLE001 - without an answer in time the caller has its own
-            returned.append(otherwise)
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(max(0.0, seconds))
-    return returned[0] if returned else otherwise
+__all__ = ["Canceller"]
 
 
 class Canceller:
@@ -270,9 +212,8 @@ class Canceller:
 
     def _end_in_time(self, began: float) -> str:
         """End the job within :data:`KILL_BUDGET`, and return what happened, as a clause."""
-        no_time = self._all(EndingKind.NO_TIME)
         left = began + KILL_BUDGET.answer - time.monotonic()
-        return in_words(within(left, lambda: self._end(since=began), no_time))
+        return in_words(within(left, lambda: self._end(since=began), self._all(EndingKind.NO_TIME)))
 
     def _end(self, *, since: float | None = None) -> dict[str, Ending]:
         """End the job, or what this try and earlier ones have left.
@@ -281,18 +222,24 @@ class Canceller:
         """
         patience, until, cancel_until = PATIENT, float("inf"), float("inf")
         if since is not None:
-            patience, until = KILL_BUDGET.patience, since + KILL_BUDGET.requests
-            cancel_until = since + KILL_BUDGET.cancel
+            patience, until, cancel_until = (
+                KILL_BUDGET.patience,
+                since + KILL_BUDGET.requests,
+                since + KILL_BUDGET.cancel,
+            )
         try:
             hook, kill = self._connect(), check_kill_policy(self._kill)
             # A client of its own: a signal may interrupt any request of the other one, which holds its locks.
             with hook.new_client(self._location) as client:
                 if (note := self._note) is not None:
                     flow = end_job(note.name, note.operation_name, kill, cancel_until=cancel_until)
-                    return {note.name: client.run_flow(flow, patience, until=until)}
-                parent = hook.parent(self._location, self._project_id)
-                all_jobs = abandon(parent, self._task.identity, self._sent, kill, cancel_until=cancel_until)
-                return client.run_flow(all_jobs, patience, until=until)
+                    endings = {note.name: client.run_flow(flow, patience, until=until)}
+                else:
+                    parent = hook.parent(self._location, self._project_id)
+                    all_jobs = abandon(parent, self._task.identity, self._sent, kill, cancel_until=cancel_until)
+                    endings = client.run_flow(all_jobs, patience, until=until)
+                self._task.count("cancelled", sum(ending.was_ended for ending in endings.values()))
+                return endings
         except Exception as error:  # noqa: BLE001 - connection, credentials, service: people must read of it
             return self._all(EndingKind.FAILED, str(error))
 

@@ -82,6 +82,7 @@ class Event:
         of a resumed task is the moment of resuming.
     :ivar reason: why the service could not be asked, at most 300 characters.
     :ivar kind: what kind of failure that is.
+    :ivar running_since: when the job was RUNNING first, ISO 8601; ``None`` if the trigger did not see that.
     """
 
     job_name: str
@@ -91,6 +92,7 @@ class Event:
     deadline: str | None = None
     reason: str | None = None
     kind: FailureKind = FailureKind.OTHER
+    running_since: str | None = None
 
     def to_payload(self) -> dict[str, Any]:
         """Return the JSON of the event, less than 1 KB."""
@@ -103,16 +105,18 @@ class Event:
             "deadline": self.deadline,
             "reason": self.reason and self.reason[:300],
             "kind": self.kind.name,
+            "running_since": self.running_since,
         }
 
     @property
     def ends_at(self) -> datetime | None:
         """The deadline; ``None`` if there is none or it cannot be parsed."""
-        try:
-            moment = datetime.fromisoformat(self.deadline or "")
-        except ValueError:
-            return None
-        return moment if moment.tzinfo is not None else None
+        return _moment(self.deadline)
+
+    @property
+    def ran_from(self) -> datetime | None:
+        """The parsed :attr:`running_since`; ``None`` if there is none or it cannot be parsed."""
+        return _moment(self.running_since)
 
     @classmethod
     def from_payload(cls, payload: object, parent: str | None = None) -> Event:
@@ -141,6 +145,7 @@ class Event:
             deadline=_text(payload.get("deadline")),
             reason=_text(payload.get("reason")),
             kind=FailureKind.__members__.get(str(payload.get("kind")), FailureKind.OTHER),
+            running_since=_text(payload.get("running_since")),
         )
 
 
@@ -165,6 +170,14 @@ def _moved(name: str, parent: str) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment if moment.tzinfo is not None else None
 
 
 def _is_in(name: JobName, parent: str) -> bool:

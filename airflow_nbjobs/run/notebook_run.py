@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.api.waiting import first_look, wait_for_job
-from airflow_nbjobs.exceptions import (
-    NbjobsError,
-    NotebookJobFailedError,
-    NotFoundError,
-)
+from airflow_nbjobs.exceptions import NbjobsError, NotebookJobFailedError, NotFoundError
 from airflow_nbjobs.run.build import Builder, build
 from airflow_nbjobs.run.canceller import Canceller
 from airflow_nbjobs.run.deadline import Deadline
@@ -72,6 +68,7 @@ class NotebookRun:
         )
         self._submitter = Submitter(arguments, task, connect, self._canceller, log, builder)
         self._had_failed = False
+        self._running_since: datetime | None = None
 
     def start(self) -> dict[str, Any] | Deferral:
         """Submit the notebook or adopt the job that exists, and wait for it.
@@ -119,6 +116,7 @@ class NotebookRun:
         if is_over and not job.job_state.is_terminal:
             raise self._canceller.timed_out(job, self._arguments.execution_timeout)
         check_agreement(event, job)
+        self._running_since = event.ran_from
         return job
 
     def fail_deferral(self, error: Exception, *, is_timeout: bool) -> None:
@@ -160,6 +158,8 @@ class NotebookRun:
         submitted = self._submitter.submit(self._deadline, may_adopt=may_adopt, attempt=attempt)
         job = submitted.job
         self._had_failed = submitted.is_adopted and job.job_state == JobState.FAILED
+        self._running_since = None
+        self._task.count("adopted" if submitted.is_adopted else "submitted")
         with self._canceller.answering_for_job():
             self._task.publish(self._canceller.note, job, self._project())
             how = "was re-attached to" if submitted.is_adopted else "was submitted"
@@ -185,6 +185,7 @@ class NotebookRun:
                 return waited
             executed = None
             if waited is not None:
+                self._task.record_end(waited, self._running_since)
                 unstage(waited, self._connect(), self._log.warning)
                 executed = self._reader().find(waited)
             step = self._next_step(waited, executed)
@@ -291,4 +292,6 @@ class NotebookRun:
         return PageWriter(self._connect(), self._log, target, self._deadline.seconds_left()) if target else None
 
     def _log_state(self, job: NotebookExecutionJob) -> None:
+        if job.job_state is JobState.RUNNING:
+            self._running_since = self._running_since or job.update_time
         self._log.info("%s is %s.", describe(job), job.job_state.word)

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs import settings
+from airflow_nbjobs import metrics, settings
 from airflow_nbjobs.compat import has_ended_iteration, is_rescheduled_by, loop_iteration, retry_policy
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError
 from airflow_nbjobs.run.identity import TaskIdentity
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
+    from airflow_nbjobs.metrics import JobMetric
     from airflow_nbjobs.run.result import Executed
 
 __all__ = ["COMMAND_LINE", "NoRetry", "TaskContext", "task_state"]
@@ -148,6 +149,23 @@ class TaskContext:
             outlets.publish_outlets(
                 self.airflow, result, log, generation=executed.generation, has_executed=has_executed
             )
+
+    def count(self, metric: JobMetric, jobs: int = 1) -> None:
+        """Count what happened to jobs of the task, in Airflow's metrics."""
+        if self.airflow is not None:
+            metrics.count_job(metric, self._tags, jobs)
+
+    def record_end(self, job: NotebookExecutionJob, running_since: datetime | None) -> None:
+        """Count a job of the task that has ended, and send its times, in Airflow's metrics.
+
+        :param running_since: when it was RUNNING first, if that was seen.
+        """
+        if self.airflow is not None:
+            metrics.record_end(job, running_since, self._tags)
+
+    @property
+    def _tags(self) -> dict[str, str]:
+        return {"dag_id": self.identity.dag_id, "task_id": self.identity.task_id}
 
     def has_retry(self) -> bool:
         """Return whether Airflow has a retry left for the task."""

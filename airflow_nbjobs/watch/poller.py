@@ -40,6 +40,7 @@ class Poller:
     :param budget: of requests, shared with other pollers of the same project and location.
     :param hook: the connection; closed at the end.
     :param stopped: called when the poller takes no more waiters.
+    :param counted: called after each round, when :attr:`size` may have changed.
     :param recheck: see :data:`RECHECK_SECONDS`.
     :param patience: how often, and for how long, requests may fail one after the other before the waiting ends.
     """
@@ -50,6 +51,7 @@ class Poller:
         budget: Budget,
         hook: NotebookExecutionJobAsyncHook,
         stopped: Callable[[], None] = lambda: None,
+        counted: Callable[[], None] = lambda: None,
         *,
         recheck: float = RECHECK_SECONDS,
         patience: Patience = ENDURING,
@@ -57,6 +59,7 @@ class Poller:
         self._parent = parent
         self._hook = hook
         self._stopped = stopped
+        self._counted = counted
         self._recheck = recheck
         self._patience = patience
         self._loop = asyncio.get_running_loop()
@@ -75,6 +78,11 @@ class Poller:
         self._outages = OutageReports()
         # An empty context: what this task logs must not land in the log of the task that joined first.
         self._task = self._loop.create_task(self._run(), context=contextvars.Context())
+
+    @property
+    def size(self) -> int:
+        """The number of jobs that are watched."""
+        return len(self._jobs)
 
     def join(self, name: JobName, created_at: datetime | None, waiter: Waiter) -> None:
         """Let a trigger wait for a job.
@@ -152,6 +160,7 @@ class Poller:
         finally:
             self._schedule.end_round()
             self._is_lookup_next = True
+            self._counted()
 
     def _look_up_all(self) -> None:
         self._cursor = Cursor()

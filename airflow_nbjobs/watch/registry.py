@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from airflow_nbjobs import settings
+from airflow_nbjobs import metrics, settings
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.budget import Budget
@@ -49,9 +49,14 @@ class _Registry:
             def stopped() -> None:
                 if self.pollers.get(place) is made:
                     del self.pollers[place]
+                    self.count()
 
-            made = self.pollers[place] = Poller(place.parent, budget, hook, stopped)
+            made = self.pollers[place] = Poller(place.parent, budget, hook, stopped, self.count)
         return self.pollers[place]
+
+    def count(self) -> None:
+        """Send the number of jobs that are watched on this loop."""
+        metrics.set_watched(sum(poller.size for poller in self.pollers.values()))
 
 
 # A triggerer has one loop, `dag.test()` a new one for each trigger. A loop of uvloop takes no attributes.

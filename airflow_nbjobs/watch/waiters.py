@@ -28,10 +28,12 @@ class Waiter:
 
     :ivar poll_interval: seconds between two looks that the trigger asks for.
     :ivar since: when it joined, in the loop's time.
+    :ivar changed_at: when the job came into the state that was reported last, in the service's time, if that is known.
     """
 
     poll_interval: float
     since: float
+    changed_at: datetime | None = None
     _state: JobState = JobState.UNSPECIFIED
     _returned: JobState = JobState.UNSPECIFIED
     _outage: Outage | None = None
@@ -97,6 +99,7 @@ class WatchedJob:
         """Add a trigger, and report what is known to it."""
         self.waiters.add(waiter)
         if self._state:
+            waiter.changed_at = self.changed_at
             waiter.report(JobState(self._state))
 
     def see(self, seen: JobUpdate, now: float) -> bool:
@@ -107,6 +110,8 @@ class WatchedJob:
         if not seen.state or seen.state == self._state:
             return False
         self._state = seen.state
+        for waiter in self.waiters:
+            waiter.changed_at = self.changed_at
         self.report(JobState(seen.state))
         return True
 

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from airflow_nbjobs.run.cancel import Ending, EndingKind, in_words
-from airflow_nbjobs.run.canceller import KILL_BUDGET, KillBudget, within
+from airflow_nbjobs.run.kill_budget import KILL_BUDGET, KillBudget, within
 
 
 def test_the_parts_of_a_kill_fit_into_airflows_five_seconds() -> None:
