@@ -209,4 +209,4 @@ def _camel_case(field: str) -> str:
     return first + "".join(other.title() for other in others)
 
 
-CLIENTS: dict[str, Any] = {"google": GoogleResources, "own": OwnResources, "own async": OwnAsyncResources}
+CLIENTS: dict[str, Any] = {"google": GoogleResources, "sync": OwnResources, "async": OwnAsyncResources}
