@@ -30,7 +30,7 @@ class Limits:
     :ivar notebook_bytes: size of the notebook; a larger one is refused.
     :ivar output_bytes: size of an output, and of a cell without its outputs; at most 4 MiB.
     :ivar text_characters: of a printed or displayed text, and of a cell's source.
-    :ivar page_bytes: size of all outputs and cells together.
+    :ivar page_bytes: size of all outputs together; the cells without them may have a quarter of it in addition.
     :ivar cells: number of cells.
     :ivar outputs: number of outputs of one cell.
     :ivar seconds: after this time, what needs time to render is shown as plain text.
@@ -150,7 +150,8 @@ class _Reader:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._room = limits.page_bytes
+        self._room = limits.page_bytes  # for outputs
+        self._cell_room = limits.page_bytes // 4  # for the rest of the cells, which is shown also if outputs are not
         self._cells: list[PageCell] = []
         self._outputs: list[Output] = []
         self._count = self._code_cells = self._cut_cells = self._cut_outputs = 0
@@ -208,9 +209,11 @@ class _Reader:
         kind = cell.get("cell_type") or (_CODE if outputs else "raw")
         if kind == _CODE:
             self._code_cells += 1
-        if len(self._cells) >= self._limits.cells or not self._takes(min(piece.size, self._limits.output_bytes)):
+        size = min(piece.size, self._limits.output_bytes)
+        if len(self._cells) >= self._limits.cells or size > self._cell_room:
             self._cut_cells += 1
             return
+        self._cell_room -= size
         metadata = mapping(cell.get("metadata"))
         source, left_out = self._cut(text_of(cell.get("source")))
         if not piece.is_whole:
@@ -297,4 +300,5 @@ def _error(output: Mapping[str, Any]) -> Output:
 def _lexer(metadata: Mapping[str, Any]) -> str:
     language = mapping(metadata.get("language_info"))
     names = (language.get("pygments_lexer"), language.get("name"), mapping(metadata.get("kernelspec")).get("language"))
-    return next((name for name in names if isinstance(name, str) and name), "ipython3")
+    found = next((name for name in names if isinstance(name, str) and name), "ipython3")
+    return "ipython3" if found in ("python", "python3") else found  # which also knows magics

@@ -16,6 +16,7 @@ __all__ = ["Limits", "Theme", "to_html"]
 
 Theme = Literal["light", "dark", "auto"]
 
+_EXTRA = ("bs4", "mistune", "nbconvert", "nh3", "pygments")
 _THEMES = ("light", "dark", "auto")
 
 
@@ -44,6 +45,8 @@ def to_html(
     try:
         from airflow_nbjobs.notebooks.exporter import export
     except ImportError as error:
+        if (error.name or "").partition(".")[0] not in _EXTRA:
+            raise
         raise RenderError(
             f"The notebook cannot be shown, since {error.name} is not installed. Install it: "
             "pip install 'airflow-nbjobs[ui]'."

@@ -66,6 +66,7 @@ _URL_SCHEMES = {"data", "http", "https", "mailto"}
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/\s]+={0,2}\s*")
 _SIZE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,10})?(?:px|%)?")
 _TAG = re.compile(r"<(a|img)((?:\s[^\"<>=]+(?:=\"[^\"]*\")?)*)>")
+_ALT = re.compile(r' alt="([^"]*)"')
 _HEADING = re.compile(r"(</?h)([1-5])(?=[ >])")
 _ANY_TAG = re.compile(r"<(/?)([a-z][^\s/>]*+)", re.IGNORECASE)
 # They have no end tag, or the next one of them ends them.
@@ -216,5 +217,8 @@ def _completed(found: re.Match[str]) -> str:
     if tag == "a":
         is_outside = " href=" in attributes and ' href="#' not in attributes
         return f'<a target="_blank"{attributes}>' if is_outside else f"<a{attributes}>"
-    alt = "" if ' alt="' in attributes else ' alt="Picture without a description"'
-    return f"<img{alt}{attributes}>"
+    alt = _ALT.search(attributes)
+    if " src=" not in attributes:
+        about = f": {alt[1]}" if alt and alt[1] else ""
+        return f'<span class="absent">A picture from elsewhere is not shown{about}</span>'
+    return f"<img{attributes}>" if alt else f'<img alt="Picture without a description"{attributes}>'

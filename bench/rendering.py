@@ -1,0 +1,111 @@
+"""The time from an executed notebook to its HTML document, beside plain nbconvert."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.measure import ROUNDS, combined
+
+_ROWS = "".join(f"<tr><th>{n}</th>{'<td>12.345</td>' * 6}</tr>" for n in range(20))
+_TABLE = f'<div><table border="1" class="dataframe"><tbody>{_ROWS}</tbody></table></div>'
+_CODE = (
+    "frame = load('orders')\nfor region, part in frame.groupby('region'):\n    print(region, part['revenue'].sum())\n"
+)
+_PICTURE_BYTES = 40_000
+
+
+def measure() -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows, one more each time."""
+    rows: list[dict[str, Any]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for what, content in _notebooks():
+            notebook = folder / "notebook.ipynb"
+            notebook.write_bytes(content)
+            runs = [{"what": what, "bytes": len(content), **_both(notebook, folder)} for _ in range(ROUNDS)]
+            rows.append(combined(runs))
+            yield rows
+
+
+def _notebooks() -> Iterator[tuple[str, bytes]]:
+    yield "1 MB", _notebook(1_000_000)
+    yield "50 MB", _notebook(50_000_000)
+    cells = [_code_cell({"output_type": "stream", "name": "stdout", "text": "one line\n"}) for _ in range(5_000)]
+    yield "5,000 cells", _as_file(cells)
+    yield "a picture of 10 MB", _as_file([_code_cell(_shown({"image/png": _picture(10_000_000)}))])
+
+
+def _notebook(size: int) -> bytes:
+    """Return a notebook of text, code, printed lines, tables and pictures, of about this many bytes."""
+    section = [
+        {
+            "cell_type": "markdown",
+            "metadata": {},
+            "source": "## Region\n\nOrders **by day**, see [wiki](https://x.example).\n",
+        },
+        _code_cell({"output_type": "stream", "name": "stdout", "text": "a line of the log\n" * 50}),
+        _code_cell(_shown({"text/html": _TABLE, "text/plain": "a table"})),
+        _code_cell(_shown({"image/png": _picture(_PICTURE_BYTES), "text/plain": "<Figure size 640x480>"})),
+    ]
+    return _as_file(section * max(1, size // len(_as_file(section))))
+
+
+def _code_cell(output: dict[str, Any]) -> dict[str, Any]:
+    return {"cell_type": "code", "metadata": {}, "execution_count": 1, "source": _CODE, "outputs": [output]}
+
+
+def _shown(data: dict[str, str]) -> dict[str, Any]:
+    return {"output_type": "display_data", "metadata": {}, "data": data}
+
+
+def _picture(size: int) -> str:
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(size)).decode()  # noqa: S311 - no secret
+
+
+def _as_file(cells: list[dict[str, Any]]) -> bytes:
+    numbered = [{**cell, "id": f"c{number}"} for number, cell in enumerate(cells)]
+    return json.dumps({"cells": numbered, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}).encode()
+
+
+def _both(notebook: Path, folder: Path) -> dict[str, float]:
+    """Render once in each way, the one after the other."""
+    request = {
+        "notebook": str(notebook), "folder": str(folder), "theme": "light", "title": "notebook", "failed_cell": None,
+        "notebook_bytes": 2**26, "is_source": False,
+    }  # fmt: skip
+    ours = _timed(["-m", "airflow_nbjobs.notebooks.page_files"], json.dumps(request).encode())
+    options = ["--log-level", "ERROR", "--output-dir", str(folder), "--output", "theirs"]
+    theirs = _timed(["-m", "nbconvert", "--to", "html", str(notebook), *options])
+    sizes = {"our_html": (folder / "page.html").stat().st_size, "their_html": (folder / "theirs.html").stat().st_size}
+    found = {f"our_{key}": value for key, value in ours.items()} | {
+        f"their_{key}": value for key, value in theirs.items()
+    }
+    return {**found, **sizes, "ratio": ours["seconds"] / theirs["seconds"]}
+
+
+def _timed(arguments: list[str], said: bytes = b"") -> dict[str, float]:
+    """Run Python, and return the seconds by the clock, the CPU seconds, and the most memory in MB."""
+    begun = time.monotonic()
+    process = subprocess.Popen([sys.executable, *arguments], stdin=subprocess.PIPE)  # noqa: S603 - our own interpreter
+    assert process.stdin is not None  # noqa: S101 - a pipe was asked for
+    process.stdin.write(said)
+    process.stdin.close()
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+    return {
+        "seconds": time.monotonic() - begun,
+        "cpu_seconds": used.ru_utime + used.ru_stime,
+        "mb": used.ru_maxrss * 1024 / 1e6,
+    }
