@@ -72,3 +72,11 @@ def test_all_code_compiles_without_a_warning(tmp_path: Path) -> None:
         call, cwd=ROOT, env=os.environ | {"PYTHONPYCACHEPREFIX": str(tmp_path)}, stdout=subprocess.PIPE
     )
     assert run.returncode == 0, run.stdout.decode()
+
+
+def test_an_unknown_set_of_versions_gets_the_list_of_sets() -> None:
+    call = ["make", "--no-print-directory", "test-on", "SET=4.0"]
+    run = subprocess.run(call, cwd=ROOT, text=True, stderr=subprocess.PIPE)
+    assert run.returncode == 2
+    sets = " ".join(sorted(path.stem for path in ROOT.glob("constraints/*.txt")))
+    assert run.stderr.splitlines()[0] == f"There is no set '4.0'. Give one of these as SET: {sets}"
