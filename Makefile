@@ -63,7 +63,7 @@ ENV = .venv-$(SET)$(if $(PYTHON),-py$(shell $(PYTHON) -c 'import sys; print("{}.
 test-on:
 	@[ -f "constraints/$(SET).txt" ] || { echo "There is no set '$(SET)'. Give one of these as SET: $(SETS)" >&2; exit 2; }
 	@.ci/install $(ENV) constraints/$(SET).txt dev
-	$(ENV)/bin/python -m pytest -n 2 --dist worksteal -W ignore --junitxml $(ENV)/results.xml \
+	$(ENV)/bin/python -m pytest -n 4 --dist worksteal -W ignore --junitxml $(ENV)/results.xml \
 		--override-ini junit_suite_name="$$(git rev-parse --short HEAD)" $(ON_AIRFLOW)
 	$(ENV)/bin/python -m pytest -n 2 --dist loadfile -W ignore $(ON_PROCESSES) || \
 		$(ENV)/bin/python -m pytest -W ignore --last-failed $(ON_PROCESSES)
