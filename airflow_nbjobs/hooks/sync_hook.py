@@ -17,8 +17,8 @@ from airflow_nbjobs.service import JobService
 __all__ = ["NotebookExecutionJobHook"]
 
 
-class NotebookExecutionJobHook(GoogleBaseHook, JobService):
-    """Notebook execution jobs of Vertex AI / Colab Enterprise, over REST.
+class NotebookExecutionJobHook(JobService, GoogleBaseHook):
+    """Notebook execution jobs of Vertex AI / Colab Enterprise, over REST: :class:`~airflow_nbjobs.service.JobService`.
 
     With ``NBJOBS_EMULATOR_HOST`` set, everything goes there, without credentials, and no connection is needed.
 
@@ -38,7 +38,7 @@ class NotebookExecutionJobHook(GoogleBaseHook, JobService):
         endpoint: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, **kwargs)
+        GoogleBaseHook.__init__(self, gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain, **kwargs)
         JobService.__init__(self, endpoint)
 
     @classmethod
@@ -64,6 +64,6 @@ class NotebookExecutionJobHook(GoogleBaseHook, JobService):
         :raises CredentialsError: when they cannot be made, for some seconds or for good.
         """
         if settings.emulator_address() is None:
-            return made(super().get_credentials_and_project_id)
+            return made(lambda: GoogleBaseHook.get_credentials_and_project_id(self))
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
         return anonymous, self._get_field("project") or settings.emulator_project()
