@@ -17,13 +17,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import command_line, deferring, imports, submission, triggerers, waiting, workers
+from bench import command_line, deferring, imports, rendering, submission, triggerers, waiting, workers
 from bench.measure import ROUNDS, combined, in_fresh_process
 from bench.page import describe_machine, write
 
 PAGE_FOLDER = Path("docs")
 RESULTS = PAGE_FOLDER / "benchmarks.json"
-PARTS = ("imports", "command_line", "deferring", "emulator", "submission", "waiting", "triggerers", "workers", "shared")
+PARTS = (
+    "imports",
+    "command_line",
+    "deferring",
+    "emulator",
+    "submission",
+    "waiting",
+    "triggerers",
+    "workers",
+    "shared",
+    "rendering",
+)
 
 Keep = Callable[[str, Any], None]
 
@@ -64,6 +75,9 @@ def run(parts: set[str], keep: Keep) -> None:
             keep("deferring", deferring.measure())
         if "emulator" in parts:
             keep("emulator", combined([in_fresh_process("bench.emulator") for _ in range(ROUNDS)]))
+        if "rendering" in parts:
+            for found in rendering.measure():
+                keep("rendering", found)
         wave = aside.submit(submission.in_rounds) if "submission" in parts else None
         rows: list[dict[str, Any]] = []
         if "waiting" in parts:

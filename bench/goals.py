@@ -36,6 +36,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
         "workers": _workers,
         "submission": _submission,
         "emulator": _emulator,
+        "rendering": _rendering,
     }
     for part, goals_of in parts.items():
         if results.get(part):
@@ -125,3 +126,8 @@ def _submission(found: dict[str, Any]) -> Iterator[Goal]:
 def _emulator(found: dict[str, Any]) -> Iterator[Goal]:
     yield Goal("the emulator with 10,000 jobs: a page of 100, median", 10, found["page_ms"], " ms")
     yield Goal("the same: 100 creates", 1, 100 / found["creates_a_second_at_last"], " s")
+
+
+def _rendering(rows: list[dict[str, Any]]) -> Iterator[Goal]:
+    for row in rows:
+        yield Goal(f"an executed notebook as HTML, {row['what']}: CPU over nbconvert's", 1.2, row["ratio_cpu_seconds"])

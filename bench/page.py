@@ -173,6 +173,15 @@ at the start and {creates_a_second_at_last:.0f} at the end. A page of 100 jobs, 
 {page_ms:.1f} ms in the median and {page_ms_p99:.1f} ms for 99 of 100, including the client. The process, which contains
 client and emulator, needs {mb:.0f} MB.
 """
+_RENDERING = """
+## Executed notebooks as HTML
+
+The time from an executed notebook to its safe HTML document, in a new process, as the API server renders it when a
+notebook is looked at for the first time; and `nbconvert --to html`, which does not sanitize. In turns: {rounds}. What
+is over a limit is a note with its size on our page: the page of the notebook of 50 MB contains the outputs
+up to 32 MiB, and that of the picture only a note.
+
+"""
 
 
 def describe_machine() -> dict[str, Any]:
@@ -223,6 +232,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
         "workers": _worker_part,
         "submission": _submission_part,
         "emulator": lambda found: _EMULATOR.format(**found),
+        "rendering": _rendering_part,
     }
     text += "".join(part(results[name]) for name, part in parts.items() if results.get(name))
     (folder / "benchmarks.md").write_text("\n\n".join(map(_filled, text.rstrip().split("\n\n"))) + "\n")
@@ -243,6 +253,31 @@ def _import_part(found: dict[str, dict[str, float]]) -> str:
             lighter += _LIGHTER.format(name=case.replace(": ", "'s ").rstrip("s"), theirs=seconds, ours=ours)
         text += f"| {case} | {seconds:.2f} | {cost['mb']:.1f} | {seconds / ours:.1f} |\n"
     return text + lighter
+
+
+def _rendering_part(rows: list[dict[str, Any]]) -> str:
+    names = ("notebook", "whose", "CPU s", "s", "MB of memory", "MB of HTML", "nbconvert = 1: CPU", "time")
+    rounds = ", ".join(f"{row['what']} {row['runs']} times".replace(" 1 times", " once") for row in rows)
+    return _RENDERING.format(rounds=rounds) + tables.table(
+        names,
+        (
+            (
+                row["what"],
+                {"our": "ours", "their": "nbconvert"}[whose],
+                tables.spread(row, f"{whose}_cpu_seconds", 1),
+                tables.spread(row, f"{whose}_seconds", 1),
+                tables.spread(row, f"{whose}_mb"),
+                f"{row[f'{whose}_html'] / 1e6:.1f}",
+                *(
+                    (tables.spread(row, f"ratio_{key}", 2) for key in ("cpu_seconds", "seconds"))
+                    if whose == "our"
+                    else ("", "")
+                ),
+            )
+            for row in rows
+            for whose in ("our", "their")
+        ),
+    )
 
 
 def _command_line_part(found: dict[str, dict[str, Any]]) -> str:
