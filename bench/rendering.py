@@ -88,10 +88,8 @@ def _both(notebook: Path, folder: Path) -> dict[str, float]:
     options = ["--log-level", "ERROR", "--output-dir", str(folder), "--output", "theirs"]
     theirs = _timed(["-m", "nbconvert", "--to", "html", str(notebook), *options])
     sizes = {"our_html": (folder / "page.html").stat().st_size, "their_html": (folder / "theirs.html").stat().st_size}
-    found = {f"our_{key}": value for key, value in ours.items()} | {
-        f"their_{key}": value for key, value in theirs.items()
-    }
-    return {**found, **sizes, "ratio": ours["seconds"] / theirs["seconds"]}
+    found = {f"{whose}_{key}": run[key] for whose, run in (("our", ours), ("their", theirs)) for key in run}
+    return {**found, **sizes, **{f"ratio_{key}": ours[key] / theirs[key] for key in ours}}
 
 
 def _timed(arguments: list[str], said: bytes = b"") -> dict[str, float]:

@@ -63,6 +63,7 @@ _ANSI_CLASSES = {
 }
 _URL_SCHEMES = {"data", "http", "https", "mailto"}
 
+_ADDRESS = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/\s]+={0,2}\s*")
 _SIZE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,10})?(?:px|%)?")
 _TAG = re.compile(r"<(a|img)((?:\s[^\"<>=]+(?:=\"[^\"]*\")?)*)>")
@@ -180,10 +181,8 @@ def _html_cleaner() -> nh3.Cleaner:
         attributes=_ATTRIBUTES,
         attribute_filter=_filter_attribute,
         url_schemes=_URL_SCHEMES,
-        url_relative=lambda url: f"#{ID_PREFIX}{url[1:]}" if url.startswith("#") else None,
         filter_style_properties=_STYLES,
         allowed_classes=_CODE_CLASSES,
-        id_prefix=ID_PREFIX,
         link_rel="noopener noreferrer",
     )
 
@@ -202,8 +201,12 @@ def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
     """Return the value of an attribute, or ``None`` to leave the attribute out."""
     if name == "src":
         return value if _DATA_IMAGE.fullmatch(value) else None
+    if name == "id":
+        return f"{ID_PREFIX}{value}"
     if name == "href":
-        return None if value.strip().lower().startswith("data") else value
+        if value.startswith("#"):
+            return f"#{ID_PREFIX}{value[1:]}"
+        return value if _ADDRESS.match(value) else None
     if name in ("width", "height"):
         return value if _SIZE.fullmatch(value) else None
     if name == "style":
