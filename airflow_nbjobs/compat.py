@@ -234,8 +234,8 @@ def decide_to_run_again(delay: timedelta, *, within: timedelta, reason: str) -> 
 def stats() -> Any:
     """Return what sends metrics; it has ``incr``, ``gauge`` and ``timing``.
 
-    Unnecessary with Airflow 3.3, but for one thing: the task SDK then has a ``stats`` module of its own, which Airflow
-    sets up in the processes of tasks, and not in a triggerer (seen in 3.3.2). Airflow 3.1 has one for all processes.
+    From Airflow 3.2, the task SDK has a ``stats`` module of its own. Airflow sets it up in the processes of tasks, and
+    not always in a triggerer: it is set up here too. Before 3.3, it contains a class. Before 3.2, one class is for all.
     """
     try:
         from airflow.sdk.observability import stats as of_sdk
@@ -246,6 +246,11 @@ def stats() -> Any:
         return Stats
     from airflow.providers.common.compat.sdk import conf
 
+    module: Any = of_sdk
+    factory: Any = stats_utils.get_stats_factory
+    if not hasattr(module, "incr"):
+        module.Stats.initialize(factory=factory(module.Stats))
+        return module.Stats
     names = conf.getboolean("metrics", "legacy_names_on", fallback=True)
-    of_sdk.initialize(factory=stats_utils.get_stats_factory(), export_legacy_names=names)
-    return of_sdk
+    module.initialize(factory=factory(), export_legacy_names=names)
+    return module

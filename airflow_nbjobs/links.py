@@ -34,6 +34,7 @@ __all__ = [
     "publish",
     "publish_executed",
     "publish_schedule",
+    "published",
 ]
 
 
@@ -140,6 +141,11 @@ def addresses(job: NotebookExecutionJob, project: str, links: Iterable[_Publishe
         local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: _in_emulator(job)}
         found = {key: local.get(key) for key in found}
     return {key: address for key, address in found.items() if address}
+
+
+def published(ti: Any) -> dict[str, str]:
+    """Return the addresses that this process has published for a task instance, by their XCom keys."""
+    return _known.get(_task_of(ti), {}) if ti is not None else {}
 
 
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:

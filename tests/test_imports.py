@@ -31,8 +31,8 @@ LIGHT = [
 if importlib.util.find_spec("airflow.sdk.definitions.retry_policy"):  # of Airflow 3.3
     LIGHT.append("airflow_nbjobs.retry_policy")
 HEAVY = {
-    "google", "httpx", "httpx2", "jsonschema", "jupyter_client", "nbclient", "nbformat", "pandas", "papermill",
-    "requests", "starlette", "tenacity", "uvicorn",
+    "google", "httpx", "httpx2", "jsonschema", "jupyter_client", "nbclient", "nbformat", "openlineage", "pandas",
+    "papermill", "requests", "starlette", "tenacity", "uvicorn",
 }  # fmt: skip
 
 PROGRAM = """

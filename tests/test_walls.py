@@ -20,7 +20,7 @@ MODULES = {
 
 # From the bottom up: a room knows those below it, and itself. Rooms of one line do not know each other.
 ORDER = [
-    ["__init__", "compat", "durations", "exceptions", "floors"],
+    ["__init__", "compat", "durations", "exceptions", "floors", "lineage_facets"],
     ["retry_policy"],
     ["api", "settings"],
     ["console_pages", "metrics"],
@@ -30,6 +30,7 @@ ORDER = [
     ["hooks"],
     ["watch"],
     ["links", "outlets"],
+    ["lineage"],
     ["run"],
     ["doctor", "pruning", "schedule_trigger", "triggers"],
     ["operators"],

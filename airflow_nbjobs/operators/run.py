@@ -74,6 +74,23 @@ class NotebookRunOperator(NotebookJobOperator):
         if self._run is not None:
             self._run.on_kill()
 
+    def get_openlineage_facets_on_start(self) -> Any:
+        """Return what OpenLineage is told when the task starts or resumes; ``None`` without its provider."""
+        return self._lineage()
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has succeeded; ``None`` without its provider."""
+        return self._lineage(task_instance)
+
+    def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
+        """Return what OpenLineage is told when the task has failed; ``None`` without its provider."""
+        return self._lineage(task_instance)
+
+    def _lineage(self, ti: Any = None) -> Any:
+        from airflow_nbjobs.lineage import lineage_of
+
+        return lineage_of(self, self._run, ti)
+
     def _ready_run(self, context: Context) -> NotebookRun:
         """Return the run of this try, made once, when all is loaded that ending its job needs.
 

@@ -40,6 +40,8 @@ class NotebookRun:
     :param log: the task's logger, or what stands in for it at a terminal.
     :param is_resumed: whether the task was deferred, and :meth:`resume` follows.
     :param builder: makes the job of the arguments.
+    :ivar job: the job as it was read last; ``None`` until there is one.
+    :ivar executed: its executed notebook; ``None`` until the job has ended.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class NotebookRun:
         self._submitter = Submitter(arguments, task, connect, self._canceller, log, builder)
         self._had_failed = False
         self._running_since: datetime | None = None
+        self.job: NotebookExecutionJob | None = None
+        self.executed: Executed | None = None
 
     def start(self) -> dict[str, Any] | Deferral:
         """Submit the notebook or adopt the job that exists, and wait for it.
@@ -80,7 +84,7 @@ class NotebookRun:
         """
         with self._canceller.answering_for_earlier_tries():
             self._arguments.check()
-            job = self._submit(may_adopt=True, attempt=0)
+            job = self.job = self._submit(may_adopt=True, attempt=0)
             if self._arguments.wait_for_completion:
                 return self._wait_and_finish(job)
             self._task.publish_outlets(result(job), None, self._log)
@@ -101,11 +105,12 @@ class NotebookRun:
 
     def _read_after(self, payload: object) -> NotebookExecutionJob | None:
         """Return the job after an event; ``None`` if it no longer exists."""
-        event = Event.from_payload(payload, self._parent())
+        parent = self._connect().parent(self._arguments.location or "", self._arguments.project_id)
+        event = Event.from_payload(payload, parent)
         is_over = event.outcome == "timeout"  # the triggerer's clock may be ahead of this one
         self._deadline = self._deadline.kept_at(datetime.now(UTC) if is_over else event.ends_at)
         try:
-            job = self._read_job(self._canceller.name or event.job_name)
+            job = self.job = self._read_job(self._canceller.name or event.job_name)
         except NotFoundError:
             if self._canceller.note is None:
                 raise
@@ -188,11 +193,12 @@ class NotebookRun:
                 self._task.record_end(waited, self._running_since)
                 unstage(waited, self._connect(), self._log.warning)
                 executed = self._reader().find(waited)
+                self.job, self.executed = waited, executed
             step = self._next_step(waited, executed)
             if isinstance(step, SubmitAgain):
                 log = self._log.info if step.why is Again.FAILED_BEFORE else self._log.warning
                 log("%s", why_again(step, waited, self._canceller.name, self._arguments.attempts))
-                job = self._submit(may_adopt=False, attempt=step.attempt)
+                job = self.job = self._submit(may_adopt=False, attempt=step.attempt)
             elif waited is None or executed is None:
                 raise self._canceller.gone()
             else:
@@ -270,9 +276,6 @@ class NotebookRun:
         return JobNote(
             name=event.job_name, operation_name=event.operation_name, is_adopted=False, attempt=attempt_of(job)
         )
-
-    def _parent(self) -> str:
-        return self._connect().parent(self._arguments.location or "", self._arguments.project_id)
 
     def _project(self) -> str:
         return self._arguments.project_id or self._connect().project_id

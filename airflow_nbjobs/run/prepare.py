@@ -22,6 +22,7 @@ from airflow_nbjobs.exceptions import (
     NotFoundError,
     PermissionDeniedError,
 )
+from airflow_nbjobs.lineage import report_read
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.run.sources import Notebook, SourceFields
 
@@ -119,6 +120,7 @@ def _from_storage(source: GcsNotebookSource, asked: Asked, hook: JobService, war
     if asked.parameters:
         with hook.storage_client() as client:
             content, found = storage.read(client, uri, version, limit=settings.notebook_bytes())
+        report_read(hook, uri)
         version = found.generation
         sent = _direct(content, asked, warn)
     else:

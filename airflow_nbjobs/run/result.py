@@ -25,6 +25,7 @@ from airflow_nbjobs.exceptions import (
     NotFoundError,
 )
 from airflow_nbjobs.hints import hint_for
+from airflow_nbjobs.lineage import report_read
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.run.summary import describe, duration_of, reason, result
 
@@ -102,6 +103,7 @@ class ResultReader:
                 for pause in (0.0, *(_GRACE if is_crucial else ())):
                     self.sleep(pause)
                     if (executed := _find_and_read(job, client)) is not None:
+                        report_read(self.hook, executed.uri or "")
                         return executed
                 return Executed(problem="it does not exist", is_missing=True)
         except (ApiError, CredentialsError, InvalidNotebookJobError) as error:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.job import GcsNotebookSource
 from airflow_nbjobs.exceptions import NbjobsError
+from airflow_nbjobs.lineage import report_written
 from airflow_nbjobs.notebooks import storage
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def stage(job: NotebookExecutionJob, file: str, hook: JobService) -> NotebookExe
     content = job.direct_notebook_source.content if job.direct_notebook_source else None
     with hook.storage_client() as client:
         written = storage.write(client, staged_uri(job, file), content or b"")
+    report_written(hook, written.uri)
     source = GcsNotebookSource(uri=written.uri, generation=written.generation)
     return replace(job, direct_notebook_source=None, gcs_notebook_source=source)
 
