@@ -6,6 +6,7 @@ Airflow's own modules are imported when an entry is used, so that DAG files pay 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -235,7 +236,7 @@ def stats() -> Any:
     """Return what sends metrics; it has ``incr``, ``gauge`` and ``timing``.
 
     From Airflow 3.2, the task SDK has a ``stats`` module of its own. Airflow sets it up in the processes of tasks, and
-    not always in a triggerer: it is set up here too. Before 3.3, it contains a class. Before 3.2, one class is for all.
+    not always in a triggerer: then it is set up here. Before 3.3, it contains a class; before 3.2, there is one class.
     """
     try:
         from airflow.sdk.observability import stats as of_sdk
@@ -249,8 +250,11 @@ def stats() -> Any:
     module: Any = of_sdk
     factory: Any = stats_utils.get_stats_factory
     if not hasattr(module, "incr"):
-        module.Stats.initialize(factory=factory(module.Stats))
+        if module.Stats.factory is None:
+            module.Stats.initialize(factory=factory(module.Stats))
         return module.Stats
-    names = conf.getboolean("metrics", "legacy_names_on", fallback=True)
-    module.initialize(factory=factory(), export_legacy_names=names)
+    # There is no public way to ask. Set up twice, OpenTelemetry would have two senders.
+    if getattr(sys.modules[module.incr.__module__], "_factory", None) is None:
+        names = conf.getboolean("metrics", "legacy_names_on", fallback=True)
+        module.initialize(factory=factory(), export_legacy_names=names)
     return module

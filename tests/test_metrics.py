@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+import sys
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -30,13 +31,17 @@ TAGS = {"dag_id": "reports", "task_id": "report"}
 
 
 def make_stats_anew() -> None:
-    """Let Airflow read its settings of metrics again."""
+    """Let Airflow read its settings of metrics again, as in a new process."""
     compat.stats.cache_clear()
-    stats = compat.stats()
-    if hasattr(stats, "factory"):  # Airflow 3.1 chooses when its module is loaded
+    stats: Any = compat.stats()
+    if hasattr(stats, "factory"):  # before Airflow 3.3
         from airflow.metrics.statsd_logger import get_statsd_logger
 
         type(stats).factory, stats.instance = get_statsd_logger, None
+    else:
+        module: Any = sys.modules[stats.incr.__module__]
+        module._factory = module._backend = None
+        compat.stats.cache_clear()
 
 
 @pytest.fixture

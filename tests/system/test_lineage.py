@@ -151,7 +151,7 @@ def test_a_deferred_task_reports_notebooks_and_declared_data(airflow: LocalAirfl
         assert datasets(start["outputs"]) == [made]
         assert ours(start["run"]["facets"]) == {}
         assert ours(start["job"]["facets"]) == {"sourceCodeLocation": {"type": "gcs", "url": "gs://notebooks/ok.ipynb"}}
-        assert start["run"]["facets"]["parent"]["job"] == {"namespace": "tests", "name": "deferred"}
+        assert start["run"]["facets"]["parent"]["job"]["name"] == "deferred"
     assert datasets(complete["inputs"]) == [(*source, version), *declared]
     executed, other = datasets(complete["outputs"])
     assert executed[:2] == ("gs://results", f"runs/{job_id}/ok.ipynb")
