@@ -51,6 +51,7 @@ test: $(VENV)/.dev
 
 test-ui: $(VENV)/.dev
 	command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; }
+	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt --group browser
 	$(IN) pytest tests/ui
 
 test-install: $(VENV)/.dev

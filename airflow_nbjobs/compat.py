@@ -25,11 +25,14 @@ __all__ = [
     "get_async_connection",
     "get_async_extra_dejson",
     "has_ended_iteration",
+    "has_regions",
     "is_about_finished_try",
     "is_rescheduled_by",
     "loop_iteration",
     "retry_policy",
     "stats",
+    "within_region",
+    "xcom_region",
 ]
 
 
@@ -144,15 +147,48 @@ def earlier_tries(session: Any, ti: Any) -> list[tuple[int, str | None]]:
         earlier: Any = TaskInstance
     else:
         earlier = TaskInstanceHistory
+    region = (ti.region_id, ti.region_index) if has_regions() else None
     query = select(earlier.try_number, earlier.state).where(
         earlier.dag_id == ti.dag_id,
         earlier.run_id == ti.run_id,
         earlier.task_id == ti.task_id,
-        earlier.map_index == ti.map_index,
         earlier.try_number < ti.try_number,
+        *within_region(earlier, ti.map_index, region),
     )
     found = session.execute(query.execution_options(include_all_attempts=True)).all()
     return sorted({row.try_number: row.state for row in found}.items())
+
+
+def has_regions() -> bool:
+    """Return whether Airflow tells tasks in loops apart by regions.
+
+    Unnecessary with Airflow 3.4.
+    """
+    from airflow.models.taskinstance import TaskInstance
+
+    return hasattr(TaskInstance, "region_id")
+
+
+def within_region(table: Any, map_index: int, region: tuple[Any, int] | None) -> list[Any]:
+    """Return the conditions that a row of a task instance meets besides its DAG, run and task.
+
+    Unnecessary with Airflow 3.4. Its tasks in loops are told apart by a region and an index in it; before it, and
+    outside of loops, the map index is enough.
+
+    :param table: the class of the rows.
+    :param region: of a task in a loop, as Airflow's UI names it in its addresses.
+    """
+    if region is None:
+        return [table.map_index == map_index]
+    return [table.region_id == region[0], table.region_index == region[1]]
+
+
+def xcom_region(map_index: int, region: tuple[Any, int] | None) -> dict[str, Any]:
+    """Return the arguments of ``XComModel.get_many`` for what :func:`within_region` is about.
+
+    Unnecessary with Airflow 3.4.
+    """
+    return {"map_indexes": map_index} if region is None else {"map_indexes": region[1], "region_id": region[0]}
 
 
 def loop_iteration(context: Any) -> str | None:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bench import command_line, deferring, imports, rendering, submission, triggerers, waiting, workers
+from bench import command_line, deferring, imports, notebook_tab, rendering, submission, triggerers, waiting, workers
 from bench.measure import ROUNDS, combined, in_fresh_process
 from bench.page import describe_machine, write
 
@@ -26,6 +26,7 @@ RESULTS = PAGE_FOLDER / "benchmarks.json"
 PARTS = (
     "imports",
     "command_line",
+    "notebook_tab",
     "deferring",
     "emulator",
     "submission",
@@ -71,6 +72,8 @@ def run(parts: set[str], keep: Keep) -> None:
             keep("imports", imports.measure(ROUNDS))
         if "command_line" in parts:
             keep("command_line", command_line.measure(ROUNDS))
+        if "notebook_tab" in parts:
+            keep("notebook_tab", notebook_tab.measure(ROUNDS))
         if "deferring" in parts:
             keep("deferring", deferring.measure())
         if "emulator" in parts:

@@ -29,6 +29,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
     parts: dict[str, Callable[[Any], Iterator[Goal]]] = {
         "imports": _imports,
         "command_line": _command_line,
+        "notebook_tab": _notebook_tab,
         "deferring": _deferring,
         "waiting": _waiting,
         "triggerers": _triggerers,
@@ -58,6 +59,14 @@ def _command_line(found: dict[str, dict[str, Any]]) -> Iterator[Goal]:
     yield Goal(what, 0.7, found["run"]["cpu_seconds_over"])
     yield Goal("the same: time over papermill's", 1, found["run"]["seconds_over"])
     yield Goal("`nbjobs run --local`: time over papermill's", 1.5, found["local"]["seconds_over"])
+
+
+def _notebook_tab(found: dict[str, Any]) -> Iterator[Goal]:
+    for size in ("1 MB", "50 MB"):
+        yield Goal(f"notebook tab, {size}: first view over `nbconvert --to html`", 1.2, found[size]["first_over"])
+        yield Goal("the same: view from the cache", 1 / 10, found[size]["cached_over"])
+    memory = found["memory"]
+    yield Goal("memory of the API server after 100 more views, over before", 1.05, memory["after"] / memory["before"])
 
 
 def _deferring(found: dict[str, Any]) -> Iterator[Goal]:

@@ -72,6 +72,19 @@ _SIDES = {
     "run": "`nbjobs run` on a running emulator",
     "local": "`nbjobs run --local`",
 }
+_NOTEBOOK_TAB = """
+## The notebook tab
+
+The document of the tab's frame, asked for over HTTP to its last byte, from a real API server, beside `nbconvert --to
+html` on the same file, in turns. "1 MB" has 300 code cells; "50 MB" has 5,000 and a picture of 10 MB. The first view
+reads the job and the notebook from the emulator and renders it in a process of its own. The next ones read the job, and
+the page from the disk. Ratios are of the same round.
+
+"""
+_MEMORY = """
+The API server needs {before:.0f} MB before and {after:.0f} MB after 100 more views, every tenth of a new notebook of
+1 MB.
+"""
 _WAITING = """
 ## Waiting
 
@@ -226,6 +239,7 @@ def write(results: dict[str, Any], folder: Path) -> None:
     parts: dict[str, Callable[[Any], str]] = {
         "imports": _import_part,
         "command_line": _command_line_part,
+        "notebook_tab": _notebook_tab_part,
         "waiting": lambda rows: _waiting_part(rows, folder),
         "triggerers": _triggerer_part,
         "shared": _shared_part,
@@ -277,6 +291,25 @@ def _rendering_part(rows: list[dict[str, Any]]) -> str:
             for row in rows
             for whose in ("our", "their")
         ),
+    )
+
+
+def _notebook_tab_part(found: dict[str, Any]) -> str:
+    return (
+        _NOTEBOOK_TAB
+        + tables.table(
+            ("", "MB", "nbconvert s", "first view s", "cached s", "nbconvert = 1: first", "cached"),
+            (
+                (
+                    size,
+                    tables.spread(found[size], "mb", 1),
+                    *(tables.spread(found[size], name, 2) for name in ("nbconvert", "first", "cached")),
+                    *(tables.spread(found[size], name, 3) for name in ("first_over", "cached_over")),
+                )
+                for size in ("1 MB", "50 MB")
+            ),
+        )
+        + _MEMORY.format(**found["memory"])
     )
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 from httpx2 import HTTPError
 
@@ -137,9 +138,11 @@ def _show_result(airflow: LocalAirflow, run: Run, cloud: Emulator, folder: Path)
 
 def _stay(airflow: LocalAirflow, run: Run) -> None:
     print(
-        f"\nAirflow's UI: {airflow.url}/dags/{DAG}/runs/{run.run_id}/tasks/{TASK}"
-        f"\nuser {airflow.username}, password {airflow.password}"
+        f"\nAirflow's UI: {airflow.url} (user {airflow.username}, password {airflow.password})"
         "\nIt runs until Ctrl-C. You can trigger the other example DAGs there."
+        "\nThe executed notebook is a tab of its task there:"
+        f"\n{airflow.url}/dags/{DAG}/runs/{quote(run.run_id, safe='')}/tasks/{TASK}/plugin/notebook",
+        flush=True,
     )
     try:
         airflow.wait(lambda: False, float("inf"), "Ctrl-C")

@@ -12,37 +12,15 @@ from airflow_nbjobs.notebooks.cells import is_tagged, mapping
 from airflow_nbjobs.notebooks.document import dump, load
 from airflow_nbjobs.notebooks.failures import text_of
 from airflow_nbjobs.notebooks.plain_text import plain
-from airflow_nbjobs.notebooks.scanner import PIECE_BYTES, Piece, pieces
-from airflow_nbjobs.notebooks.sizes import amount
+from airflow_nbjobs.notebooks.scanner import Piece, pieces
+from airflow_nbjobs.notebooks.sizes import Limits, amount
 from airflow_nbjobs.notebooks.timing import run_seconds
 
-__all__ = ["Limits", "Output", "Page", "PageCell", "read_page"]
+__all__ = ["Output", "Page", "PageCell", "read_page"]
 
 _CHUNK_BYTES = 4 * 2**20
 _CODE = "code"
 _BEFORE_JSON = b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"  # also a byte order mark, and UTF-16 and UTF-32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What is rendered at most. What is over a limit is replaced by a note with its size.
-
-    :ivar notebook_bytes: size of the notebook; a larger one is refused.
-    :ivar output_bytes: size of an output, and of a cell without its outputs; at most 4 MiB.
-    :ivar text_characters: of a printed or displayed text, and of a cell's source.
-    :ivar page_bytes: size of all outputs together; the cells without them may have a quarter of it in addition.
-    :ivar cells: number of cells.
-    :ivar outputs: number of outputs of one cell.
-    :ivar seconds: after this time, what needs time to render is shown as plain text.
-    """
-
-    notebook_bytes: int = 64 * 2**20
-    output_bytes: int = PIECE_BYTES
-    text_characters: int = 200_000
-    page_bytes: int = 32 * 2**20
-    cells: int = 5_000
-    outputs: int = 1_000
-    seconds: float = 30.0
 
 
 @dataclass

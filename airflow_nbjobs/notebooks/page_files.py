@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from airflow_nbjobs.exceptions import RenderError
-from airflow_nbjobs.notebooks.page import Limits, Page, read_page
+from airflow_nbjobs.notebooks.page import Page, read_page
+from airflow_nbjobs.notebooks.sizes import Limits
 
 __all__ = ["FACTS", "PAGE", "REFUSED", "facts", "without_outputs"]
 

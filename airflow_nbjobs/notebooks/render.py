@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Literal
 
 from airflow_nbjobs.exceptions import RenderError
-from airflow_nbjobs.notebooks.page import Limits, read_page
+from airflow_nbjobs.notebooks.page import read_page
+from airflow_nbjobs.notebooks.sizes import Limits
 
 __all__ = ["Limits", "Theme", "to_html"]
 

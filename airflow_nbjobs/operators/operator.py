@@ -172,6 +172,8 @@ def entry_point(method: Callable[Concatenate[Operator, P], R]) -> Callable[Conca
             self.log.debug("The error in full:", exc_info=True)
             shown = error
         finally:
+            # They are pushed. At the end of a task Airflow asks each again, and writes an XCom for an empty one too.
+            self.operator_extra_links = ()
             if self._hook is not None:
                 self._hook.close()
         # Raised outside the except block: otherwise Airflow would show the error that led to it above this one.

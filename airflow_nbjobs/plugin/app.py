@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Annotated, BinaryIO, Literal
+from uuid import UUID
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.core_api.security import requires_access_dag
@@ -17,6 +18,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
+from airflow_nbjobs.compat import has_regions
 from airflow_nbjobs.plugin.extra import check_extra
 from airflow_nbjobs.plugin.headers import FRAME, Headers, attachment
 from airflow_nbjobs.plugin.job import new_hook
@@ -41,8 +43,16 @@ Theme = Literal["light", "dark"]
 TryNumber = Annotated[int | None, Query(alias="try", ge=0, le=100_000)]
 
 
-def _task(dag_id: str, run_id: str, task_id: str, map_index: str) -> TaskRecord:
-    place = Place.parse(dag_id, run_id, task_id, map_index)
+def _task(
+    dag_id: str,
+    run_id: str,
+    task_id: str,
+    map_index: str,
+    region_id: UUID | None = None,
+    region_index: Annotated[int, Query(ge=0)] = 0,
+) -> TaskRecord:
+    region = (region_id, region_index) if region_id is not None and has_regions() else None
+    place = Place.parse(dag_id, run_id, task_id, map_index, region)
     task = None if place is None else read_task(place)
     if task is None:
         raise HTTPException(404, "There is no such task instance.")

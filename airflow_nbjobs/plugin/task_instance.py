@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
@@ -13,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.compat import earlier_tries
+from airflow_nbjobs.compat import earlier_tries, within_region, xcom_region
 from airflow_nbjobs.links import LINKS
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM, JobNote
@@ -29,18 +30,28 @@ _UNMAPPED = "{MAP_INDEX}"
 
 @dataclass(frozen=True)
 class Place:
-    """Which task instance a request is about."""
+    """Which task instance a request is about.
+
+    :ivar map_index: -1 for a task that is not mapped.
+    :ivar region: of a task in a loop, Airflow's id of the pass of the loop, and the iteration.
+    """
 
     dag_id: str
     run_id: str
     task_id: str
     map_index: int
+    region: tuple[UUID, int] | None = None
 
     @classmethod
-    def parse(cls, dag_id: str, run_id: str, task_id: str, map_index: str) -> Place | None:
-        """Read the parts of an address; ``None`` if the last one is not a map index."""
+    def parse(
+        cls, dag_id: str, run_id: str, task_id: str, map_index: str, region: tuple[UUID, int] | None = None
+    ) -> Place | None:
+        """Read the parts of an address; ``None`` if the map index is none.
+
+        :param region: of a task in a loop of Airflow 3.4, and which iteration it is.
+        """
         if map_index == _UNMAPPED:
-            return cls(dag_id, run_id, task_id, -1)
+            return cls(dag_id, run_id, task_id, -1, region)
         digits = map_index.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
             return None
@@ -93,6 +104,7 @@ class TaskRecord:
             run_id=self.place.run_id,
             task_id=self.place.task_id,
             map_index=self.place.map_index,
+            iteration=None if self.place.region is None else "{}/{}".format(*self.place.region),
             try_number=self.current.number,
             first_try=1,
             run_started=None,
@@ -114,7 +126,7 @@ def read_task(place: Place) -> TaskRecord | None:
                 TaskInstance.dag_id == place.dag_id,
                 TaskInstance.run_id == place.run_id,
                 TaskInstance.task_id == place.task_id,
-                TaskInstance.map_index == place.map_index,
+                *within_region(TaskInstance, place.map_index, place.region),
             )
             .options(joinedload(TaskInstance.rendered_task_instance_fields))
         )
@@ -144,8 +156,8 @@ def _xcom(session: Session, place: Place, key: str) -> Any:
         key=key,
         dag_ids=place.dag_id,
         task_ids=place.task_id,
-        map_indexes=place.map_index,
         limit=1,
+        **xcom_region(place.map_index, place.region),
     )
     found: Any = session.scalars(query).first()
     return None if found is None else found.value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -51,10 +52,12 @@ class NotebookExecutionJobSensor(JobSensor):
         self._note(job, name, context)
         return job
 
-    def _project(self) -> str:
-        # The service answers with the number of the project, the user gave its id.
-        named = JobName.parse(self._name()).project
-        return self.project_id or (self.hook.project_id if named.isdigit() else named)
+    def _project(self, job: NotebookExecutionJob | None = None) -> str:
+        # The service answers with the number of the project. The user gave its id, which the template's name repeats.
+        template = re.match(r"projects/([^/]+)/", (job and job.notebook_runtime_template_resource_name) or "")
+        named = (JobName.parse(self._name()).project, template[1] if template else "0")
+        ids = (project for project in named if not project.isdigit())
+        return self.project_id or next(ids, None) or self.hook.project_id
 
     def _name(self) -> str:
         return job_name(self.job_name, self._parent)

@@ -111,7 +111,7 @@ class NotebookScheduleRunSensor(JobSensor):
     def _name(self) -> ResourceName:
         return resource_name(self.schedule, "schedules", self._parent, self.location)
 
-    def _project(self) -> str:
+    def _project(self, job: NotebookExecutionJob | None = None) -> str:  # noqa: ARG002 - the schedule names it
         named = self._name().project
         return self.project_id or (self.hook.project_id if named.isdigit() else named)
 

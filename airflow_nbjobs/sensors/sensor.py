@@ -67,8 +67,11 @@ class JobSensor(NotebookJobOperator, BaseSensorOperator):
         """Return the job as it is now, and publish its links; ``None`` if there is none yet."""
 
     @abstractmethod
-    def _project(self) -> str:
-        """Return the project that links lead to."""
+    def _project(self, job: NotebookExecutionJob | None = None) -> str:
+        """Return the project that links lead to.
+
+        :param job: what is waited for, if it is known.
+        """
 
     @abstractmethod
     def _what(self) -> str:
@@ -148,14 +151,14 @@ class JobSensor(NotebookJobOperator, BaseSensorOperator):
     def _note(self, job: NotebookExecutionJob, name: str, context: Context) -> None:
         """Publish the links of a job that is seen for the first time, and log its state when it has changed."""
         if self._seen is None:
-            publish(context["ti"], job, self._project())
+            publish(context["ti"], job, self._project(job))
         if job.job_state != self._seen:
             self._seen = job.job_state
             self.log.info("The notebook job %s is %s.", name, self._seen.word)
 
     def _conclude(self, job: NotebookExecutionJob, context: Context) -> dict[str, Any]:
         """Return the result of a job that has ended. Airflow's base class does not handle the flags in each mode."""
-        project, reader = self._project(), self._reader()
+        project, reader = self._project(job), self._reader()
         try:
             executed = reader.find(job)
             if executed.uri is not None:

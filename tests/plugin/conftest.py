@@ -26,7 +26,7 @@ def airflow_app(airflow_database: None) -> Iterator[FastAPI]:
     """Make the app that `airflow api-server` serves, with users who see their own DAGs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW__CORE__AUTH_MANAGER", "tests.support.auth_manager.OwnDagsAuthManager")
-        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "ann:viewer,bob:admin")
+        patch.setenv("AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS", "ann:viewer,bob:viewer")
         patch.setenv("AIRFLOW__API_AUTH__JWT_SECRET", secrets.token_hex(32))
         patch.setenv("AIRFLOW__API__SECRET_KEY", secrets.token_hex(32))
         from airflow.api_fastapi.app import create_app, purge_cached_app

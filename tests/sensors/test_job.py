@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -35,9 +36,9 @@ IN_EACH_MODE = pytest.mark.parametrize("mode", MODES)
 SKIPPING = pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
 
 
-def submit() -> dict[str, Any]:
+def submit(**more: Any) -> dict[str, Any]:
     """Submit a job and return what its task returned."""
-    arguments = {**JOB, "wait_for_completion": False}
+    arguments = {**JOB, "wait_for_completion": False, **more}
     result = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="made", **arguments)).execute()
     return dict(result)
 
@@ -180,6 +181,25 @@ def test_the_links_of_the_job_are_the_sensor_s_too(cloud: Cloud, mode: str) -> N
     assert {key for key, address in run.ti.xcoms.items() if key.startswith("_link_") and address} == {
         f"_link_{name}" for name in ("NotebookExecutionJobListLink", "ExecutedNotebookLink")
     }
+
+
+def test_the_links_name_the_project_of_the_operator(
+    cloud: Cloud, connect: Callable[..., dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect("anonymous")
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST")
+    monkeypatch.setenv("AIRFLOW__NBJOBS__ENDPOINT", cloud.url)
+    made = submit(project_id="another-project")
+    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, poke_interval=0.1))
+    run.execute()
+    assert run.ti.xcoms["_link_NotebookExecutionJobListLink"].endswith("project=another-project")
+
+
+def test_airflow_is_asked_to_write_no_link_again(cloud: Cloud) -> None:
+    """It would write an empty XCom for a link that leads nowhere."""
+    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=submit(), poke_interval=0.1))
+    run.execute()
+    assert run.operator.operator_extra_links == ()
 
 
 def test_a_deferred_sensor_trusts_its_own_job_name(cloud: Cloud) -> None:

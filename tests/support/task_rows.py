@@ -66,7 +66,9 @@ class TaskRow:
             session.flush()
             session.execute(
                 insert(TaskInstance.__table__).values(
-                    **(row._place | {"id": uuid.uuid4(), "state": state, "try_number": try_number}),
+                    **row._place,
+                    state=state,
+                    try_number=try_number,
                     max_tries=0,
                     pool="default_pool",
                     pool_slots=1,
@@ -135,7 +137,7 @@ class TaskRow:
             session.execute(
                 insert(TaskInstanceHistory.__table__).values(
                     **self._place,
-                    task_instance_id=uuid.uuid4(),
+                    task_instance_id=ti.id,
                     try_number=ti.try_number,
                     state="failed",
                     pool="default_pool",

@@ -54,7 +54,7 @@ def demo(tmp_path: Path) -> Iterator[Demo]:
 
 
 def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) -> None:
-    url = demo.wait_for(r"Airflow's UI: (http://127\.0\.0\.1:\d+)/")
+    url = demo.wait_for(r"(http://127\.0\.0\.1:\d+)/dags/hello_notebook/runs/[^/]+/tasks/wine_report/plugin/notebook")
     printed = demo.log.read_text()
     states = re.findall(r"wine_report +(\w+)", printed)
     assert states.index("deferred") < states.index("success")

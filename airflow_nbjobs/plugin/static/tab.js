@@ -79,21 +79,39 @@ function openOutside(event) {
 }
 
 function outsideLink(name, address) {
-  const link = element("a", { href: address, target: "_blank", rel: "noopener noreferrer" }, name);
+  const link = element("a", { class: "button", href: address, target: "_blank", rel: "noopener noreferrer" }, name);
   link.addEventListener("click", openOutside);
   return link;
 }
 
 // ---- Words -----------------------------------------------------------------------------------------------------
 
+/** As Airflow writes durations: 00:01:22. */
 function duration(seconds) {
   if (seconds === null || seconds === undefined) return null;
-  if (seconds < 9.95) return `${Number(seconds.toFixed(seconds < 0.95 ? 2 : 1))} s`;
-  if (seconds < 59.5) return `${Math.round(seconds)} s`;
-  const whole = Math.round(seconds);
-  const hours = Math.floor(whole / 3600);
-  const minutes = Math.floor((whole % 3600) / 60);
-  return hours ? `${hours} h ${minutes} min` : `${minutes} min ${whole % 60} s`;
+  const whole = Math.floor(seconds);
+  return [whole / 3600, (whole / 60) % 60, whole % 60].map((part) => String(Math.floor(part)).padStart(2, "0")).join(":");
+}
+
+/** As the notebook's page writes the times of cells. */
+function cellTime(seconds) {
+  if (seconds < 0.995) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 59.5) return `${seconds < 9.95 ? Number(seconds.toFixed(1)) : Math.round(seconds)} s`;
+  const minutes = Math.floor(Math.round(seconds) / 60);
+  if (minutes >= 60) return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+  return `${minutes} min ${Math.round(seconds) % 60} s`;
+}
+
+/** As Airflow writes times, in the time zone that the user has chosen there. */
+function moment(text) {
+  let zone = "UTC";
+  try {
+    zone = JSON.parse(window.localStorage.getItem("timezone") ?? '"UTC"');
+    if (zone === "local") zone = undefined;
+    return new Date(text).toLocaleString("sv-SE", { timeZone: zone });
+  } catch {
+    return text;
+  }
 }
 
 function size(bytes) {
@@ -103,8 +121,18 @@ function size(bytes) {
 
 const sentence = (word) => word.charAt(0).toUpperCase() + word.slice(1).toLowerCase().replaceAll("_", " ");
 const lastPart = (name) => name.split("/").pop();
+/** What Airflow's own address says besides the task instance: the iteration of a task in a loop (3.4). */
+function askedFor() {
+  try {
+    const theirs = new URLSearchParams(window.parent.location.search);
+    return ["region_id", "region_index"].filter((name) => theirs.has(name)).map((name) => [name, theirs.get(name)]);
+  } catch {
+    return [];
+  }
+}
+
 const query = (more = {}) => {
-  const values = new URLSearchParams(more);
+  const values = new URLSearchParams([...askedFor(), ...Object.entries(more)]);
   if (chosenTry !== null) values.set("try", chosenTry);
   const text = values.toString();
   return text ? `?${text}` : "";
@@ -143,7 +171,7 @@ function showTask(task) {
 function showStats(job, received) {
   const stats = [];
   const add = (name, value) => {
-    if (value) stats.push(element("div", {}, element("dt", {}, name), element("dd", {}, value)));
+    if (value) stats.push(element("div", {}, element("dt", {}, name), element("dd", { title: value }, value)));
   };
   const passed = (performance.now() - received) / 1000;
   if (job.is_over) add("Duration", duration(job.seconds));
@@ -166,13 +194,15 @@ function showDetails(state, parameters) {
   };
   const json = (value) => element("pre", {}, JSON.stringify(value, null, 2));
   const { job, notebook } = state;
+  if (parameters && Object.keys(parameters).length) add("Parameters", json(parameters));
+  if (state.results && Object.keys(state.results).length) add("Results", json(state.results));
   if (job) {
     add("Job", job.name);
     add("Display name", job.display_name);
     add("State", sentence(job.state));
     add("Reason", job.reason);
-    add("Created", job.created && new Date(job.created).toLocaleString());
-    add(job.is_over ? "Ended" : "Last change", job.updated && new Date(job.updated).toLocaleString());
+    add("Created", job.created && moment(job.created));
+    add(job.is_over ? "Ended" : "Last change", job.updated && moment(job.updated));
     add("Runtime template", job.runtime);
     add(job.is_over ? "Ran as" : "Runs as", job.runs_as);
     add("Source", job.source);
@@ -182,13 +212,12 @@ function showDetails(state, parameters) {
   if (notebook?.kind === "executed") {
     add("Executed notebook", `${notebook.uri} (${size(notebook.size)}, generation ${notebook.generation})`);
   }
-  if (parameters && Object.keys(parameters).length) add("Parameters", json(parameters));
-  if (state.results && Object.keys(state.results).length) add("Results", json(state.results));
-  if (state.links.length) {
-    const links = state.links.filter(({ url }) => /^https?:\/\//.test(url));
-    add("Links", element("ul", {}, ...links.map(({ name, url }) => element("li", {}, outsideLink(name, url)))));
-  }
-  byId("details").hidden = rows.length === 0;
+  const links = state.links.filter(({ url }) => /^https?:\/\//.test(url));
+  byId("links").hidden = links.length === 0;
+  byId("links").replaceChildren(...links.map(({ name, url }) => element("li", {}, outsideLink(name, url))));
+  byId("details").hidden = rows.length + links.length === 0;
+  document.querySelector(".scroll").hidden = rows.length === 0;
+  if (!job) byId("details").open = true;
   byId("rows").replaceChildren(...rows);
 }
 
@@ -261,7 +290,7 @@ async function showFacts(state, asked) {
       "a",
       { href: `#cell-${number}`, class: `${isFailed ? "failed" : ""} ${isSlowest ? "slowest" : ""}` },
       element("span", {}, `Cell ${number}`),
-      element("span", { class: "time" }, duration(seconds) ?? (hasRun ? "" : "did not run")),
+      element("span", { class: "time" }, seconds === null ? (hasRun ? "" : "did not run") : cellTime(seconds)),
       seconds === null ? null : element("span", { class: "bar", "aria-hidden": "true" }, bar),
       isFailed ? element("span", { class: "note" }, "Failed") : null,
       isSlowest && !isFailed ? element("span", { class: "note" }, "Slowest") : null,
@@ -321,7 +350,7 @@ function show(state) {
   if (!shown || problem) showDetails(state, null);
   const isSource = state.notebook?.kind === "source" && !problem;
   if (problem) showProblem(problem.message);
-  else if (job?.reason) showProblem(`The job ${job.state.toLowerCase()}: ${job.reason}`, "", "failed");
+  else if (job?.reason && !state.notebook) showProblem(`The job ${job.state.toLowerCase()}: ${job.reason}`, "", "failed");
   else showProblem(isSource ? "The job has not ended. This is its source notebook; the executed one appears here when it has." : "");
   showNotebook(state);
 }
