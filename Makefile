@@ -119,24 +119,27 @@ COMPILE = $(IN) uv pip compile --quiet --universal --python-version 3.11 --fork-
 	--no-annotate --no-header --no-emit-index-url --all-extras --group pyproject.toml:dev
 PLAIN = sed 's/ ;.*//'
 
-# `lowest` has the lowest version that pyproject.toml allows for each package; Airflow 3.1.0 does not work with a newer
-# fastapi (3.1.1 says so itself) and structlog. A managed set has what Google's image of Managed Airflow has, as of the
-# day of its release, and the newest versions that fit of what the image lacks. `next` allows pre-releases of Airflow's
-# own packages only. A set for one Python does not need different versions of a package for different Pythons.
+# `lowest` has the lowest version that pyproject.toml allows for each package, and what Airflow itself needs as of that
+# time: Airflow 3.1.0 does not work with newer versions of fastapi, pyjwt and structlog. A managed set has what Google's
+# image of Managed Airflow has, as of the day of its release, and the newest versions that fit of what the image lacks.
+# `next` allows pre-releases of Airflow's own packages only. A set for one Python does not need different versions of a
+# package for different Pythons.
 FOR_3_11 = $(filter-out --universal --fork-strategy fewest,$(COMPILE))
 NEXT = apache-airflow>=3.4.0a1 apache-airflow-core>=3.4.0a1 apache-airflow-task-sdk>=1.4.0a1
 
-# $(call image,AIRFLOW,GOOGLE_PROVIDER,COMMON_COMPAT,DAY): the packages of an image, without ours.
-image = printf '%s\n' apache-airflow==$1 apache-airflow-providers-google==$2 apache-airflow-providers-common-compat==$3 | \
-	$(IN) uv pip compile --quiet --python-version 3.11 --exclude-newer $4 --no-annotate --no-header --no-emit-index-url -
-managed = $(FOR_3_11) --constraint <($(image)) pyproject.toml | $(PLAIN)
+# $(call as_of,DAY,PACKAGES): these and all that they need, in the newest versions of a day.
+as_of = printf '%s\n' $2 | $(IN) uv pip compile --quiet --python-version 3.11 --exclude-newer $1 \
+	--no-annotate --no-header --no-emit-index-url -
+# $(call managed,DAY,AIRFLOW,GOOGLE_PROVIDER,COMMON_COMPAT)
+managed = $(FOR_3_11) --constraint <($(call as_of,$1,apache-airflow==$2 apache-airflow-providers-google==$3 \
+	apache-airflow-providers-common-compat==$4)) pyproject.toml | $(PLAIN)
 
 constraints:
 	$(COMPILE) --group pyproject.toml:docs pyproject.toml | $(PLAIN) > constraints/newest.txt
-	{ $(VENV)/bin/python .ci/floors; printf '%s\n' 'fastapi<0.118' 'structlog<25.5'; } | \
-		$(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/lowest.txt
-	$(call managed,3.1.7,20.0.0,1.13.1,2026-03-03) > constraints/managed-3.1.txt
-	$(call managed,3.3.1,22.3.0,1.18.0,2026-08-26) > constraints/managed-3.3.txt
+	$(VENV)/bin/python .ci/floors | $(FOR_3_11) --constraint <($(call as_of,2025-09-26,apache-airflow-core==3.1.0) | \
+		sed '/^apache-airflow-providers/d; s/==/<=/') pyproject.toml - | $(PLAIN) > constraints/lowest.txt
+	$(call managed,2026-03-03,3.1.7,20.0.0,1.13.1) > constraints/managed-3.1.txt
+	$(call managed,2026-08-26,3.3.1,22.3.0,1.18.0) > constraints/managed-3.3.txt
 	printf '%s\n' $(foreach each,$(NEXT),'$(each)') | $(FOR_3_11) pyproject.toml - | $(PLAIN) > constraints/next.txt
 
 docs: $(VENV)/.dev
