@@ -102,7 +102,7 @@ def test_a_rescheduled_try_that_gets_no_job_ends_the_earlier_one(away: Cloud) ->
 def test_a_rescheduled_try_submits_nothing_without_a_look(away: Cloud) -> None:
     run = task(Reschedules(at_most=2))
     fail_once(away, run)
-    away.fault({"method": "list", "status": 403})
+    away.fault({"method": "list", "status": 403, "times": 1000})
     with pytest.raises(ApiError, match="403"):
         run.rescheduled().execute()
     assert away.states() == ["RUNNING"]

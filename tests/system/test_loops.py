@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,9 +52,10 @@ with DAG("mapped", schedule=None):
             gcs_output_uri="gs://results",
             service_account="runner@p.iam.gserviceaccount.com",
             deferrable=True,
+            retries=1,
             poll_interval=1,
             do_xcom_push=False,
-        ).expand(parameters=[{"part": 1}, {"part": 2}])
+        ).expand(labels=[{"part": "one"}, {"part": "two"}])
 
     refine.loop(max_iterations=2)
 """
@@ -209,8 +209,6 @@ def test_each_iteration_and_its_retries_have_their_own_job(loop: Loop) -> None:
 
 
 def test_mapped_tasks_in_a_loop_have_jobs_of_their_own(looping: LocalAirflow, endless: Emulator) -> None:
-    notebook = {"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    endless.upload("gs://notebooks/report.ipynb", json.dumps(notebook).encode())
     seen = len(endless.book())
     run = looping.rest.trigger("mapped")
     for iteration in range(2):
