@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Self
 
+from demo.watchdog import shared_watchdog, start_watched
+
 
 class Child:
     """A module of this package, run by itself until the block is left.
@@ -19,7 +21,7 @@ class Child:
 
     def __init__(self, module: str, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         self._module = module
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+        self._process = start_watched(
             [sys.executable, "-m", module, *arguments],
             env={**os.environ, **(env or {})},
             text=True,
@@ -51,3 +53,4 @@ class Child:
         """Stop the process."""
         self._process.kill()
         self._process.communicate()
+        shared_watchdog().forget(self._process.pid)

@@ -17,6 +17,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from demo.watchdog import shared_watchdog, start_watched
+
 ROUNDS = 5
 """How often everything is measured."""
 
@@ -40,14 +42,17 @@ def in_fresh_process(module: str, *arguments: str, env: Mapping[str, str] | None
 
     :raises subprocess.CalledProcessError: if it fails.
     """
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-m", module, *arguments],
-        env={**os.environ, **(env or {})},
-        check=True,
-        text=True,
-        stdout=subprocess.PIPE,
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    command = [sys.executable, "-m", module, *arguments]
+    process = start_watched(command, env={**os.environ, **(env or {})}, text=True, stdout=subprocess.PIPE)
+    try:
+        output, _ = process.communicate()
+    finally:
+        process.kill()
+        process.wait()
+        shared_watchdog().forget(process.pid)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return dict(json.loads(output.splitlines()[-1]))
 
 
 def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:

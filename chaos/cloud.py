@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx2
 
+from demo.watchdog import shared_watchdog, start_watched
+
 START_SECONDS = 120
 LOOK_SECONDS = 0.1
 FAILURES = ("FAILED", "EXPIRED", "PARTIALLY_SUCCEEDED")
@@ -71,7 +73,7 @@ class Cloud:
             while time.monotonic() < deadline:
                 # The ports of a killed process may take a moment to be free.
                 if self._process is None or self._process.poll() is not None:
-                    self._process = subprocess.Popen([*command, *words], stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - our own interpreter
+                    self._process = start_watched([*command, *words], stdout=log, stderr=log)
                 with contextlib.suppress(httpx2.TransportError):
                     self._http.get("/health", timeout=2).raise_for_status()
                     return
@@ -84,6 +86,7 @@ class Cloud:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            shared_watchdog().forget(self._process.pid)
             self._process = None
 
     def stop(self) -> None:

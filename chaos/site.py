@@ -109,13 +109,13 @@ class Site:
             self.cloud.start()
             self.airflow.start()
             self.airflow.wait(lambda: self.airflow.rest.knows("chaos_sync_own_once"), 180, "the DAGs to be parsed")
+            self._tending.start()
+            # The first look-up of a connection starts a whole API in the triggerer, which does nothing else meanwhile.
+            run = self.begin("chaos_deferrable_service_retried", "chaos-0000", {})
+            self.until(lambda: self.state(run) in ENDED, WARM_SECONDS)
         except BaseException:
             self.stop()
             raise
-        self._tending.start()
-        # The first look-up of a connection starts a whole API in the triggerer, which does nothing else meanwhile.
-        run = self.begin("chaos_deferrable_service_retried", "chaos-0000", {})
-        self.until(lambda: self.state(run) in ENDED, WARM_SECONDS)
         return self
 
     def __exit__(self, *_: object) -> None:

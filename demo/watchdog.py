@@ -13,7 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 GRACE_SECONDS = 3.0
 """How long a session may take to end after SIGTERM."""
@@ -41,6 +43,24 @@ class Watchdog:
         """End the watchdog, and the sessions that are left."""
         os.close(self._pipe)
         self._process.wait()
+
+
+@cache
+def shared_watchdog() -> Watchdog:
+    """Return the watchdog of this process for all that has none of its own."""
+    return Watchdog()
+
+
+def start_watched(command: list[str], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process in a session of its own, which ends when this process ends.
+
+    Pass its id to :meth:`Watchdog.forget` of :func:`shared_watchdog` when it has ended.
+
+    :param options: of :class:`subprocess.Popen`.
+    """
+    process = subprocess.Popen(command, start_new_session=True, **options)  # noqa: S603 - our own programs
+    shared_watchdog().add(process.pid)
+    return process
 
 
 def _signal(sessions: set[int], number: signal.Signals) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -37,6 +39,35 @@ def test_it_starts_and_waits():
     note.with_suffix(".new").rename(note)
     time.sleep(600)
 """
+
+
+CHILDREN = {
+    "make chaos": "from chaos.cloud import Cloud; from pathlib import Path; Cloud(Path.cwd(), 1).start(); input()",
+    "make bench": "from bench.measure import in_fresh_process; in_fresh_process('http.server', '0')",
+    "a child of make bench": "from bench.child import Child; child = Child('http.server', '0'); input()",
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("command", CHILDREN)
+def test_an_interrupted_command_leaves_no_process(tmp_path: Path, command: str, number: signal.Signals) -> None:
+    call = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); {CHILDREN[command]}"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        call, cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+    ) as run:
+        others = eventually(lambda: started(run.pid))
+        run.send_signal(number)
+        run.wait(60)
+    assert psutil.wait_procs(others, timeout=60)[1] == []
+
+
+def started(pid: int) -> list[psutil.Process]:
+    """Return the processes that a process has started; nothing until one of them listens or runs its module."""
+    found = psutil.Process(pid).children(recursive=True)
+    with contextlib.suppress(psutil.NoSuchProcess):  # one that has done its work meanwhile
+        return found if any(each.net_connections("tcp") for each in found) else []
+    return []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
