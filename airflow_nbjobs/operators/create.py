@@ -215,7 +215,14 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         if schedule_resource_name is None and job_body is None:
             self.operator_extra_links = tuple(link for link in LINKS if not isinstance(link, NotebookScheduleLink))
         self.check_early(lambda: self._add_outlet(asset))
-        self.check_early(lambda: check_early({name: getattr(self, name, None) for name in RunArguments.names()}))
+        self.check_early(self._check_arguments)
+
+    def _check_arguments(self) -> None:
+        from airflow_nbjobs.run.early import check_job_early
+
+        arguments = {name: getattr(self, name, None) for name in RunArguments.names()}
+        check_early(arguments)
+        check_job_early(arguments)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:

@@ -120,7 +120,8 @@ class NotebookJobOperator(BaseOperator):
             check()
         except InvalidNotebookJobError as error:
             where = f" of DAG {self.dag_id!r}" if self.has_dag() else ""  # type: ignore[no-untyped-call]  # Airflow's
-            raise InvalidNotebookJobError(f"Task {self.task_id!r}{where}: {error}") from None
+            # Airflow also makes the operator of a mapped task in a run, where no retry corrects the argument.
+            raise FinalInvalidNotebookJobError(f"Task {self.task_id!r}{where}: {error}") from None
 
     @property
     def hook(self) -> NotebookExecutionJobHook:

@@ -10,6 +10,7 @@ from airflow_nbjobs import settings
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
+from airflow_nbjobs.run.arguments import is_template
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -47,6 +48,8 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
         self.older_than = older_than
         self.include_active = include_active
         self.is_dry_run = dry_run
+        if not is_template(older_than):
+            self.check_early(self._age)
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface

@@ -13,7 +13,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.run.capacity import Attempts
 from airflow_nbjobs.run.sources import Notebook
 
-__all__ = ["KillPolicy", "RunArguments", "as_text", "check_early", "check_kill_policy", "check_reading"]
+__all__ = ["KillPolicy", "RunArguments", "as_text", "check_early", "check_kill_policy", "check_reading", "is_template"]
 
 KillPolicy = Literal["cancel", "delete", "leave"]
 """
@@ -106,13 +106,17 @@ class RunArguments:
         _check_choice("unknown_parameters", self.unknown_parameters, *_CHOICES["unknown_parameters"])
         check_kill_policy(self.kill)
         positive_seconds("poll_interval", self.poll_interval)
-        self._check_attempts()
+        self.check_attempts()
         if self.job_id and self.deterministic_job_id:
             raise InvalidNotebookJobError(
                 f"job_id={self.job_id!r} and deterministic_job_id=True are two ids: give one of them."
             )
 
-    def _check_attempts(self) -> None:
+    def check_attempts(self) -> None:
+        """Check the arguments about further submissions in one try.
+
+        :raises InvalidNotebookJobError: names the argument, its value and the remedy.
+        """
         retries, fallbacks = self.capacity_retries, self.fallback_runtime_templates
         if retries is not None and (not isinstance(retries, int) or retries < 0):
             raise InvalidNotebookJobError(
@@ -146,7 +150,7 @@ def check_early(arguments: Mapping[str, Any]) -> None:
     :param arguments: fields of :class:`RunArguments`, before templates are rendered.
     :raises InvalidNotebookJobError: names the argument, its value and the remedy.
     """
-    known = {name: value for name, value in arguments.items() if value is not None and not _is_template(value)}
+    known = {name: value for name, value in arguments.items() if value is not None and not is_template(value)}
     for argument, allowed in _CHOICES.items():
         if argument in known:
             _check_choice(argument, known[argument], *allowed)
@@ -165,13 +169,15 @@ def check_early(arguments: Mapping[str, Any]) -> None:
             raise InvalidNotebookJobError(f"{one}={known[one]!r} and {other}={known[other]!r}: give one of them.")
 
 
-def _is_template(value: object) -> bool:
+def is_template(value: object) -> bool:
     """Return whether the value is known only in a run: it contains a template, or stands for an XCom."""
     if isinstance(value, str):
-        return "{{" in value or "{%" in value
+        return "{{" in value or "{%" in value or "{#" in value
     if isinstance(value, Mapping):
-        return any(map(_is_template, value.values()))
-    return not isinstance(value, int | float | bool | list | tuple | timedelta)
+        return any(map(is_template, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(is_template, value))
+    return not (value is None or isinstance(value, int | float | bool | timedelta))
 
 
 def as_text(argument: str, value: Any) -> Any:

@@ -25,6 +25,7 @@ __all__ = [
     "RESERVED_PREFIX",
     "TaskIdentity",
     "attempt_of",
+    "check_user_labels",
     "cost_labels",
     "deployment_label",
     "identify",
@@ -153,7 +154,7 @@ def identify(
         )
     readable = job.display_name or f"{task.dag_id}.{task.task_id}"
     costs = {**cost_labels(task), **job.labels} if has_cost_labels else job.labels
-    _check_user_labels(job.labels, own=_OWN_LABELS + len(costs) - len(job.labels))
+    check_user_labels(job.labels, own=_OWN_LABELS + len(costs) - len(job.labels))
     return replace(
         job,
         display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
@@ -199,7 +200,12 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def _check_user_labels(labels: Mapping[str, str], *, own: int) -> None:
+def check_user_labels(labels: Mapping[str, str], *, own: int = _OWN_LABELS) -> None:
+    """Check that the user's labels leave room for ours.
+
+    :param own: how many labels are ours.
+    :raises InvalidNotebookJobError: if one is reserved, or there are too many.
+    """
     if taken := sorted(key for key in labels if key.startswith(RESERVED_PREFIX)):
         raise InvalidNotebookJobError(
             f"The labels {taken} are reserved: labels that begin with {RESERVED_PREFIX!r} belong to this provider. "

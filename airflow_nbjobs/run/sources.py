@@ -20,7 +20,7 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import DataformRepositorySource, DirectNotebookSource, GcsNotebookSource
 
-__all__ = ["InlineNotebook", "Notebook", "SourceFields", "existing_file", "source_fields"]
+__all__ = ["InlineNotebook", "Notebook", "SourceFields", "existing_file", "is_local", "source_fields"]
 
 
 class InlineNotebook:
@@ -90,7 +90,7 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
                 "'gs://bucket/notebook.ipynb#1700000000000000', or remove '#'."
             )
         return {"gcs_notebook_source": GcsNotebookSource(uri=uri, generation=generation)}
-    if notebook.startswith("projects/") and "/repositories/" in notebook:
+    if _is_repository(notebook):
         repository, _, commit = notebook.partition("@")
         source = DataformRepositorySource(dataform_repository_resource_name=repository, commit_sha=commit or None)
         return {"dataform_repository_source": source}
@@ -102,6 +102,15 @@ def source_fields(notebook: Notebook | None, folders: Iterable[Path]) -> SourceF
     from airflow_nbjobs.notebooks.document import read_file
 
     return {"direct_notebook_source": DirectNotebookSource(content=read_file(_find(notebook, folders)))}
+
+
+def is_local(notebook: str) -> bool:
+    """Return whether a notebook is named by a path."""
+    return bool(notebook.strip()) and "://" not in notebook and not _is_repository(notebook)
+
+
+def _is_repository(notebook: str) -> bool:
+    return notebook.startswith("projects/") and "/repositories/" in notebook
 
 
 def existing_file(path: Path) -> Path | None:

@@ -18,7 +18,7 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_nbjobs.api.pacing import ENDURING, Patience
+from airflow_nbjobs.api.pacing import ENDURING, Patience, positive_seconds
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.links import publish, publish_executed
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
@@ -61,6 +61,7 @@ class JobSensor(NotebookJobOperator, BaseSensorOperator):
         self.unusable_results = unusable_results
         self._seen: JobState | None = None
         self.check_early(lambda: check_reading(log_output, unusable_results))
+        self.check_early(lambda: positive_seconds("poke_interval", self.poke_interval))
 
     @abstractmethod
     def _look(self, context: Context) -> NotebookExecutionJob | None:

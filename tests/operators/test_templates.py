@@ -161,7 +161,7 @@ def test_the_dag_has_one_version(finished: Finished) -> None:
 @pytest.mark.parametrize(
     ("make", "own"),
     [
-        (CreateNotebookExecutionJobOperator, {"location": "us-central1"}),
+        (CreateNotebookExecutionJobOperator, JOB),
         (DeleteNotebookExecutionJobOperator, {"job_name": "x"}),
         (GetNotebookExecutionJobOperator, {"job_name": "x"}),
         (ListNotebookExecutionJobsOperator, {}),

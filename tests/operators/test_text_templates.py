@@ -15,8 +15,10 @@ LITERALS = ["007", "1_000", "0x10", "1.10", "1e5", "None", "True", "['a']", "{'a
 
 def rendered(make: Any = CreateNotebookExecutionJobOperator, **arguments: Any) -> Any:
     """Return an operator after native rendering; ``params.text`` is "1_000", and so on."""
-    given = {**JOB, **arguments} if make is CreateNotebookExecutionJobOperator else arguments
+    given = JOB if make is CreateNotebookExecutionJobOperator else arguments
     run = TaskRun(lambda: make(task_id="report", **given))
+    for name, value in arguments.items():  # past the checks of values without a template
+        setattr(run.operator, name, value)
     run.operator.dag.render_template_as_native_obj = True
     params = {"text": "1_000", "none": None, "number": 7, "float": 1.1, "labels": {"a": "007"}, "list": ["0x10", "b"]}
     run.operator.render_template_fields({**run.context, "params": params})

@@ -158,7 +158,7 @@ def test_templates_are_not_checked_when_the_dag_is_parsed() -> None:
 def test_a_wrong_argument_uses_up_no_retries(project: str) -> None:
     with pytest.raises(AirflowFailException) as refusal:
         TaskRun(
-            lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "gcs_output_uri": "x"})
+            lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "gcs_output_uri": "{{ 'x' }}"})
         ).execute()
     assert isinstance(refusal.value, InvalidNotebookJobError)
     assert (refusal.value.__cause__, refusal.value.__context__) == (None, None)
@@ -197,9 +197,8 @@ def test_a_dict_that_is_not_json_still_parses() -> None:
 
 def test_all_that_is_wrong_is_told_at_once(cloud: Cloud) -> None:
     wrong = {**JOB, "notebook": "gs://b", "runtime_template": None, "gcs_output_uri": "x", "service_account": "y"}
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wrong))
     with pytest.raises(InvalidNotebookJobError) as refusal:
-        run.execute()
+        TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wrong)).execute()
     named = ["notebook=", "runtime_template", "gcs_output_uri=", "service_account="]
     assert [word for word in named if word not in str(refusal.value)] == []
 
