@@ -1,4 +1,4 @@
-"""Remedies for errors of the service, found by its messages."""
+"""Remedies for errors of the service and of notebooks, found by their messages."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ _HINTS = {
     ),
     re.compile(r"constraints/|organi[sz]ation policy|org policy|customConstraints", re.IGNORECASE): (
         "A policy of the organization forbids this job. Ask its administrator about the constraint that is named."
+    ),
+    re.compile(r"StdinNotImplementedError"): (
+        "Nobody can answer input() in a job. Give the value to the notebook as a parameter, in `parameters`."
     ),
     re.compile(r"has not been used in project|SERVICE_DISABLED", re.IGNORECASE): (
         "Enable the APIs aiplatform, dataform and compute in the project."

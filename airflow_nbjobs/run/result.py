@@ -160,6 +160,7 @@ class ResultReader:
             for line in source_lines(outcome.failure):
                 self.log.error("%s", line)
         words = f"{job.status.message} {job.status.details}" if job.status else ""
+        words += f" {outcome.failure.ename}" if outcome is not None and outcome.failure is not None else ""
         if hint := hint_for(words, is_exhausted=is_capacity(job.status)):
             self.log.error("%s", hint)
         self.log.error("Notebook logs: %s", logs_page(job, project))
