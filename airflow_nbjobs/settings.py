@@ -34,7 +34,13 @@ __all__ = [
     "ui_renderings",
 ]
 
-TAB_OPERATORS = ["CreateNotebookExecutionJobOperator", "NotebookExecutionJobSensor", "@task.notebook"]
+TAB_OPERATORS = [
+    "CreateNotebookExecutionJobOperator",
+    "NotebookExecutionJobSensor",
+    "NotebookScheduleRunSensor",
+    "RunNotebookScheduleOperator",
+    "@task.notebook",
+]
 """Names of the operators whose task instances have the notebook tab, where Airflow can limit it (3.4)."""
 
 _LOCAL_ADDRESS = re.compile(r"://(?:localhost|127\.[0-9.]+|0\.0\.0\.0|\[::1?\])(?:[:/]|$)", re.IGNORECASE)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 __all__ = [
-    "BRISK",
     "ENDURING",
     "PATIENT",
     "STARTING",
@@ -45,9 +44,6 @@ ENDURING = Patience(tries=30, seconds=900.0, queueing=7200.0)
 For a task whose job goes on meanwhile: an outage of minutes should not fail it, and some 7,000 tasks that submit at
 once are done in two hours.
 """
-
-BRISK = Patience(tries=3, seconds=3.5, timeout=2.5, queueing=3.5)
-"""For a task that is being killed: Airflow allows five seconds, for all of its calls together."""
 
 STARTING = Patience(tries=5, seconds=15.0)
 """

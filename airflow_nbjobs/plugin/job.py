@@ -18,7 +18,7 @@ __all__ = ["QUICK", "find_job", "new_hook"]
 QUICK = Patience(tries=3, seconds=10.0, timeout=20.0)
 """For a person who looks at a page."""
 
-_SENSOR = "NotebookExecutionJobSensor"
+_SENSORS = frozenset({"NotebookExecutionJobSensor", "NotebookScheduleRunSensor"})
 _ACTIVE = frozenset({"scheduled", "queued", "running", "deferred", "restarting", "up_for_reschedule"})
 _BEFORE = frozenset({None, *_ACTIVE})
 _ROLE = "roles/aiplatform.viewer on the project"
@@ -43,7 +43,7 @@ def find_job(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> N
     :param number: of the try.
     :raises Unavailable: if there is none, or it cannot be read.
     """
-    if task.operator == _SENSOR:
+    if task.operator in _SENSORS:
         raise Unavailable(
             "sensor",
             "This task waits for the job of something else. Open the links to see that job; if a task of Airflow "

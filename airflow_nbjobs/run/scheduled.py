@@ -38,6 +38,16 @@ _OF_A_JOB = frozenset(
     }
 )  # fmt: skip
 
+_READ = frozenset(
+    {
+        "gcs_notebook_source", "dataform_repository_source", "direct_notebook_source", "gcs_output_uri",
+        "notebook_runtime_template_resource_name", "custom_environment_spec", "service_account", "execution_user",
+        "display_name", "labels", "kernel_name", "workbench_runtime", "encryption_spec", "execution_timeout",
+        "schedule_resource_name", "name", "job_state", "status", "create_time", "update_time",
+    }
+)  # fmt: skip
+"""Fields of a schedule's job that become arguments, or that the service writes. Others are passed on as they are."""
+
 
 def builder_of(name: str) -> Builder:
     """Return a builder of jobs for what a schedule runs.
@@ -76,7 +86,7 @@ def of_schedule(arguments: RunArguments, schedule: Schedule) -> RunArguments:
     :raises InvalidNotebookJobError: if the schedule runs no notebook, or one that cannot be known.
     """
     job = job_of(schedule)
-    known = {field.metadata["key"] for field in fields(NotebookExecutionJob) if "key" in field.metadata}
+    known = {field.metadata["key"] for field in fields(NotebookExecutionJob) if field.name in _READ}
     bounds = [bound for bound in (job.execution_timeout, arguments.execution_timeout) if bound is not None]
     return replace(
         arguments,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, backoff, next_look, positive_seconds, rest, turn
+from airflow_nbjobs.api.pacing import backoff, next_look, positive_seconds, rest, turn
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 shares = st.floats(0, 1, exclude_max=True)
@@ -67,10 +67,3 @@ def test_a_bad_time_is_refused_with_argument_value_and_remedy(value):
     with pytest.raises(InvalidNotebookJobError) as refused:
         positive_seconds("poll_interval", value)
     assert str(refused.value) == f"poll_interval={value!r} is not a time: give seconds, more than 0."
-
-
-def test_a_killed_task_is_done_within_five_seconds():
-    """Airflow allows them for all calls together: tests/run/test_cancel.py."""
-    assert max(BRISK.seconds, BRISK.timeout, BRISK.queueing) < 5 < PATIENT.queueing < ENDURING.queueing
-    assert BRISK.tries < PATIENT.tries < ENDURING.tries
-    assert BRISK.seconds < PATIENT.seconds < ENDURING.seconds

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.pacing import BRISK, ENDURING, PATIENT, Patience
+from airflow_nbjobs.api.pacing import ENDURING, PATIENT, Patience
 from airflow_nbjobs.api.retries import retried
 from airflow_nbjobs.exceptions import (
     ApiError,
@@ -157,12 +157,12 @@ def test_no_try_begins_after_the_time_is_over(monkeypatch):
     assert begun[-1] < 60
 
 
-def test_a_killed_task_gives_up_before_airflow_does(serve):
+def test_a_call_gives_up_when_its_patience_ends(serve):
     talk, server = serve(None)
     with pytest.raises(TransportError):
-        talk.send(calls.get_job(JOB), Patience(BRISK.tries, BRISK.seconds, timeout=0.1))
-    assert len(server.requests) == BRISK.tries
-    assert sum(talk.slept) < BRISK.seconds
+        talk.send(calls.get_job(JOB), Patience(tries=3, seconds=3.5, timeout=0.1))
+    assert len(server.requests) == 3
+    assert sum(talk.slept) < 3.5
 
 
 def test_a_repeated_delete_that_finds_nothing_has_succeeded(talk, emulator, where, a_job):
