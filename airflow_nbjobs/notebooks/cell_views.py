@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from collections.abc import Mapping
@@ -90,8 +91,8 @@ class CellViews:
         if output.kind == "stream":
             return {"output_type": "stream", "name": output.name, **_folded(output.text), "left_out": output.left_out}
         if output.kind == "error":
-            traceback = _folded("\n".join(output.traceback))
-            return {"output_type": "error", "ename": output.name, "evalue": output.text, **traceback}
+            named = {"output_type": "error", "ename": output.name, "evalue": output.text}
+            return {**named, **_folded(output.traceback)}
         mime, shown = (_NOTE, {"text": output.text}) if output.kind == "note" else self._shown(output.data)
         return {"output_type": "display_data", "metadata": {}, "data": {mime: shown}}
 
@@ -112,7 +113,8 @@ class CellViews:
             if text := text_of(data.get(mime)):
                 return mime, _folded(text)
         if "application/json" in data:
-            return "text/plain", _folded(json.dumps(data["application/json"], indent=2, ensure_ascii=False))
+            with contextlib.suppress(RecursionError):
+                return "text/plain", _folded(json.dumps(data["application/json"], indent=2, ensure_ascii=False))
         types = ", ".join(list(data)[:5]) or "no type"
         return _NOTE, {"text": problem or f"An output is not shown, since it needs scripts or a viewer: {types}."}
 

@@ -31,7 +31,7 @@ class Output:
     :ivar name: of the stream, or class of the exception.
     :ivar text: of the stream or the note, or the exception's message.
     :ivar data: contents by MIME type.
-    :ivar traceback: of the exception, in parts.
+    :ivar traceback: of the exception.
     :ivar left_out: what the limits left out of the text, in words; empty if nothing.
     """
 
@@ -39,7 +39,7 @@ class Output:
     name: str = ""
     text: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
-    traceback: tuple[str, ...] = ()
+    traceback: str = ""
     left_out: str = ""
 
 
@@ -216,7 +216,7 @@ class _Reader:
         output, kind = piece.value, piece.value.get("output_type")
         # An error with a large message may be cut before its output_type.
         if kind == "error" or (not piece.is_whole and "ename" in output):
-            self._append(_error(output), piece.size)
+            self._append(_error(output, self._limits.text_characters), min(piece.size, self._limits.text_characters))
         elif kind == "stream":
             self._add_stream(output, piece)
         elif not piece.is_whole or piece.size > self._limits.output_bytes:
@@ -268,11 +268,16 @@ class _Reader:
         return is_taken
 
 
-def _error(output: Mapping[str, Any]) -> Output:
+def _error(output: Mapping[str, Any], limit: int) -> Output:
     frames = output.get("traceback")
     frames = [frame for frame in frames if isinstance(frame, str)] if isinstance(frames, list) else []
-    name, value = plain(text_of(output.get("ename")))[:200] or "Error", plain(text_of(output.get("evalue"))[:4_000])
-    return Output("error", name=name, text=value, traceback=tuple(frames) or (f"{name}: {value}",))
+    name = plain(text_of(output.get("ename"))[:2_000])[:200] or "Error"
+    value = plain(text_of(output.get("evalue"))[:4_000])
+    traceback = "\n".join(frames) or f"{name}: {value}"
+    if len(traceback) > limit:  # its last lines say what happened
+        left_out = f"\n… {len(traceback) - limit:,} characters left out …\n"
+        traceback = traceback[: limit // 2] + left_out + traceback[-limit // 2 :]
+    return Output("error", name=name, text=value, traceback=traceback)
 
 
 def _lexer(metadata: Mapping[str, Any]) -> str:

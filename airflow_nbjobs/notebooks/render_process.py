@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import resource
 import subprocess
 import sys
 from typing import BinaryIO
@@ -71,7 +70,9 @@ def render(
 
 def _main(source: BinaryIO, target: BinaryIO) -> int:
     request = json.loads(source.readline())
-    with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a lower limit is set already
+        import resource
+
         resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"],) * 2)
     try:
         html = to_html(source.read(), **request["options"])

@@ -290,7 +290,11 @@ def _cells(canary: str, act: str) -> dict[str, list[dict[str, Any]]]:
             {"cell_type": "code"},
             {},
         ],
-        "nested json": [code(shown({"application/json": _nested(400)})), code(metadata={"a": _nested(900)})],
+        "nested json": [
+            code(shown({"application/json": _nested(400)})),
+            code(shown({"application/json": _nested(900)})),
+            code(metadata={"a": _nested(900)}),
+        ],
         "colors": [code(printed("\x1b[31mx\x1b[0m" * 20_000))],
         "color numbers": [code(printed(f"\x1b[{'1;' * 50_000}mx\x1b[{'9' * 9_999}m"))],
         "overwritten lines": [code(printed("x\r\b\t" * 20_000))],
