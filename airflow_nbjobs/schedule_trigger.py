@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
+
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_nbjobs.api.names import ResourceName

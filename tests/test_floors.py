@@ -13,7 +13,7 @@ from airflow_nbjobs.floors import FLOORS
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-ENTRIES = ("decorators", "hooks", "links", "operators", "outlets", "sensors", "triggers")
+ENTRIES = ("decorators", "hooks", "links", "operators", "outlets", "schedule_trigger", "sensors", "triggers")
 COMPAT, GOOGLE = "airflow/providers/common/compat", "airflow/providers/google"
 NEWEST = {"airflow": "3.4.0b2+composer", COMPAT: "1.23.0", GOOGLE: "22.8.0"}
 
