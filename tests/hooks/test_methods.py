@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.flows import all_pages
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import job_of_operation
+from airflow_nbjobs.api.schedule import CreateNotebookExecutionJobRequest, Schedule
+from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
-from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook, NotebookExecutionJobHook
 from tests.support.cloud import Cloud
 from tests.support.task_runs import ACCOUNT, REGION, TEMPLATE
 
@@ -73,3 +78,68 @@ def test_a_job_with_something_wrong_is_not_sent(cloud: Cloud) -> None:
     with pytest.raises(InvalidNotebookJobError, match="service_account='nobody' is not an e-mail address"):
         NotebookExecutionJobHook().create_job(replace(job, service_account="nobody"), location=REGION)
     assert cloud.requests()["create"] == {"200": 1}
+
+
+def make_schedule() -> Schedule:
+    """Create a schedule that runs once a year."""
+    hook = NotebookExecutionJobHook()
+    parent = hook.parent(REGION)
+    job = NotebookExecutionJob(
+        display_name="report",
+        gcs_notebook_source=GcsNotebookSource(uri="gs://notebooks/report.ipynb"),
+        notebook_runtime_template_resource_name=f"{parent}/notebookRuntimeTemplates/{TEMPLATE}",
+        gcs_output_uri="gs://results",
+        service_account=ACCOUNT,
+    )
+    request = CreateNotebookExecutionJobRequest(parent=parent, notebook_execution_job=job)
+    schedule = Schedule(
+        display_name="daily",
+        cron="0 6 1 1 *",
+        max_concurrent_run_count=1,
+        create_notebook_execution_job_request=request,
+    )
+    return hook.schedules.create(schedule, location=REGION)
+
+
+def test_a_schedule_has_all_methods(cloud: Cloud) -> None:
+    schedules = NotebookExecutionJobHook().schedules
+    made = make_schedule()
+    name = made.name or ""
+    assert schedules.get(name) == made
+    schedules.pause(name)
+    assert schedules.get(name).state == "PAUSED"
+    schedules.resume(name, catch_up=True)
+    changed = schedules.patch(replace(made, cron="0 7 1 1 *", display_name="other"), ["cron"])
+    assert (changed.cron, changed.display_name, changed.state) == ("0 7 1 1 *", "daily", "ACTIVE")
+    make_schedule()
+    assert len(list(NotebookExecutionJobHook().schedules.list(location=REGION, page_size=1))) == 2
+    assert NotebookExecutionJobHook().get_operation(schedules.delete(name).name).done
+    with pytest.raises(NotFoundError):
+        schedules.get(name)
+
+
+def test_a_template_has_all_methods(cloud: Cloud) -> None:
+    templates = NotebookExecutionJobHook().templates
+    operation = templates.create(NotebookRuntimeTemplate(display_name="small"), location=REGION, template_id="mine")
+    assert NotebookExecutionJobHook().get_operation(operation.name).done
+    name = operation.name.partition("/operations/")[0]
+    assert names(templates.list(location=REGION, filter="displayName=small")) == {name}
+    changed = templates.patch(replace(templates.get(name), display_name="large"), ["displayName"])
+    assert templates.get(name).display_name == changed.display_name == "large"
+    templates.delete(name)
+    with pytest.raises(NotFoundError):
+        templates.get(name)
+
+
+def test_the_async_hook_sends_the_same_calls(cloud: Cloud) -> None:
+    name = make_schedule().name or ""
+
+    async def use() -> tuple[str | None, int]:
+        hook = NotebookExecutionJobAsyncHook()
+        await hook.send(REGION, calls.pause_schedule(name))
+        state = (await hook.send(REGION, calls.SCHEDULES.get(name))).state
+        listed = await hook.run_flow(REGION, all_pages(calls.TEMPLATES.list(name.partition("/schedules/")[0])))
+        await hook.close()
+        return state, len(listed)
+
+    assert asyncio.run(use()) == ("PAUSED", 0)
