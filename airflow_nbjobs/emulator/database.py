@@ -60,9 +60,17 @@ class Clock:
         :param moment: nanoseconds since the epoch.
         :raises ValueError: if the clock was already read at a later time.
         """
+        self.check_move(moment)
+        self._ahead = moment - time.time_ns()
+
+    def check_move(self, moment: int) -> None:
+        """Check that the clock can be moved.
+
+        :param moment: nanoseconds since the epoch.
+        :raises ValueError: if the clock was already read at a later time.
+        """
         if moment < self._last:
             raise ValueError(f"{timestamp(self._last)} was read from the clock, which does not go back before that")
-        self._ahead = moment - time.time_ns()
 
 
 def timestamp(nanoseconds: int) -> str:

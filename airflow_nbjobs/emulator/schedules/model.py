@@ -165,8 +165,11 @@ class Schedules:
             now + to // timedelta(microseconds=1) * 1000 if isinstance(to, timedelta) else nanoseconds(to.isoformat())
         )
         try:
+            self._clock.check_move(moment)
+            is_back = moment < self._clock.peek()
             self.start_due(moment, moving=True)
-            self._clock.move_to(moment)
+            # What was due at the very moment has a later time than it.
+            self._clock.move_to(moment if is_back else max(moment, self._clock.peek()))
         except ValueError as error:
             raise invalid("time", f"The clock cannot be moved to {timestamp(moment)}: {error}.") from None
         self._changed.set()

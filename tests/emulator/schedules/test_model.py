@@ -69,6 +69,13 @@ def test_a_run_is_created_at_its_time_by_the_clock(api, far):
     assert seen["lastScheduledRunResponse"] == {"scheduledRunTime": "2026-11-18T06:00:00Z", "runResponse": "OK"}
 
 
+def test_the_clock_can_be_moved_to_the_very_time_of_a_run(api, far):
+    schedule(api)
+    far.move_clock(datetime(2026, 11, 16, 6, tzinfo=UTC))
+    assert created(api) == ["11-16T06:00"]
+    assert clock(far).json()["time"].startswith("2026-11-16T06:00:0")
+
+
 def test_the_clock_creates_runs_without_being_moved(api, far):
     far.move_clock(datetime(2026, 11, 16, 5, 59, 59, 500_000, UTC))
     schedule(api)
