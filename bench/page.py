@@ -190,9 +190,8 @@ _RENDERING = """
 ## Executed notebooks as HTML
 
 The time from an executed notebook to its safe HTML document, in a new process, as the API server renders it when a
-notebook is looked at for the first time; and `nbconvert --to html`, which does not sanitize. In turns: {rounds}. What
-is over a limit is a note with its size on our page: the page of the notebook of 50 MB contains the outputs
-up to 32 MiB, and that of the picture only a note.
+notebook is looked at for the first time; and `nbconvert --to html`, which does not sanitize. In turns: {rounds}. On our
+page an output over 4 MiB, such as the picture of 10 MB, is a note with its size.
 
 """
 

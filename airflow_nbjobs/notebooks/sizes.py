@@ -25,7 +25,7 @@ class Limits:
     notebook_bytes: int = 64 * 2**20
     output_bytes: int = PIECE_BYTES
     text_characters: int = 200_000
-    page_bytes: int = 32 * 2**20
+    page_bytes: int = 48 * 2**20
     cells: int = 5_000
     outputs: int = 1_000
     seconds: float = 30.0
