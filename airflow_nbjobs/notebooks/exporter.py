@@ -40,7 +40,7 @@ def export(page: Page, *, theme: str, title: str, seconds: float) -> str:
             page=page,
             theme=theme,
             title=title,
-            style=Markup((_TEMPLATES / "notebook.css").read_text()),  # noqa: S704 - our own
+            style=Markup((_TEMPLATES / "notebook.css").read_text("utf-8")),  # noqa: S704 - our own
         )
     return document.encode(errors="replace").decode()  # half a surrogate pair, which JSON can contain, is not UTF-8
 

@@ -18,10 +18,9 @@ from markupsafe import Markup
 from nbconvert.filters import ansi2html, strip_ansi
 from pygments.token import STANDARD_TYPES
 
-__all__ = ["ID_PREFIX", "clean_ansi", "clean_code", "clean_html", "data_uri", "is_nested_too_deep", "valid"]
+__all__ = ["clean_ansi", "clean_code", "clean_html", "data_uri", "is_nested_too_deep", "valid"]
 
-ID_PREFIX = "in-notebook-"
-"""Begins every id of a notebook's own HTML."""
+_ID_PREFIX = "in-notebook-"  # begins every id of a notebook's own HTML
 
 _TAGS = {
     "a", "abbr", "b", "bdi", "bdo", "blockquote", "br", "caption", "center", "cite", "code", "col", "colgroup", "dd",
@@ -66,7 +65,7 @@ _URL_SCHEMES = {"data", "http", "https", "mailto"}
 _ADDRESS = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/\s]+={0,2}\s*")
 _SIZE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,10})?(?:px|%)?")
-_TAG = re.compile(r"<(a|img)((?:\s[^\"<>=]+(?:=\"[^\"]*\")?)*)>")
+_TAG = re.compile(r"<(a|img)((?:\s[^\s\"<>=]+(?:=\"[^\"]*\")?)*)>")
 _ALT = re.compile(r' alt="([^"]*)"')
 _HEADING = re.compile(r"(</?h)([1-5])(?=[ >])")
 _ANY_TAG = re.compile(r"<(/?)([a-z][^\s/>]*+)", re.IGNORECASE)
@@ -202,10 +201,10 @@ def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
     if name == "src":
         return value if _DATA_IMAGE.fullmatch(value) else None
     if name == "id":
-        return f"{ID_PREFIX}{value}"
+        return f"{_ID_PREFIX}{value}"
     if name == "href":
         if value.startswith("#"):
-            return f"#{ID_PREFIX}{value[1:]}"
+            return f"#{_ID_PREFIX}{value[1:]}"
         return value if _ADDRESS.match(value) else None
     if name in ("width", "height"):
         return value if _SIZE.fullmatch(value) else None
