@@ -54,9 +54,9 @@ def names(datasets: list[Any]) -> list[str]:
 @pytest.mark.parametrize(
     ("source", "inputs", "location"),
     [
-        ("gs://b/a/x.ipynb", ["gs://b/a/x.ipynb"], ("gcs", "gs://b/a/x.ipynb", None)),
-        ("gs://b/x.ipynb#17", ["gs://b/x.ipynb#17"], ("gcs", "gs://b/x.ipynb", "17")),
-        ("gs://b/x#1/y.ipynb", ["gs://b/x#1/y.ipynb"], ("gcs", "gs://b/x#1/y.ipynb", None)),
+        ("gs://bucket/a/x.ipynb", ["gs://bucket/a/x.ipynb"], ("gcs", "gs://bucket/a/x.ipynb", None)),
+        ("gs://bucket/x.ipynb#17", ["gs://bucket/x.ipynb#17"], ("gcs", "gs://bucket/x.ipynb", "17")),
+        ("gs://bucket/x#1/y.ipynb", ["gs://bucket/x#1/y.ipynb"], ("gcs", "gs://bucket/x#1/y.ipynb", None)),
         (REPOSITORY, [], ("git", URL, None)),
         (f"{REPOSITORY}@{SHA}", [], ("git", URL, SHA)),
         ("notebooks/x.ipynb", [], None),
@@ -218,5 +218,5 @@ def test_a_broken_collector_costs_no_job(
         raise RuntimeError("a plugin is broken")
 
     monkeypatch.setattr(compat_lineage, "get_hook_lineage_collector", broken)
-    report_read(object(), "gs://b/x.ipynb")
-    assert "Failed to report the lineage of gs://b/x.ipynb: RuntimeError: a plugin is broken" in caplog.messages
+    report_read(object(), "gs://bucket/x.ipynb")
+    assert "Failed to report the lineage of gs://bucket/x.ipynb: RuntimeError: a plugin is broken" in caplog.messages
