@@ -26,6 +26,7 @@ _HIGHLIGHTED_CHARACTERS = 50_000
 _MARKDOWN_CHARACTERS = 50_000
 _FOLDED_LINES, _SHOWN_LINES = 40, 20
 _FOLDED_CHARACTERS = 20_000
+_TEXT_CHARACTERS = 200_000
 _PICTURES = ("image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp")
 _NOTE = "application/x-nbjobs-note"
 
@@ -89,7 +90,9 @@ class CellViews:
     def _output(self, output: Output) -> dict[str, Any]:
         """Return an output as nbconvert's templates expect it, with the one MIME type that is shown."""
         if output.kind == "stream":
-            return {"output_type": "stream", "name": output.name, **_folded(output.text), "left_out": output.left_out}
+            folded = _folded(output.text)
+            left_out = output.left_out or folded["left_out"]
+            return {"output_type": "stream", "name": output.name, **folded, "left_out": left_out}
         if output.kind == "error":
             named = {"output_type": "error", "ename": output.name, "evalue": output.text}
             return {**named, **_folded(output.traceback)}
@@ -149,11 +152,12 @@ def _folded(text: str) -> dict[str, Any]:
     """Return the first lines of a text with its colors, and the others if there are many."""
     if any(move in text for move in "\r\b"):  # as a terminal shows a progress bar
         text = "\n".join(plain_lines(text))
-    text = text.rstrip("\n")
+    more_characters, text = len(text) - _TEXT_CHARACTERS, text[:_TEXT_CHARACTERS].rstrip("\n")
+    left_out = f"{more_characters:,} more characters are not shown." if more_characters > 0 else ""
     lines = text.split("\n")
     if len(lines) <= _FOLDED_LINES and len(text) <= _FOLDED_CHARACTERS:
-        return {"head": clean_ansi(text), "rest": "", "more": ""}
+        return {"head": clean_ansi(text), "rest": "", "more": "", "left_out": left_out}
     head = "\n".join(lines[:_SHOWN_LINES])[:_FOLDED_CHARACTERS]
     rest = text[len(head) :].removeprefix("\n")
     more = f"{len(lines) - _SHOWN_LINES:,} more lines" if len(lines) > _FOLDED_LINES else f"{amount(len(rest))} more"
-    return {"head": clean_ansi(head), "rest": clean_ansi(rest), "more": more}
+    return {"head": clean_ansi(head), "rest": clean_ansi(rest), "more": more, "left_out": left_out}

@@ -130,6 +130,10 @@ def test_a_progress_bar_is_shown_as_a_terminal_shows_it():
     assert "<pre>100%</pre>" in page(ran(stream("10%\r"), stream("50%\r"), stream("100%")))
 
 
+def test_the_rest_of_a_very_long_displayed_text_is_left_out():
+    assert "100 more characters are not shown." in page(shows({"text/plain": "x" * 200_100}))
+
+
 def test_the_middle_of_a_very_long_traceback_is_left_out():
     html = page(ran(error(traceback=[f"line {n}" for n in range(2_000)])), limits={"text_characters": 1_000})
     assert "line 1\n" in html
