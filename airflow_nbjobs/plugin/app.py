@@ -27,6 +27,7 @@ from airflow_nbjobs.plugin.pages import Page, Pages, sentence_page
 from airflow_nbjobs.plugin.state import find_shown, read_state
 from airflow_nbjobs.plugin.task_instance import Place, TaskRecord, read_task
 from airflow_nbjobs.plugin.unavailable import Unavailable
+from airflow_nbjobs.secrecy import masked
 
 __all__ = ["make_app"]
 
@@ -103,7 +104,8 @@ async def _facts(request: Request, task: Task, theme: Theme = "light", number: T
         page = await _page(request, task, _number(task, number), theme)
     except Unavailable as why:
         return _refusal(why)
-    return JSONResponse(page.facts())
+    found = page.facts()
+    return JSONResponse(found | {"parameters": masked(found["parameters"])})
 
 
 @router.get("/notebook.html")

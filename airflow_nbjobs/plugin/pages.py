@@ -31,6 +31,7 @@ _WORK = "work-"
 _WORK_SECONDS = 3600
 _SECONDS = 90
 _LONGEST = 1_000
+_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 
 _log = logging.getLogger(__name__)
 
@@ -86,17 +87,24 @@ class Pages:
 
         :raises Unavailable: if it cannot be rendered.
         """
-        folder = await run_in_threadpool(cache_folder)
-        page = Page(shown, folder / f"{shown.key}-{theme}")
-        if await run_in_threadpool(_touch, page.folder):
-            return page
+        try:
+            folder = await run_in_threadpool(cache_folder)
+            page = Page(shown, folder / f"{shown.key}-{theme}")
+            if not await run_in_threadpool(_touch, page.folder):
+                await asyncio.shield(self._rendering(page, theme))
+        except OSError as error:
+            _log.exception("A page cannot be kept")
+            raise Unavailable(
+                "no_folder", f"The API server cannot keep the page: {error.strerror or error}. Correct its TMPDIR."
+            ) from error
+        return page
+
+    def _rendering(self, page: Page, theme: Theme) -> asyncio.Task[None]:
         name = page.folder.name
-        running = self._running.get(name)
-        if running is None:
+        if name not in self._running:
             running = self._running[name] = asyncio.create_task(self._render(page, theme))
             running.add_done_callback(lambda _: self._running.pop(name, None))
-        await asyncio.shield(running)
-        return page
+        return self._running[name]
 
     async def _render(self, page: Page, theme: Theme) -> None:
         async with self._turns:
@@ -130,8 +138,12 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        # The modules of this process, and no others: -P keeps the working directory out.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        # The modules of this process, and no others: -P keeps the working directory out. The secrets of the API server
+        # are in its environment, and the process reads what anybody may have written.
+        env={
+            **{name: os.environ[name] for name in _VARIABLES if name in os.environ},
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        },
     )
     try:
         _, said = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), _SECONDS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -160,7 +162,11 @@ def _xcom(session: Session, place: Place, key: str) -> Any:
         **xcom_region(place.map_index, place.region),
     )
     found: Any = session.scalars(query).first()
-    return None if found is None else found.value
+    value = None if found is None else found.value
+    if isinstance(value, str):  # as a person wrote it in the UI; what tasks push is JSON already
+        with suppress(ValueError, RecursionError):
+            return json.loads(value)
+    return value
 
 
 def _text(state: object) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from airflow_nbjobs.notebooks import storage
+from airflow_nbjobs.run.note import JOB_XCOM
 from tests.plugin.conftest import CANARY, finish, problem
 from tests.support.task_rows import TaskRow
 
@@ -31,6 +33,16 @@ def test_a_note_of_another_tasks_job_shows_nothing(ann: TestClient, cloud: Any, 
     finish(cloud, name := theirs.submit())
     row = ran()
     row.note(name)
+    assert_no_content(ann, row, "foreign_job")
+
+
+def test_a_note_that_a_person_wrote_is_read_as_a_tasks_own(
+    ann: TestClient, cloud: Any, ran: Callable[..., TaskRow]
+) -> None:
+    """Airflow's UI stores an XCom as a text of JSON."""
+    theirs, row = TaskRow.make(dag_id="bob_reports"), ran()
+    finish(cloud, name := theirs.submit())
+    row.push(JOB_XCOM, json.dumps({"v": 1, "name": name}))
     assert_no_content(ann, row, "foreign_job")
 
 

@@ -146,6 +146,31 @@ def test_the_folder_belongs_to_this_user_alone(tmp_path: Path) -> None:
         cache_folder()
 
 
+def test_a_folder_of_somebody_else_is_said_in_a_sentence(
+    ann: TestClient, ran: Callable[..., TaskRow], pages: Path
+) -> None:
+    pages.chmod(0o755)
+    answer = ann.get(ran().path("frame"))
+    assert answer.status_code == 404
+    assert "TMPDIR" in answer.text
+
+
+def test_the_rendering_process_knows_no_secret_of_the_server(
+    downloads: list[str], pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[dict[str, str]] = []
+    start = asyncio.create_subprocess_exec
+
+    async def starting(*call: str, **options: Any) -> Any:
+        seen.append(options["env"])
+        return await start(*call, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", starting)
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", CANARY)
+    asyncio.run(Pages().page(shown(), "light"))
+    assert CANARY not in seen[0].values()
+
+
 def test_a_page_that_is_dropped_while_it_is_sent_is_sent_whole(
     ann: TestClient, ran: Callable[..., TaskRow], pages: Path
 ) -> None:

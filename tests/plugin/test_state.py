@@ -34,9 +34,11 @@ def test_the_header_of_a_job_that_succeeded(ann: TestClient, ran: Callable[..., 
 
 
 def test_facts_are_times_and_parameters(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
-    facts = ann.get(ran().path("facts")).json()
+    with_secret = paper()
+    with_secret["metadata"]["papermill"]["parameters"]["api_key"] = "s3cret"
+    facts = ann.get(ran(as_bytes(with_secret)).path("facts")).json()
     assert facts["cells"] == [{"number": 1, "seconds": 2.0, "has_run": True}]
-    assert facts["parameters"] == {"day": "2026-11-22"}
+    assert facts["parameters"] == {"day": "2026-11-22", "api_key": "***"}
     assert facts["failed"] is None
 
 

@@ -164,6 +164,7 @@ def test_a_hostile_notebook_stays_in_its_frame(tab: Callable[..., Tab], site: Si
         for name, content in hostile_notebooks("http://127.0.0.1:9").items():
             site.cloud.upload(uri, content)
             shown.page.goto(site.route("visits", "tab"))  # without Airflow's page around it, which takes seconds
+            shown.page.locator("main[aria-busy=false]").wait_for()
             shown.page.locator("#loading").wait_for(state="hidden")
             outside = [url for url in shown.requested if not url.startswith((site.airflow.url, "data:", "blob:"))]
             dialogs = [said for said in shown.said if said.startswith("dialog")]
