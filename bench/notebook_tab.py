@@ -25,6 +25,8 @@ from bench.measure import combined
 from demo.airflow_processes import LocalAirflow
 
 VIEWS = 100
+TAB_ROUNDS = 1
+"""Fewer than elsewhere: nbconvert needs a minute for the large notebook, and the first round is not counted."""
 SIZES = {"1 MB": (300, 60, 0), "50 MB": (5_000, 125, 7_500_000)}
 """Code cells of a notebook, lines that each prints, and bytes of its one picture."""
 
