@@ -54,8 +54,8 @@ def left(cloud: Cloud) -> Cloud:
 
 
 def wrong() -> dict[str, Any]:
-    """Return arguments that somebody has got wrong between two tries."""
-    return {"notebook": "gs://notebooks/"}
+    """Return arguments that are wrong, which a template hides until the run."""
+    return {"notebook": "gs://{{ 'notebooks' }}/"}
 
 
 MISSING = {"notebook": "gs://notebooks/not-there-yet.ipynb", "parameters": {"day": 1}}

@@ -229,7 +229,7 @@ def test_a_retry_policy_that_fails_the_task_ends_its_job(looks: Cloud, policy: A
 
 def test_a_retry_policy_that_fails_the_task_ends_earlier_jobs(looks: Cloud, policy: Any) -> None:
     task(3, "cancel", wait_for_completion=False).execute()
-    retry = task(3, "cancel", retry_policy=policy, notebook="gs://notebooks/")
+    retry = task(3, "cancel", retry_policy=policy, notebook="gs://{{ 'notebooks' }}/")
     retry.ti.try_number = 2
     with pytest.raises(InvalidNotebookJobError):
         retry.execute()

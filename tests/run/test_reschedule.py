@@ -93,7 +93,7 @@ def test_a_rescheduled_try_that_gets_no_job_ends_the_earlier_one(away: Cloud) ->
         )
     )
     fail_once(away, run)
-    notebook = "gs://notebooks/"
+    notebook = "gs://{{ 'notebooks' }}/"  # without a template the DAG file could not be imported
     with pytest.raises(InvalidNotebookJobError):
         run.rescheduled().execute()
     assert away.states() == ["CANCELLED"]
