@@ -163,7 +163,7 @@ class NotebookRun:
         submitted = self._submitter.submit(self._deadline, may_adopt=may_adopt, attempt=attempt)
         job = submitted.job
         self._had_failed = submitted.is_adopted and job.job_state == JobState.FAILED
-        self._running_since = None
+        self._running_since = self.executed = None  # they were an earlier job's
         self._task.count("adopted" if submitted.is_adopted else "submitted")
         with self._canceller.answering_for_job():
             self._task.publish(self._canceller.note, job, self._project())
