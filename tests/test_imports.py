@@ -16,8 +16,9 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 
-# What is there anyway: in a DAG file, and pytest where its plugin is loaded.
-BEFORE = ["airflow.sdk", "airflow.providers.common.compat.sdk", "pytest"]
+# What is there anyway: in a DAG file, and pytest where its plugin is loaded. Airflow 3.4 loads operators when one is
+# used.
+BEFORE = ["airflow.sdk", "airflow.sdk.bases.operator", "airflow.providers.common.compat.sdk", "pytest"]
 # What Airflow loads for a DAG file, for the provider's metadata, and pytest if the package is installed.
 LIGHT = [
     "airflow_nbjobs",
