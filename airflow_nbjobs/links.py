@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
 
@@ -131,14 +130,16 @@ def publish(
 def addresses(job: NotebookExecutionJob, project: str, links: Iterable[_PublishedLink] = LINKS) -> dict[str, str]:
     """Return the addresses of the links that lead somewhere, by their XCom keys.
 
-    On an emulator the list leads to its page of jobs and the notebook to its storage; the other links are left out.
+    On an emulator the list leads to its page of jobs, and the notebook to its page of the executed notebook; the other
+    links are left out.
 
     :param project: project whose console is linked to.
     """
     found = {link.xcom_key: link.address(job, project) for link in links}
     if emulator := settings.emulator_address():
         page = emulator if "://" in emulator else f"http://{emulator}"
-        local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: _in_emulator(job)}
+        executed = f"{page}/_emulator/jobs/{job.job_id}/notebook" if job.executed_notebook_uri else None
+        local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: executed}
         found = {key: local.get(key) for key in found}
     return {key: address for key, address in found.items() if address}
 
@@ -165,14 +166,6 @@ def publish_schedule(ti: Any, name: str, project: str) -> None:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
     publish(ti, NotebookExecutionJob(schedule_resource_name=name), project, (NotebookScheduleLink(),))
-
-
-def _in_emulator(job: NotebookExecutionJob) -> str | None:
-    storage, uri = settings.storage_emulator_address(), job.executed_notebook_uri
-    if not storage or not uri:
-        return None
-    bucket, _, name = uri.removeprefix("gs://").partition("/")
-    return f"{storage}/storage/v1/b/{bucket}/o/{quote(name, safe='')}?alt=media"
 
 
 def _task_of(ti: Any) -> tuple[Any, ...]:

@@ -7,7 +7,8 @@ every page that a person opens could send requests. Three headers show such a re
   Vertex AI do not send it.
 * ``Sec-Fetch-Site``: browsers add it to the others (an ``<img>``, a form with ``GET``) when the address is trustworthy,
   as loopback is. Only the value ``none`` is accepted, which means that a person typed the address. The pages for people
-  also accept ``same-origin`` when a link leads to them: they run no script, and only they have such links.
+  may also be opened by a link, as Airflow's UI has it: they change nothing, run no script, and no other page can read
+  or embed them.
 * ``Host``: a page whose own name points at 127.0.0.1 (DNS rebinding) is same-origin and sends neither, but its name is
   in ``Host``.
 
@@ -68,7 +69,7 @@ class Guard:
         if b"origin" in values:
             return "a request that has an Origin header comes from a web page"
         sites = {value.strip().lower() for value in values.get(b"sec-fetch-site", ())} - {b"none"}
-        if sites and not (sites == {b"same-origin"} and _follows_link(scope, values)):
+        if sites and not _follows_link(scope, values):
             return "its Sec-Fetch-Site header says that a web page sent it"
         hosts = values.get(b"host", [])
         if len(hosts) != 1:

@@ -180,10 +180,9 @@ def test_name_and_links_exist_while_the_job_runs(nbjobs_emulator: Emulator, proj
     run = create(wait_for_completion=False)
     run.execute()
     job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
-    storage = f"{nbjobs_emulator.env['STORAGE_EMULATOR_HOST']}/storage/v1/b/results/o"
     assert {key: value for key, value in run.ti.xcoms.items() if key.startswith("_link_")} == {
         "_link_NotebookExecutionJobListLink": nbjobs_emulator.url,
-        "_link_ExecutedNotebookLink": f"{storage}/runs%2F{job_id}%2Freport.ipynb?alt=media",
+        "_link_ExecutedNotebookLink": f"{nbjobs_emulator.url}/_emulator/jobs/{job_id}/notebook",
     }
 
 
