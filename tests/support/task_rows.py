@@ -64,9 +64,11 @@ class TaskRow:
                 session.flush()
             session.add(DagRun(dag_id=dag_id, run_id=row.run_id, run_type="manual", run_after=datetime.now(UTC)))
             session.flush()
+            columns = TaskInstance.__table__.c
             session.execute(
                 insert(TaskInstance.__table__).values(
                     **row._place,
+                    id=columns.id.type.python_type(str(uuid.uuid4())),  # a text on Airflow 3.1
                     state=state,
                     try_number=try_number,
                     max_tries=0,
