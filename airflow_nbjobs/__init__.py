@@ -1,3 +1,3 @@
 """Run notebooks on Vertex AI / Colab Enterprise as Apache Airflow tasks."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
