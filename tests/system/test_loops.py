@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
+import httpx2
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -130,6 +132,16 @@ class Loop:
         path = f"{self.run.path}/taskInstances/{REPORT}/logs/{try_number}"
         return "\n".join(str(each["event"]) for each in self.airflow.rest.call("GET", path, params=where)["content"])
 
+    def tab(self, iteration: int) -> dict[str, Any]:
+        """Return what the notebook tab shows of an iteration, which Airflow's UI names in its own address."""
+        login = {"username": self.airflow.username, "password": self.airflow.password}
+        with httpx2.Client(base_url=self.airflow.url, timeout=60, trust_env=False) as http:
+            token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+            parts = ("nbjobs", "tasks", *self.run, REPORT, "{MAP_INDEX}", "state")
+            path = "/" + "/".join(quote(part, safe="") for part in parts)
+            answer = http.get(path, params=self.where(iteration), headers={"Authorization": f"Bearer {token}"})
+        return dict(answer.raise_for_status().json())
+
     def state(self, job: str) -> str:
         """Return the state of a job by the emulator's own book."""
         return next(str(each["state"]) for each in self.cloud.book() if each["id"] == job).removeprefix("JOB_STATE_")
@@ -204,6 +216,7 @@ def test_each_iteration_and_its_retries_have_their_own_job(loop: Loop) -> None:
         assert note["value"]["name"].endswith(job)
         links = rest.call("GET", f"{path}/links", params=where)["extra_links"]
         assert job in links["Executed notebook"]
+        assert loop.tab(iteration)["job"]["id"] == job
     logs = [loop.log(0), loop.log(1), loop.log(1, try_number=2)]
     assert not any("Failed to read the task's note" in log for log in logs)
 
