@@ -50,6 +50,7 @@ class CreateNotebookScheduleOperator(ResourceOperator):
     text_fields = (*NotebookJobOperator.text_fields, "display_name", "cron")
     template_fields_renderers = {"job": "json"}  # noqa: RUF012 - Airflow declares it so
     operator_extra_links = (NotebookScheduleLink(),)
+    needs_location = True
     collection = "schedules"
     what = "schedule"
 

@@ -35,6 +35,7 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
     text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
     operator_extra_links = (NotebookExecutionJobListLink(),)
+    needs_location = True
 
     def __init__(
         self,

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 from jinja2.exceptions import TemplateError
 
+from airflow_nbjobs.api.names import check_location
 from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
 from airflow_nbjobs.operators.text_templates import defined, is_whole_template, render_text
-from airflow_nbjobs.run.arguments import as_text
+from airflow_nbjobs.run.arguments import as_text, is_template
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -42,6 +43,7 @@ class NotebookJobOperator(BaseOperator):
     operator_extra_links = LINKS
     text_fields: ClassVar[tuple[str, ...]] = ("location", "project_id", "gcp_conn_id", "impersonation_chain")
     creates_jobs: ClassVar[bool] = False
+    needs_location: ClassVar[bool] = False
     ui_color = "#e8f0fe"
 
     def __init__(
@@ -60,6 +62,8 @@ class NotebookJobOperator(BaseOperator):
         self.impersonation_chain = impersonation_chain
         self._hook: NotebookExecutionJobHook | None = None
         self._is_rendering_text = False
+        if (self.needs_location or location is not None) and not is_template(location):
+            self.check_early(lambda: check_location(location))
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]

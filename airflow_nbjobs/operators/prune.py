@@ -35,6 +35,7 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
 
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "older_than")
     operator_extra_links = ()
+    needs_location = True
 
     def __init__(
         self,

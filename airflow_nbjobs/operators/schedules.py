@@ -142,6 +142,7 @@ class ListNotebookSchedulesOperator(ResourceOperator):
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
     text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
     operator_extra_links = (NotebookScheduleLink(),)
+    needs_location = True
     collection = "schedules"
     what = "schedule"
 

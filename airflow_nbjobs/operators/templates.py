@@ -93,6 +93,7 @@ class ListNotebookRuntimeTemplatesOperator(ResourceOperator):
 
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
     text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
+    needs_location = True
     collection = "notebookRuntimeTemplates"
     what = "runtime template"
 
@@ -143,6 +144,7 @@ class CreateNotebookRuntimeTemplateOperator(ResourceOperator):
     )
     text_fields = (*NotebookJobOperator.text_fields, "display_name", "template_id")
     template_fields_renderers = {"template": "json"}  # noqa: RUF012 - Airflow declares it so
+    needs_location = True
     collection = "notebookRuntimeTemplates"
     what = "runtime template"
 

@@ -164,7 +164,7 @@ def test_the_dag_has_one_version(finished: Finished) -> None:
         (CreateNotebookExecutionJobOperator, JOB),
         (DeleteNotebookExecutionJobOperator, {"job_name": "x"}),
         (GetNotebookExecutionJobOperator, {"job_name": "x"}),
-        (ListNotebookExecutionJobsOperator, {}),
+        (ListNotebookExecutionJobsOperator, {"location": "us-central1"}),
         (NotebookExecutionJobSensor, {"job_name": "x"}),
     ],
 )

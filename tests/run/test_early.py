@@ -74,4 +74,4 @@ def test_times_of_other_tasks_are_checked_early() -> None:
     with pytest.raises(InvalidNotebookJobError, match="poke_interval=0"):
         NotebookExecutionJobSensor(task_id="wait", job_name="1", poke_interval=0)
     with pytest.raises(InvalidNotebookJobError, match="older_than=-1"):
-        PruneNotebookExecutionJobsOperator(task_id="prune", older_than=-1)
+        PruneNotebookExecutionJobsOperator(task_id="prune", location="us-central1", older_than=-1)
