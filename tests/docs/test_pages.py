@@ -96,7 +96,7 @@ def test_every_public_module_is_in_the_reference(module: str) -> None:
 
 def test_every_argument_of_an_operator_is_described(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT / "docs/extensions"), *sys.path])
-    described = importlib.import_module("described").described_class
+    described = importlib.import_module("described_arguments").described_class
     for info in ("operators", "sensors"):
         module = importlib.import_module(f"airflow_nbjobs.{info}")
         for name in module.__all__:

@@ -233,6 +233,7 @@ def test_the_options_are_passed_to_the_emulator(monkeypatch, capsys, options, ch
     monkeypatch.setattr(emulator, "Emulator", NotStarted)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert cli.main(["emulator", *options]) == 2
+    assert callable(made[0].pop("render"))
     assert made == [{**DEFAULTS, **changed}]
     assert capsys.readouterr().err == "nbjobs: not here\n"
 

@@ -156,7 +156,7 @@ def listed(api, text):
     }
 
 
-@pytest.mark.parametrize("path", ["", "/", "/v1", "projects/p/locations/l/schedules", "_emulator/nothing"])
+@pytest.mark.parametrize("path", ["", "/", "/v1", "projects/p/locations/l/pipelineJobs", "_emulator/nothing"])
 def test_an_unknown_path_is_not_found_in_googles_shape(api, path):
     error(api.http.get(path), 404, "NOT_FOUND")
 
