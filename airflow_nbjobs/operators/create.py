@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
+_VALUES = (
+    "custom_environment_spec",
+    "fallback_runtime_templates",
+    "job_body",
+    "labels",
+    "parameters",
+    "workbench_runtime",
+)
+"""Arguments that are no text. A text that stands for one of them becomes a value in a run, with native rendering."""
+
 
 class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
@@ -221,8 +231,16 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         from airflow_nbjobs.run.early import check_job_early
 
         arguments = {name: getattr(self, name, None) for name in RunArguments.names()}
+        if self._is_native():
+            literals = {name for name in _VALUES if isinstance(arguments[name], str)}
+            arguments = {name: value for name, value in arguments.items() if name not in literals}
         check_early(arguments)
         check_job_early(arguments)
+
+    def _is_native(self) -> bool:
+        """Return whether Airflow reads texts as literals of Python, also those without a template."""
+        own, dag = getattr(self, "render_template_as_native_obj", None), self.get_dag()
+        return bool(own if own is not None or dag is None else dag.render_template_as_native_obj)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:

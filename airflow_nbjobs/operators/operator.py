@@ -62,7 +62,7 @@ class NotebookJobOperator(BaseOperator):
         self.impersonation_chain = impersonation_chain
         self._hook: NotebookExecutionJobHook | None = None
         self._is_rendering_text = False
-        if (self.needs_location or location is not None) and not is_template(location):
+        if (self.needs_location or location) and not is_template(location):
             self.check_early(lambda: check_location(location))
 
     def _do_render_template_fields(

@@ -56,10 +56,12 @@ def _known_job(known: Mapping[str, Any]) -> NotebookExecutionJob:
     """Return a job of the fields that are known, with valid ones in place of the others."""
     user = as_text("execution_user", known.get("execution_user")) or None
     account = as_text("service_account", known.get("service_account")) or None
-    custom = known.get("custom_environment_spec", {})
+    is_custom_known = "custom_environment_spec" in known
+    custom = known["custom_environment_spec"] if is_custom_known else {}
     template = as_text("runtime_template", known.get("runtime_template", "later")) or None
     if template is not None and "location" in known:
         template = full_template(template, parent("project", known["location"]))
+    may_be_custom = is_custom_known and custom is not None and "runtime_template" not in known
     labels = as_text("labels", as_dict("labels", known.get("labels")))
     labels = valid_labels(labels) if known.get("sanitize_labels") else text_labels(labels)
     check_user_labels(labels)
@@ -67,8 +69,8 @@ def _known_job(known: Mapping[str, Any]) -> NotebookExecutionJob:
         wire=checked_body(known.get("job_body")),
         **_source(known),
         # What is not known is taken to be the one of two that is needed.
-        notebook_runtime_template_resource_name=template if custom is None or "runtime_template" in known else None,
-        custom_environment_spec=custom if template is None or "custom_environment_spec" in known else None,
+        notebook_runtime_template_resource_name=None if may_be_custom else template,
+        custom_environment_spec=custom if template is None or is_custom_known else None,
         service_account=account or (None if user else _ACCOUNT),
         execution_user=user,
         workbench_runtime=known.get("workbench_runtime"),

@@ -47,3 +47,4 @@ def test_a_templated_location_is_checked_in_a_run(make: Any, arguments: dict[str
 @pytest.mark.parametrize(("make", "arguments"), NAMED.items())
 def test_a_whole_name_needs_no_location(make: Any, arguments: dict[str, Any]) -> None:
     assert make(task_id="a", **arguments).location is None
+    assert make(task_id="b", location="", **arguments).location == ""  # as of a variable that is not set

@@ -70,6 +70,34 @@ def test_what_is_valid_is_no_import_error() -> None:
         CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **changed})
 
 
+def test_one_of_two_arguments_with_templates_may_be_empty_in_the_run() -> None:
+    for task_id, changed in {
+        "both": {"runtime_template": "{{ params.a }}", "custom_environment_spec": {"machineSpec": "{{ params.b }}"}},
+        "template": {"runtime_template": "{{ params.a }}"},
+        "custom": {"custom_environment_spec": {"machineSpec": "{{ params.b }}"}},
+        "user": {"service_account": "{{ params.a }}", "execution_user": "{{ params.b }}"},
+    }.items():
+        CreateNotebookExecutionJobOperator(task_id=task_id, **{**JOB, **changed})
+
+
+@pytest.mark.parametrize(
+    ("argument", "text"),
+    [
+        ("parameters", "{'a': 1}"),
+        ("labels", "{'team': 'a'}"),
+        ("fallback_runtime_templates", "['5678']"),
+        ("job_body", "{'kernelOptions': {}}"),
+        ("workbench_runtime", "{}"),
+    ],
+)
+def test_a_text_that_native_rendering_makes_a_value_is_checked_in_the_run(argument: str, text: str) -> None:
+    changed = {**JOB, argument: text}
+    with DAG("native", schedule=None, render_template_as_native_obj=True):
+        CreateNotebookExecutionJobOperator(task_id="report", **changed)
+    with DAG("other", schedule=None), pytest.raises(InvalidNotebookJobError, match=argument):
+        CreateNotebookExecutionJobOperator(task_id="report", **changed)
+
+
 def test_times_of_other_tasks_are_checked_early() -> None:
     with pytest.raises(InvalidNotebookJobError, match="poke_interval=0"):
         NotebookExecutionJobSensor(task_id="wait", job_name="1", poke_interval=0)
