@@ -65,7 +65,8 @@ _URL_SCHEMES = {"data", "http", "https", "mailto"}
 _ADDRESS = re.compile(r"https?://|mailto:", re.IGNORECASE)
 _DATA_IMAGE = re.compile(r"data:image/(?:png|jpeg|gif|webp|svg\+xml);base64,[A-Za-z0-9+/\s]+={0,2}\s*")
 _SIZE = re.compile(r"[0-9]{1,4}(?:\.[0-9]{1,10})?(?:px|%)?")
-_TAG = re.compile(r"<(a|img)((?:\s[^\s\"<>=]+(?:=\"[^\"]*\")?)*)>")
+# Any whole start tag: nh3 before 0.3.7 leaves "<" in the values of attributes, where a tag must not be seen.
+_TAG = re.compile(r"<([a-z][a-z0-9]*)((?:\s[^\s\"<>=]+(?:=\"[^\"]*\")?)*)>")
 _ALT = re.compile(r' alt="([^"]*)"')
 _HEADING = re.compile(r"(</?h)([1-5])(?=[ >])")
 _ANY_TAG = re.compile(r"<(/?)([a-z][^\s/>]*+)", re.IGNORECASE)
@@ -216,11 +217,13 @@ def _filter_attribute(_tag: str, name: str, value: str) -> str | None:
 def _completed(found: re.Match[str]) -> str:
     """Return the tag of a link or a picture, with what the notebook did not say."""
     tag, attributes = found.groups()
+    if tag not in ("a", "img"):
+        return found[0]
     if tag == "a":
         is_outside = " href=" in attributes and ' href="#' not in attributes
         return f'<a target="_blank"{attributes}>' if is_outside else f"<a{attributes}>"
     alt = _ALT.search(attributes)
     if " src=" not in attributes:
-        about = f": {alt[1]}" if alt and alt[1] else ""
+        about = f": {alt[1]}".replace("<", "&lt;").replace(">", "&gt;") if alt and alt[1] else ""
         return f'<span class="absent">A picture from elsewhere is not shown{about}</span>'
     return f"<img{attributes}>" if alt else f'<img alt="Picture without a description"{attributes}>'

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from airflow_nbjobs.notebooks import safe_html
 from airflow_nbjobs.notebooks.render import to_html
-from tests.support.hostile import hostile_notebooks
+from tests.support.hostile import code, hostile_notebooks, notebook_bytes, shown
 from tests.support.safe_page import problems
 
 HOSTILE = hostile_notebooks()
@@ -14,6 +17,28 @@ HOSTILE = hostile_notebooks()
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_notebook_has_a_safe_page(name):
     assert list(problems(to_html(HOSTILE[name], title='"></title><script>'))) == []
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        '<p title="<img><script>x</script>">x</p>',
+        '<b lang="<a x><img>" title="<img><form>">x</b>',
+        '<img alt="<script>x</script><form>">',
+        '<img alt="<img>" src="x"><a href="https://example.com" title="<img>">x</a>',
+    ],
+)
+def test_a_tag_in_an_attribute_stays_there_with_every_nh3(html, monkeypatch):
+    """Before 0.3.7, nh3 escapes no angle brackets in the values of attributes."""
+    cleaner = safe_html._html_cleaner()
+
+    class Older:
+        def clean(self, text):
+            cleaned = cleaner.clean(text)
+            return re.sub(r'"[^"]*"', lambda value: value[0].replace("&lt;", "<").replace("&gt;", ">"), cleaned)
+
+    monkeypatch.setattr(safe_html, "_html_cleaner", Older)
+    assert list(problems(to_html(notebook_bytes(code(shown({"text/html": html})))))) == []
 
 
 @pytest.mark.parametrize(
