@@ -15,11 +15,14 @@ from markupsafe import Markup
 from nbconvert.exporters import HTMLExporter
 
 from airflow_nbjobs.durations import in_words
+from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.cell_views import CellViews
 from airflow_nbjobs.notebooks.page import Page
+from airflow_nbjobs.notebooks.sizes import amount
 
 __all__ = ["export"]
 
+_LARGEST_PAGE = 128 * 2**20  # in characters; one picture or address can be used many times
 _TEMPLATES = Path(__file__).parent / "templates"
 # What nbconvert's templates ask for.
 _SHOWN_PARTS = ("code", "input", "input_prompt", "output", "output_prompt", "markdown", "raw", "unknown")
@@ -29,6 +32,7 @@ def export(page: Page, *, theme: str, title: str, seconds: float) -> str:
     """Return the HTML document of a page.
 
     :param seconds: after this time, what needs time to render is shown as plain text.
+    :raises RenderError: if the document is too large for a browser.
     """
     views = CellViews(page, deadline=time.monotonic() + seconds)
     with warnings.catch_warnings():
@@ -41,6 +45,11 @@ def export(page: Page, *, theme: str, title: str, seconds: float) -> str:
             theme=theme,
             title=title,
             style=Markup((_TEMPLATES / "notebook.css").read_text("utf-8")),  # noqa: S704 - our own
+        )
+    if len(document) > _LARGEST_PAGE:
+        raise RenderError(
+            f"The page of the notebook has {amount(len(document))}, over the limit of {amount(_LARGEST_PAGE)}. "
+            "Download the notebook and open it in JupyterLab."
         )
     return document.encode(errors="replace").decode()  # half a surrogate pair, which JSON can contain, is not UTF-8
 

@@ -175,6 +175,18 @@ def test_what_is_not_a_notebook_is_refused(content):
         to_html(content)
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["![a](attachment:a)" * 9, "[a]: https://example.com/" + "x" * 900 + "\n\n" + "[a] " * 900],
+    ids=["an attachment", "an address"],
+)
+def test_a_page_that_grows_too_large_is_refused(source, monkeypatch):
+    monkeypatch.setattr("airflow_nbjobs.notebooks.exporter._LARGEST_PAGE", 500_000)
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60_000)).decode()
+    with pytest.raises(RenderError, match=r"^The page of the notebook has .* over the limit of 500 KB\. Download"):
+        page(markdown(source, attachments={"a": {"image/png": picture}}))
+
+
 def test_a_notebook_that_is_too_large_is_refused():
     with pytest.raises(RenderError, match=r"has 2 KB, over the limit of 1 KB\. Download it"):
         to_html(b"{" + b" " * 2_000, limits=Limits(notebook_bytes=1_000))
