@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import resource
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.page import Page, read_page
 from airflow_nbjobs.notebooks.sizes import Limits
 
-__all__ = ["FACTS", "PAGE", "REFUSED", "facts", "without_outputs"]
+__all__ = ["FACTS", "PAGE", "REFUSED", "facts", "strict_json", "without_outputs"]
 
 PAGE, FACTS = "page.html", "facts.json"
 
@@ -26,6 +28,8 @@ REFUSED = 3
 """The exit code if the notebook cannot be rendered; standard error says why."""
 
 _MEMORY_BYTES = 2 * 2**30
+_DEEPEST = 50
+_PARAMETER_CHARACTERS = 200_000
 
 
 def _main(request: dict[str, Any]) -> int:
@@ -65,8 +69,10 @@ def facts(page: Page) -> dict[str, Any]:
     """Return what a page says about its notebook, as JSON.
 
     The keys are ``cells`` (of each code cell ``number``, ``seconds`` and ``has_run``), ``slowest`` and ``failed``
-    (numbers of cells, or ``None``), ``seconds`` (of all cells, or ``None``), and ``parameters``.
+    (numbers of cells, or ``None``), ``seconds`` (of all cells, or ``None``), and ``parameters``, which are left out
+    when they are very large: the notebook itself shows them.
     """
+    parameters = strict_json(page.parameters)
     return {
         "cells": [
             {"number": cell.number, "seconds": cell.seconds, "has_run": cell.count is not None}
@@ -76,8 +82,24 @@ def facts(page: Page) -> dict[str, Any]:
         "failed": page.failed.number if page.failed else None,
         "slowest": page.slowest.number if page.slowest else None,
         "seconds": page.seconds,
-        "parameters": dict(page.parameters),
+        "parameters": parameters if len(json.dumps(parameters)) <= _PARAMETER_CHARACTERS else {},
     }
+
+
+def strict_json(value: Any, depth: int = 0) -> Any:
+    """Return JSON that Python has read as every program reads it: no NaN, no half surrogate pair, no deep nesting.
+
+    :param depth: how many levels are around the value.
+    """
+    if isinstance(value, Mapping | list) and depth > _DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {strict_json(str(key)): strict_json(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list):
+        return [strict_json(item, depth + 1) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value.encode(errors="replace").decode() if isinstance(value, str) else value
 
 
 if __name__ == "__main__":

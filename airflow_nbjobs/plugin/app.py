@@ -19,6 +19,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
 from airflow_nbjobs.compat import has_regions
+from airflow_nbjobs.notebooks.page_files import strict_json
 from airflow_nbjobs.plugin.extra import check_extra
 from airflow_nbjobs.plugin.headers import FRAME, Headers, attachment
 from airflow_nbjobs.plugin.job import new_hook
@@ -84,7 +85,7 @@ def _static(request: Request) -> Response:
 @router.get("/state")
 def _state(task: Task, number: TryNumber = None) -> JSONResponse:
     """Return what the header shows."""
-    return JSONResponse(read_state(task, _number(task, number)))
+    return JSONResponse(strict_json(read_state(task, _number(task, number))))
 
 
 @router.get("/frame")

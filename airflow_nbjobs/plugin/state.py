@@ -9,6 +9,7 @@ from typing import Any
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.links import LINKS, addresses
+from airflow_nbjobs.notebooks.page_files import strict_json
 from airflow_nbjobs.plugin.extra import check_extra
 from airflow_nbjobs.plugin.job import find_job, new_hook
 from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, find_notebook
@@ -59,7 +60,7 @@ def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
         state["job"] = _job(job, task)
         state["links"] = _links(job, task, hook)
         if number == task.current.number:
-            state["results"] = masked(task.results)
+            state["results"] = masked(strict_json(task.results))
         if not job.job_state.is_terminal:
             state["refresh_seconds"] = _REFRESH_SECONDS
         shown = find_notebook(job, hook)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 import pytest
 from fastapi.testclient import TestClient
 
 from airflow_nbjobs.plugin.app import make_app
-from tests.plugin.conftest import CANARY
+from tests.plugin.conftest import CANARY, paper
 from tests.support.task_rows import TaskRow
 
 ROUTES = [str(route.path) for route in make_app().routes]  # type: ignore[attr-defined]  # all are of one kind
@@ -72,6 +73,26 @@ def test_the_frame_holds_the_notebook_in_a_sandbox(ann: TestClient, ran: Callabl
     assert "<script" not in answer.text
     assert 'data-theme="dark"' in answer.text
     assert answer.headers["content-security-policy"] == FRAME_POLICY
+
+
+@pytest.mark.parametrize(
+    ("parameter", "sent"),
+    [("NaN", "nan"), ("-1e999", "-inf"), ("9" * 5_000, "inf"), ('"\\ud800"', "?")],
+    ids=["NaN", "infinite", "huge", "half a pair"],
+)
+def test_parameters_that_are_no_json_are_sent(
+    parameter: str, sent: str, ann: TestClient, ran: Callable[..., TaskRow]
+) -> None:
+    content = json.dumps(paper()).replace('"2026-11-22"', parameter).encode()
+    answer = ann.get(ran(content).path("facts"))
+    assert (answer.status_code, answer.json()["parameters"]) == (200, {"day": sent})
+
+
+def test_deep_and_large_parameters_do_no_harm(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    for parameter, is_sent in (("[" * 900 + "]" * 900, True), (json.dumps(["x"] * 100_000), False)):
+        content = json.dumps(paper()).replace('"2026-11-22"', parameter).encode()
+        answer = ann.get(ran(content).path("facts"))
+        assert (answer.status_code, "day" in answer.json()["parameters"]) == (200, is_sent)
 
 
 @pytest.mark.parametrize("theme", ["auto", "'><script>", ""])

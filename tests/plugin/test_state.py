@@ -114,6 +114,20 @@ def test_a_task_without_a_job_says_so(ann: TestClient, cloud: Any) -> None:
     assert "log" in message
 
 
+@pytest.mark.parametrize(
+    ("results", "sent"),
+    [('{"a": NaN}', {"a": "nan"}), ('{"a": "\\ud800"}', {"a": "?"}), ('{"a": 1e999}', {"a": "inf"})],
+)
+def test_forged_xcoms_that_are_no_json_do_no_harm(
+    results: str, sent: object, ann: TestClient, ran: Callable[..., TaskRow]
+) -> None:
+    row = ran()
+    row.push("return_value", f'{{"results": {results}}}')
+    row.push("_link_ExecutedNotebookLink", "https://example.com/\ud800")
+    answer = ann.get(row.path("state"))
+    assert (answer.status_code, answer.json()["results"]) == (200, sent)
+
+
 def test_another_task_says_so(ann: TestClient, cloud: Any) -> None:
     row = TaskRow.make(operator="PythonOperator", location=None)
     assert problem(ann.get(row.path("state")))[0] == "not_ours"
