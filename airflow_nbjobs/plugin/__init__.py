@@ -40,8 +40,9 @@ class _LazyApp:
         """Serve one request."""
         if self._app is None:
             from airflow_nbjobs.plugin.app import make_app
+            from airflow_nbjobs.plugin.headers import Headers
 
-            self._app = make_app()
+            self._app = Headers(make_app())  # outside of everything, so that failures have the headers too
         await self._app(scope, receive, send)
 
 

@@ -1,4 +1,4 @@
-"""The app behind the tab: its routes, who may ask, and the headers of its answers.
+"""The app behind the tab: its routes, and who may ask.
 
 Each route asks Airflow whether the user may read the task instances, the logs and the XComs of the DAG: a notebook
 contains what logs and XComs contain.
@@ -21,7 +21,7 @@ from starlette.requests import Request
 from airflow_nbjobs.compat import has_regions
 from airflow_nbjobs.notebooks.page_files import strict_json
 from airflow_nbjobs.plugin.extra import check_extra
-from airflow_nbjobs.plugin.headers import FRAME, Headers, attachment
+from airflow_nbjobs.plugin.headers import FRAME, attachment
 from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, read_notebook
 from airflow_nbjobs.plugin.pages import Page, Pages, sentence_page
@@ -150,7 +150,6 @@ def make_app() -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.pages = Pages()
     app.include_router(router)
-    app.add_middleware(Headers)
     return app
 
 

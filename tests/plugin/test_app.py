@@ -62,6 +62,22 @@ def test_a_dag_in_the_query_does_not_replace_the_one_in_the_path(ann: TestClient
     assert ann.get(row.path("frame"), params={"dag_id": "ann_reports"}).status_code == 403
 
 
+@pytest.mark.parametrize("part", ["state", "frame"])
+def test_a_failure_has_the_headers_too(
+    part: str, ann: TestClient, ran: Callable[..., TaskRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError(CANARY)
+
+    path = ran().path(part)
+    monkeypatch.setattr("airflow_nbjobs.plugin.app.read_task", fail)
+    answer = TestClient(ann.app, raise_server_exceptions=False, headers=ann.headers).get(path)
+    assert (answer.status_code, CANARY in answer.text) == (500, False)
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 def test_only_reading_is_possible(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
     path = ran().path("state")
     assert {ann.request(method, path).status_code for method in ("POST", "PUT", "PATCH", "DELETE")} == {405}
