@@ -16,9 +16,11 @@ from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.render import Theme, to_html
 from airflow_nbjobs.notebooks.sizes import amount
 
-__all__ = ["render"]
+__all__ = ["environment", "render"]
 
 _REFUSED = 3
+_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
+_OF_WINDOWS = ("SYSTEMROOT", "TEMP", "TMP", "USERPROFILE")
 _WHAT_TO_DO = "Download it and open it in JupyterLab."
 
 
@@ -43,8 +45,6 @@ def render(
     """
     options = {"theme": theme, "failed_cell": failed_cell, "title": title}
     request = json.dumps({"options": options, "memory_bytes": memory_bytes, "seconds": seconds}).encode()
-    # The modules of this process, and no others: -P keeps the working directory out.
-    paths = os.pathsep.join(path for path in sys.path if path)
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-P", "-m", __name__],
@@ -52,7 +52,7 @@ def render(
             capture_output=True,
             timeout=seconds,
             check=False,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=environment(),
         )
     except subprocess.TimeoutExpired:
         raise RenderError(f"The notebook took more than {seconds:g} seconds to render. {_WHAT_TO_DO}") from None
@@ -66,6 +66,16 @@ def render(
     if done.returncode < 0 or "MemoryError" in said:
         raise RenderError(f"The notebook takes more than {amount(memory_bytes)} of memory to render. {_WHAT_TO_DO}")
     raise RenderError(f"The notebook could not be rendered: {said.splitlines()[-1] if said else 'no reason given'}.")
+
+
+def environment() -> dict[str, str]:
+    """Return the environment of a process that renders; ``python -P`` keeps the working directory out.
+
+    It has the modules of this process, and no secrets: those of Airflow and of the notebooks' services are in the
+    environment of this process, and the other one reads what anybody may have written.
+    """
+    kept = {name: os.environ[name] for name in (*_VARIABLES, *_OF_WINDOWS) if name in os.environ}
+    return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 
 
 def _main(source: BinaryIO, target: BinaryIO) -> int:

@@ -21,6 +21,7 @@ from starlette.concurrency import run_in_threadpool
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.notebooks.page_files import FACTS, PAGE, REFUSED
+from airflow_nbjobs.notebooks.render_process import environment
 from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.notebook import ShownNotebook, read_notebook, too_large
 from airflow_nbjobs.plugin.unavailable import Unavailable
@@ -31,7 +32,6 @@ _WORK = "work-"
 _WORK_SECONDS = 3600
 _SECONDS = 90
 _LONGEST = 1_000
-_VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 
 _log = logging.getLogger(__name__)
 
@@ -138,12 +138,7 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        # The modules of this process, and no others: -P keeps the working directory out. The secrets of the API server
-        # are in its environment, and the process reads what anybody may have written.
-        env={
-            **{name: os.environ[name] for name in _VARIABLES if name in os.environ},
-            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
-        },
+        env=environment(),
     )
     try:
         _, said = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), _SECONDS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import subprocess
 from importlib.resources import files
 
 import nbformat
@@ -268,3 +269,11 @@ def luminance(color):
     parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_process_that_renders_has_no_secrets(monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "s3cret")
+    run, seen = subprocess.run, []
+    monkeypatch.setattr(subprocess, "run", lambda *given, **more: seen.append(more["env"]) or run(*given, **more))
+    assert b"</html>" in render(json.dumps(notebook()).encode())
+    assert "s3cret" not in seen[0].values()
