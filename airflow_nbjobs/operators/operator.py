@@ -14,7 +14,7 @@ from airflow_nbjobs.api.names import check_location
 from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
-from airflow_nbjobs.operators.text_templates import defined, is_whole_template, render_text
+from airflow_nbjobs.operators.text_templates import NOTHING, defined, is_whole_template, render_text
 from airflow_nbjobs.run.arguments import as_text, is_template
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class NotebookJobOperator(BaseOperator):
         for names, is_text in ((texts, True), ([name for name in template_fields if name not in texts], False)):
             self._is_rendering_text = is_text
             super()._do_render_template_fields(parent, names, context, jinja_env, seen_oids)
+        for name in texts:
+            if getattr(self, name) is NOTHING:
+                setattr(self, name, None)
 
     def _is_text(self, argument: str) -> bool:
         # A job's name may be the output of a create task too, a dict that stays as it is.

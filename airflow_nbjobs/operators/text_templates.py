@@ -11,12 +11,24 @@ import copy
 from typing import Any
 
 from jinja2 import Template
+from jinja2.nativetypes import NativeEnvironment
 from jinja2.runtime import Undefined
 
-__all__ = ["defined", "is_whole_template", "render_text"]
+__all__ = ["NOTHING", "defined", "is_whole_template", "render_text"]
 
 _CONTAINERS = frozenset({"fallback_runtime_templates", "impersonation_chain", "labels"})
 """Arguments that are lists or dicts of texts; one template may stand for all of it."""
+
+
+class _Nothing(str):
+    __slots__ = ()
+
+
+NOTHING = _Nothing()
+"""
+What a native template gives whose ``if`` is not true. As a whole argument it is ``None``, as Airflow renders it, and
+inside a list or dict it is an empty text.
+"""
 
 
 def is_whole_template(argument: str, value: object) -> bool:
@@ -30,7 +42,7 @@ def render_text(template: Template, context: dict[str, Any]) -> Any:
     :param template: of Airflow's environment, native or not.
     :param context: Airflow's context.
     :returns: text; another object if the template is a single expression that gives it, as for an argument that is
-        ``None`` or another task's output.
+        ``None`` or another task's output; :data:`NOTHING` if it gives nothing in a native environment.
     :raises TemplateError: if a name is not defined.
     """
     known = copy.copy(context)  # Airflow's mapping stays one: a dict of it would resolve values that are deprecated
@@ -38,6 +50,8 @@ def render_text(template: Template, context: dict[str, Any]) -> Any:
     environment = template.environment
     scope = environment.context_class(environment, known, template.name, template.blocks)
     values = list(template.root_render_func(scope))
+    if not values and isinstance(environment, NativeEnvironment):
+        return NOTHING
     return defined(values[0]) if len(values) == 1 else "".join(map(str, values))
 
 

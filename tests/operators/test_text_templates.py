@@ -55,6 +55,14 @@ def test_an_expression_for_an_argument_gives_its_object() -> None:
     assert rendered(runtime_template="{{ params.number }}").runtime_template == 7
 
 
+@pytest.mark.parametrize("template", ["{% if params.none %}a@b{% endif %}", "{% if params.none %}{{ ds }}{% endif %}"])
+def test_an_argument_whose_template_gives_nothing_is_missing(template: str) -> None:
+    operator = rendered(execution_user=template, display_name=template, labels={"team": template})
+    assert operator.execution_user is None
+    assert operator.display_name is None
+    assert operator.labels == {"team": ""}
+
+
 def test_one_template_gives_a_whole_list_or_dict() -> None:
     operator = rendered(
         labels="{{ params.labels }}",
