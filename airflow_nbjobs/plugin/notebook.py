@@ -51,8 +51,8 @@ class ShownNotebook:
 def find_notebook(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
     """Return the notebook to show of a job of this task.
 
-    Read are only objects below the job's own output folder, and a source in the same bucket, all of which the account
-    that runs the notebook can read anyway. So the tab shows nothing that the executed notebook would not.
+    Read are only objects below the job's own output folder, and an ``.ipynb`` source in the same bucket. The account
+    that runs the notebook can usually read them too, but that is not known before the job has run.
 
     :raises Unavailable: if there is none, or it may not be read.
     """
@@ -126,7 +126,8 @@ def _source(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownN
         raise Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
     if source is None or not source.uri:
         return ShownNotebook(kind="source", stored=None, job_name=job.name or "", failed_cell=0)
-    if _bucket(source.uri) != _bucket(job.gcs_output_uri or ""):
+    # Who creates a job may name any object, also one that its account cannot read: that shows only when it has started.
+    if _bucket(source.uri) != _bucket(job.gcs_output_uri or "") or not source.uri.endswith(".ipynb"):
         raise Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
     with explaining(source.uri, hook.gcp_conn_id, _role(source.uri)), hook.storage_client() as client:
         try:

@@ -83,6 +83,15 @@ def test_a_running_job_says_how_long_and_shows_its_source(ann: TestClient, cloud
     assert (ended["notebook"]["kind"], ended["refresh_seconds"]) == ("executed", None)
 
 
+def test_a_source_that_is_no_notebook_file_is_not_read(ann: TestClient, cloud: Any) -> None:
+    row = TaskRow.make(state="deferred")
+    cloud.upload("gs://results/salaries.csv", CANARY.encode())
+    row.submit(gcsNotebookSource={"uri": "gs://results/salaries.csv"})
+    assert problem(ann.get(row.path("state")))[0] == "source_elsewhere"
+    answer = ann.get(row.path("notebook.ipynb"))
+    assert (answer.status_code, CANARY in answer.text) == (404, False)
+
+
 def test_a_source_that_was_sent_is_shown_from_the_job(ann: TestClient, cloud: Any) -> None:
     row = TaskRow.make(state="deferred")
     content = base64.b64encode(as_bytes(paper())).decode()
