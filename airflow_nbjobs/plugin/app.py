@@ -51,7 +51,7 @@ def _task(
     task_id: str,
     map_index: str,
     region_id: UUID | None = None,
-    region_index: Annotated[int, Query(ge=0)] = 0,
+    region_index: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
 ) -> TaskRecord:
     region = (region_id, region_index) if region_id is not None and has_regions() else None
     place = Place.parse(dag_id, run_id, task_id, map_index, region)
