@@ -274,6 +274,11 @@ def luminance(color):
 def test_the_process_that_renders_has_no_secrets(monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "s3cret")
     run, seen = subprocess.run, []
-    monkeypatch.setattr(subprocess, "run", lambda *given, **more: seen.append(more["env"]) or run(*given, **more))
+
+    def watched(*given, **more):
+        seen.append(more["env"])
+        return run(*given, **more)
+
+    monkeypatch.setattr(subprocess, "run", watched)
     assert b"</html>" in render(json.dumps(notebook()).encode())
     assert "s3cret" not in seen[0].values()

@@ -71,12 +71,13 @@ def test_what_is_valid_is_no_import_error() -> None:
 
 
 def test_one_of_two_arguments_with_templates_may_be_empty_in_the_run() -> None:
-    for task_id, changed in {
+    valid: dict[str, dict[str, Any]] = {
         "both": {"runtime_template": "{{ params.a }}", "custom_environment_spec": {"machineSpec": "{{ params.b }}"}},
         "template": {"runtime_template": "{{ params.a }}"},
         "custom": {"custom_environment_spec": {"machineSpec": "{{ params.b }}"}},
         "user": {"service_account": "{{ params.a }}", "execution_user": "{{ params.b }}"},
-    }.items():
+    }
+    for task_id, changed in valid.items():
         CreateNotebookExecutionJobOperator(task_id=task_id, **{**JOB, **changed})
 
 
