@@ -72,7 +72,7 @@ def combined(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]  # it is one class or another by platform
+class _Selector(selectors.DefaultSelector):
     """Records when the loop was woken."""
 
     woken = 0.0
