@@ -157,7 +157,7 @@ def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str)
 
 
 def publish_schedule(ti: Any, name: str, project: str) -> None:
-    """Push the link to a schedule. On an emulator there is none.
+    """Push the link to a schedule. An emulator has no page for it.
 
     :param ti: the running task instance.
     :param name: whole name of the schedule.

@@ -31,7 +31,7 @@ def main() -> int:
     print(
         f"This creates {JOBS} jobs in {options.project}, {options.location}. With {MINUTES} minutes each, they take "
         f"{hours:.0f} hours of a machine: about {hours * options.price:.0f} USD at {options.price} USD an hour. It "
-        "takes about two hours, and deletes all of its jobs. Executed notebooks stay in the bucket."
+        "deletes all of its jobs. Executed notebooks stay in the bucket."
     )
     if not options.yes and input("Go on? [y/N] ").strip().lower() not in {"y", "yes"}:
         print("Nothing was created. Answer y, or give --yes.")

@@ -122,7 +122,7 @@ def read(client: Client, uri: str, generation: str | None = None, *, limit: int)
 
 
 def write(client: Client, uri: str, content: bytes) -> StoredObject:
-    """Write a notebook as a new object. It is no error when an object with the same content exists.
+    """Write a notebook as a new object. An object with the same content is not an error.
 
     :raises InvalidArgumentError: with HTTP status 412, when an object with other content exists.
     :raises ApiError: when Cloud Storage refuses.
