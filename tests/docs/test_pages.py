@@ -32,7 +32,7 @@ COMMANDS = [
     if language == "console"
     for line in re.findall(r"^\$ (nbjobs .*)", body.replace("\\\n>", ""), re.MULTILINE)
 ]
-SHORT = [page for page in PAGES if page.parent.name == "start" or page.name == "README.md"]
+SHORT = [page for page in PAGES if page.parent.name == "start" or page.name in ("README.md", "index.md")]
 
 
 @pytest.mark.parametrize(("page", "number", "body"), PYTHON)
@@ -116,9 +116,39 @@ def test_every_setting_is_described() -> None:
 
 
 @pytest.mark.parametrize("page", SHORT, ids=lambda page: page.name)
-def test_sentences_are_short(page: Path) -> None:
-    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
-    text = re.sub(r"^\|.*$|^#.*$", "", text, flags=re.MULTILINE)
-    paragraphs = re.split(r"\n\s*\n|^- ", text, flags=re.MULTILINE)
-    sentences = [each for paragraph in paragraphs for each in re.split(r"(?<=[.:!?])\s+", " ".join(paragraph.split()))]
-    assert [each for each in sentences if len(each.split()) > 30] == []
+def test_sentences_have_at_most_30_words(page: Path) -> None:
+    assert [each for each in sentences(page.read_text()) if words(each) > 30] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("One of e.g. two. `a. B` is one.\n```python\nNo. Yes.\n```\nThree: it\ngoes on.", [4, 3, 4]),
+        (
+            "# A heading\n- An item\n- Two words - or three. New.\n\n| a cell | two more words. Yes |",
+            [2, 2, 4, 1, 2, 3, 1],
+        ),
+        ("[A link](https://a.org/x.y z) is two words.", [5]),
+    ],
+)
+def test_words_of_sentences_are_counted(text: str, found: list[int]) -> None:
+    assert [words(each) for each in sentences(text)] == found
+
+
+def sentences(page: str) -> list[str]:
+    """Return the sentences of a page: code blocks are left out, and items and cells of tables end a sentence."""
+    text = re.sub(r"^```.*?^```", "\n\n", page, flags=re.DOTALL | re.MULTILINE)
+    text = re.sub(r"\]\([^)]*\)", "]", re.sub(r"`[^`]*`", "Code", text))
+    blocks = re.split(r"\n\s*\n|^#+ |^\s*(?:[-*]|\d+\.) |^: |^\||\|$| \| ", text, flags=re.MULTILINE)
+    parts = [each for block in blocks for each in re.split(r"(?<=[.!?])\s+(?=[^a-z])", " ".join(block.split()))]
+    return [each for each in parts if words(each)]
+
+
+def words(sentence: str) -> int:
+    return len(re.findall(r"\S*\w\S*", sentence))
+
+
+def test_the_readme_has_at_most_90_lines_and_one_picture() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 90
+    assert re.findall(r"!\[[^]]*\]\(([^)]*)\)", text) == ["docs/img/notebook_tab_light.png"]

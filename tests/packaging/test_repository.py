@@ -56,10 +56,6 @@ def test_the_readme_begins_with_picture_commands_and_cloud() -> None:
     assert min(places) > 0
 
 
-def test_the_readme_is_read_in_a_few_minutes() -> None:
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
-
-
 def test_the_first_example_is_a_dag_of_a_few_lines() -> None:
     tree = ast.parse((ROOT / "example_dags" / "hello_notebook.py").read_text())
     (dag,) = (node for node in tree.body if isinstance(node, ast.With))
