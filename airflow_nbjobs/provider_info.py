@@ -30,6 +30,7 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [_integration("triggers", "schedule_trigger")],
         "task-decorators": [{"name": "notebook", "class-name": "airflow_nbjobs.decorators.notebook_task"}],
         "plugins": [{"name": "nbjobs", "plugin-class": "airflow_nbjobs.plugin.NotebookTabPlugin"}],
+        "cli": ["airflow_nbjobs.commands.in_airflow.airflow_commands"],  # since Airflow 3.2
         "extra-links": [
             "airflow_nbjobs.links.NotebookExecutionJobListLink",
             "airflow_nbjobs.links.NotebookScheduleLink",

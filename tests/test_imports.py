@@ -19,9 +19,11 @@ from airflow_nbjobs.emulator import Emulator
 # What is there anyway: in a DAG file, and pytest where its plugin is loaded. Airflow 3.4 loads operators when one is
 # used.
 BEFORE = ["airflow.sdk", "airflow.sdk.bases.operator", "airflow.providers.common.compat.sdk", "pytest"]
-# What Airflow loads for a DAG file, for the provider's metadata, and pytest if the package is installed.
+# What Airflow loads for a DAG file, for each of its commands and for the provider's metadata, and pytest if the package
+# is installed.
 LIGHT = [
     "airflow_nbjobs",
+    "airflow_nbjobs.commands.in_airflow",
     "airflow_nbjobs.decorators",
     "airflow_nbjobs.links",
     "airflow_nbjobs.operators",

@@ -17,7 +17,7 @@ from airflow_nbjobs.exceptions import CredentialsError
 if TYPE_CHECKING:
     from airflow_nbjobs.doctor.findings import Finding
 
-__all__ = ["add_doctor"]
+__all__ = ["DESCRIPTION", "add_doctor", "add_options", "doctor"]
 
 _MARKS = {"good": "✓", "bad": "✗", "unknown": "?"}
 # The variables of `nbjobs run` and of the example DAGs.
@@ -29,15 +29,22 @@ _VARIABLES = {
 }
 
 
+DESCRIPTION = (
+    "Check this machine, the connection, the permissions and what a run uses. Each check prints ✓, ✗ or ?, and what to "
+    "do. No job is created; the output bucket gets a small object, which is deleted again. Without --location, only "
+    "this machine is checked. The exit code is 1 if a check found a fault."
+)
+
+
 def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the parser of ``nbjobs doctor``."""
-    parser = commands.add_parser(
-        "doctor",
-        help="check what a run needs",
-        description="Check this machine, the connection, the permissions and what a run uses. Each check prints ✓, ✗ "
-        "or ?, and what to do. No job is created; the output bucket gets a small object, which is deleted again. "
-        "Without --location, only this machine is checked. The exit code is 1 if a check found a fault.",
-    )
+    parser = commands.add_parser("doctor", help="check what a run needs", description=DESCRIPTION)
+    add_options(parser)
+    parser.set_defaults(run=doctor)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command."""
     add_connection(parser)
     add = parser.add_argument
     add("--runtime-template", metavar="ID", help="name or id of the runtime template ($NBJOBS_RUNTIME_TEMPLATE)")
@@ -45,10 +52,13 @@ def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("--output-uri", metavar="URI", help="gs://bucket/folder of executed notebooks ($NBJOBS_OUTPUT_URI)")
     add("--notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")
     add("--json", action="store_true", help="print a list of objects with check, verdict, detail and remedy")
-    parser.set_defaults(run=_doctor)
 
 
-def _doctor(options: argparse.Namespace) -> int:
+def doctor(options: argparse.Namespace) -> int:
+    """Print what is found, and return the exit code: 1 if a check found a fault.
+
+    :param options: those of :func:`add_options`.
+    """
     output, findings = sys.stdout, []
     with quiet_airflow():
         for finding in _findings(options):
