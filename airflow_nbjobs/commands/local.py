@@ -113,7 +113,7 @@ def save_executed(service: JobService, job_name: str, file: Path, console: Conso
     with service.storage_client() as client:
         found = storage.find_executed(client, job.gcs_output_uri or "", job.job_id, job.executed_notebook_uri)
         if found is None:
-            console.warning("There is no executed notebook to write to %s: no cell ran.", file)
+            console.warning("%s was not written: no cell ran.", file)
             return
         content = b"".join(storage.read_chunks(client, found))
     try:

@@ -95,7 +95,7 @@ class Pages:
         try:
             content = await self._storage.read(uri)
         except StorageError as error:
-            return _problem(f"The job has left no executed notebook, or it was deleted: {error}", 404)
+            return _problem(f"The executed notebook was not written, or was deleted: {error}", 404)
         title = f"{job.body['displayName']} ({job.state.removeprefix('JOB_STATE_')})"
         async with self._turn:
             try:

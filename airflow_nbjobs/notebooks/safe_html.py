@@ -29,7 +29,7 @@ _TAGS = {
     "strike", "strong", "sub", "summary", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "time", "tr", "tt",
     "u", "ul", "var", "wbr",
 }  # fmt: skip
-# Their content is no text for people.
+# The content of these tags is not text to read.
 _WITHOUT_CONTENT = {
     "applet", "audio", "canvas", "embed", "frame", "frameset", "head", "iframe", "math", "noembed", "noframes",
     "noscript", "object", "script", "select", "style", "svg", "template", "textarea", "title", "video", "xmp",

@@ -102,7 +102,7 @@ def read_notebook(shown: ShownNotebook, hook: NotebookExecutionJobHook) -> Itera
 
 def _executed(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
     if not job.gcs_output_uri:
-        raise Unavailable("no_output", "The job has no output folder, so there is no executed notebook.")
+        raise Unavailable("no_output", "The job has no output folder: its executed notebook was not kept.")
     folder = f"{job.gcs_output_uri.rstrip('/')}/{job.job_id}/"
     with explaining(folder, hook.gcp_conn_id, _role(folder)), hook.storage_client() as client:
         found = storage.find_executed(client, job.gcs_output_uri, job.job_id, job.executed_notebook_uri)
@@ -115,7 +115,7 @@ def _executed(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> Show
 
 def _why_missing(job: NotebookExecutionJob, folder: str) -> str:
     if job.job_state.is_success:
-        return f"There is no executed notebook in {folder}: it was deleted or moved. Clear the task to run it again."
+        return f"The executed notebook in {folder} was deleted or moved. Clear the task to run it again."
     why = reason(job).rstrip(". ")
     return f"The job ended without an executed notebook: {why}. The task's log and the links say more."
 

@@ -56,7 +56,7 @@ class PageWriter:
         from airflow_nbjobs.notebooks.render_process import render
 
         if executed.uri is None:
-            raise RenderError(f"there is no executed notebook: {executed.problem}.")
+            raise RenderError(f"the executed notebook could not be read: {executed.problem}.")
         seconds = min(_RENDER_SECONDS, self.seconds - _WRITE_SECONDS)
         if seconds <= 0:
             raise RenderError("the task's execution_timeout leaves no time for it. Raise execution_timeout.")

@@ -105,7 +105,7 @@ def test_the_executed_notebook_of_a_job_is_a_page(rendering, ended, state, has_f
 @pytest.mark.parametrize(
     ("content", "status", "words"),
     [
-        (None, 404, "has left no executed notebook"),
+        (None, 404, "notebook was not written"),
         (b"bad", 500, "It is &lt;bad&gt;. The notebook is gs://results/runs/"),
     ],
 )

@@ -134,7 +134,7 @@ def test_no_page_is_written_when_the_time_is_over(cloud: Cloud, caplog: pytest.L
 
 def test_no_page_is_written_without_an_executed_notebook(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
     assert writer().write(SUCCEEDED, Executed(problem="it does not exist", is_missing=True)) is None
-    assert "there is no executed notebook: it does not exist." in warning(caplog)
+    assert "the executed notebook could not be read: it does not exist." in warning(caplog)
 
 
 def test_a_page_needs_a_task_that_waits() -> None:

@@ -82,7 +82,7 @@ def test_each_mapped_task_has_its_notebook(index: int, printed: str, tab: Callab
 
 def test_no_output_is_said_in_a_sentence(tab: Callable[..., Tab]) -> None:
     shown = tab().open("lost")
-    assert "There is no executed notebook in gs://nbjobs-examples/runs/" in shown.problem()
+    assert "The executed notebook in gs://nbjobs-examples/runs/" in shown.problem()
     expect(shown.shell.locator("#frame")).to_be_hidden()
 
 

@@ -43,7 +43,7 @@ class Cron:
     def next_after(self, moment: int) -> int:
         """Return the first time after a moment, both in nanoseconds since the epoch.
 
-        :raises ValueError: when there is none within fifty years.
+        :raises ValueError: if the expression has no time in the next fifty years.
         """
         begin = datetime.fromtimestamp(moment // 10**9, self.zone)
         return int(croniter(self.fields, begin).get_next(float)) * 10**9
