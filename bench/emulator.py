@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import Any
 
-import httpx2
+import httpx
 
 from airflow_nbjobs.emulator import Emulator
 from bench.measure import rss
@@ -21,7 +21,7 @@ def measure() -> dict[str, Any]:
     before = rss()
     with (
         Emulator(runner="simulated", seconds=86400.0, cleanup_seconds=0.0) as emulator,
-        httpx2.Client(base_url=f"{emulator.url}/v1/", trust_env=False, timeout=60) as http,
+        httpx.Client(base_url=f"{emulator.url}/v1/", trust_env=False, timeout=60) as http,
     ):
         taken = [_seconds(lambda: http.post(PARENT, json=BODY).raise_for_status()) for _ in range(COUNT)]
         query = {"orderBy": "update_time desc", "pageSize": 100}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx2
+import httpx
 import nbformat
 import psutil
 
@@ -89,7 +89,7 @@ class _Viewer:
         self._cloud, self._uri = cloud, airflow.rest.xcom(run, "report")["executed_notebook"]
         where = "/".join(quote(part, safe="") for part in ("viewed", run.run_id, "report", "{MAP_INDEX}"))
         login = {"username": airflow.username, "password": airflow.password}
-        self._http = httpx2.Client(base_url=airflow.url, timeout=300, trust_env=False)
+        self._http = httpx.Client(base_url=airflow.url, timeout=300, trust_env=False)
         token = self._http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
         self._path = f"/nbjobs/tasks/{where}/frame"

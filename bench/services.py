@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import httpx2
+import httpx
 
 from bench.child import Child
 
@@ -80,7 +80,7 @@ class Ours:
         """Create the jobs that are missing."""
         over = self.ended()
         self._going = [job for job in self._going if job["id"] not in over]
-        with httpx2.Client(base_url=f"{self._emulator.url}/v1/", trust_env=False, timeout=60) as http:
+        with httpx.Client(base_url=f"{self._emulator.url}/v1/", trust_env=False, timeout=60) as http:
             first = len(self._going)
             for number in range(first, count):
                 if first < number == count - LAST:

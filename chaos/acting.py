@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-import httpx2
+import httpx
 
 from chaos.actions import STALLED, TIMED_OUT, TRIGGERER_DEAD, Action
 from chaos.cloud import Entry, duplicates, is_active, time_of
@@ -32,7 +32,7 @@ def run_actions(site: Site, actions: Mapping[int, Action], at_once: int) -> Iter
         numbers = [number for number, each in actions.items() if each == action]
         try:
             yield from act(site, action, numbers) if numbers else ()
-        except (httpx2.HTTPError, OSError) as error:
+        except (httpx.HTTPError, OSError) as error:
             yield from (_missed(action, number, error) for number in numbers)
 
 
@@ -105,7 +105,7 @@ def _on_kill_was_called(site: Site, run: Run) -> bool:
 def _guarded(site: Site, action: Action, number: int) -> Verdict:
     try:
         return _do(site, action, number)
-    except (httpx2.HTTPError, OSError) as error:  # an error of the trial itself
+    except (httpx.HTTPError, OSError) as error:  # an error of the trial itself
         return _missed(action, number, error)
 
 

@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 
 from demo.watchdog import shared_watchdog, start_watched
 
@@ -44,7 +44,7 @@ class Cloud:
         self._ports = _free_ports(2)
         self.url = f"http://127.0.0.1:{self._ports[0]}"
         self.env = {"NBJOBS_EMULATOR_HOST": self.url, "STORAGE_EMULATOR_HOST": f"http://127.0.0.1:{self._ports[1]}"}
-        self._http = httpx2.Client(base_url=f"{self.url}/_emulator", timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=f"{self.url}/_emulator", timeout=30, trust_env=False)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -74,7 +74,7 @@ class Cloud:
                 # The ports of a killed process may take a moment to be free.
                 if self._process is None or self._process.poll() is not None:
                     self._process = start_watched([*command, *words], stdout=log, stderr=log)
-                with contextlib.suppress(httpx2.TransportError):
+                with contextlib.suppress(httpx.TransportError):
                     self._http.get("/health", timeout=2).raise_for_status()
                     return
                 time.sleep(LOOK_SECONDS)

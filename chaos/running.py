@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import httpx2
+import httpx
 
 from chaos.cloud import duplicates, is_active, is_run_again
 from chaos.plan import HOLD_SECONDS, KILLS, LONG_HOLD_SECONDS, STEPS, TROUBLES, Plan, Trial
@@ -62,7 +62,7 @@ def run_plan(site: Site, plan: Plan, at_once: int) -> Iterable[Verdict]:
         for batch in plan.outages:
             try:
                 yield from run_outage(site, batch, pool)
-            except (httpx2.HTTPError, OSError) as error:
+            except (httpx.HTTPError, OSError) as error:
                 yield from (failed(error, trial) for trial in batch)
         yield from pool.map(lambda trial: guarded(site, trial), plan.alone)
 
@@ -186,5 +186,5 @@ def guarded(site: Site, trial: Trial) -> Verdict:
     """Run a trial alone; an error of the trial itself counts as missed."""
     try:
         return run_alone(site, trial)
-    except (httpx2.HTTPError, OSError) as error:
+    except (httpx.HTTPError, OSError) as error:
         return failed(error, trial)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-import httpx2
+import httpx
 
 from chaos.cloud import Cloud
 from demo.airflow_processes import COMPONENTS, LocalAirflow
@@ -135,14 +135,14 @@ class Site:
         body = {"dag_run_id": project, "logical_date": None, "conf": {"project": project, **conf}}
         try:
             self.patiently(lambda: self.airflow.rest.call("POST", f"/dags/{dag_id}/dagRuns", json=body))
-        except httpx2.HTTPStatusError as error:
-            if error.response.status_code != httpx2.codes.CONFLICT:  # an answer was lost, and the run exists
+        except httpx.HTTPStatusError as error:
+            if error.response.status_code != httpx.codes.CONFLICT:  # an answer was lost, and the run exists
                 raise
         return Run(dag_id, project)
 
     def task(self, run: Run) -> dict[str, Any]:
         """Return the run's task instance; empty while the API server does not answer."""
-        with contextlib.suppress(httpx2.HTTPError):
+        with contextlib.suppress(httpx.HTTPError):
             return self.airflow.rest.task(run, TASK)
         return {}
 
@@ -154,7 +154,7 @@ class Site:
         """Return the task's XCom; empty if it stored none."""
         try:
             return dict(self.patiently(lambda: self.airflow.rest.xcom(run, TASK)))
-        except httpx2.HTTPStatusError:
+        except httpx.HTTPStatusError:
             return {}
 
     def patiently(self, ask: Callable[[], T], seconds: float = 180) -> T:
@@ -163,7 +163,7 @@ class Site:
         while True:
             try:
                 return ask()
-            except httpx2.HTTPError as error:
+            except httpx.HTTPError as error:
                 answer = getattr(error, "response", None)
                 if time.monotonic() > deadline or (answer is not None and not answer.is_server_error):
                     raise

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from httpx2 import HTTPError
+from httpx import HTTPError
 
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import ComponentDiedError, LocalAirflow

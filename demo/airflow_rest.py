@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-import httpx2
+import httpx
 
 LOCKED_SECONDS = 30
 LOOK_SECONDS = 0.5
@@ -40,13 +40,13 @@ class AirflowRest:
         self.url = url
         self._login = {"username": username, "password": password}
         # Without proxies, since the server is on the loopback interface.
-        self._http = httpx2.Client(base_url=url, timeout=30, trust_env=False)
+        self._http = httpx.Client(base_url=url, timeout=30, trust_env=False)
 
     def health(self) -> dict[str, str]:
         """Return the status of each component; empty while the API server does not answer."""
         try:
             answer = self._http.get("/api/v2/monitor/health", timeout=5)
-        except httpx2.TransportError:
+        except httpx.TransportError:
             return {}
         components = answer.json() if answer.is_success else {}
         return {name: part["status"] for name, part in components.items() if part["status"]}
@@ -57,18 +57,18 @@ class AirflowRest:
         If SQLite is locked, Airflow answers 500, and may have carried out the request. On a busy machine it may not
         answer for half a minute. In both cases the request is sent again.
 
-        :raises httpx2.HTTPStatusError: if Airflow refuses; its answer is in the notes of the error.
-        :raises httpx2.TransportError: if Airflow does not answer for a minute.
+        :raises httpx.HTTPStatusError: if Airflow refuses; its answer is in the notes of the error.
+        :raises httpx.TransportError: if Airflow does not answer for a minute.
         """
         deadline, is_again = time.monotonic() + LOCKED_SECONDS, False
         while True:
             try:
                 answer = self._send(method, path, arguments)
-            except httpx2.TimeoutException:
+            except httpx.TimeoutException:
                 if is_again:
                     raise
             else:
-                if answer.status_code != httpx2.codes.INTERNAL_SERVER_ERROR or time.monotonic() > deadline:
+                if answer.status_code != httpx.codes.INTERNAL_SERVER_ERROR or time.monotonic() > deadline:
                     break
             is_again = True
             time.sleep(LOOK_SECONDS)
@@ -76,14 +76,14 @@ class AirflowRest:
             return None
         try:
             answer.raise_for_status()
-        except httpx2.HTTPStatusError as error:
+        except httpx.HTTPStatusError as error:
             error.add_note(answer.text)
             raise
         return answer.json() if answer.content else None
 
-    def _send(self, method: str, path: str, arguments: dict[str, Any]) -> httpx2.Response:
+    def _send(self, method: str, path: str, arguments: dict[str, Any]) -> httpx.Response:
         answer = self._http.request(method, f"/api/v2{path}", **arguments)
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
             token = self._http.post("/auth/token", json=self._login).raise_for_status().json()["access_token"]
             self._http.headers["Authorization"] = f"Bearer {token}"
             answer = self._http.request(method, f"/api/v2{path}", **arguments)

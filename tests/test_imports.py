@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -34,7 +34,7 @@ LIGHT = [
 if importlib.util.find_spec("airflow.sdk.definitions.retry_policy"):  # of Airflow 3.3
     LIGHT.append("airflow_nbjobs.retry_policy")
 HEAVY = {
-    "google", "httpx", "httpx2", "jsonschema", "jupyter_client", "nbclient", "nbformat", "openlineage", "pandas",
+    "google", "httpx", "jsonschema", "jupyter_client", "nbclient", "nbformat", "openlineage", "pandas",
     "papermill", "requests", "starlette", "tenacity", "uvicorn",
 }  # fmt: skip
 
@@ -148,7 +148,7 @@ def _job(emulator: Emulator) -> str:
         "gcsOutputUri": "gs://results/runs",
     }
     url = f"{emulator.url}/v1/projects/imports/locations/us-central1/notebookExecutionJobs"
-    answer = httpx2.post(url, json=body, trust_env=False).raise_for_status()
+    answer = httpx.post(url, json=body, trust_env=False).raise_for_status()
     return str(answer.json()["name"].partition("/operations/")[0])
 
 

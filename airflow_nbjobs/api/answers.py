@@ -8,7 +8,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import httpx2
+import httpx
 
 from airflow_nbjobs import exceptions
 from airflow_nbjobs.api.calls import Call
@@ -41,7 +41,7 @@ _BY_HTTP_STATUS: dict[int, type[ApiError]] = {
 _NEEDS_BODY = frozenset({exceptions.NotFoundError, exceptions.AlreadyExistsError})
 
 
-def read_answer(call: Call[T], response: httpx2.Response) -> T:
+def read_answer(call: Call[T], response: httpx.Response) -> T:
     """Return the parsed answer.
 
     :raises ApiError: if the answer is an error, a redirect, or not the service's.
@@ -57,16 +57,16 @@ def read_answer(call: Call[T], response: httpx2.Response) -> T:
         raise _unexpected(response, f"{_what(call)} got an unexpected answer: {_beginning(response)!r}") from error
 
 
-def _unexpected(response: httpx2.Response, message: str) -> UnexpectedAnswerError:
+def _unexpected(response: httpx.Response, message: str) -> UnexpectedAnswerError:
     return UnexpectedAnswerError(message, http_status=response.status_code)
 
 
-def no_answer(call: Call[Any], endpoint: Endpoint, error: httpx2.HTTPError) -> TransportError:
+def no_answer(call: Call[Any], endpoint: Endpoint, error: httpx.HTTPError) -> TransportError:
     """Return the error for a request that got no answer.
 
     :param error: of the HTTP client; it tells whether the request may have reached the service.
     """
-    was_sent = not isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout)
+    was_sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
     reason = str(error) or type(error).__name__
     if endpoint.is_loopback and not was_sent:
         reason += ". Start `nbjobs emulator` where NBJOBS_EMULATOR_HOST and STORAGE_EMULATOR_HOST point to."
@@ -77,7 +77,7 @@ def _what(call: Call[Any]) -> str:
     return f"{call.verb} {call.path}"
 
 
-def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
+def _error(call: Call[Any], response: httpx.Response) -> ApiError:
     body = _error_body(response)
     message = str(body.get("message") or "")
     name = body.get("status")
@@ -101,7 +101,7 @@ def _error(call: Call[Any], response: httpx2.Response) -> ApiError:
     )
 
 
-def _error_body(response: httpx2.Response) -> dict[str, Any]:
+def _error_body(response: httpx.Response) -> dict[str, Any]:
     try:
         answer = json.loads(response.content.decode("utf-8-sig", errors="replace"))
         if isinstance(answer, list) and answer:  # some of Google's front ends wrap the error in a list
@@ -112,16 +112,16 @@ def _error_body(response: httpx2.Response) -> dict[str, Any]:
         return {}
 
 
-def _beginning(response: httpx2.Response) -> str:
+def _beginning(response: httpx.Response) -> str:
     # Always as UTF-8: the charset in the header may not exist, or not be one of text.
     return _redacted(response, response.content[:20_000].decode(errors="replace"))[:200]
 
 
-def _redacted(response: httpx2.Response, text: str) -> str:
+def _redacted(response: httpx.Response, text: str) -> str:
     return redacted(text, *_secrets(response))
 
 
-def _secrets(response: httpx2.Response) -> tuple[str, str]:
+def _secrets(response: httpx.Response) -> tuple[str, str]:
     """Return the authorization that was sent, and the token in it: an answer may repeat its request."""
     sent = response.request.headers.get("authorization", "")
     return sent, sent.partition(" ")[2]

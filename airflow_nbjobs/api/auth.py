@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from typing import Any, TypeVar
 
-import httpx2
+import httpx
 from google.auth.credentials import Credentials, TokenState
 from google.auth.exceptions import GoogleAuthError
 
@@ -32,7 +32,7 @@ _ADD_CONNECTION = (
 )
 
 
-class BearerAuth(httpx2.Auth):
+class BearerAuth(httpx.Auth):
     """Adds a token to requests.
 
     :param credentials: of google-auth. On an event loop they are refreshed in a thread, by one request at a time. Their
@@ -43,7 +43,7 @@ class BearerAuth(httpx2.Auth):
         self._credentials = credentials
         self._refreshing = asyncio.Lock()
 
-    def sync_auth_flow(self, request: httpx2.Request) -> Generator[httpx2.Request, httpx2.Response, None]:
+    def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Send the request with a token, and again with a new one if the first is refused.
 
         :raises CredentialsError: when there is no access token.
@@ -54,7 +54,7 @@ class BearerAuth(httpx2.Auth):
             _ask(lambda: self._renew(request))
             yield request
 
-    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Do the same without blocking the event loop."""
         if self._credentials.token_state == TokenState.FRESH:
             _ask(lambda: self._sign(request))
@@ -70,7 +70,7 @@ class BearerAuth(httpx2.Auth):
                     _ask(lambda: self._sign(request))
             yield request
 
-    def _sign(self, request: httpx2.Request) -> None:
+    def _sign(self, request: httpx.Request) -> None:
         headers: dict[str, str] = {}
         try:
             # google-auth has no types here.
@@ -81,7 +81,7 @@ class BearerAuth(httpx2.Auth):
             raise
         request.headers.update(headers)
 
-    def _renew(self, request: httpx2.Request) -> None:
+    def _renew(self, request: httpx.Request) -> None:
         self._credentials.refresh(_transport())  # type: ignore[no-untyped-call]
         self._sign(request)
 

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any, Self, TypeVar
 
-import httpx2
+import httpx
 from google.auth.credentials import Credentials
 
 from airflow_nbjobs import __version__
@@ -58,7 +58,7 @@ def _request(call: Call[Any], patience: Patience) -> dict[str, Any]:
         "url": call.path,
         "params": dict(call.query),
         "headers": dict(call.headers),
-        "timeout": httpx2.Timeout(patience.timeout, connect=min(10.0, patience.timeout)),
+        "timeout": httpx.Timeout(patience.timeout, connect=min(10.0, patience.timeout)),
         **({} if call.body is None else {kind: call.body}),
     }
 
@@ -83,7 +83,7 @@ class Client:
         self.endpoint = endpoint
         self._sleep = sleep
         self._count = count
-        self._http = httpx2.Client(**_options(endpoint, credentials))
+        self._http = httpx.Client(**_options(endpoint, credentials))
 
     def send(self, call: Call[T], patience: Patience = PATIENT) -> T:
         """Send a call, retry it if that is safe and may help, and return its parsed answer.
@@ -99,7 +99,7 @@ class Client:
         try:
             with quietly():
                 response = self._http.request(**_request(call, patience))
-        except httpx2.HTTPError as error:
+        except httpx.HTTPError as error:
             self._count(call.verb, None)
             raise no_answer(call, self.endpoint, error) from error
         self._count(call.verb, response.status_code)
@@ -176,7 +176,7 @@ class AsyncClient:
         self.endpoint = endpoint
         self._sleep = sleep
         self._count = count
-        self._http = httpx2.AsyncClient(**_options(endpoint, credentials))
+        self._http = httpx.AsyncClient(**_options(endpoint, credentials))
 
     async def send(self, call: Call[T], patience: Patience = PATIENT) -> T:
         """Send a call: see :meth:`Client.send`."""
@@ -187,7 +187,7 @@ class AsyncClient:
         try:
             with quietly():
                 response = await self._http.request(**_request(call, patience))
-        except httpx2.HTTPError as error:
+        except httpx.HTTPError as error:
             self._count(call.verb, None)
             raise no_answer(call, self.endpoint, error) from error
         self._count(call.verb, response.status_code)

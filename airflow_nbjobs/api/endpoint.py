@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import httpx2
+import httpx
 
 from airflow_nbjobs.api.names import check_location
 from airflow_nbjobs.api.redacting import without_user
@@ -39,7 +39,7 @@ class Endpoint:
     @property
     def is_loopback(self) -> bool:
         """Whether it is on this machine; the environment's proxy is not used for it."""
-        return httpx2.URL(self.url).host in _LOOPBACK
+        return httpx.URL(self.url).host in _LOOPBACK
 
     @classmethod
     def of_location(cls, location: str, override: str | None = None, allowed: Iterable[str] = ()) -> Endpoint:
@@ -69,12 +69,12 @@ class Endpoint:
         return cls(str(url).rstrip("/"), is_trusted=False)
 
 
-def _origin(address: str) -> httpx2.URL:
+def _origin(address: str) -> httpx.URL:
     """Parse an address with the HTTP client's own parser: another one could read another host."""
     shown = without_user(address)
     try:
-        url = httpx2.URL(address)
-    except (httpx2.InvalidURL, TypeError, ValueError) as error:
+        url = httpx.URL(address)
+    except (httpx.InvalidURL, TypeError, ValueError) as error:
         # The parser's message may quote a part of a password, which it reads as a port.
         reason = "it has a user" if "@" in str(address) else error
         raise InvalidNotebookJobError(f"{shown} is not the address of a service: {reason}.") from None

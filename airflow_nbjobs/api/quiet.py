@@ -14,13 +14,13 @@ __all__ = ["quietly"]
 
 _is_quiet: ContextVar[bool] = ContextVar("_is_quiet", default=False)
 
-for _name in ("httpx2", "gcsfs"):
+for _name in ("httpx", "gcsfs"):
     logging.getLogger(_name).addFilter(lambda record: record.levelno != logging.INFO or not _is_quiet.get())
 
 
 @contextmanager
 def quietly() -> Iterator[None]:
-    """Drop the INFO lines of httpx2 and gcsfs inside the block, in this thread or asyncio task only."""
+    """Drop the INFO lines of httpx and gcsfs inside the block, in this thread or asyncio task only."""
     token = _is_quiet.set(True)
     try:
         yield

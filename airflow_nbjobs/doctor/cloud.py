@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
@@ -122,9 +122,9 @@ def _own_account(hook: NotebookExecutionJobHook) -> str | None:
 def _clock(endpoint: Endpoint) -> Finding:
     try:
         with quietly():
-            answer = httpx2.get(endpoint.url, timeout=10.0, trust_env=not endpoint.is_loopback)
+            answer = httpx.get(endpoint.url, timeout=10.0, trust_env=not endpoint.is_loopback)
         theirs = email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
-    except (httpx2.HTTPError, LookupError, ValueError) as error:
+    except (httpx.HTTPError, LookupError, ValueError) as error:
         found = f"{endpoint.url} did not tell its time: {error or type(error).__name__}"
         return Finding("clock", Verdict.UNKNOWN, found, "Check the location and the network.")
     skew = time.time() - theirs

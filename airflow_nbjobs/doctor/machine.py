@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from typing import Any
 
-import httpx2
+import httpx
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.doctor.findings import Finding, Verdict
@@ -55,9 +55,9 @@ def _emulator() -> Finding:
 def _triggerer() -> Finding:
     url = f"{(settings.airflow_address() or _AIRFLOW).rstrip('/')}/api/v2/monitor/health"
     try:
-        health: Any = httpx2.get(url, timeout=5.0).json()
+        health: Any = httpx.get(url, timeout=5.0).json()
         status = health["triggerer"]["status"]
-    except (httpx2.HTTPError, httpx2.InvalidURL, ValueError, LookupError, TypeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
         found = f"Airflow's health could not be read at {url}: {error or type(error).__name__}"
         remedy = "Start Airflow's API server, or set [api] base_url to its address."
         return Finding("triggerer", Verdict.UNKNOWN, " ".join(found.split()), remedy)

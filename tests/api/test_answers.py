@@ -8,7 +8,7 @@ import socket
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -247,9 +247,9 @@ def test_an_error_without_a_message_quotes_the_answer(serve):
 
 
 def retry_after(text: str | bytes) -> float | None:
-    request = httpx2.Request("GET", "http://x")
+    request = httpx.Request("GET", "http://x")
     with pytest.raises(UnavailableError) as failure:
-        read_answer(GET, httpx2.Response(503, headers={"retry-after": text}, request=request))
+        read_answer(GET, httpx.Response(503, headers={"retry-after": text}, request=request))
     return failure.value.retry_after
 
 

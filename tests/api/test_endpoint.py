@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -105,7 +105,7 @@ def test_only_hosts_under_googleapis_in_dns_are_trusted(text):
         endpoint = Endpoint.of_location("us-central1", f"https://{text}")
     except InvalidNotebookJobError:
         return
-    with httpx2.Client(base_url=endpoint.url) as client:
+    with httpx.Client(base_url=endpoint.url) as client:
         url = client.build_request("GET", "/v1/x").url
     is_google = re.fullmatch(r"([a-z0-9-]+\.)*googleapis\.com", url.raw_host.decode()) is not None
     assert endpoint.is_trusted == is_google

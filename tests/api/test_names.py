@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -121,7 +121,7 @@ CALLS = {
 
 
 def request_of(call):
-    with httpx2.Client(base_url=ENDPOINT) as client:
+    with httpx.Client(base_url=ENDPOINT) as client:
         return client.build_request(call.verb, call.path, params=dict(call.query))
 
 

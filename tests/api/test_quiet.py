@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.api import calls
@@ -13,8 +13,8 @@ from tests.support.raw_server import FOUND, JOB, RawServer, http_answer
 
 @pytest.fixture
 def lines(caplog):
-    caplog.set_level(logging.INFO, logger="httpx2")
-    return lambda: [record.getMessage() for record in caplog.records if record.name == "httpx2"]
+    caplog.set_level(logging.INFO, logger="httpx")
+    return lambda: [record.getMessage() for record in caplog.records if record.name == "httpx"]
 
 
 def test_our_own_requests_are_not_logged(lines, serve):
@@ -27,12 +27,12 @@ def test_our_own_requests_are_not_logged(lines, serve):
     "path", ["/", "/v1/projects/p/locations/l/pipelineJobs/notebookExecutionJobs2", "/x?a=/v1/projects/"]
 )
 def test_other_requests_are_logged(lines, path):
-    with RawServer(lambda *_: http_answer(200)) as server, httpx2.Client() as client:
+    with RawServer(lambda *_: http_answer(200)) as server, httpx.Client() as client:
         client.get(server.url + path)
     assert len(lines()) == 1
     assert path in lines()[0]
 
 
 def test_warnings_about_our_requests_are_logged(lines):
-    logging.getLogger("httpx2").warning("Slow: %s", httpx2.URL(f"https://x.googleapis.com/v1/{JOB}"))
+    logging.getLogger("httpx").warning("Slow: %s", httpx.URL(f"https://x.googleapis.com/v1/{JOB}"))
     assert lines() == [f"Slow: https://x.googleapis.com/v1/{JOB}"]

@@ -186,7 +186,7 @@ def test_a_limit_of_airflow_s_configuration_holds_on_an_emulator(
 
 
 def test_the_help_texts_load_nothing_of_airflow() -> None:
-    heavy = ["airflow", "google.auth", "httpx2", "nbformat"]
+    heavy = ["airflow", "google.auth", "httpx", "nbformat"]
     program = f"import sys, airflow_nbjobs.cli; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

@@ -18,7 +18,7 @@ from tests.support import discovery
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import httpx2
+    import httpx
     from google.auth.credentials import Credentials
 
     from airflow_nbjobs.api.calls import Call
@@ -35,7 +35,7 @@ class OwnClient:
         self.client = Client(_endpoint(endpoint), credentials)
         self.client._http.event_hooks = {"response": [self._checked]}
 
-    def _checked(self, response: httpx2.Response) -> None:
+    def _checked(self, response: httpx.Response) -> None:
         response.read()
         _check(response)
 
@@ -90,7 +90,7 @@ class OwnAsyncClient(OwnClient):
         self.client = AsyncClient(_endpoint(endpoint), credentials)
         self.client._http.event_hooks = {"response": [self._checked_later]}
 
-    async def _checked_later(self, response: httpx2.Response) -> None:
+    async def _checked_later(self, response: httpx.Response) -> None:
         await response.aread()
         _check(response)
 
@@ -102,7 +102,7 @@ class OwnAsyncClient(OwnClient):
         self.loop.close()
 
 
-def _check(response: httpx2.Response) -> None:
+def _check(response: httpx.Response) -> None:
     request = response.request
     discovery.check(request.method, str(request.url), request.content, response.status_code, response.content)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 
-import httpx2
+import httpx
 import pytest
 
 from demo.airflow_rest import AirflowRest
@@ -26,7 +26,7 @@ def slow() -> Iterator[Callable[[int], tuple[AirflowRest, Server]]]:
 
         servers.append(Server(answer))
         rest = AirflowRest(servers[0].url, "admin", "admin")
-        rest._http.timeout = httpx2.Timeout(2)  # half a minute otherwise
+        rest._http.timeout = httpx.Timeout(2)  # half a minute otherwise
         return rest, servers[0]
 
     yield start
@@ -43,6 +43,6 @@ def test_a_request_without_an_answer_is_sent_again(slow: Callable[[int], tuple[A
 
 def test_the_client_gives_up_after_two_timeouts(slow: Callable[[int], tuple[AirflowRest, Server]]) -> None:
     rest, server = slow(9)
-    with pytest.raises(httpx2.TimeoutException):
+    with pytest.raises(httpx.TimeoutException):
         rest.call("GET", "/dags/a/dagRuns/b")
     assert len(server.seen) == 2

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from importlib.resources import files
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.api.calls.administration import own_permissions, service_state
@@ -55,7 +55,7 @@ def test_a_project_in_order_has_good_findings_only(cloud: Cloud, bucket: str) ->
 
 def test_a_check_creates_no_job_and_leaves_no_object(cloud: Cloud, bucket: str) -> None:
     examined(output_uri=f"gs://{bucket}/runs")
-    listed = httpx2.get(f"{cloud.storage_url}/storage/v1/b/{bucket}/o", trust_env=False)
+    listed = httpx.get(f"{cloud.storage_url}/storage/v1/b/{bucket}/o", trust_env=False)
     assert (cloud.book(), listed.json().get("items", [])) == ([], [])
 
 

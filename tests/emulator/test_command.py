@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx2
+import httpx
 import psutil
 import pytest
 
@@ -93,7 +93,7 @@ def test_the_export_lines_are_printed():
         assert sorted(emulator.env) == ["NBJOBS_EMULATOR_HOST", "STORAGE_EMULATOR_HOST"]
         for url in emulator.env.values():
             assert url.startswith("http://127.0.0.1:")
-        assert httpx2.get(f"{emulator.url}/_emulator/health", trust_env=False).status_code == 200
+        assert httpx.get(f"{emulator.url}/_emulator/health", trust_env=False).status_code == 200
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -125,10 +125,10 @@ def test_a_running_job_of_a_killed_emulator_is_failed_later(tmp_path):
 def test_a_delayed_request_does_not_delay_the_end():
     with running("--runner", "simulated") as emulator, ThreadPoolExecutor() as threads:
         path = f"{emulator.url}/v1/projects/held/locations/us-central1/notebookExecutionJobs"
-        httpx2.post(f"{emulator.url}/_emulator/faults", json={"method": "list", "delay_seconds": 60}, trust_env=False)
-        answer = threads.submit(httpx2.get, path, trust_env=False, timeout=30)
+        httpx.post(f"{emulator.url}/_emulator/faults", json={"method": "list", "delay_seconds": 60}, trust_env=False)
+        answer = threads.submit(httpx.get, path, trust_env=False, timeout=30)
         faults = f"{emulator.url}/_emulator/faults"
-        eventually(lambda: httpx2.get(faults, trust_env=False).json()["faults"][0]["met"] == 1)
+        eventually(lambda: httpx.get(faults, trust_env=False).json()["faults"][0]["met"] == 1)
         emulator.process.terminate()
         assert emulator.process.wait(10) == 0
         assert emulator.process.stderr.read() == emulator.ready
@@ -172,13 +172,13 @@ def test_it_starts_again_after_its_export_lines(monkeypatch):
     with running("--runner", "simulated", "--storage-port", str(port)) as emulator:
         assert emulator.env["STORAGE_EMULATOR_HOST"] == f"http://127.0.0.1:{port}"
         buckets = f"http://127.0.0.1:{port}/storage/v1/b"
-        assert httpx2.get(buckets, params={"project": "local"}, trust_env=False).status_code == 200
+        assert httpx.get(buckets, params={"project": "local"}, trust_env=False).status_code == 200
 
 
 def test_listening_on_other_addresses_warns_and_checks_the_host():
     with running("--runner", "simulated", "--host", "0.0.0.0", "--allow-host", "build-box") as emulator:  # noqa: S104 - the test is about it
         codes = [
-            httpx2.get(f"{emulator.url}/_emulator/health", headers={"Host": host}, trust_env=False).status_code
+            httpx.get(f"{emulator.url}/_emulator/health", headers={"Host": host}, trust_env=False).status_code
             for host in ("build-box:9099", "127.0.0.1", "other-box")
         ]
         emulator.process.terminate()
@@ -246,7 +246,7 @@ def test_a_notebook_writes_to_the_storage_of_the_command(tmp_path):
         api.reaches(name, "SUCCEEDED")
         api.http.close()
         path = f"{storage}/storage/v1/b/outputs/o/{name.rpartition('/')[2]}%2Fcontent.ipynb"
-        executed = json.loads(httpx2.get(path, params={"alt": "media"}, trust_env=False).content)
+        executed = json.loads(httpx.get(path, params={"alt": "media"}, trust_env=False).content)
     assert executed["cells"][0]["outputs"][0]["text"] == [f"{storage}\n"]
 
 
@@ -257,7 +257,7 @@ def test_the_executed_notebook_is_shown_as_safe_html():
         api.reaches(name, "FAILED")
         api.http.close()
         address = f"{emulator.url}/_emulator/jobs/{name.rpartition('/')[2]}/notebook"
-        page = httpx2.get(address, trust_env=False, timeout=60)
+        page = httpx.get(address, trust_env=False, timeout=60)
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     assert "&lt;script&gt;" in page.text
     assert '<a href="#failed-cell">Cell 1 failed</a>: <strong>ZeroDivisionError</strong>' in page.text

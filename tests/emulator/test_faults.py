@@ -6,7 +6,7 @@ import socket
 import time
 from urllib.parse import urlsplit
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator.jobs import states
@@ -38,12 +38,12 @@ def test_a_fault_is_met_as_often_as_was_asked(api):
 @pytest.mark.parametrize(
     ("effect", "error", "jobs"),
     [
-        ({"drop": True, "phase": "before"}, httpx2.RemoteProtocolError, 0),
-        ({"drop": True, "phase": "after"}, httpx2.RemoteProtocolError, 1),
+        ({"drop": True, "phase": "before"}, httpx.RemoteProtocolError, 0),
+        ({"drop": True, "phase": "after"}, httpx.RemoteProtocolError, 1),
         # A truncated answer acts in both phases: it is its own answer.
-        ({"truncate": True, "phase": "before"}, httpx2.TransportError, 1),
-        ({"truncate": True, "phase": "after"}, httpx2.TransportError, 1),
-        ({"truncate": True, "status": 503}, httpx2.TransportError, 0),
+        ({"truncate": True, "phase": "before"}, httpx.TransportError, 1),
+        ({"truncate": True, "phase": "after"}, httpx.TransportError, 1),
+        ({"truncate": True, "status": 503}, httpx.TransportError, 0),
     ],
 )
 def test_a_connection_can_close_without_or_within_an_answer(api, effect, error, jobs):
@@ -59,7 +59,7 @@ def test_a_connection_can_close_without_or_within_an_answer(api, effect, error, 
 def test_an_answer_can_be_the_page_of_a_proxy(api, asked, status):
     api.emulator.fault({"method": "list", "body": "<html>Sign in</html>", **asked})
     # Not by `api.http`, which compares every answer with Google's discovery document.
-    answer = httpx2.get(f"{api.http.base_url}{api.jobs}", trust_env=False)
+    answer = httpx.get(f"{api.http.base_url}{api.jobs}", trust_env=False)
     assert (answer.status_code, answer.text) == (status, "<html>Sign in</html>")
     assert answer.headers["content-type"].startswith("text/html")
     assert answer.headers.get("retry-after") == ("4" if status == 503 else None)
@@ -76,7 +76,7 @@ def test_an_answer_can_be_delayed(api):
 
 def test_a_delayed_create_acts_after_its_client_has_gone(api):
     api.emulator.fault({"method": "create", "delay_seconds": 0.5})
-    with pytest.raises(httpx2.ReadTimeout):
+    with pytest.raises(httpx.ReadTimeout):
         api.http.post(api.jobs, json=api.job(), timeout=0.1)
     assert count(api) == 0
     eventually(lambda: count(api) == 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -23,7 +23,7 @@ def api(emulator):
 
 
 def page(emulator, **headers):
-    return httpx2.get(f"{emulator.url}/", headers=headers, trust_env=False)
+    return httpx.get(f"{emulator.url}/", headers=headers, trust_env=False)
 
 
 def test_the_page_shows_the_latest_jobs_and_their_states(api, emulator):
@@ -88,7 +88,7 @@ def ended(rendering):
 
 
 def get(emulator, path, **headers):
-    return httpx2.get(f"{emulator.url}{path}", headers=headers, trust_env=False)
+    return httpx.get(f"{emulator.url}{path}", headers=headers, trust_env=False)
 
 
 @pytest.mark.parametrize(("state", "has_failed"), [("SUCCEEDED", "False"), ("FAILED", "True")])
@@ -131,7 +131,7 @@ def test_links_open_the_pages_and_nothing_else(rendering, ended):
     for site in ("same-site", "same-origin"):
         assert get(rendering, path, **{**WINDOW, "Sec-Fetch-Site": site}).status_code == 200
     assert get(rendering, "/_emulator/jobs", **WINDOW).status_code == 403
-    assert httpx2.post(f"{rendering.url}{path}", headers=WINDOW, trust_env=False).status_code == 403
+    assert httpx.post(f"{rendering.url}{path}", headers=WINDOW, trust_env=False).status_code == 403
 
 
 @pytest.mark.parametrize("headers", [{"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}])
@@ -144,7 +144,7 @@ def test_the_page_is_refused_to_other_pages(emulator, headers):
     "path", ["/storage/v1/b?project=p", "/upload/storage/v1/b/x/o", "/download/storage/v1/b/x/o/y"]
 )
 def test_a_storage_request_on_the_service_port_is_explained(emulator, path):
-    answer = httpx2.get(emulator.url + path, trust_env=False)
+    answer = httpx.get(emulator.url + path, trust_env=False)
     message = answer.json()["error"]["message"]
     assert answer.status_code == 404
     assert f"Cloud Storage is at {emulator.storage_url}" in message
@@ -153,7 +153,7 @@ def test_a_storage_request_on_the_service_port_is_explained(emulator, path):
 
 @pytest.mark.parametrize("path", ["/v1/projects/p/locations/l/notebookExecutionJobs", "/_emulator/health"])
 def test_a_service_request_on_the_storage_port_is_explained(emulator, path):
-    answer = httpx2.get(emulator.storage_url + path, trust_env=False)
+    answer = httpx.get(emulator.storage_url + path, trust_env=False)
     assert answer.status_code == 404
     assert "this is the port of Cloud Storage" in answer.json()["error"]["message"]
     assert "not swapped" in answer.json()["error"]["message"]

@@ -12,7 +12,7 @@ import sys
 import threading
 from urllib.parse import urlsplit
 
-import httpx2
+import httpx
 import psutil
 import pytest
 
@@ -22,7 +22,7 @@ from airflow_nbjobs.emulator.storage.model import StorageError
 
 
 def health(emulator):
-    return httpx2.get(f"{emulator.url}/_emulator/health", trust_env=False).json()
+    return httpx.get(f"{emulator.url}/_emulator/health", trust_env=False).json()
 
 
 def test_it_can_be_started_again_and_a_second_stop_does_nothing():
@@ -33,7 +33,7 @@ def test_it_can_be_started_again_and_a_second_stop_does_nothing():
         with pytest.raises(EmulatorError, match="started already"):
             emulator.start()
         emulator.stop()
-        with pytest.raises(httpx2.ConnectError):
+        with pytest.raises(httpx.ConnectError):
             health(emulator)
     emulator.stop()
 
@@ -100,7 +100,7 @@ def test_buckets_are_created_at_the_start_and_later(tmp_path):
         with Emulator(runner="simulated", data=tmp_path, buckets=["one"]) as emulator:
             emulator.create_bucket("two")
             emulator.create_bucket("two")
-            listed = httpx2.get(f"{emulator.storage_url}/storage/v1/b?project=p", trust_env=False).json()["items"]
+            listed = httpx.get(f"{emulator.storage_url}/storage/v1/b?project=p", trust_env=False).json()["items"]
             assert {bucket["name"] for bucket in listed} == {"one", "two"}
 
 
@@ -127,7 +127,7 @@ def python(*arguments, **variables):
 def test_importing_the_package_or_the_plugin_loads_nothing_heavy():
     code = (
         "import sys, airflow_nbjobs.emulator, airflow_nbjobs.pytest_plugin, airflow_nbjobs.cli\n"
-        "heavy = {'airflow', 'httpx2', 'nbclient', 'nbformat', 'sqlite3', 'starlette', 'uvicorn'}\n"
+        "heavy = {'airflow', 'httpx', 'nbclient', 'nbformat', 'sqlite3', 'starlette', 'uvicorn'}\n"
         "print(heavy & set(sys.modules))"
     )
     assert python("-c", code).stdout == "set()\n"

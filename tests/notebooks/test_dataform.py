@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.api.client import Client
@@ -48,7 +48,7 @@ def test_repository_without_commits_has_no_newest_commit(
 ) -> None:
     parent, _, repository_id = repository.rpartition("/")
     url = f"{nbjobs_emulator.url}/v1/{parent}"
-    httpx2.post(url, params={"repositoryId": repository_id}, json={}, trust_env=False).raise_for_status()
+    httpx.post(url, params={"repositoryId": repository_id}, json={}, trust_env=False).raise_for_status()
     assert newest_commit(client, repository) is None
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.api.client import Client
@@ -75,7 +75,7 @@ def test_compressed_object_is_refused(nbjobs_emulator: Emulator, client: Client,
     bucket, _, name = folder.removeprefix("gs://").partition("/")
     query = {"uploadType": "media", "name": f"{name}/z.ipynb", "contentEncoding": "gzip"}
     url = f"{nbjobs_emulator.storage_url}/upload/storage/v1/b/{bucket}/o"
-    httpx2.post(url, params=query, content=b"zzz", trust_env=False).raise_for_status()
+    httpx.post(url, params=query, content=b"zzz", trust_env=False).raise_for_status()
     with pytest.raises(InvalidNotebookJobError, match="Content-Encoding 'gzip'"):
         storage.read(client, f"{folder}/z.ipynb", limit=100)
 

@@ -82,10 +82,10 @@ def _tables(path: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 def _jobs(database: dict[str, list[dict[str, Any]]], emulator: Emulator) -> dict[str, dict[str, Any]]:
     """Return what was submitted, direct content too, under the task's id and map index."""
-    import httpx2
+    import httpx
 
     found = {}
-    with httpx2.Client(base_url=emulator.url, trust_env=False) as http:
+    with httpx.Client(base_url=emulator.url, trust_env=False) as http:
         for row in database["xcom"]:
             if row["key"] == "notebook_execution_job":
                 name = json.loads(row["value"])["name"] if isinstance(row["value"], str) else row["value"]["name"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from airflow.sdk import DAG, task
 
@@ -35,7 +35,7 @@ def described(cloud: Cloud, uri: str) -> dict[str, str]:
     """Return an object's description by Cloud Storage."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     path = f"/storage/v1/b/{bucket}/o/{name.replace('/', '%2F')}"
-    found: dict[str, str] = httpx2.get(f"{cloud.emulator.storage_url}{path}", trust_env=False).json()
+    found: dict[str, str] = httpx.get(f"{cloud.emulator.storage_url}{path}", trust_env=False).json()
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -27,7 +27,7 @@ from tests.support.papers import task
 PARENT = "projects/p/locations/us-central1"
 PATH = f"/v1/{PARENT}/notebookExecutionJobs"
 HOST = "us-central1-aiplatform.googleapis.com"
-CLIENT = httpx2.Client(base_url=f"https://{HOST}", verify=False)  # it builds requests, and sends none
+CLIENT = httpx.Client(base_url=f"https://{HOST}")  # it builds requests, and sends none
 NASTY = [
     '" OR displayName=~"', '"', "\\", "-", "/../../..", "?filter=", "&filter=", "#", "@evil.example", "//evil.example",
     "\r\nHost: evil.example", ".*", "%22", "%2F..%2F", "{location}", "\ud800", "\0", "\u202e",
@@ -37,7 +37,7 @@ texts = st.text(min_size=1, max_size=128) | st.sampled_from(NASTY)
 labels = st.dictionaries(texts.filter(lambda key: not key.startswith(RESERVED_PREFIX)), texts, max_size=3)
 
 
-def asked_for(flow: Any) -> Iterator[tuple[str, httpx2.URL]]:
+def asked_for(flow: Any) -> Iterator[tuple[str, httpx.URL]]:
     """Return verb and address of each request that a flow makes, when each list shows nothing."""
     step = next(flow)
     while True:

@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -57,7 +57,7 @@ def report(edition: str) -> dict[str, Any]:
 def generation(cloud: Cloud, uri: str) -> str:
     """Return the newest generation of an object."""
     bucket, _, name = uri.removeprefix("gs://").partition("/")
-    known = httpx2.get(f"{cloud.storage_url}/storage/v1/b/{bucket}/o/{name}", trust_env=False).json()
+    known = httpx.get(f"{cloud.storage_url}/storage/v1/b/{bucket}/o/{name}", trust_env=False).json()
     return str(known["generation"])
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx2
+import httpx
 import structlog
 
 from airflow_nbjobs.api.job import JobState
@@ -30,7 +30,7 @@ class Service:
     def __init__(self, emulator: Emulator, project: str) -> None:
         self.emulator = emulator
         self.project = project
-        self._http = httpx2.Client(base_url=f"{emulator.url}/v1/", trust_env=False, timeout=60)
+        self._http = httpx.Client(base_url=f"{emulator.url}/v1/", trust_env=False, timeout=60)
 
     def close(self) -> None:
         self._http.close()

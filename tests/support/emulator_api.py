@@ -6,7 +6,7 @@ import base64
 import json
 from typing import TYPE_CHECKING, Any
 
-import httpx2
+import httpx
 
 from tests.support import discovery
 from tests.support.waiting import eventually
@@ -24,7 +24,7 @@ class Api:
         self.emulator = emulator
         self.project = project
         self.jobs = f"projects/{project}/locations/us-central1/notebookExecutionJobs"
-        self.http = httpx2.Client(
+        self.http = httpx.Client(
             base_url=f"{emulator.url}/v1/", trust_env=False, timeout=30, event_hooks={"response": [_check]}
         )
 
@@ -40,7 +40,7 @@ class Api:
         }
         return {key: value for key, value in job.items() if value is not None}
 
-    def post(self, job: dict[str, Any], **query: str) -> httpx2.Response:
+    def post(self, job: dict[str, Any], **query: str) -> httpx.Response:
         return self.http.post(self.jobs, json=job, params=query)
 
     def create(self, code: str = "print(6 * 7)", **fields: Any) -> str:
@@ -67,7 +67,7 @@ class Api:
         return self.http.get(f"{name}/operations").json()["operations"][-1]
 
 
-def _check(response: httpx2.Response) -> None:
+def _check(response: httpx.Response) -> None:
     # Answers only: these tests send on purpose what no client should.
     request = response.request
     if "/_emulator/" not in str(response.url) and request.method != "HEAD":

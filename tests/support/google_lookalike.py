@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import trustme
 
 HOST = "127.0.0.2"
@@ -86,7 +86,7 @@ class Relay(Server):
     """
 
     def __init__(self, emulator: str, certificate: Path | None, *, refused: Container[int]) -> None:
-        self._emulator = httpx2.Client(base_url=emulator, trust_env=False)
+        self._emulator = httpx.Client(base_url=emulator, trust_env=False)
         denied: Answer = (401, {}, {"error": {"code": 401, "message": "Stale.", "status": "UNAUTHENTICATED"}})
         self._refused = refused
         super().__init__(lambda _: denied, certificate)

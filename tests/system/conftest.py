@@ -58,7 +58,7 @@ def is_error(line: str) -> bool:
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
     """Leave out a line for each request to Airflow, under which a failure's own lines would be hard to find."""
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -90,7 +90,7 @@ def test_only_the_loopback_interface_is_listened_on(airflow: LocalAirflow) -> No
 
 
 def test_a_stranger_is_not_let_in(airflow: LocalAirflow) -> None:
-    assert httpx2.get(f"{airflow.url}/api/v2/connections", trust_env=False).status_code == httpx2.codes.UNAUTHORIZED
+    assert httpx.get(f"{airflow.url}/api/v2/connections", trust_env=False).status_code == httpx.codes.UNAUTHORIZED
 
 
 def test_a_dead_component_is_reported_with_its_log(airflow: LocalAirflow) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx2
+import httpx
 import psutil
 import pytest
 
@@ -62,7 +62,7 @@ def test_the_demo_runs_shows_the_result_and_leaves_nothing_behind(demo: Demo) ->
     assert "178 wines, 13 measurements each" in printed
     copy = Path(demo.wait_for(r"was copied to (\S+\.ipynb)\."))
     assert "image/png" in copy.read_text()
-    assert httpx2.get(url, trust_env=False, follow_redirects=True).is_success
+    assert httpx.get(url, trust_env=False, follow_redirects=True).is_success
 
     started = psutil.Process(demo.process.pid).children(recursive=True)
     assert len(started) >= 4

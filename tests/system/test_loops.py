@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -135,7 +135,7 @@ class Loop:
     def tab(self, iteration: int) -> dict[str, Any]:
         """Return what the notebook tab shows of an iteration, which Airflow's UI names in its own address."""
         login = {"username": self.airflow.username, "password": self.airflow.password}
-        with httpx2.Client(base_url=self.airflow.url, timeout=60, trust_env=False) as http:
+        with httpx.Client(base_url=self.airflow.url, timeout=60, trust_env=False) as http:
             token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
             parts = ("nbjobs", "tasks", *self.run, REPORT, "{MAP_INDEX}", "state")
             path = "/" + "/".join(quote(part, safe="") for part in parts)

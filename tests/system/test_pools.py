@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -126,7 +126,7 @@ def content(cloud: Emulator, job: str) -> str:
     """Return the notebook that was sent with a job."""
     (name,) = [each["name"] for each in cloud.book("failing") if each["id"] == job]
     view = {"view": "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"}
-    answer = httpx2.get(f"{cloud.url}/v1/{name}", params=view, trust_env=False).json()
+    answer = httpx.get(f"{cloud.url}/v1/{name}", params=view, trust_env=False).json()
     return base64.b64decode(answer["directNotebookSource"]["content"]).decode()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx2
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Dialog, FrameLocator, Page, expect, sync_playwright
 
@@ -59,13 +59,13 @@ class Site:
         """Delete an object of the emulator's Cloud Storage."""
         bucket, _, name = uri.removeprefix("gs://").partition("/")
         path = f"{self.cloud.storage_url}/storage/v1/b/{bucket}/o/{quote(name, safe='')}"
-        httpx2.delete(path, trust_env=False).raise_for_status()
+        httpx.delete(path, trust_env=False).raise_for_status()
 
     def token(self, user: str) -> str:
         """Log a user in."""
         password = json.loads((self.airflow.home / "passwords.json").read_text())[user]
         login = {"username": user, "password": password}
-        answer = httpx2.post(f"{self.airflow.url}/auth/token", json=login, trust_env=False)
+        answer = httpx.post(f"{self.airflow.url}/auth/token", json=login, trust_env=False)
         return str(answer.raise_for_status().json()["access_token"])
 
 

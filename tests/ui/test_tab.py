@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import httpx2
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -107,7 +107,7 @@ def test_another_users_notebook_stays_unseen(user: str | None, tab: Callable[...
     """The parts of the tab, asked for as the browser of that user would."""
     cookies = {"_token": site.token(user)} if user else {}
     for part in ("tab", "tab.js", "state", "frame", "facts", "notebook.html", "notebook.ipynb"):
-        answer = httpx2.get(site.route("plot", part), cookies=cookies, trust_env=False)
+        answer = httpx.get(site.route("plot", part), cookies=cookies, trust_env=False)
         assert answer.status_code == (403 if user else 401)
         assert "wine" not in answer.text
     shown = tab(user)

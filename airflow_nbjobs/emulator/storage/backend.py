@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx2
+import httpx
 
 from airflow_nbjobs.emulator.addresses import tls_trust
 from airflow_nbjobs.emulator.errors import EmulatorError
@@ -74,12 +74,12 @@ def _command(root: Path, host: str, port: int, public_url: str) -> list[str]:
 
 async def _answers(watchdog: asyncio.subprocess.Process, url: str) -> bool:
     """Wait until fake-gcs-server answers; False when it ends or takes too long."""
-    check = httpx2.Request("GET", f"{url}/_internal/healthcheck")
-    async with httpx2.AsyncHTTPTransport(verify=tls_trust(url), trust_env=False) as transport:
+    check = httpx.Request("GET", f"{url}/_internal/healthcheck")
+    async with httpx.AsyncHTTPTransport(verify=tls_trust(url), trust_env=False) as transport:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_SECONDS):
                 while watchdog.returncode is None:
-                    with contextlib.suppress(httpx2.TransportError):
+                    with contextlib.suppress(httpx.TransportError):
                         if (await transport.handle_async_request(check)).status_code == 200:
                             return watchdog.returncode is None
                     await asyncio.sleep(0.02)

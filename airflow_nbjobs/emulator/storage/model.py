@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-import httpx2
+import httpx
 
 from airflow_nbjobs.emulator.addresses import http_server, listen, tls_trust
 from airflow_nbjobs.emulator.errors import EmulatorError
@@ -38,7 +38,7 @@ from airflow_nbjobs.emulator.storage.proxy import TIMEOUT, Proxy
 MAX_NOTEBOOK_BYTES = 128 * 2**20
 """The largest object that :meth:`Storage.read` reads into memory."""
 
-_LIMITS = httpx2.Limits(max_connections=None, max_keepalive_connections=32)
+_LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 _URI = re.compile(r"gs://(?P<bucket>[^/]+)/(?P<name>.+)", re.DOTALL)
 
 
@@ -69,13 +69,13 @@ async def running_storage(
         else:
             url = await _serve(stack, root, host, port, allowed_hosts)
         # The environment's proxy is not for programs on this machine.
-        client = httpx2.AsyncClient(timeout=TIMEOUT, verify=tls_trust(url), trust_env=False, limits=_LIMITS)
+        client = httpx.AsyncClient(timeout=TIMEOUT, verify=tls_trust(url), trust_env=False, limits=_LIMITS)
         await stack.enter_async_context(client)
         if "STORAGE_EMULATOR_HOST" not in os.environ:
             client.headers["Host"] = "localhost"  # the guard accepts this name on any address
         try:
             await client.get(f"{url}/storage/v1/b", params={"project": "local"})
-        except httpx2.TransportError as error:
+        except httpx.TransportError as error:
             text = f"no Cloud Storage answers at {url} ({error}): start it, or unset STORAGE_EMULATOR_HOST"
             raise EmulatorError(text) from error
         storage = Storage(url, client)
@@ -94,7 +94,7 @@ async def _serve(
     stack.enter_context(listener)
     server_url = await stack.enter_async_context(backend.running(root, url))
     # Not a client: a client logs each request, and with it the port that is not published.
-    transport = httpx2.AsyncHTTPTransport(verify=tls_trust(server_url), trust_env=False, limits=_LIMITS)
+    transport = httpx.AsyncHTTPTransport(verify=tls_trust(server_url), trust_env=False, limits=_LIMITS)
     proxy = Proxy(server_url, await stack.enter_async_context(transport))
     server = http_server(Guard(proxy, allowed_hosts=allowed_hosts), http="h11", date_header=False)
     task = asyncio.create_task(server.serve([listener]))
@@ -114,7 +114,7 @@ class Storage:
     :param client: sends the requests.
     """
 
-    def __init__(self, url: str, client: httpx2.AsyncClient) -> None:
+    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
         self.url = url
         self._client = client
 
@@ -140,7 +140,7 @@ class Storage:
                         limit = f"{MAX_NOTEBOOK_BYTES // 2**20} MiB"
                         raise StorageError(f"{uri} could not be read: it is larger than {limit}.")
                 return bytes(content)
-        except httpx2.TransportError as error:
+        except httpx.TransportError as error:
             raise StorageError(f"{uri} could not be read: {error}") from error
 
     async def write(self, uri: str, content: bytes) -> None:
@@ -157,7 +157,7 @@ class Storage:
                 content=content,
                 headers={"Content-Type": "application/x-ipynb+json"},
             )
-        except httpx2.TransportError as error:
+        except httpx.TransportError as error:
             raise StorageError(f"{uri} could not be written: {error}") from error
         if answer.status_code == 404:
             raise StorageError(f"{uri} could not be written: {_no_bucket(bucket)}.")
@@ -173,7 +173,7 @@ class Storage:
             answer = await self._client.post(
                 f"{self.url}/storage/v1/b", params={"project": "local"}, json={"name": name}
             )
-        except httpx2.TransportError as error:
+        except httpx.TransportError as error:
             raise StorageError(f"{what}: {error}") from error
         if answer.status_code != 409:
             await _check(answer, what)
@@ -208,7 +208,7 @@ def _split(uri: str) -> tuple[str, str]:
     return match["bucket"], match["name"]
 
 
-async def _check(answer: httpx2.Response, what: str) -> None:
+async def _check(answer: httpx.Response, what: str) -> None:
     if answer.is_error:
         await answer.aread()
         try:

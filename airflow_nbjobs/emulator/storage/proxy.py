@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from urllib.parse import quote, urlencode
 
-import httpx2
+import httpx
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
@@ -17,7 +17,7 @@ from airflow_nbjobs.emulator.errors import ServiceError
 from airflow_nbjobs.emulator.guard import Message, Receive, Send
 from airflow_nbjobs.emulator.storage.methods import NOT_FORWARDED, Forward, rewrite
 
-TIMEOUT = httpx2.Timeout(60.0, read=300.0)
+TIMEOUT = httpx.Timeout(60.0, read=300.0)
 """The storage of a large object may take long."""
 
 _REASONS = {
@@ -39,7 +39,7 @@ class Proxy:
     :param transport: sends the requests; the caller closes it.
     """
 
-    def __init__(self, server_url: str, transport: httpx2.AsyncBaseTransport) -> None:
+    def __init__(self, server_url: str, transport: httpx.AsyncBaseTransport) -> None:
         self._server_url = server_url
         self._transport = transport
 
@@ -58,12 +58,12 @@ class Proxy:
         query = urlencode(forward.query, quote_via=quote)
         url = f"{self._server_url}{forward.path}{'?' * bool(query)}{query}"
         timeout = {"timeout": TIMEOUT.as_dict()}
-        outgoing = httpx2.Request(
+        outgoing = httpx.Request(
             request.method, url, headers=forward.headers, content=forward.content, extensions=timeout
         )
         try:
             answer = await self._transport.handle_async_request(outgoing)
-        except httpx2.TransportError as error:
+        except httpx.TransportError as error:
             raise ServiceError(503, f"The emulator's Cloud Storage does not answer: {error}") from error
         if answer.is_error and (googles := await self._google_error(request.method, forward, answer.status_code)):
             await answer.aclose()
@@ -93,13 +93,13 @@ class Proxy:
         return {409: _OWNED if created else None, 416: _RANGE}.get(status)
 
     async def _exists(self, path: str) -> bool:
-        request = httpx2.Request("GET", f"{self._server_url}{path}", extensions={"timeout": TIMEOUT.as_dict()})
+        request = httpx.Request("GET", f"{self._server_url}{path}", extensions={"timeout": TIMEOUT.as_dict()})
         answer = await self._transport.handle_async_request(request)
         await answer.aclose()
         return answer.status_code != 404
 
 
-async def _body(answer: httpx2.Response) -> AsyncIterator[bytes]:
+async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
     try:
         async for piece in answer.aiter_raw():
             yield piece

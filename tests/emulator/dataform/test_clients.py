@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from urllib.parse import urlsplit
 
-import httpx2
+import httpx
 import pytest
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
@@ -188,5 +188,5 @@ def test_requests_are_counted_by_their_own_names():
         name = "projects/p/locations/us-central1/repositories/r"
         emulator.commit(name, b"")
         for path in ("content.ipynb", "none"):
-            httpx2.get(f"{emulator.url}/v1/{name}:readFile", params={"path": path}, trust_env=False)
+            httpx.get(f"{emulator.url}/v1/{name}:readFile", params={"path": path}, trust_env=False)
         assert emulator.requests() == {"read_file": {"200": 1, "404": 1}}

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 
 from airflow_nbjobs.emulator import Emulator
@@ -213,10 +213,10 @@ def test_schedules_outlive_the_emulator_and_skip_what_it_missed(tmp_path):
         api.http.close()
 
 
-def clock(emulator: Emulator, asked: Any = None) -> httpx2.Response:
+def clock(emulator: Emulator, asked: Any = None) -> httpx.Response:
     """Read or move the clock over HTTP."""
     url = f"{emulator.url}/_emulator/clock"
-    return httpx2.get(url, trust_env=False) if asked is None else httpx2.post(url, json=asked, trust_env=False)
+    return httpx.get(url, trust_env=False) if asked is None else httpx.post(url, json=asked, trust_env=False)
 
 
 def test_the_clock_is_read_and_moved_over_http(far):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 
-import httpx2
+import httpx
 import psutil
 import pytest
 from google.api_core.exceptions import NotFound, PreconditionFailed
@@ -216,7 +216,7 @@ def test_no_storage_process_outlives_its_emulator(tmp_path, how):
     )
     with subprocess.Popen([sys.executable, "-c", program, tmp_path], stdout=subprocess.PIPE, text=True) as parent:
         url = parent.stdout.readline().strip()
-        assert httpx2.get(f"{url}/storage/v1/b?project=p").json()["kind"] == "storage#buckets"
+        assert httpx.get(f"{url}/storage/v1/b?project=p").json()["kind"] == "storage#buckets"
         server = _server_of(parent.pid, str(tmp_path / "storage"))
         parent.send_signal(how)
         parent.wait()
@@ -270,7 +270,7 @@ def test_an_error_has_the_text_of_the_real_service(running, bucket, method, path
     bucket.blob("there").upload_from_string(b"1")
     body = {"name": bucket.name, "sourceObjects": [{"name": "missing"}]} if method in {"POST", "PATCH"} else None
     url = running[0].url + path.format(bucket=bucket.name)
-    answer = httpx2.request(method, url, json=body, trust_env=False)
+    answer = httpx.request(method, url, json=body, trust_env=False)
     assert answer.status_code == status
     assert message_of(answer).startswith(message.format(bucket=bucket.name))
 
@@ -278,7 +278,7 @@ def test_an_error_has_the_text_of_the_real_service(running, bucket, method, path
 def test_a_range_beyond_the_object_is_refused_as_gcsfs_expects(running, bucket):
     bucket.blob("x").upload_from_string(b"1")
     url = f"{running[0].url}/storage/v1/b/{bucket.name}/o/x?alt=media"
-    answer = httpx2.get(url, headers={"Range": "bytes=10-20"}, trust_env=False)
+    answer = httpx.get(url, headers={"Range": "bytes=10-20"}, trust_env=False)
     assert (answer.status_code, answer.text) == (416, "Request range not satisfiable")
 
 
