@@ -28,9 +28,10 @@ def _arguments() -> list[Arg]:
     parser = argparse.ArgumentParser(add_help=False)
     add_options(parser)
     found = []
+    arg: Any = Arg  # without types
     for option in parser._actions:
         given: dict[str, Any] = {"action": "store_true"} if option.nargs == 0 else {"metavar": option.metavar}
-        found.append(Arg(tuple(option.option_strings), help=option.help, default=option.default, **given))
+        found.append(arg(tuple(option.option_strings), help=option.help, default=option.default, **given))
     return found
 
 
