@@ -36,7 +36,8 @@ _HINTS = {
         "Nobody can answer input() in a job. Give the value to the notebook as a parameter, in `parameters`."
     ),
     re.compile(r"has not been used in project|SERVICE_DISABLED", re.IGNORECASE): (
-        "Enable the APIs aiplatform, dataform and compute in the project."
+        "Enable the APIs in the project: `gcloud services enable aiplatform.googleapis.com compute.googleapis.com "
+        "dataform.googleapis.com`. After that, it takes minutes until they answer."
     ),
 }
 

@@ -17,7 +17,7 @@ from airflow_nbjobs.api.auth_errors import is_missing, is_transient, words_of
 from airflow_nbjobs.api.pacing import STARTING, backoff
 from airflow_nbjobs.exceptions import CredentialsError
 
-__all__ = ["BearerAuth", "made"]
+__all__ = ["BearerAuth", "check_token", "made"]
 
 T = TypeVar("T")
 
@@ -84,6 +84,14 @@ class BearerAuth(httpx.Auth):
     def _renew(self, request: httpx.Request) -> None:
         self._credentials.refresh(_transport())  # type: ignore[no-untyped-call]
         self._sign(request)
+
+
+def check_token(credentials: Credentials) -> None:
+    """Get a token for credentials of google-auth, and forget it.
+
+    :raises CredentialsError: when there is none.
+    """
+    _ask(lambda: BearerAuth(credentials)._sign(httpx.Request("GET", "https://www.googleapis.com")))
 
 
 def _check(headers: Mapping[str, str]) -> None:

@@ -1,1 +1,1 @@
-"""What ``nbjobs doctor`` checks: this machine (:mod:`.machine`) and the project in Google Cloud (:mod:`.cloud`)."""
+"""What ``nbjobs doctor`` checks: this machine, the project in Google Cloud, and what its administrators set."""

@@ -14,15 +14,15 @@ import httpx
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api import calls
+from airflow_nbjobs.api.auth import check_token
 from airflow_nbjobs.api.calls import Call
-from airflow_nbjobs.api.calls.administration import own_permissions, service_state
 from airflow_nbjobs.api.calls.templates import TEMPLATES
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.names import job_of_operation, template_name
-from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.api.quiet import quietly
-from airflow_nbjobs.doctor.findings import Finding, Verdict, asked
+from airflow_nbjobs.doctor.administration import examine_administration
+from airflow_nbjobs.doctor.findings import BRIEF, Finding, Verdict, asked
 from airflow_nbjobs.exceptions import CredentialsError, InvalidArgumentError, NotFoundError, PermissionDeniedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import dataform, storage
@@ -30,15 +30,9 @@ from airflow_nbjobs.run.sources import source_fields
 
 __all__ = ["Plan", "examine_cloud"]
 
-_BRIEF = Patience(tries=2, seconds=15.0, timeout=10.0)
 _SKEW = 60.0
 """Seconds that the clock may differ. Google refuses the key of a service account from 10 minutes on."""
 
-_SERVICES = {
-    "aiplatform.googleapis.com": "notebook jobs",
-    "compute.googleapis.com": "their machines",
-    "dataform.googleapis.com": "notebooks in repositories",
-}
 _KINDS = {
     "google.oauth2.service_account": "the key of a service account",
     "google.oauth2.credentials": "the login of a person",
@@ -91,16 +85,15 @@ def examine_cloud(hook: NotebookExecutionJobHook, plan: Plan) -> Iterator[Findin
             return
     if plan.runtime_template:
         yield _template(hook, plan.runtime_template, project, plan.location)
-    with _administration(hook, "serviceusage") as client:
-        for name in _SERVICES:
-            yield _service(client, project, name)
-    if account := plan.service_account or _own_account(hook):
-        with _administration(hook, "iam") as client:
-            yield _account(client, account)
+    own = _own_account(hook)
+    account = plan.service_account or own
+    yield from examine_administration(hook, project, plan.location, account)
     if plan.output_uri:
         yield _bucket(hook, plan.output_uri)
     if plan.notebook:
         yield from _notebook(hook, plan.notebook)
+        if account and account != own and plan.notebook.startswith("gs://") and not settings.emulator_address():
+            yield _reader(hook, account, plan.notebook)
 
 
 def _identity(hook: NotebookExecutionJobHook) -> str:
@@ -108,8 +101,9 @@ def _identity(hook: NotebookExecutionJobHook) -> str:
     if settings.emulator_address():
         return "none, on the emulator"
     module = type(credentials).__module__
+    check_token(credentials)
     kind = next((words for known, words in _KINDS.items() if module.startswith(known)), module)
-    return f"{hook.service_account_email() or 'a person'}, from {kind} (connection {hook.gcp_conn_id!r})"
+    return f"{hook.service_account_email() or 'a person'}, from {kind} (connection {hook.gcp_conn_id!r}), gets tokens"
 
 
 def _own_account(hook: NotebookExecutionJobHook) -> str | None:
@@ -141,14 +135,14 @@ def _jobs(client: Client, parent: str, project: str) -> Iterator[Finding]:
     def allowed(check: str, call: Call[Any], refusal: type[Exception]) -> Finding:
         def ask() -> Any:
             try:
-                return client.send(call, _BRIEF)
+                return client.send(call, BRIEF)
             except refusal:
                 return None
 
         return asked(check, ask, lambda answer: _unexpected(check, answer) if answer else "allowed", grant=grant)
 
     listing = calls.list_jobs(parent, page_size=1)
-    yield asked("list jobs", lambda: client.send(listing, _BRIEF), lambda _: "allowed", grant=grant)
+    yield asked("list jobs", lambda: client.send(listing, BRIEF), lambda _: "allowed", grant=grant)
     empty: Call[Any] = Call("POST", f"/v1/{parent}/notebookExecutionJobs", dict, body={}, may_repeat=False)
     yield allowed("create jobs", empty, InvalidArgumentError)
     job = f"{parent}/notebookExecutionJobs/nbjobs-doctor-{uuid.uuid4().hex}"  # it does not exist
@@ -165,7 +159,7 @@ def _unexpected(check: str, answer: Any) -> Finding:
 
 def _template(hook: NotebookExecutionJobHook, given: str, project: str, location: str) -> Finding:
     def ask() -> str:
-        found = hook.client(location).send(TEMPLATES.get(template_name(given, project, location)), _BRIEF)
+        found = hook.client(location).send(TEMPLATES.get(template_name(given, project, location)), BRIEF)
         return f"{found.display_name or given!r} exists in {location}"
 
     found = asked(
@@ -173,50 +167,13 @@ def _template(hook: NotebookExecutionJobHook, given: str, project: str, location
         ask,
         str,
         grant="Grant the connection's account roles/aiplatform.colabEnterpriseUser on the project.",
-        missing=f"Give one of `gcloud colab runtime-templates list --region={location} --project={project}`.",
+        missing=f"Give one of `nbjobs template list --location {location} --project {project}`, or create one: `nbjobs "
+        f"template create small --machine-type e2-standard-4 --location {location} --project {project}`.",
     )
     if found.verdict is Verdict.BAD and found.detail.startswith("404") and settings.emulator_address():
         remedy = "The emulator takes any template, unless some are given with --template or created."
         return replace(found, verdict=Verdict.UNKNOWN, remedy=remedy)
     return found
-
-
-def _administration(hook: NotebookExecutionJobHook, service: str) -> Client:
-    emulator = settings.emulator_address()
-    if emulator:
-        return Client(Endpoint.of_emulator(emulator), None)
-    endpoint = Endpoint(f"https://{service}.googleapis.com", is_trusted=True)
-    return Client(endpoint, hook.get_credentials_and_project_id()[0])
-
-
-def _service(client: Client, project: str, name: str) -> Finding:
-    check = f"API {name.partition('.')[0]}"
-    enable = f"Enable it: `gcloud services enable {name} --project={project}`. It is for {_SERVICES[name]}."
-
-    def answered(state: str) -> Finding | str:
-        if state == "ENABLED":
-            return "enabled"
-        # Only notebooks in repositories need Dataform.
-        verdict = Verdict.UNKNOWN if name.startswith("dataform") else Verdict.BAD
-        return Finding(check, verdict, state.lower(), enable)
-
-    ask = service_state(project, name)
-    grant = f"To see it here, grant roles/serviceusage.serviceUsageViewer. {enable}"
-    return asked(check, lambda: client.send(ask, _BRIEF), answered, grant=grant, is_optional=True)
-
-
-def _account(client: Client, account: str) -> Finding:
-    check, needed = "service account", "iam.serviceAccounts.actAs"
-    grant = f"Grant the connection's account roles/iam.serviceAccountUser on {account}."
-
-    def answered(permissions: set[str]) -> Finding | str:
-        if needed in permissions:
-            return f"{account} exists, and notebooks may run as it"
-        return Finding(check, Verdict.BAD, f"the connection's account may not run notebooks as {account}", grant)
-
-    ask = own_permissions(account, [needed])
-    missing = f"The account {account} does not exist. Create it, or give another one."
-    return asked(check, lambda: client.send(ask, _BRIEF), answered, grant=grant, missing=missing, is_optional=True)
 
 
 def _bucket(hook: NotebookExecutionJobHook, output_uri: str) -> Finding:
@@ -244,7 +201,7 @@ def _bucket(hook: NotebookExecutionJobHook, output_uri: str) -> Finding:
 def _location(client: Client, bucket: str) -> str:
     call: Call[str] = Call("GET", f"/storage/v1/b/{bucket}", lambda answer: f" in {answer['location']}")
     try:
-        return client.send(call, _BRIEF)
+        return client.send(call, BRIEF)
     except PermissionDeniedError:  # roles/storage.objectUser does not include the bucket's own data
         return ""
 
@@ -274,3 +231,28 @@ def _notebook(hook: NotebookExecutionJobHook, notebook: str) -> Iterator[Finding
     if "/repositories/" in notebook:
         remedy = "If it does not exist: `gcloud beta services identity create --service=dataform.googleapis.com`."
         yield Finding("Dataform's service agent", Verdict.UNKNOWN, "its existence cannot be read", remedy)
+
+
+def _reader(hook: NotebookExecutionJobHook, account: str, notebook: str) -> Finding:
+    """Read a notebook in Cloud Storage as the account that runs it, if the connection's account may impersonate it."""
+    bucket = notebook.removeprefix("gs://").partition("/")[0]
+    grant = (
+        f"Grant it: `gcloud storage buckets add-iam-policy-binding gs://{bucket} --member=serviceAccount:{account} "
+        "--role=roles/storage.objectViewer`."
+    )
+    given = hook.impersonation_chain or []
+    reader = NotebookExecutionJobHook(hook.gcp_conn_id, [*([given] if isinstance(given, str) else given), account])
+    check = "notebook, read by its account"
+    try:
+        check_token(reader.get_credentials_and_project_id()[0])
+    except CredentialsError:
+        found = f"not tried, since the connection's account may not get tokens of {account}"
+        return Finding(check, Verdict.UNKNOWN, found, f"If it may not read {notebook}: {grant[:1].lower()}{grant[1:]}")
+
+    def ask() -> str:
+        with reader.storage_client() as client:
+            source: Any = source_fields(notebook, [])["gcs_notebook_source"]
+            found = storage.get_object(client, str(source.uri), source.generation)
+        return f"{account} can read {found.uri}"
+
+    return asked(check, ask, str, grant=grant, missing="Correct the name of the notebook, or upload it.")

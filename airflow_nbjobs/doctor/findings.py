@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
+from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.exceptions import (
     ApiError,
     CredentialsError,
@@ -18,7 +19,10 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for
 
-__all__ = ["Finding", "Verdict", "asked"]
+__all__ = ["BRIEF", "Finding", "Verdict", "asked"]
+
+BRIEF = Patience(tries=2, seconds=15.0, timeout=10.0)
+"""How often and how long each request is tried."""
 
 T = TypeVar("T")
 

@@ -14,7 +14,12 @@ from airflow_nbjobs.doctor.findings import Finding, Verdict
 
 __all__ = ["examine_machine"]
 
-_PACKAGES = ("airflow-nbjobs", "apache-airflow", "apache-airflow-providers-google")
+_PACKAGES = (
+    "airflow-nbjobs",
+    "apache-airflow",
+    "apache-airflow-providers-google",
+    "apache-airflow-providers-common-compat",
+)
 _AIRFLOW = "http://localhost:8080"
 _START = "Run `airflow triggerer`. Tasks with deferrable=True wait in it."
 

@@ -27,7 +27,7 @@ _OF_SCHEDULES = (
     "pause_schedule", "resume_schedule",
 )  # fmt: skip
 _OF_TEMPLATES = ("create_template", "get_template", "list_templates", "patch_template", "delete_template")
-_OF_ADMINISTRATION = ("test_account_permissions", "get_service")
+_OF_ADMINISTRATION = ("test_account_permissions", "get_service", "list_quotas")
 METHODS = (*_OF_JOBS, *_OF_DATAFORM, *_OF_SCHEDULES, *_OF_TEMPLATES, *_OF_ADMINISTRATION)
 """The methods whose answers a fault can change; a quota is for the methods of jobs only."""
 

@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 import pytest
 
-from airflow_nbjobs.api.calls.administration import own_permissions, service_state
+from airflow_nbjobs.api.calls.administration import list_quotas, own_permissions, service_state
 from airflow_nbjobs.api.calls.templates import create_template
 from airflow_nbjobs.api.template import NotebookRuntimeTemplate
-from airflow_nbjobs.doctor.cloud import Plan, examine_cloud
+from airflow_nbjobs.doctor.cloud import Plan, _reader, examine_cloud
 from airflow_nbjobs.doctor.findings import Finding
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from tests.support.cloud import Cloud
-from tests.support.google_lookalike import Server
+from tests.support.google_lookalike import Answer, Server
 
 DISABLED = (
     "Vertex AI API has not been used in project 123 before or it is disabled. Enable it by visiting "
@@ -27,7 +27,7 @@ DISABLED = (
 )
 EVERYTHING = [
     "credentials", "project and location", "clock", "list jobs", "create jobs", "delete jobs", "read operations",
-    "API aiplatform", "API compute", "API dataform", "service account", "output bucket", "notebook",
+    "API aiplatform", "API compute", "API dataform", "quotas", "service account", "output bucket", "notebook",
 ]  # fmt: skip
 
 
@@ -72,7 +72,8 @@ def test_a_forbidden_method_names_the_role(cloud: Cloud, method: str, check: str
 
 def test_a_disabled_api_says_to_enable_it(cloud: Cloud) -> None:
     cloud.fault({"method": "list", "status": 403, "message": DISABLED, "project": cloud.project})
-    assert examined()["list jobs"].remedy == "Enable the APIs aiplatform, dataform and compute in the project."
+    remedy = examined()["list jobs"].remedy
+    assert "`gcloud services enable aiplatform.googleapis.com compute.googleapis.com dataform.googleapis.com`" in remedy
 
 
 def test_a_refused_token_ends_the_checks(cloud: Cloud) -> None:
@@ -124,6 +125,118 @@ def test_a_refused_service_check_is_unknown(cloud: Cloud) -> None:
     cloud.fault({"method": "get_service", "status": 403, "message": "No.", "project": cloud.project})
     found = examined()["API aiplatform"]
     assert (found.verdict, "gcloud services enable aiplatform.googleapis.com" in found.remedy) == ("unknown", True)
+
+
+STATUS = {400: "INVALID_ARGUMENT", 403: "PERMISSION_DENIED", 404: "NOT_FOUND"}
+
+
+def refused(code: int) -> Answer:
+    return code, {}, {"error": {"code": code, "message": "The words of Google.", "status": STATUS[code]}}
+
+
+def allowed(**answer: Any) -> Answer:
+    return 200, {}, answer
+
+
+# What a project answers until the check of the service account, which is the last.
+ENABLED = allowed(state="ENABLED")
+ANSWERS = [*map(refused, (404,)), allowed(), *map(refused, (400, 404, 404)), *[ENABLED] * 3, allowed(), allowed()]
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "check", "verdict", "remedy"),
+    [
+        (7, allowed(state="DISABLED"), "API compute", "bad", "gcloud services enable compute.googleapis.com"),
+        (8, allowed(state="DISABLED"), "API dataform", "unknown", "It is for notebooks in repositories."),
+        (9, allowed(), "quotas", "unknown", "Look at https://console.cloud.google.com/iam-admin/quotas?project=p"),
+        (10, allowed(), "service account", "bad", "Grant the connection's account roles/iam.serviceAccountUser"),
+    ],
+)
+def test_answers_that_the_emulator_does_not_give(
+    number: int, answer: Any, check: str, verdict: str, remedy: str, serve: Callable[..., Server], monkeypatch
+) -> None:
+    server = serve(lambda asked: answer if asked == number else ANSWERS[asked - 1])
+    monkeypatch.setenv("NBJOBS_EMULATOR_HOST", server.url)
+    found = examined(project="p")[check]
+    assert (found.verdict, remedy in found.remedy) == (verdict, True), found
+
+
+def test_quotas_are_read(monkeypatch: pytest.MonkeyPatch, cloud: Cloud) -> None:
+    assert "requests: 600 a minute; Job or long-running operation requests: 60" in examined()["quotas"].detail
+    monkeypatch.setenv("AIRFLOW__NBJOBS__REQUESTS_PER_MINUTE", "601")
+    found = examined()["quotas"]
+    assert (found.verdict, "Lower [nbjobs] requests_per_minute" in found.remedy) == ("bad", True)
+
+
+def test_a_refused_look_at_quotas_is_unknown(cloud: Cloud) -> None:
+    cloud.fault({"method": "list_quotas", "status": 403, "message": "No.", "project": cloud.project})
+    found = examined()["quotas"]
+    assert (found.verdict, "roles/servicemanagement.quotaViewer" in found.remedy) == ("unknown", True)
+
+
+def test_the_limit_of_the_region_is_taken() -> None:
+    limits = [{"effectiveLimit": "5"}, {"effectiveLimit": "-1", "dimensions": {"region": "us-central1"}}]
+    metric = {"displayName": "requests", "consumerQuotaLimits": [{"quotaBuckets": limits}]}
+    (quota,) = list_quotas("p-1", "aiplatform.googleapis.com").parse({"metrics": [metric]}).items
+    assert quota.limits == {"": 5, "us-central1": -1}
+
+
+@pytest.mark.parametrize(("status", "remedy"), [(403, "colabEnterpriseUser"), (404, "`nbjobs template create small")])
+def test_a_template_that_cannot_be_used(
+    status: int, remedy: str, connect: Callable[..., Any], google: Callable[..., Server]
+) -> None:
+    connect()
+    google(lambda number: refused(status) if number == 6 else ANSWERS[number - 1])
+    plan = Plan("us-central1", runtime_template="small")
+    found = next(each for each in examine_cloud(NotebookExecutionJobHook(), plan) if each.check == "runtime template")
+    assert (found.verdict, remedy in found.remedy) == ("bad", True), found
+
+
+def test_credentials_without_a_token_are_bad(connect: Callable[..., Any], tokens: Server) -> None:
+    connect()
+    tokens._answer = lambda _: (400, {}, {"error": "invalid_grant", "error_description": "account not found"})
+    (found,) = examined().values()
+    assert (found.check, found.verdict) == ("credentials", "bad")
+    assert "invalid_grant" in found.detail
+    assert found.remedy.startswith("Run `gcloud auth application-default login`")
+
+
+@pytest.mark.parametrize(
+    ("check", "plan", "role"),
+    [
+        ("output bucket", {"output_uri": "gs://bucket/runs"}, "roles/storage.objectUser"),
+        ("notebook", {"notebook": "gs://bucket/report.ipynb"}, "roles/storage.objectViewer"),
+    ],
+)
+def test_a_refusal_of_storage_names_the_role(
+    check: str, plan: dict[str, str], role: str, cloud: Cloud, serve: Callable[..., Server], monkeypatch
+) -> None:
+    refusal = {"error": {"code": 403, "message": "robot@p does not have permission to access the object."}}
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", serve((403, {}, refusal)).url)
+    found = examined(**plan)[check]
+    assert (found.verdict, role in found.remedy) == ("bad", True), found
+
+
+@pytest.mark.parametrize(
+    ("impersonation", "storage", "verdict", "remedy"),
+    [
+        (200, 200, "good", ""),
+        (200, 403, "bad", "--member=serviceAccount:reader@p.iam.gserviceaccount.com --role=roles/storage.objectViewer"),
+        (403, 200, "unknown", "If it may not read gs://bucket/report.ipynb: grant it"),
+    ],
+)
+def test_a_notebook_is_read_as_its_account(
+    impersonation: int, storage: int, verdict: str, remedy: str, connect: Callable[..., Any],
+    google: Callable[..., Server], serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    connect()
+    google()
+    token = {"accessToken": "t", "expireTime": "2099-01-01T00:00:00Z"}
+    monkeypatch.setattr("google.auth.iam._IAM_ENDPOINT", serve((impersonation, {}, token)).url)
+    stored = {"bucket": "bucket", "name": "report.ipynb", "generation": "1", "size": "2"}
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", serve((storage, {}, stored)).url)
+    found = _reader(NotebookExecutionJobHook(), "reader@p.iam.gserviceaccount.com", "gs://bucket/report.ipynb")
+    assert (found.verdict, remedy in found.remedy) == (verdict, True), found
 
 
 def test_a_runtime_template_is_looked_for(cloud: Cloud) -> None:
@@ -180,12 +293,16 @@ def test_a_clock_that_is_wrong_is_bad(serve: Callable[..., Server], monkeypatch:
     [
         ("iam.v1", own_permissions("a@p-1.iam.gserviceaccount.com", ["x"]), "serviceAccounts/testIamPermissions"),
         ("serviceusage.v1", service_state("p-1", "compute.googleapis.com"), "services/get"),
+        ("serviceusage.v1beta1", list_quotas("p-1", "aiplatform.googleapis.com"), "services/consumerQuotaMetrics/list"),
     ],
 )
 def test_requests_match_the_discovery_documents(document: str, call: Any, path: str) -> None:
     cache = files("googleapiclient") / f"discovery_cache/documents/{document}.json"
     resources = json.loads(cache.read_text())["resources"]
-    resource, name = path.split("/")
-    method = {**resources, **resources.get("projects", {}).get("resources", {})}[resource]["methods"][name]
+    *folders, name = path.split("/")
+    inner: Any = {"resources": {**resources, **resources.get("projects", {}).get("resources", {})}}
+    for folder in folders:
+        inner = inner["resources"][folder]
+    method = inner["methods"][name]
     assert method["httpMethod"] == call.verb
     assert method["path"].partition("}")[2] in call.path
