@@ -150,7 +150,7 @@ def ui_renderings() -> int:
 
 
 def _integer(option: str, *, default: int) -> int:
-    return int(_conf().getint("nbjobs", option, fallback=default)) if _may_be_set(option) else default
+    return int(_conf().getint("nbjobs", option, fallback=default)) if _may_be_set(option, default) else default
 
 
 def _conf() -> Any:
@@ -159,8 +159,11 @@ def _conf() -> Any:
     return conf
 
 
-def _may_be_set(option: str) -> bool:
-    """Return whether ``[nbjobs]`` may have an option: Airflow is loaded, or a place that it reads has the option."""
+def _may_be_set(option: str, default: int) -> bool:
+    """Return whether ``[nbjobs]`` may have another value than the default: Airflow is loaded, or a place has one.
+
+    Airflow writes all defaults into a new ``airflow.cfg``.
+    """
     if is_airflow_loaded() or f"AIRFLOW__NBJOBS__{option.upper()}" in os.environ:
         return True
     home = os.environ.get("AIRFLOW_HOME", "~/airflow")
@@ -170,4 +173,4 @@ def _may_be_set(option: str) -> bool:
         parser.read(file, encoding="utf-8")
     except (configparser.Error, OSError, ValueError):  # Airflow itself reports what is wrong with the file
         return True
-    return parser.has_option("nbjobs", option)
+    return parser.get("nbjobs", option, fallback=str(default)) != str(default)

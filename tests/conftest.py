@@ -12,9 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpcore2
 import hypothesis
 import pytest
+from httpx._transports import default as transports
 
 # Asserts in helpers explain themselves only when pytest rewrites them.
 pytest.register_assert_rewrite("tests.support", "tests.contract.scenarios")
@@ -44,21 +44,23 @@ hypothesis.settings.register_profile("few", max_examples=20, deadline=None, data
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("few")
 
-_default_ssl_context = httpcore2.default_ssl_context
+_create_ssl_context = transports.create_ssl_context
 
 
 @cache
 def _certificates(_file: str | None, _folder: str | None, trust_env: bool) -> Any:
-    return _default_ssl_context(_trust_env=trust_env)
+    return _create_ssl_context(trust_env=trust_env)
 
 
-def _certificates_read_once(*, _trust_env: bool = True) -> Any:
-    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), _trust_env)
+def _certificates_read_once(verify: Any = True, cert: Any = None, trust_env: bool = True) -> Any:
+    if verify is not True or cert is not None:
+        return _create_ssl_context(verify=verify, cert=cert, trust_env=trust_env)
+    return _certificates(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"), trust_env)
 
 
 # Each HTTP client reads all of the machine's certificates, which takes 20 to 50 ms, also where it will speak plain
 # HTTP; the tests make thousands of clients.
-httpcore2.default_ssl_context = _certificates_read_once
+transports.create_ssl_context = _certificates_read_once
 
 
 @pytest.fixture(autouse=True)

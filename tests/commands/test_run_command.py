@@ -15,6 +15,7 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.provider_info import get_provider_info
 from tests.support.commands import SQUARE, Command, Start, written
 from tests.support.waiting import eventually
 
@@ -152,8 +153,12 @@ def test_an_emulator_that_is_off_is_reported_at_once(
     ("cells", "code"), [((), 0), (("import json; 1/0",), 1)], ids=["a notebook that succeeds", "one that fails"]
 )
 def test_a_run_on_an_emulator_loads_nothing_of_airflow(
-    nbjobs_emulator: Emulator, tmp_path: Path, cells: tuple[str, ...], code: int
+    nbjobs_emulator: Emulator, tmp_path: Path, cells: tuple[str, ...], code: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("AIRFLOW_CONFIG", str(tmp_path / "airflow.cfg"))
+    options = get_provider_info()["config"]["nbjobs"]["options"]
+    defaults = [f"{name} = {option['default']}" for name, option in options.items() if option["default"] is not None]
+    (tmp_path / "airflow.cfg").write_text("\n".join(["[nbjobs]", *defaults]))  # as Airflow writes a new one
     arguments = ["run", str(written(tmp_path / "square.ipynb", *cells)), "-p", 'day:={"api_key": "x"}']
     program = (
         f"import sys; from airflow_nbjobs.cli import main; code = main({arguments}); "

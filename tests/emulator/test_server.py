@@ -83,7 +83,7 @@ def test_data_are_used_by_one_emulator_at_a_time(tmp_path):
 
 
 def test_http_does_not_read_the_certificates_of_the_machine(monkeypatch):
-    monkeypatch.setattr("httpcore2.default_ssl_context", lambda **_: pytest.fail("they were read"))
+    monkeypatch.setattr("ssl.create_default_context", lambda **_: pytest.fail("they were read"))
     with Emulator(runner="simulated") as emulator:
         emulator.upload("gs://bucket/x", b"x")
         assert emulator.download("gs://bucket/x") == b"x"

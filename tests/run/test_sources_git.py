@@ -65,7 +65,7 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def started(task_id: str, commit: str | None) -> Any:
     """Return the task instance that Airflow's own task runner makes: bundle checked out, DAG file parsed."""
     told = SimpleNamespace(
-        bundle_info=SimpleNamespace(name="papers", version=commit),
+        bundle_info=SimpleNamespace(name="papers", version=commit, version_data=None),
         dag_rel_path="dags/reports.py",
         ti=SimpleNamespace(dag_id="reports", task_id=task_id, model_dump=lambda **_: {"task_id": task_id}),
         ti_context=SimpleNamespace(max_tries=0),
