@@ -66,8 +66,8 @@ def test_a_canary_is_seen_in_whatever_is_around_it(text: str) -> None:
 def test_each_leak_fails_its_test_and_secrecy_passes(tmp_path: Path) -> None:
     (tmp_path / "test_leaks.py").write_text(LEAKS)
     call = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
-    call += ["-p", "tests.support.canaries", f"--rootdir={tmp_path}", f"--basetemp={tmp_path}/work"]
-    call += [f"{tmp_path}/test_leaks.py"]
+    call += ["-p", "tests.support.canaries", "-p", "no:warnings", f"--rootdir={tmp_path}"]
+    call += [f"--basetemp={tmp_path}/work", f"{tmp_path}/test_leaks.py"]
     told = subprocess.run(call, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE).stdout
     shutil.rmtree(tmp_path / "work")  # or it would be found once more
     assert "6 passed, 5 errors" in told, told

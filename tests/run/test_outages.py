@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import socket
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
@@ -122,8 +123,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def running(cloud: Cloud) -> Cloud:
-    """Let the next job run for half a second and succeed."""
-    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.5})
+    """Let the next job run for half a second and succeed; on a busy machine longer, or it ends before it is seen."""
+    seconds = 0.5 * max(1.0, os.getloadavg()[0] / 4)
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": seconds})
     return cloud
 
 

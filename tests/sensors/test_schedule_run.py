@@ -203,8 +203,8 @@ def today(cloud: Cloud) -> Cloud:
 
 @IN_EACH_MODE
 def test_a_completed_schedule_is_not_waited_for(today: Cloud, mode: str) -> None:
-    schedule = make_schedule(end_time=datetime.now(UTC) + timedelta(seconds=0.2))
-    today.move_clock(timedelta(seconds=1))
+    schedule = make_schedule(end_time=datetime.now(UTC) + timedelta(minutes=1))
+    today.move_clock(timedelta(minutes=2))
     with pytest.raises(AirflowFailException, match=r"did not run .* It is COMPLETED; it has not run yet"):
         wait(schedule, mode, None, **around_now())
 
