@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from airflow_nbjobs.api import calls
@@ -29,11 +30,13 @@ class JobUpdate(NamedTuple):
     :ivar job_id: last segment of the job's name.
     :ivar state: the service's ``jobState``; empty if it is missing.
     :ivar update_time: ``None`` if it is missing or not valid.
+    :ivar wire: the job as the service sent it.
     """
 
     job_id: str
     state: str
     update_time: datetime | None
+    wire: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def from_wire(cls, job: Mapping[str, Any]) -> JobUpdate:
@@ -45,7 +48,7 @@ class JobUpdate(NamedTuple):
         job_id = name.rpartition("/")[2] if isinstance(name, str) else ""
         if not job_id:
             raise ValueError(f"a job without a name: {name!r}")
-        return cls(job_id, state if isinstance(state, str) else "", parse_time(job.get("updateTime")))
+        return cls(job_id, state if isinstance(state, str) else "", parse_time(job.get("updateTime")), job)
 
 
 def parse_time(value: object) -> datetime | None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.watch.cursor import JobUpdate, is_past
 from airflow_nbjobs.watch.waiters import WatchedJob
 
-__all__ = ["FEW", "Lookups", "Sweep"]
+__all__ = ["FEW", "RECHECK_SECONDS", "Lookups", "Sweep"]
 
 FEW = 3
 """Up to this number, jobs are looked up one by one: a list shows the jobs of all users."""
+
+RECHECK_SECONDS = 600.0
+"""A job that was not listed for so long is looked up: it was deleted, or a list has missed it."""
 
 
 @dataclass
@@ -49,11 +53,15 @@ class Lookups:
     """Jobs to look up, first come first served.
 
     :param jobs: all jobs that the poller watches, by id.
+    :param recheck: seconds after which a job that was not listed is looked up.
+    :param now: in the loop's time.
     :ivar sweep: the search by the page that is under way.
     """
 
-    def __init__(self, jobs: Mapping[str, WatchedJob]) -> None:
+    def __init__(self, jobs: Mapping[str, WatchedJob], recheck: float, now: float) -> None:
         self._jobs = jobs
+        self._recheck = recheck
+        self._next_recheck = now + recheck
         self._queue: dict[str, bool] = {}  # in order, and whether a sweep may find it
         self.sweep: Sweep | None = None
 
@@ -69,6 +77,18 @@ class Lookups:
         for job_id in ids:
             if job_id not in wanted:
                 self._queue.setdefault(job_id, by_page)
+
+    def add_stale(self, now: float, per_minute: int) -> None:
+        """Look up jobs that were last seen long ago, a few at a time.
+
+        :param now: in the loop's time.
+        :param per_minute: the budget of requests, a twelfth of which this may take.
+        """
+        if now < self._next_recheck:
+            return
+        self._next_recheck = now + self._recheck / 10
+        stale = (job_id for job_id, job in self._jobs.items() if job.seen_at < now - self._recheck)
+        self.add(islice(stale, max(1, int(per_minute * self._recheck / 600 / 12))))
 
     def discard(self, job_id: str) -> None:
         """Do not look this job up any more."""

@@ -1,4 +1,4 @@
-"""One task that asks for all jobs of one place, and reports to the triggers that wait for them."""
+"""One task that asks for all jobs of one place, and reports to the triggers that wait for them or for their ends."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import asyncio
 import contextvars
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import UTC, datetime
-from itertools import islice
 
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.pacing import ENDURING, Patience, backoff
@@ -17,31 +16,26 @@ from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.budget import Budget
 from airflow_nbjobs.watch.cursor import Cursor, JobUpdate, get_update, list_updates
 from airflow_nbjobs.watch.failures import ListHealth, Outage, OutageReports, is_about_all
-from airflow_nbjobs.watch.lookups import FEW, Lookups
+from airflow_nbjobs.watch.feeds import Feed, Feeds, Reading
+from airflow_nbjobs.watch.lookups import FEW, RECHECK_SECONDS, Lookups
 from airflow_nbjobs.watch.paced_client import PacedClient
 from airflow_nbjobs.watch.schedule import Schedule
-from airflow_nbjobs.watch.waiters import Waiter, WatchedJob
+from airflow_nbjobs.watch.waiters import BATCH, Waiter, WatchedJob, report_to
 
-__all__ = ["RECHECK_SECONDS", "Poller"]
+__all__ = ["Poller"]
 
 log = logging.getLogger(__name__)
 
-RECHECK_SECONDS = 600.0
-"""A job that was not listed for so long is looked up: it was deleted, or a list has missed it."""
-
-_BATCH = 20
-"""Jobs that are reported on before other tasks have their turn: the tasks that were waiting log meanwhile."""
-
 
 class Poller:
-    """Watches jobs of one project and location until no trigger waits for any.
+    """Watches jobs of one project and location until no trigger waits for any and no feed is left.
 
     :param parent: ``projects/p/locations/l``.
     :param budget: of requests, shared with other pollers of the same project and location.
     :param hook: the connection; closed at the end.
     :param stopped: called when the poller takes no more waiters.
     :param counted: called after each round, when :attr:`size` may have changed.
-    :param recheck: see :data:`RECHECK_SECONDS`.
+    :param recheck: see :data:`~airflow_nbjobs.watch.lookups.RECHECK_SECONDS`.
     :param patience: how often, and for how long, requests may fail one after the other before the waiting ends.
     """
 
@@ -60,18 +54,17 @@ class Poller:
         self._hook = hook
         self._stopped = stopped
         self._counted = counted
-        self._recheck = recheck
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._client = PacedClient(parent.rpartition("/")[2], hook, budget)
         self._schedule = Schedule()
         self._jobs: dict[str, WatchedJob] = {}
+        self._feeds = Feeds(recheck)
         # A round costs what has changed: nothing in it goes through all jobs or all waiters.
         self._intervals: Counter[float] = Counter()
         self._unseen: dict[str, None] = {}  # jobs that no answer has shown since the cursor began; a set in order
-        self._lookups = Lookups(self._jobs)
+        self._lookups = Lookups(self._jobs, recheck, self._loop.time())
         self._is_lookup_next = False
-        self._next_recheck = self._loop.time() + recheck
         self._cursor = Cursor()
         self._lists = ListHealth(parent, patience)
         self._is_listing = True
@@ -100,17 +93,32 @@ class Poller:
         self._schedule.look_soon(waiter.poll_interval)
 
     def leave(self, name: JobName, waiter: Waiter) -> None:
-        """Let a trigger go. The poller ends with the last one."""
+        """Let a trigger go."""
         job = self._jobs.get(name.job_id)
         if job is None or waiter not in job.waiters:
             return
         job.waiters.discard(waiter)
-        self._intervals -= Counter([waiter.poll_interval])
         if not job.waiters:
             del self._jobs[name.job_id]
             self._unseen.pop(name.job_id, None)
             self._lookups.discard(name.job_id)
-        if not self._jobs:
+        self._leave(waiter.poll_interval)
+
+    def join_feed(self, feed: Feed) -> None:
+        """Let an event trigger read along, from the next list on."""
+        self._feeds.add(feed)
+        self._intervals[feed.poll_interval] += 1
+        self._schedule.look_soon(feed.poll_interval)
+
+    def leave_feed(self, feed: Feed) -> None:
+        """Let an event trigger go."""
+        if feed in self._feeds:
+            self._feeds.discard(feed)
+            self._leave(feed.poll_interval)
+
+    def _leave(self, poll_interval: float) -> None:
+        self._intervals -= Counter([poll_interval])
+        if not self._jobs and not self._feeds:
             self._stopped()
             self._task.cancel()
 
@@ -125,8 +133,9 @@ class Poller:
         finally:
             self._stopped()
             jobs = list(self._jobs.values())
+            self._feeds.end(error)
             self._jobs.clear()  # a trigger that leaves now must not cancel the closing
-            await _report(jobs, error)
+            await report_to(jobs, error)
             await self._hook.close()
 
     async def _step(self) -> None:
@@ -152,7 +161,7 @@ class Poller:
         """Find out what has changed: by a list or, for few jobs, by a look-up of each."""
         self._schedule.begin_round(min(self._intervals))
         try:
-            self._is_listing = len(self._jobs) > FEW and self._lists.is_usable(self._loop.time())
+            self._is_listing = bool(self._feeds or len(self._jobs) > FEW) and self._lists.is_usable(self._loop.time())
             if self._is_listing:
                 await self._catch_up()
             else:
@@ -171,8 +180,9 @@ class Poller:
     async def _catch_up(self) -> None:
         """Find out what has changed by a list, then choose the jobs to look up."""
         began, now = datetime.now(UTC), self._loop.time()
+        reading = self._feeds.begin_round(now)
         try:
-            first_page = await self._read_changes()
+            first_page = await self._read_changes(reading)
         except (ApiError, CredentialsError) as error:
             self._is_listing = not self._lists.is_given_up(error, self._loop.time())
             if self._is_listing:
@@ -180,26 +190,24 @@ class Poller:
             self._look_up_all()
             return
         self._cursor = self._cursor.after(first_page, began, now)
+        reading.end(self._cursor.moment)
         self._lists.worked()
         await self._report_outage(self._outages.worked())
         self._lookups.add(self._unseen)
-        if now >= self._next_recheck:
-            self._next_recheck = now + self._recheck / 10
-            stale = (job_id for job_id, job in self._jobs.items() if job.seen_at < now - self._recheck)
-            a_twelfth_of_the_budget = int(self._client.budget.per_minute * self._recheck / 600 / 12)
-            self._lookups.add(islice(stale, max(1, a_twelfth_of_the_budget)))
+        self._lookups.add_stale(now, self._client.budget.per_minute)
 
-    async def _read_changes(self) -> list[JobUpdate]:
-        """Read the list back to the cursor, and return the first page."""
+    async def _read_changes(self, reading: Reading) -> list[JobUpdate]:
+        """Read the list back to the cursor and to what the feeds know, and return the first page."""
         call, pages, seen = list_updates(self._parent), [], set[str]()
         while True:
             page = await self._client.send(call)
             pages.append(page.items)
+            reading.see(page.items)
             await self._see(page.items)
-            if self._cursor.is_reached(page.items) or not page.next_page_token:
+            if not page.next_page_token or all(each.is_reached(page.items) for each in (self._cursor, reading)):
                 return pages[0]
             seen.update(update.job_id for update in page.items)
-            if len(pages) + len(seen) >= len(self._jobs):
+            if not reading.feeds and len(pages) + len(seen) >= len(self._jobs):
                 missed = self._jobs.keys() - seen
                 if len(pages) >= len(missed):  # other users change many jobs here: gets are cheaper than more pages
                     self._unseen.update(dict.fromkeys(missed))
@@ -243,7 +251,7 @@ class Poller:
         """Record what an answer shows."""
         now = self._loop.time()
         for index, seen in enumerate(updates, 1):
-            if index % _BATCH == 0:
+            if index % BATCH == 0:
                 await asyncio.sleep(0)
             job = self._jobs.get(seen.job_id)
             if job is None:
@@ -255,11 +263,12 @@ class Poller:
 
     async def _bear(self, error: ApiError | CredentialsError) -> None:
         """Handle an error that concerns all jobs: back off, or end the waiting for all."""
-        if not error.is_transient:
-            await _report(self._jobs.values(), error)
-            return
-        await self._lose_patience(error)
-        self._schedule.look_within(max(0.0, self._client.not_before - self._loop.time()))
+        if error.is_transient:
+            await self._lose_patience(error)
+            self._schedule.look_within(max(0.0, self._client.not_before - self._loop.time()))
+        else:
+            self._feeds.fail(error)
+            await report_to(self._jobs.values(), error)
 
     async def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
         """Handle an error that concerns one job: look it up again, or end the waiting for it."""
@@ -267,13 +276,13 @@ class Poller:
         job.failures.add(now)
         may_appear = isinstance(error, NotFoundError) and job.may_appear(now, datetime.now(UTC))
         if not error.is_transient and not may_appear:
-            await _report([job], error)
+            await report_to([job], error)
             return
         self._schedule.look_within(backoff(job.failures.count))
         if may_appear:
             return
         if (since := job.failures.too_many_since(self._patience, now)) is not None:
-            await _report([job], error, since=since)
+            await report_to([job], error, since=since)
         if not self._is_listing:  # there is no list that would show whether it concerns this job alone
             await self._lose_patience(error)
 
@@ -282,16 +291,10 @@ class Poller:
         now = self._loop.time()
         await self._report_outage(self._outages.failed(error, now))
         if (since := self._client.failures.too_many_since(self._patience, now)) is not None:
-            await _report(self._jobs.values(), error, since=since)
+            self._feeds.fail(error)
+            await report_to(self._jobs.values(), error, since=since)
 
     async def _report_outage(self, outage: Outage | None) -> None:
         if outage is not None:
-            await _report(self._jobs.values(), outage)
-
-
-async def _report(jobs: Iterable[WatchedJob], news: Outage | BaseException, *, since: float | None = None) -> None:
-    """Report to all who wait for these jobs; other tasks have their turn meanwhile."""
-    for index, job in enumerate(list(jobs), 1):
-        job.report(news, since=since)
-        if index % _BATCH == 0:
-            await asyncio.sleep(0)
+            self._feeds.log(outage)
+            await report_to(self._jobs.values(), outage)

@@ -14,10 +14,11 @@ from airflow_nbjobs import metrics, settings
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.budget import Budget
+from airflow_nbjobs.watch.feeds import Feed
 from airflow_nbjobs.watch.poller import Poller
 from airflow_nbjobs.watch.waiters import Waiter
 
-__all__ = ["budget_of", "join_poller"]
+__all__ = ["budget_of", "join_feed", "join_poller"]
 
 
 class _Place(NamedTuple):
@@ -93,18 +94,34 @@ def join_poller(
     :raises InvalidNotebookJobError: if the name is not a valid job name.
     """
     job = JobName.parse(name)
-    chain = impersonation_chain
-    place = _Place(
-        job.parent,
-        settings.emulator_address() or settings.endpoint(),
-        gcp_conn_id,
-        chain if chain is None or isinstance(chain, str) else tuple(chain),
-    )
-    loop = asyncio.get_running_loop()
-    poller = _REGISTRIES.setdefault(loop, _Registry()).poller(place)
-    waiter = Waiter(poll_interval, loop.time())
+    poller = _poller(job.parent, gcp_conn_id, impersonation_chain)
+    waiter = Waiter(poll_interval, asyncio.get_running_loop().time())
     poller.join(job, created_at, waiter)
     try:
         yield waiter
     finally:
         poller.leave(job, waiter)
+
+
+@contextmanager
+def join_feed(
+    feed: Feed, parent: str, *, gcp_conn_id: str, impersonation_chain: str | Sequence[str] | None = None
+) -> Iterator[None]:
+    """Let a feed read along with all triggers of this event loop that wait in the same place.
+
+    :param parent: ``projects/p/locations/l``.
+    :param gcp_conn_id: the Google Cloud connection.
+    :param impersonation_chain: service account to impersonate, or a chain of them.
+    """
+    poller = _poller(parent, gcp_conn_id, impersonation_chain)
+    poller.join_feed(feed)
+    try:
+        yield
+    finally:
+        poller.leave_feed(feed)
+
+
+def _poller(parent: str, gcp_conn_id: str, chain: str | Sequence[str] | None) -> Poller:
+    chain = chain if chain is None or isinstance(chain, str) else tuple(chain)
+    place = _Place(parent, settings.emulator_address() or settings.endpoint(), gcp_conn_id, chain)
+    return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry()).poller(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,7 +15,10 @@ from airflow_nbjobs.exceptions import NbjobsError
 from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.failures import Failures, Outage
 
-__all__ = ["Waiter", "WatchedJob"]
+__all__ = ["BATCH", "Waiter", "WatchedJob", "copy_of", "report_to"]
+
+BATCH = 20
+"""Jobs that are reported on before other tasks have their turn: the tasks that were waiting log meanwhile."""
 
 _GRACE_SECONDS = sum(GRACE)
 
@@ -52,7 +56,7 @@ class Waiter:
             self._news = asyncio.get_running_loop().create_future()
             await self._news
         if self._error is not None:
-            raise _copy(self._error) from self._error
+            raise copy_of(self._error) from self._error
         if self._outage is not None:
             outage, self._outage = self._outage, None
             return outage
@@ -71,11 +75,11 @@ class Waiter:
             self._news.set_result(None)
 
 
-def _copy(error: BaseException) -> BaseException:
-    """Return an error for one waiter: an exception that is raised in a thousand tasks keeps the frames of all."""
+def copy_of(error: BaseException) -> BaseException:
+    """Return an error for one trigger: an exception that is raised in a thousand tasks keeps the frames of all."""
     if isinstance(error, NbjobsError):
         return copy.copy(error)
-    return NbjobsError(f"The notebook job could not be watched any more: {type(error).__name__}: {error}")
+    return NbjobsError(f"The notebook jobs could not be watched any more: {type(error).__name__}: {error}")
 
 
 @dataclass(slots=True, eq=False)
@@ -130,3 +134,14 @@ class WatchedJob:
         for waiter in self.waiters:
             if since is None or waiter.since <= since:
                 waiter.report(news)
+
+
+async def report_to(jobs: Iterable[WatchedJob], news: Outage | BaseException, *, since: float | None = None) -> None:
+    """Report to all who wait for these jobs; other tasks have their turn meanwhile.
+
+    :param since: as for :meth:`WatchedJob.report`.
+    """
+    for index, job in enumerate(list(jobs), 1):
+        job.report(news, since=since)
+        if index % BATCH == 0:
+            await asyncio.sleep(0)

@@ -35,13 +35,13 @@ class Service:
     def close(self) -> None:
         self._http.close()
 
-    def create(self, count: int, *, project: str | None = None) -> list[dict[str, Any]]:
+    def create(self, count: int, *, project: str | None = None, **fields: Any) -> list[dict[str, Any]]:
         """Create jobs that go on until somebody ends them, and return them as the service shows them."""
         parent = f"projects/{project or self.project}/locations/{LOCATION}/notebookExecutionJobs"
-        return [self._create(parent) for _ in range(count)]
+        return [self._create(parent, {**_BODY, **fields}) for _ in range(count)]
 
-    def _create(self, parent: str) -> dict[str, Any]:
-        answer = self._http.post(parent, json=_BODY)
+    def _create(self, parent: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = self._http.post(parent, json=body)
         assert answer.status_code == 200, answer.text
         return self.get(answer.json()["name"].partition("/operations/")[0])
 
@@ -53,6 +53,10 @@ class Service:
         for job in jobs:
             operation = self._http.get(f"{job['name']}/operations").json()["operations"][-1]["name"]
             assert self._http.post(f"{operation}:cancel").status_code == 200
+
+    def succeed(self, job: dict[str, Any]) -> None:
+        """End a job as SUCCEEDED."""
+        self.emulator.play(job["name"].rpartition("/")[2], "JOB_STATE_SUCCEEDED")
 
     def delete(self, job: dict[str, Any]) -> None:
         assert self._http.delete(job["name"]).status_code == 200

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.watch.cursor import OVERLAP, Cursor, JobUpdate, list_updates
-from airflow_nbjobs.watch.lookups import FEW, Lookups
+from airflow_nbjobs.watch.lookups import FEW, RECHECK_SECONDS, Lookups
 from airflow_nbjobs.watch.waiters import WatchedJob
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
@@ -137,12 +137,13 @@ def test_jobs_that_changed_all_at_once_are_read_again_until_no_change_can_show_l
 
 def test_a_job_is_read_from_what_the_service_says_of_it():
     told = {"name": "projects/1/locations/l/notebookExecutionJobs/7", "jobState": "JOB_STATE_NEW", "other": 1}
-    assert JobUpdate.from_wire({**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}) == JobUpdate(
-        "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456)
+    wire = {**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}
+    assert JobUpdate.from_wire(wire) == JobUpdate(
+        "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456), wire
     )
     for odd in ("yesterday", "2026-11-22T00:00:00"):
         assert JobUpdate.from_wire({**told, "updateTime": odd}).update_time is None
-    assert JobUpdate.from_wire({**told, "jobState": None, "updateTime": 3}) == JobUpdate("7", "", None)
+    assert JobUpdate.from_wire({**told, "jobState": None, "updateTime": 3})[:3] == ("7", "", None)
     for name in (7, None, "", "projects/1/locations/l/notebookExecutionJobs/"):
         with pytest.raises(ValueError, match="a job without a name"):
             JobUpdate.from_wire({**told, "name": name})
@@ -154,7 +155,7 @@ def lookups(ages: dict[str, float | None]) -> Lookups:
     for job_id, age in ages.items():
         changed = None if age is None else START - timedelta(seconds=age)
         jobs[job_id] = WatchedJob(None, changed, 0.0)
-    made = Lookups(jobs)
+    made = Lookups(jobs, RECHECK_SECONDS, 0.0)
     made.add(jobs)
     made.begin_sweep(list_updates(PARENT))
     return made
