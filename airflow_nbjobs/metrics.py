@@ -18,7 +18,7 @@ from airflow_nbjobs.compat import stats
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
-__all__ = ["JobMetric", "count_job", "count_request", "record_end", "set_watched"]
+__all__ = ["JobMetric", "count_event", "count_job", "count_request", "record_end", "set_watched"]
 
 JobMetric = Literal["submitted", "adopted", "succeeded", "failed", "cancelled"]
 
@@ -46,6 +46,14 @@ def record_end(job: NotebookExecutionJob, running_since: datetime | None, tags: 
     queueing, running = running_since - job.create_time, job.update_time - running_since
     _send(lambda: stats().timing("nbjobs.job.queueing", queueing, tags=dict(tags)))
     _send(lambda: stats().timing("nbjobs.job.running", running, tags=dict(tags)))
+
+
+def count_event(state: str) -> None:
+    """Add one to ``nbjobs.events``.
+
+    :param state: in which the job ended.
+    """
+    _send(lambda: stats().incr("nbjobs.events", tags={"state": state.removeprefix("JOB_STATE_")}))
 
 
 def count_request(service: str, verb: str, status: int | None) -> None:

@@ -27,7 +27,7 @@ def get_provider_info() -> dict[str, Any]:
         "hooks": [_integration("hooks")],
         "operators": [_integration("operators")],
         "sensors": [_integration("sensors")],
-        "triggers": [_integration("triggers", "schedule_trigger")],
+        "triggers": [_integration("events", "schedule_trigger", "triggers")],
         "task-decorators": [{"name": "notebook", "class-name": "airflow_nbjobs.decorators.notebook_task"}],
         "plugins": [{"name": "nbjobs", "plugin-class": "airflow_nbjobs.plugin.NotebookTabPlugin"}],
         "cli": ["airflow_nbjobs.commands.in_airflow.airflow_commands"],  # since Airflow 3.2

@@ -73,6 +73,13 @@ def test_nothing_is_loaded_but_ours_airflows_and_pythons_own(loaded):
     assert packages <= {"airflow_nbjobs", "airflow"}
 
 
+def test_the_event_trigger_loads_no_package_that_airflows_own_do_not():
+    airflows = ["airflow.triggers.base", "airflow.providers.common.compat.sdk"]
+    found = loaded_by(*airflows, "airflow_nbjobs.events") - loaded_by(*airflows)
+    assert {name.split(".")[0] for name in found} - sys.stdlib_module_names == {"airflow_nbjobs"}
+    assert not {name for name in found if name.startswith(("airflow_nbjobs.watch", "airflow_nbjobs.hooks"))}
+
+
 def test_the_eyes_of_this_test_are_open():
     loaded = {name.split(".")[0] for name in loaded_by("airflow_nbjobs.hooks", "airflow_nbjobs.notebooks.document")}
     assert {"google", "nbformat"} <= loaded

@@ -32,7 +32,7 @@ ORDER = [
     ["links", "outlets"],
     ["lineage"],
     ["run"],
-    ["doctor", "pruning", "schedule_trigger", "triggers"],
+    ["doctor", "events", "pruning", "schedule_trigger", "triggers"],
     ["operators"],
     ["decorators", "sensors"],
     ["commands", "plugin"],

@@ -76,6 +76,7 @@ def reference() -> str:
         "sensors",
         "hooks",
         "links",
+        "events",
         "triggers",
         "decorators",
         "exceptions",

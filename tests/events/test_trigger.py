@@ -1,0 +1,308 @@
+"""The trigger in Airflow's runner: which jobs become events, and each of them once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+pytest.importorskip("airflow.triggers.shared_stream", reason="watchers of assets have a state since Airflow 3.3")
+
+from airflow_nbjobs.events import trigger
+from tests.support.crowd import LOCATION, Service, event, lines_of_tasks
+from tests.support.crowd import trigger as waiting_trigger
+from tests.support.waiting import until
+from tests.support.watchers import Triggerer, looks, triggerer
+
+
+def run(scenario: Coroutine[Any, Any, Any]) -> Any:
+    async def bounded() -> Any:
+        async with asyncio.timeout(120):
+            return await scenario
+
+    return asyncio.run(bounded())
+
+
+async def watching(service: Service, running: Triggerer, **arguments: Any) -> None:
+    """Start a watcher, and wait until it has begun."""
+    running.start(**arguments)
+    await looks(service)(3)
+
+
+def job(service: Service, name: str, **fields: Any) -> dict[str, Any]:
+    return service.create(1, displayName=name, **fields)[0]
+
+
+def test_the_event_says_what_is_known_of_the_job(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> list[dict[str, Any]]:
+        async with triggerer() as running:
+            await watching(service, running)
+            service.succeed(made)
+            await running.names(1)
+            return running.events
+
+    made = job(service, "report-1", labels={"team": "red"})
+    (told,) = run(scenario())
+    now = service.get(made["name"])
+    assert told == {
+        "v": 1,
+        "name": made["name"],
+        "job_id": made["name"].rpartition("/")[2],
+        "display_name": "report-1",
+        "state": "JOB_STATE_SUCCEEDED",
+        "created_at": told["created_at"],
+        "ended_at": told["ended_at"],
+        "executed_notebook": f"gs://results/runs/{told['job_id']}/report.ipynb",
+        "notebook_version": None,
+        "schedule": None,
+        "labels": {"team": "red"},
+        "reason": None,
+    }
+    for key, field in (("created_at", "createTime"), ("ended_at", "updateTime")):
+        assert datetime.fromisoformat(told[key]) == datetime.fromisoformat(now[field])
+
+
+def test_jobs_that_end_together_are_reported_one_by_one_and_once(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            for each in made:
+                service.succeed(each)
+            await running.names(5)
+            await looks(service)(3)
+            return await running.names(5)
+
+    made = [job(service, f"report-{number}") for number in range(5)]
+    assert run(scenario()) == [each["displayName"] for each in made]
+
+
+def test_what_ended_before_the_watcher_is_not_reported(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            service.succeed(later)
+            return await running.names(1)
+
+    earlier, later = job(service, "earlier"), job(service, "later")
+    service.succeed(earlier)
+    assert run(scenario()) == ["later"]
+
+
+def test_the_first_job_of_an_empty_project_is_reported(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            service.succeed(job(service, "first"))
+            return await running.names(1)
+
+    assert run(scenario()) == ["first"]
+
+
+def test_a_restarted_watcher_reports_what_ended_meanwhile_once(service: Service, database: dict[str, Any]) -> None:
+    async def first() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            service.succeed(made[0])
+            return await running.names(1)
+
+    async def second() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            return await running.names(2)
+
+    async def third() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            return await running.names(0)
+
+    made = [job(service, f"report-{number}") for number in range(3)]
+    others = service.create(120)  # more than a page
+    assert run(first()) == ["report-0"]
+    service.succeed(made[1])
+    service.end(others)
+    service.succeed(made[2])
+    assert run(second()) == ["report-1", "report-2"]
+    assert run(third()) == []
+
+
+def test_an_event_that_airflow_did_not_store_is_sent_again(service: Service, database: dict[str, Any]) -> None:
+    async def killed() -> list[Any]:
+        async with triggerer() as running:
+            running.is_storing = False
+            await watching(service, running)
+            service.succeed(made)
+            await until(lambda: running.waiting)
+            await looks(service)(3)
+            assert running.waiting == 1
+            return running.events
+
+    async def again() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            return await running.names(1)
+
+    made = job(service, "report")
+    assert run(killed()) == []
+    assert run(again()) == ["report"]
+
+
+def test_what_another_triggerer_reported_is_left_out(service: Service, database: dict[str, Any]) -> None:
+    """A triggerer that stalled, and whose watchers another one has taken over, goes on for a moment."""
+
+    async def scenario() -> list[str]:
+        async with triggerer() as stalled:
+            await watching(service, stalled)
+            (key,) = database
+            database[key] = {**database[key], "jobs": {made["name"].rpartition("/")[2]: 0.0}}
+            service.succeed(made)
+            service.succeed(other)
+            return await stalled.names(1)
+
+    made, other = job(service, "reported"), job(service, "other")
+    assert run(scenario()) == ["other"]
+
+
+SCHEDULE = f"projects/anything/locations/{LOCATION}/schedules/17"
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, ["plain", "report-red", "report-blue", "scheduled"]),
+        ({"display_name": "report-.*"}, ["report-red", "report-blue"]),
+        ({"display_name": "report"}, []),
+        ({"labels": {"team": "red"}}, ["report-red"]),
+        ({"labels": {"team": "red", "tier": "1"}}, []),
+        ({"schedule": SCHEDULE}, ["scheduled"]),
+        ({"schedule": "17"}, ["scheduled"]),
+        ({"schedule": "18"}, []),
+        ({"states": ["CANCELLED", "JOB_STATE_FAILED"]}, ["cancelled"]),
+        ({"states": "CANCELLED", "labels": {"team": "red"}}, []),
+        ({"display_name": "report-.*", "labels": {"team": "blue"}}, ["report-blue"]),
+    ],
+    ids=str,
+)
+def test_only_jobs_that_have_all_that_is_asked_are_reported(
+    service: Service, database: dict[str, Any], asked: dict[str, Any], wanted: list[str]
+) -> None:
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running, **asked)
+            for each in made:
+                service.succeed(each)
+            service.end([cancelled])
+            await looks(service)(3)
+            return await running.names(len(wanted))
+
+    made = [
+        job(service, "plain"),
+        job(service, "report-red", labels={"team": "red"}),
+        job(service, "report-blue", labels={"team": "blue"}),
+        job(service, "scheduled", scheduleResourceName=SCHEDULE.replace("anything", service.project)),
+    ]
+    cancelled = job(service, "cancelled")
+    assert run(scenario()) == wanted
+
+
+def test_watchers_share_their_lists_with_each_other_and_with_tasks(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> tuple[list[str], dict[str, int]]:
+        async with triggerer() as running:
+            tasks = [asyncio.create_task(event(waiting_trigger(each, poll_interval=4.0))) for each in made]
+            for number in range(20):
+                running.start(assets=(f"asset-{number}",), display_name=f"report-{number}", poll_interval=4.0)
+            await looks(service)(5)
+            service.asked()
+            await looks(service)(1)
+            await asyncio.sleep(1.0)
+            asked = service.asked()
+            for each in made:
+                service.succeed(each)
+            names = await running.names(20)
+            assert [state for _, state in await asyncio.gather(*tasks)] == ["JOB_STATE_SUCCEEDED"] * 20
+            return names, asked
+
+    made = [job(service, f"report-{number}") for number in range(20)]
+    names, asked = run(scenario())
+    assert sorted(names) == sorted(each["displayName"] for each in made)
+    assert asked == {"list": 1}
+
+
+def test_two_assets_with_the_same_watcher_are_remembered_both(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with triggerer() as running:
+            await watching(service, running, assets=("one", "other"))
+
+    run(scenario())
+    assert sorted(key.partition(" ")[0] for key in database) == ["one", "other"]
+    assert len({key.partition(" ")[2] for key in database}) == 1
+
+
+@pytest.mark.parametrize("fault", [{"status": 503}, {"status": 403}, {"drop": True}], ids=str)
+def test_a_watcher_outlives_an_outage_of_the_service(
+    service: Service, database: dict[str, Any], fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.005)
+    monkeypatch.setattr("airflow_nbjobs.watch.failures._LIST_AGAIN_SECONDS", 0.5)
+
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            service.emulator.fault({"method": "list", "times": 2, **fault})
+            service.succeed(made)
+            return await running.names(1)
+
+    made = job(service, "report")
+    assert run(scenario()) == ["report"]
+
+
+def test_a_watcher_outlives_an_outage_of_airflow(
+    service: Service, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger, "_AGAIN_SECONDS", 0.1)
+
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            database["failures"] = 3
+            service.succeed(made)
+            return await running.names(1)
+
+    made = job(service, "report")
+    with lines_of_tasks() as lines:
+        assert run(scenario()) == ["report"]
+    assert "RuntimeError: the API server is away. It is tried again in" in str(lines)
+
+
+def test_an_unknown_state_of_the_watcher_is_kept_and_explained(service: Service, database: dict[str, Any]) -> None:
+    async def scenario(lines: list[Any]) -> None:
+        async with triggerer() as running:
+            await watching(service, running)
+        (key,) = database
+        database[key] = {"v": 2}
+        async with triggerer() as running:
+            running.start()
+            await until(lambda: "is not understood: {'v': 2}" in str(lines))
+        assert database[key] == {"v": 2}
+
+    with lines_of_tasks() as lines:
+        run(scenario(lines))
+
+
+def test_ends_that_are_older_than_catch_up_are_left_out(service: Service, database: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with triggerer() as running:
+            await watching(service, running)
+        (key,) = database
+        long_ago = datetime.now(UTC) - timedelta(days=3)
+        database[key] = {**database[key], "since": long_ago.isoformat(), "read_to": long_ago.isoformat()}
+        async with triggerer() as running:
+            await watching(service, running, catch_up=3600)
+        read_to = datetime.fromisoformat(database[key]["read_to"])
+        assert datetime.now(UTC) - read_to < timedelta(hours=2)
+
+    with lines_of_tasks() as lines:
+        run(scenario())
+    assert "are not reported: they are older than catch_up=3600 seconds" in str(lines)
