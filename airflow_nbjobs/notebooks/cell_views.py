@@ -36,11 +36,13 @@ class CellViews:
 
     :param page: the page.
     :param deadline: of ``time.monotonic()``; then, what needs time is shown as plain text.
+    :ivar is_late: whether the deadline has passed for something that needs time.
     """
 
     def __init__(self, page: Page, *, deadline: float) -> None:
         self._page = page
         self._deadline = deadline
+        self.is_late = False
         self._highlight = Highlight2HTML()
         self._magics = HighlightMagicsPreprocessor()
 
@@ -64,7 +66,8 @@ class CellViews:
         }
 
     def _is_late(self) -> bool:
-        return time.monotonic() > self._deadline
+        self.is_late = self.is_late or time.monotonic() >= self._deadline
+        return self.is_late
 
     def _code(self, cell: PageCell) -> Markup:
         if cell.kind != "code" or len(cell.source) > _HIGHLIGHTED_CHARACTERS or self._is_late():

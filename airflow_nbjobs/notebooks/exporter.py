@@ -42,6 +42,7 @@ def export(page: Page, *, theme: str, title: str, seconds: float) -> str:
             nb=nbformat.from_dict(nodes),  # type: ignore[no-untyped-call]  # nbformat has no types
             resources={"global_content_filter": {f"include_{part}": True for part in _SHOWN_PARTS}},
             page=page,
+            is_late=views.is_late,
             theme=theme,
             title=title,
             style=Markup((_TEMPLATES / "notebook.css").read_text("utf-8")),  # noqa: S704 - our own

@@ -18,16 +18,13 @@ from typing import Any
 
 from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.page import Page, read_page
+from airflow_nbjobs.notebooks.render_process import REFUSED
 from airflow_nbjobs.notebooks.sizes import Limits
 
-__all__ = ["FACTS", "PAGE", "REFUSED", "facts", "strict_json", "without_outputs"]
+__all__ = ["FACTS", "PAGE", "facts", "strict_json", "without_outputs"]
 
 PAGE, FACTS = "page.html", "facts.json"
 
-REFUSED = 3
-"""The exit code if the notebook cannot be rendered; standard error says why."""
-
-_MEMORY_BYTES = 2 * 2**30
 _DEEPEST = 50
 _PARAMETER_CHARACTERS = 200_000
 
@@ -35,14 +32,16 @@ _PARAMETER_CHARACTERS = 200_000
 def _main(request: dict[str, Any]) -> int:
     """Render one notebook into a folder.
 
-    :param request: ``notebook`` and ``folder`` (paths), ``theme``, ``title``, ``failed_cell``, ``notebook_bytes``: as
-        of :func:`~airflow_nbjobs.notebooks.render.to_html`; ``is_source``: whether it has not run yet.
+    :param request: ``notebook`` and ``folder`` (paths), ``theme``, ``title``, ``failed_cell``, ``notebook_bytes`` and
+        ``seconds``: as of :func:`~airflow_nbjobs.notebooks.render.to_html`; ``memory_bytes``; ``is_source``: whether it
+        has not run yet.
     """
     from airflow_nbjobs.notebooks.exporter import export
 
     with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
-        resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES,) * 2)
-    folder, limits = Path(request["folder"]), Limits(notebook_bytes=request["notebook_bytes"])
+        resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"],) * 2)
+    folder = Path(request["folder"])
+    limits = Limits(notebook_bytes=request["notebook_bytes"], seconds=request["seconds"])
     try:
         page = read_page(Path(request["notebook"]).read_bytes(), limits, request["failed_cell"])
         if request["is_source"]:
@@ -50,9 +49,6 @@ def _main(request: dict[str, Any]) -> int:
         html = export(page, theme=request["theme"], title=request["title"], seconds=limits.seconds)
     except RenderError as error:
         print(error, file=sys.stderr)
-        return REFUSED
-    except MemoryError:
-        print("Rendering it takes more than 2 GB of memory. Download it and open it in JupyterLab.", file=sys.stderr)
         return REFUSED
     (folder / PAGE).write_bytes(html.encode(errors="replace"))
     (folder / FACTS).write_text(json.dumps(facts(page)))

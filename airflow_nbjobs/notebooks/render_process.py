@@ -10,18 +10,26 @@ import json
 import os
 import subprocess
 import sys
-from typing import BinaryIO
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.render import Theme, to_html
-from airflow_nbjobs.notebooks.sizes import amount
+from airflow_nbjobs.notebooks.sizes import Limits, amount
 
-__all__ = ["environment", "render"]
+__all__ = ["MEMORY_BYTES", "PLAINER", "REFUSED", "SECONDS", "environment", "render"]
 
-_REFUSED = 3
+SECONDS = 45.0
+"""How long one rendering may take."""
+MEMORY_BYTES = 2 * 10**9
+"""How much memory it may take."""
+PLAINER = (Limits.seconds, 0.0)
+"""After how many seconds a rendering shows the rest as plain text: the first one, and the second if that is ended."""
+REFUSED = 3
+"""The exit code if the notebook cannot be rendered; standard error says why."""
+
 _VARIABLES = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR", "TZ")
 _OF_WINDOWS = ("SYSTEMROOT", "TEMP", "TMP", "USERPROFILE")
-_WHAT_TO_DO = "Download it and open it in JupyterLab."
 
 
 def render(
@@ -30,41 +38,57 @@ def render(
     theme: Theme = "light",
     failed_cell: int | None = None,
     title: str = "Notebook",
-    seconds: float = 60.0,
-    memory_bytes: int = 2 * 2**30,
+    seconds: float = SECONDS,
+    memory_bytes: int = MEMORY_BYTES,
 ) -> bytes:
     """Return a notebook as one safe HTML document in UTF-8.
+
+    A rendering that reaches a limit is ended. The next one shows as plain text what is formatted in the notebook.
 
     :param content: as of :func:`~airflow_nbjobs.notebooks.render.to_html`, like the next three.
     :param theme: as above.
     :param failed_cell: as above.
     :param title: as above.
-    :param seconds: how long rendering may take.
-    :param memory_bytes: how much memory the process may take.
-    :raises RenderError: if a limit is reached; also as :func:`~airflow_nbjobs.notebooks.render.to_html`.
+    :param seconds: how long each of the two may take.
+    :param memory_bytes: how much memory each may take.
+    :raises RenderError: if the second reaches a limit too; also as :func:`~airflow_nbjobs.notebooks.render.to_html`.
     """
     options = {"theme": theme, "failed_cell": failed_cell, "title": title}
-    request = json.dumps({"options": options, "memory_bytes": memory_bytes, "seconds": seconds}).encode()
+    for plain_after in PLAINER:
+        request = {"options": options, "memory_bytes": memory_bytes, "plain_after": plain_after}
+        with contextlib.suppress(_Ended):
+            return _render(content, request, seconds)
+    raise RenderError(
+        f"Rendering the notebook takes more than {seconds:g} seconds or {amount(memory_bytes)} of memory. Download it "
+        "and open it in JupyterLab."
+    )
+
+
+class _Ended(Exception):  # noqa: N818 - it is handled here
+    """A rendering took too long or too much memory."""
+
+
+def _render(content: bytes, request: Mapping[str, Any], seconds: float) -> bytes:
     try:
         done = subprocess.run(  # noqa: S603 - our own module
             [sys.executable, "-P", "-m", __name__],
-            input=request + b"\n" + content,
+            input=json.dumps(request).encode() + b"\n" + content,
             capture_output=True,
             timeout=seconds,
             check=False,
             env=environment(),
         )
     except subprocess.TimeoutExpired:
-        raise RenderError(f"The notebook took more than {seconds:g} seconds to render. {_WHAT_TO_DO}") from None
+        raise _Ended from None
     except OSError as error:
         raise RenderError(f"The process that renders the notebook could not be started: {error.strerror}.") from error
     if done.returncode == 0:
         return done.stdout
     said = done.stderr.decode(errors="replace").strip()
-    if done.returncode == _REFUSED:
+    if done.returncode == REFUSED:
         raise RenderError(said)
     if done.returncode < 0 or "MemoryError" in said:
-        raise RenderError(f"The notebook takes more than {amount(memory_bytes)} of memory to render. {_WHAT_TO_DO}")
+        raise _Ended
     raise RenderError(f"The notebook could not be rendered: {said.splitlines()[-1] if said else 'no reason given'}.")
 
 
@@ -85,10 +109,10 @@ def _main(source: BinaryIO, target: BinaryIO) -> int:
 
         resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"],) * 2)
     try:
-        html = to_html(source.read(), **request["options"])
+        html = to_html(source.read(), **request["options"], limits=Limits(seconds=request["plain_after"]))
     except RenderError as error:
         print(error, file=sys.stderr)
-        return _REFUSED
+        return REFUSED
     target.write(html.encode(errors="replace"))
     return 0
 

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from functools import cache
+from html import unescape
 
 import nh3
 from markupsafe import Markup
@@ -91,6 +92,9 @@ _FLAT = {
     "wbr",
 }
 _MOST_NESTED = 500
+_REFERENCE = re.compile(r"&(?:#[0-9]{1,20};?|#[xX][0-9a-fA-F]{1,20};?|[A-Za-z0-9]{1,32};?)?")
+# Unicode leaves these two to programs. They stand for what takes nh3 quadratic time: ampersands and no-break spaces.
+_STANDING_IN = {"&": "\ufdd0", "\xa0": "\ufdd1"}
 _COLOR_SEQUENCE = re.compile(r"\x1b\[[0-9;]{0,30}m")
 _MOST_COLORS = 2_000
 
@@ -101,13 +105,13 @@ def clean_html(html: str) -> Markup:
     Kept are text, tables, lists, headings, pictures that are part of the text (``data:``) and links. Links open in a
     new tab; links inside of the notebook lead to its own ids. Headings are one level lower than in the notebook.
     """
-    safe = _TAG.sub(_completed, _html_cleaner().clean(valid(html)))
+    safe = _TAG.sub(_completed, _clean(_html_cleaner(), html))
     return Markup(_HEADING.sub(lambda found: f"{found[1]}{int(found[2]) + 1}", safe))  # noqa: S704 - here it becomes safe
 
 
 def clean_code(html: str) -> Markup:
     """Return what Pygments made of code, with its classes only."""
-    return Markup(_code_cleaner().clean(valid(html)))  # noqa: S704 - as above
+    return Markup(_clean(_code_cleaner(), html))  # noqa: S704 - as above
 
 
 def clean_ansi(text: str) -> Markup:
@@ -121,7 +125,7 @@ def clean_ansi(text: str) -> Markup:
     if "\x1b" in text:
         parts = [strip_ansi(part).replace("\x1b", "") for part in _COLOR_SEQUENCE.split(text)]
         text = "".join(part + color for part, color in zip(parts, [*colors, ""], strict=True))
-        return Markup(_ansi_cleaner().clean(ansi2html(valid(text))))  # noqa: S704 - as above
+        return Markup(_clean(_ansi_cleaner(), ansi2html(text)))  # noqa: S704 - as above
     return Markup.escape(text)
 
 
@@ -171,6 +175,19 @@ def is_nested_too_deep(html: str) -> bool:
 def valid(text: str) -> str:
     """Return a text without halves of surrogate pairs, which JSON can contain and UTF-8 cannot."""
     return text.encode(errors="replace").decode()
+
+
+def _clean(cleaner: nh3.Cleaner, html: str) -> str:
+    """Return what a cleaner keeps of HTML, in linear time."""
+    held = _REFERENCE.sub(_held, valid(html).replace("\xa0", _STANDING_IN["\xa0"]))
+    cleaned: str = cleaner.clean(held)
+    return cleaned.replace(_STANDING_IN["&"], "&amp;").replace(_STANDING_IN["\xa0"], "&nbsp;")
+
+
+def _held(found: re.Match[str]) -> str:
+    """Return a character reference, or what stands in for the character that it is."""
+    character, rest = (text := unescape(found[0]))[:1], text[1:]
+    return f"{_STANDING_IN[character]}{rest}" if character in _STANDING_IN else found[0]
 
 
 @cache

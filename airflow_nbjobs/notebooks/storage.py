@@ -14,12 +14,14 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
+from airflow_nbjobs.api.wire import TIMESTAMP
 from airflow_nbjobs.exceptions import InvalidArgumentError, InvalidNotebookJobError, NotFoundError
 
 __all__ = [
@@ -49,6 +51,7 @@ class StoredObject:
     :ivar size: in bytes.
     :ivar md5: in base64; empty for composed objects.
     :ivar encoding: the ``Content-Encoding``, or empty.
+    :ivar created: when this generation was written; ``None`` if that is not known.
     """
 
     uri: str
@@ -56,6 +59,7 @@ class StoredObject:
     size: int
     md5: str = ""
     encoding: str = ""
+    created: datetime | None = None
 
     @classmethod
     def parse(cls, answer: dict[str, Any]) -> StoredObject:
@@ -66,6 +70,7 @@ class StoredObject:
             size=int(answer.get("size", 0)),
             md5=answer.get("md5Hash") or "",
             encoding=answer.get("contentEncoding") or "",
+            created=TIMESTAMP.decode(answer.get("timeCreated")),
         )
 
 

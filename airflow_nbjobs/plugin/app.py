@@ -7,8 +7,10 @@ contains what logs and XComs contain.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, closing
 from importlib.resources import files
-from typing import Annotated, BinaryIO, Literal
+from itertools import chain
+from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -125,24 +127,15 @@ def _ipynb(task: Task, number: TryNumber = None) -> Response:
     """Return the notebook itself."""
     number = _number(task, number)
     try:
-        hook = new_hook()
+        with ExitStack() as sources:
+            hook = sources.enter_context(closing(new_hook()))
+            shown = find_shown(task, number, hook)
+            chunks = sources.enter_context(closing(read_notebook(shown, hook)))
+            first = next(chunks, b"")  # then it is known whether there is a notebook to send
+            kind = "application/x-ipynb+json"
+            return _Streamed(chain([first], chunks), sources.pop_all(), kind, attachment(shown.file))
     except Unavailable as why:
         return _refusal(why)
-    try:
-        shown = find_shown(task, number, hook)
-        first, rest = _begun(read_notebook(shown, hook))
-    except Unavailable as why:
-        hook.close()
-        return _refusal(why)
-
-    def content() -> Iterator[bytes]:
-        try:
-            yield first
-            yield from rest
-        finally:
-            hook.close()
-
-    return StreamingResponse(content(), media_type="application/x-ipynb+json", headers=attachment(shown.file))
 
 
 def make_app() -> FastAPI:
@@ -160,31 +153,31 @@ async def _page(request: Request, task: TaskRecord, number: int, theme: Literal[
 
 
 def _shown(task: TaskRecord, number: int) -> ShownNotebook:
-    hook = new_hook()
-    try:
+    with closing(new_hook()) as hook:
         shown = find_shown(task, number, hook)
-    finally:
-        hook.close()
     check_size(shown)
     check_extra()
     return shown
-
-
-def _begun(chunks: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """Read the first chunk: then it is known whether there is a notebook to send."""
-    return next(chunks, b""), chunks
 
 
 def _refusal(why: Unavailable) -> JSONResponse:
     return JSONResponse({"problem": {"code": why.code, "message": str(why)}}, 404)
 
 
-def _sent(file: BinaryIO, media_type: str, headers: dict[str, str]) -> StreamingResponse:
+def _sent(file: BinaryIO, media_type: str, headers: dict[str, str]) -> Response:
     """Return a file in chunks. It is open, so that it is sent whole if the cache drops it meanwhile."""
+    with ExitStack() as sources:
+        sources.enter_context(file)
+        return _Streamed(iter(lambda: file.read(_CHUNK_BYTES), b""), sources.pop_all(), media_type, headers)
 
-    def chunks() -> Iterator[bytes]:
-        with file:
-            while chunk := file.read(_CHUNK_BYTES):
-                yield chunk
 
-    return StreamingResponse(chunks(), media_type=media_type, headers=headers)
+class _Streamed(StreamingResponse):
+    """Send chunks, and close what they come from, also if the reader leaves before the first one is sent."""
+
+    def __init__(self, chunks: Iterator[bytes], sources: ExitStack, media_type: str, headers: dict[str, str]) -> None:
+        super().__init__(chunks, media_type=media_type, headers=headers)
+        self._sources = sources
+
+    async def __call__(self, *call: Any) -> None:
+        with self._sources:
+            await super().__call__(*call)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 
 from airflow_nbjobs import __version__, settings
@@ -13,6 +14,7 @@ from airflow_nbjobs.exceptions import NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.plugin.job import QUICK
+from airflow_nbjobs.plugin.task_instance import TaskRecord
 from airflow_nbjobs.plugin.unavailable import Unavailable, explaining
 from airflow_nbjobs.run.summary import reason
 
@@ -48,17 +50,18 @@ class ShownNotebook:
         return self.stored.uri.rpartition("/")[2] if self.stored else "notebook.ipynb"
 
 
-def find_notebook(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
+def find_notebook(job: NotebookExecutionJob, task: TaskRecord, hook: NotebookExecutionJobHook) -> ShownNotebook:
     """Return the notebook to show of a job of this task.
 
-    Read are only objects below the job's own output folder, and an ``.ipynb`` source in the same bucket. The account
-    that runs the notebook can usually read them too, but that is not known before the job has run.
+    Of an ended job, only an object below the job's own output folder is read that is not older than the job. Before, it
+    is the source: what was sent with the job, or an ``.ipynb`` object in the bucket of the output folder that the
+    task's rendered fields name too.
 
     :raises Unavailable: if there is none, or it may not be read.
     """
     if job.job_state.is_terminal:
         return _executed(job, hook)
-    return _source(job, hook)
+    return _source(job, task, hook)
 
 
 def check_size(shown: ShownNotebook) -> None:
@@ -82,7 +85,7 @@ def too_large(size: int) -> Unavailable:
     )
 
 
-def read_notebook(shown: ShownNotebook, hook: NotebookExecutionJobHook) -> Iterator[bytes]:
+def read_notebook(shown: ShownNotebook, hook: NotebookExecutionJobHook) -> Generator[bytes, None, None]:
     """Return the content of a notebook in chunks.
 
     :raises Unavailable: if it cannot be read any more.
@@ -108,9 +111,23 @@ def _executed(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> Show
         found = storage.find_executed(client, job.gcs_output_uri, job.job_id, job.executed_notebook_uri)
     if found is None or not found.uri.startswith(folder):
         raise Unavailable("not_written", _why_missing(job, folder))
+    if _is_older(found, job):
+        raise Unavailable(
+            "older_notebook",
+            f"{found.uri} is not shown: it is older than the job {job.job_id}, and may be of a deleted job with the "
+            "same id. Clear the task to run it again.",
+        )
     return ShownNotebook(
         kind="executed", stored=found, job_name=job.name or "", failed_cell=0 if job.job_state.is_success else None
     )
+
+
+def _is_older(found: storage.StoredObject, job: NotebookExecutionJob) -> bool:
+    """Return whether an object was there before the job, or may have been."""
+    if found.created is None or job.create_time is None:
+        return True
+    # In the future is a job only on an emulator whose clock was moved, while that of its Cloud Storage was not.
+    return found.created < job.create_time <= datetime.now(UTC)
 
 
 def _why_missing(job: NotebookExecutionJob, folder: str) -> str:
@@ -120,15 +137,17 @@ def _why_missing(job: NotebookExecutionJob, folder: str) -> str:
     return f"The job ended without an executed notebook: {why}. The task's log and the links say more."
 
 
-def _source(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownNotebook:
+def _source(job: NotebookExecutionJob, task: TaskRecord, hook: NotebookExecutionJobHook) -> ShownNotebook:
     source = job.gcs_notebook_source
     if job.dataform_repository_source is not None:
-        raise Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
+        raise _elsewhere()
     if source is None or not source.uri:
         return ShownNotebook(kind="source", stored=None, job_name=job.name or "", failed_cell=0)
     # Who creates a job may name any object, also one that its account cannot read: that shows only when it has started.
-    if _bucket(source.uri) != _bucket(job.gcs_output_uri or "") or not source.uri.endswith(".ipynb"):
-        raise Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
+    is_of_task = task.text_field("notebook") in (source.uri, f"{source.uri}#{source.generation}")
+    is_near = _bucket(source.uri) == _bucket(job.gcs_output_uri or "")
+    if not (is_of_task and is_near and source.uri.endswith(".ipynb")):
+        raise _elsewhere()
     with explaining(source.uri, hook.gcp_conn_id, _role(source.uri)), hook.storage_client() as client:
         try:
             found = storage.get_object(client, source.uri, source.generation)
@@ -137,6 +156,10 @@ def _source(job: NotebookExecutionJob, hook: NotebookExecutionJobHook) -> ShownN
                 "no_source", f"The source notebook {source.uri} does not exist any more.", may_change=True
             ) from error
     return ShownNotebook(kind="source", stored=found, job_name=job.name or "", failed_cell=0)
+
+
+def _elsewhere() -> Unavailable:
+    return Unavailable("source_elsewhere", "The notebook is shown here when the job has ended.", may_change=True)
 
 
 def _bucket(uri: str) -> str:

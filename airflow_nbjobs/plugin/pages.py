@@ -20,8 +20,9 @@ from typing import Any, BinaryIO, Literal
 from starlette.concurrency import run_in_threadpool
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.notebooks.page_files import FACTS, PAGE, REFUSED
-from airflow_nbjobs.notebooks.render_process import environment
+from airflow_nbjobs.notebooks.page_files import FACTS, PAGE
+from airflow_nbjobs.notebooks.render_process import MEMORY_BYTES, PLAINER, REFUSED, SECONDS, environment
+from airflow_nbjobs.notebooks.sizes import amount
 from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.notebook import ShownNotebook, read_notebook, too_large
 from airflow_nbjobs.plugin.unavailable import Unavailable
@@ -30,7 +31,6 @@ __all__ = ["Page", "Pages", "cache_folder", "sentence_page"]
 
 _WORK = "work-"
 _WORK_SECONDS = 3600
-_SECONDS = 90
 _LONGEST = 1_000
 
 _log = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ class Pages:
 async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
     """Render in a process of its own, into the notebook's folder.
 
-    :raises Unavailable: if that fails, or takes too long.
+    :raises Unavailable: if that fails, or takes too long or too much memory.
     """
     request = {
         "notebook": str(notebook),
@@ -132,7 +132,28 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
         "failed_cell": shown.failed_cell,
         "is_source": shown.kind == "source",
         "notebook_bytes": settings.ui_notebook_bytes(),
+        "memory_bytes": MEMORY_BYTES,
     }
+    for seconds in PLAINER:
+        code, said = await _start(request | {"seconds": seconds})
+        if code == 0:
+            return
+        if code == REFUSED:
+            raise Unavailable("unreadable", said.strip()[-_LONGEST:])
+        _log.warning("Rendering %s failed: %s", shown.file, said)
+        if code > 0 and "MemoryError" not in said:
+            raise Unavailable(
+                "unreadable", "The notebook could not be rendered. The log of the API server says why; download it."
+            )
+    raise Unavailable(
+        "too_slow",
+        f"Rendering the notebook takes more than {SECONDS:g} seconds or {amount(MEMORY_BYTES)} of memory. Download it "
+        "and open it in JupyterLab.",
+    )
+
+
+async def _start(request: dict[str, Any]) -> tuple[int, str]:
+    """Render, and return the exit code, which is negative if the process was ended, and what it said."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "airflow_nbjobs.notebooks.page_files"),
         stdin=asyncio.subprocess.PIPE,
@@ -141,22 +162,14 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
         env=environment(),
     )
     try:
-        _, said = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), _SECONDS)
+        _, said = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), SECONDS)
     except TimeoutError:
-        raise Unavailable(
-            "too_slow", f"Rendering the notebook took longer than {_SECONDS} s. Download it and open it in JupyterLab."
-        ) from None
+        return -1, "it took too long"
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    if process.returncode == REFUSED:
-        raise Unavailable("unreadable", said.decode(errors="replace").strip()[-_LONGEST:])
-    if process.returncode:
-        _log.error("Rendering %s failed: %s", shown.file, said.decode(errors="replace"))
-        raise Unavailable(
-            "unreadable", "The notebook could not be rendered. The log of the API server says why; download it."
-        )
+    return process.returncode or 0, said.decode(errors="replace")
 
 
 def _download(shown: ShownNotebook, to: Path) -> None:

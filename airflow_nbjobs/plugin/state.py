@@ -30,7 +30,7 @@ def find_shown(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) ->
 
     :raises Unavailable: if there is none.
     """
-    return find_notebook(find_job(task, number, hook), hook)
+    return find_notebook(find_job(task, number, hook), task, hook)
 
 
 def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
             state["results"] = masked(strict_json(task.results))
         if not job.job_state.is_terminal:
             state["refresh_seconds"] = _REFRESH_SECONDS
-        shown = find_notebook(job, hook)
+        shown = find_notebook(job, task, hook)
         state["notebook"] = _notebook(shown)
         check_size(shown)
         check_extra()

@@ -236,12 +236,21 @@ def test_the_same_notebook_has_the_same_page():
 
 def test_a_rendering_that_takes_too_long_or_too_much_is_ended():
     content = nbformat.v4.writes(notebook()).encode()
-    with pytest.raises(RenderError, match=r"took more than 0\.001 seconds to render\. Download it"):
+    with pytest.raises(RenderError, match=r"takes more than 0\.001 seconds or 2,000 MB of memory\. Download it"):
         render(content, seconds=0.001)
-    with pytest.raises(RenderError, match=r"(takes more than 60 MB of memory|could not be rendered)"):
+    with pytest.raises(RenderError, match=r"(or 60 MB of memory|could not be rendered)"):
         render(content, memory_bytes=60_000_000)
     with pytest.raises(RenderError, match="it is not a JSON object"):
         render(b"[]")
+
+
+def test_html_that_takes_too_much_memory_is_shown_as_text():
+    """Each paragraph repeats all elements that are open."""
+    bomb = "<p>" + "".join(f"<b id=b{number}>" for number in range(490)) + "<p>x" * 20_000
+    content = nbformat.v4.writes(notebook(shows({"text/html": bomb, "text/plain": "a table"}))).encode()
+    html = render(content, memory_bytes=700_000_000).decode()
+    assert "Rendering took too long" in html
+    assert ">a table<" in html
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

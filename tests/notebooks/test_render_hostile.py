@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 
 import pytest
 
@@ -39,6 +40,28 @@ def test_a_tag_in_an_attribute_stays_there_with_every_nh3(html, monkeypatch):
 
     monkeypatch.setattr(safe_html, "_html_cleaner", Older)
     assert list(problems(to_html(notebook_bytes(code(shown({"text/html": html})))))) == []
+
+
+_REFERENCES = (
+    "& && &amp; &amp;lt; &AMP;x &#38; &#x26; &#x; &x; &nbsp; &#160 &NonBreakingSpace; \xa0 &lt &notit; &copy=1"
+)
+
+
+@pytest.mark.parametrize("html", ["<p>{}</p>", '<p title="{}">x</p>', '<a href="https://example.com/?{}">x</a>'])
+@pytest.mark.parametrize("reference", [*_REFERENCES.split(" "), "&#99999999999999999999999;", "&" * 40, "&\n&"])
+def test_a_reference_is_cleaned_as_by_nh3_without_it(reference, html, monkeypatch):
+    """nh3 takes quadratic time for ampersands and no-break spaces."""
+    cleaner, seen = safe_html._html_cleaner(), []
+
+    class Watched:
+        def clean(self, text):
+            seen.append(text)
+            return cleaner.clean(text)
+
+    monkeypatch.setattr(safe_html, "_html_cleaner", Watched)
+    html = html.format(reference)
+    assert safe_html.clean_html(html) == cleaner.clean(html).replace("<a ", '<a target="_blank" ')
+    assert not {"&", "\xa0"} & set(unescape(seen[0]))
 
 
 @pytest.mark.parametrize(

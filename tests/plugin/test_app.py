@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from collections.abc import Callable
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.requests import ClientDisconnect
 
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.plugin import app
 from airflow_nbjobs.plugin.app import make_app
+from airflow_nbjobs.plugin.job import new_hook
+from airflow_nbjobs.plugin.pages import Page
 from tests.plugin.conftest import CANARY, paper
 from tests.support.task_rows import TaskRow
 
@@ -76,6 +85,31 @@ def test_a_failure_has_the_headers_too(
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize("part", ["frame", "notebook.ipynb"])
+def test_a_reader_who_leaves_at_once_leaves_nothing_open(
+    part: str, ann: TestClient, ran: Callable[..., TaskRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Any] = []
+    opened, closed = Page.html, NotebookExecutionJobHook.close
+    monkeypatch.setattr(Page, "html", lambda self: held.append(file := opened(self)) or file)
+    monkeypatch.setattr(app, "new_hook", lambda: held.append(hook := new_hook()) or hook)
+    monkeypatch.setattr(NotebookExecutionJobHook, "close", lambda self: setattr(self, "closed", True) or closed(self))
+    path, headers = ran().path(part), [(name.lower().encode(), value.encode()) for name, value in ann.headers.items()]
+    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET"}
+    scope |= {"path": unquote(path), "raw_path": path.encode(), "query_string": b"", "headers": headers}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        raise OSError("The reader has left.")
+
+    with contextlib.suppress(OSError, ClientDisconnect):
+        asyncio.run(ann.app({**scope, "server": ("airflow.example", 80), "scheme": "http"}, receive, send))
+    assert held
+    assert all(each.closed for each in held)
 
 
 def test_only_reading_is_possible(ann: TestClient, ran: Callable[..., TaskRow]) -> None:

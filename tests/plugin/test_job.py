@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from fastapi.testclient import TestClient
 
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.run.note import JOB_XCOM
-from tests.plugin.conftest import CANARY, finish, problem
+from tests.plugin.conftest import CANARY, finish, paper, problem
+from tests.support.papers import as_bytes
 from tests.support.task_rows import TaskRow
 
 CONTENT = ("frame", "facts", "notebook.html", "notebook.ipynb")
@@ -117,6 +120,29 @@ def test_a_notebook_is_read_below_the_jobs_own_folder_only(
     monkeypatch.setattr(storage, "find_executed", lambda *_: outside)
     assert problem(ann.get(row.path("state")))[0] == "not_written"
     assert CANARY not in ann.get(row.path("notebook.ipynb")).text
+
+
+def test_a_notebook_that_is_older_than_its_job_is_not_shown(ann: TestClient, cloud: Any) -> None:
+    """Who may create jobs can use the id of a deleted job again, with that job's bucket."""
+    row = TaskRow.make()
+    cloud.upload("gs://foreign/runs/again/secret.ipynb", as_bytes(paper()))
+    cloud.play(row.submit(job_id="again", gcsOutputUri="gs://foreign/runs"), "JOB_STATE_SUCCEEDED")
+    code, message = problem(ann.get(row.path("state")))
+    assert (code, "older than the job again" in message) == ("older_notebook", True)
+    for part in CONTENT:
+        answer = ann.get(row.path(part))
+        assert (answer.status_code, CANARY in answer.text) == (404, False)
+
+
+def test_a_job_from_the_future_of_an_emulator_is_shown(
+    ann: TestClient, cloud: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A test may move the clock of the emulator's jobs, and not that of its Cloud Storage."""
+    row = TaskRow.make()
+    cloud.upload("gs://results/runs/ahead/report.ipynb", as_bytes(paper()))
+    cloud.play(row.submit(job_id="ahead"), "JOB_STATE_SUCCEEDED")
+    monkeypatch.setattr("airflow_nbjobs.plugin.notebook.datetime", Mock(now=lambda _: datetime(2026, 1, 1, tzinfo=UTC)))
+    assert CANARY in ann.get(row.path("frame")).text
 
 
 def test_the_connection_is_the_tabs_own(

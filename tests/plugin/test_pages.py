@@ -120,10 +120,25 @@ def test_a_reader_who_leaves_does_not_stop_the_rendering(downloads: list[str], p
 def test_a_rendering_that_takes_too_long_is_ended(
     downloads: list[str], pages: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rendering, "_SECONDS", 0.01)
-    with pytest.raises(Unavailable, match="took longer than"):
+    monkeypatch.setattr(rendering, "SECONDS", 0.01)
+    with pytest.raises(Unavailable, match=r"takes more than 0\.01 seconds or 2,000 MB of memory"):
         asyncio.run(Pages().page(shown(), "light"))
     assert list(pages.iterdir()) == []
+
+
+def test_after_a_rendering_that_was_ended_the_page_is_plainer(
+    downloads: list[str], pages: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, asked = rendering._start, []
+
+    async def starting(request: dict[str, Any]) -> tuple[int, str]:
+        asked.append(request["seconds"])
+        return (-9, "") if len(asked) == 1 else await start(request)
+
+    monkeypatch.setattr(rendering, "_start", starting)
+    with asyncio.run(Pages().page(shown(), "light")).html() as page:
+        assert "shown as plain text" in page.read().decode()
+    assert asked == [30, 0]
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"not a notebook", b"\xff\xfe", b'{"cells": 1}'])

@@ -64,7 +64,7 @@ def test_an_allowed_error_is_no_failure(ann: TestClient, ran: Callable[..., Task
 
 
 def test_a_running_job_says_how_long_and_shows_its_source(ann: TestClient, cloud: Any) -> None:
-    row = TaskRow.make(state="deferred")
+    row = TaskRow.make(state="deferred", notebook="gs://results/report.ipynb")
     cloud.upload("gs://results/report.ipynb", as_bytes(paper()))
     cloud.fault({"job_state": ["JOB_STATE_PENDING", "JOB_STATE_RUNNING"], "seconds": 3600})
     name = row.submit()
@@ -84,9 +84,19 @@ def test_a_running_job_says_how_long_and_shows_its_source(ann: TestClient, cloud
 
 
 def test_a_source_that_is_no_notebook_file_is_not_read(ann: TestClient, cloud: Any) -> None:
-    row = TaskRow.make(state="deferred")
+    row = TaskRow.make(state="deferred", notebook="gs://results/salaries.csv")
     cloud.upload("gs://results/salaries.csv", CANARY.encode())
     row.submit(gcsNotebookSource={"uri": "gs://results/salaries.csv"})
+    assert problem(ann.get(row.path("state")))[0] == "source_elsewhere"
+    answer = ann.get(row.path("notebook.ipynb"))
+    assert (answer.status_code, CANARY in answer.text) == (404, False)
+
+
+@pytest.mark.parametrize("notebook", ["gs://results/report.ipynb", "gs://results/secret.ipynb#7", None])
+def test_a_source_that_the_task_does_not_name_is_not_read(notebook: str | None, ann: TestClient, cloud: Any) -> None:
+    row = TaskRow.make(state="deferred", notebook=notebook)
+    cloud.upload("gs://results/secret.ipynb", as_bytes(paper()))
+    row.submit(gcsNotebookSource={"uri": "gs://results/secret.ipynb"})
     assert problem(ann.get(row.path("state")))[0] == "source_elsewhere"
     answer = ann.get(row.path("notebook.ipynb"))
     assert (answer.status_code, CANARY in answer.text) == (404, False)
@@ -100,7 +110,7 @@ def test_a_source_that_was_sent_is_shown_from_the_job(ann: TestClient, cloud: An
 
 
 def test_a_source_in_another_bucket_is_not_read(ann: TestClient, cloud: Any) -> None:
-    row = TaskRow.make(state="deferred")
+    row = TaskRow.make(state="deferred", notebook="gs://elsewhere/secret.ipynb")
     cloud.upload("gs://elsewhere/secret.ipynb", as_bytes(paper()))
     row.submit(gcsNotebookSource={"uri": "gs://elsewhere/secret.ipynb"})
     assert problem(ann.get(row.path("state"))) == (

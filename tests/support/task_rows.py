@@ -156,9 +156,12 @@ class TaskRow:
                 update(TaskInstance.__table__).where(*where).values(try_number=ti.try_number + 1, state=state)
             )
 
-    def submit(self, *, key: str | None = None, number: int = 1, note: bool = True, **fields: Any) -> str:
+    def submit(
+        self, *, key: str | None = None, number: int = 1, note: bool = True, job_id: str | None = None, **fields: Any
+    ) -> str:
         """Create the job of a try, and return its name.
 
+        :param job_id: by default the service picks one.
         :param key: of another task; ``""`` for a job without one.
         :param fields: of the job, in the service's spelling.
         """
@@ -175,7 +178,7 @@ class TaskRow:
             **fields,
         }
         hook = NotebookExecutionJobHook()
-        operation = hook.create_job(NotebookExecutionJob.from_wire(job), location=REGION)
+        operation = hook.create_job(NotebookExecutionJob.from_wire(job), location=REGION, job_id=job_id)
         name = str(job_of_operation(operation.name))
         if note:
             self.note(name)
