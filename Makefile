@@ -27,7 +27,6 @@ SETS := $(patsubst constraints/%.txt,%,$(wildcard constraints/*.txt))
 # api/, notebooks/ and emulator/ do not import Airflow (tests/test_walls.py).
 OFF_AIRFLOW := $(addprefix tests/,api chaos conftest.py contract demo docs emulator foreign live notebooks packaging support \
 	system test_walls.py ui)
-# tests/plugin writes rows of tables that Airflow 3.4 has replaced; there, tests/ui looks at the tab.
 ON_AIRFLOW := $(filter-out $(OFF_AIRFLOW),$(filter-out tests/__%,$(wildcard tests/*)))
 # On all sets kills; on Airflow 3.4 also loops, and tries that run again without using a retry.
 ON_PROCESSES = $(patsubst %,tests/system/test_%.py,kills $(if $(filter next,$(SET)),loops reschedules))
@@ -69,7 +68,7 @@ test-on:
 	@[ -f "constraints/$(SET).txt" ] || { echo "There is no set '$(SET)'. Give one of these as SET: $(SETS)" >&2; exit 2; }
 	@.ci/install $(ENV) constraints/$(SET).txt dev
 	$(ENV)/bin/python -m pytest -n 4 --dist worksteal -W ignore --junitxml $(ENV)/results.xml \
-		--override-ini junit_suite_name="$$(git rev-parse --short HEAD)" $(filter-out $(if $(filter next,$(SET)),tests/plugin),$(ON_AIRFLOW))
+		--override-ini junit_suite_name="$$(git rev-parse --short HEAD)" $(ON_AIRFLOW)
 	$(ENV)/bin/python -m pytest -n 2 --dist loadfile -W ignore $(ON_PROCESSES) || \
 		$(ENV)/bin/python -m pytest -W ignore --last-failed $(ON_PROCESSES)
 

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.compat import earlier_tries, within_region, xcom_region
+from airflow_nbjobs.compat import earlier_tries, identity_in_loops, region_of, within_region, xcom_region
 from airflow_nbjobs.links import LINKS
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM, JobNote
@@ -35,7 +35,7 @@ class Place:
     """Which task instance a request is about.
 
     :ivar map_index: -1 for a task that is not mapped.
-    :ivar region: of a task in a loop, Airflow's id of the pass of the loop, and the iteration.
+    :ivar region: of a mapped task or a task in a loop, Airflow's id of the expansion or the pass, and the index in it.
     """
 
     dag_id: str
@@ -50,14 +50,14 @@ class Place:
     ) -> Place | None:
         """Read the parts of an address; ``None`` if the map index is none.
 
-        :param region: of a task in a loop of Airflow 3.4, and which iteration it is.
+        :param region: as Airflow 3.4 names it.
         """
         if map_index == _UNMAPPED:
             return cls(dag_id, run_id, task_id, -1, region)
         digits = map_index.removeprefix("-")
         if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
             return None
-        return cls(dag_id, run_id, task_id, int(map_index))
+        return cls(dag_id, run_id, task_id, int(map_index), region)
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,8 @@ class Try:
 class TaskRecord:
     """A task instance as Airflow's database has it.
 
+    :ivar map_index: -1 for a task that is not mapped.
+    :ivar iteration: the iteration of the loop that the task is in; ``None`` outside of loops.
     :ivar operator: name of the operator, as Airflow's UI shows it.
     :ivar tries: the oldest first, the current one last.
     :ivar note: the note of the current try's job. Who may write XComs can forge it.
@@ -85,6 +87,8 @@ class TaskRecord:
     """
 
     place: Place
+    map_index: int
+    iteration: str | None
     operator: str
     tries: tuple[Try, ...]
     note: JobNote | None
@@ -105,8 +109,8 @@ class TaskRecord:
             dag_id=self.place.dag_id,
             run_id=self.place.run_id,
             task_id=self.place.task_id,
-            map_index=self.place.map_index,
-            iteration=None if self.place.region is None else "{}/{}".format(*self.place.region),
+            map_index=self.map_index,
+            iteration=self.iteration,
             try_number=self.current.number,
             first_try=1,
             run_started=None,
@@ -134,32 +138,38 @@ def read_task(place: Place) -> TaskRecord | None:
         )
         if ti is None:
             return None
+        try:
+            map_index, iteration = identity_in_loops(session, ti)
+        except ValueError:
+            return None
         rendered = ti.rendered_task_instance_fields
-        returned = _xcom(session, place, "return_value")
-        links = {link.name: _xcom(session, place, link.xcom_key) for link in LINKS}
+        returned = _xcom(session, ti, "return_value")
+        links = {link.name: _xcom(session, ti, link.xcom_key) for link in LINKS}
         return TaskRecord(
             place=place,
+            map_index=map_index,
+            iteration=iteration,
             operator=ti.operator_name or "",
             tries=(
                 *(Try(number, _text(state)) for number, state in earlier_tries(session, ti)),
                 Try(ti.try_number, _text(ti.state)),
             ),
-            note=JobNote.from_payload(_xcom(session, place, JOB_XCOM)),
+            note=JobNote.from_payload(_xcom(session, ti, JOB_XCOM)),
             results=returned.get("results") if isinstance(returned, Mapping) else None,
             links={name: url for name, url in links.items() if isinstance(url, str)},
             fields=dict(rendered.rendered_fields or {}) if rendered is not None else {},
         )
 
 
-def _xcom(session: Session, place: Place, key: str) -> Any:
+def _xcom(session: Session, ti: TaskInstance, key: str) -> Any:
     """Return an XCom as it is stored. Objects in it are not made: their classes would be imported here."""
     query = XComModel.get_many(
-        run_id=place.run_id,
+        run_id=ti.run_id,
         key=key,
-        dag_ids=place.dag_id,
-        task_ids=place.task_id,
+        dag_ids=ti.dag_id,
+        task_ids=ti.task_id,
         limit=1,
-        **xcom_region(place.map_index, place.region),
+        **xcom_region(ti.map_index, region_of(ti)),
     )
     found: Any = session.scalars(query).first()
     value = None if found is None else found.value

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from airflow.models import xcom
 from airflow.models.dag import DagModel
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.dagrun import DagRun
@@ -18,6 +19,7 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, insert, select, update
 
 from airflow_nbjobs import settings
+from airflow_nbjobs.compat import has_regions
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM
@@ -64,38 +66,46 @@ class TaskRow:
                 session.flush()
             session.add(DagRun(dag_id=dag_id, run_id=row.run_id, run_type="manual", run_after=datetime.now(UTC)))
             session.flush()
-            columns = TaskInstance.__table__.c
-            session.execute(
-                insert(TaskInstance.__table__).values(
-                    **row._place,
-                    id=columns.id.type.python_type(str(uuid.uuid4())),  # a text on Airflow 3.1
-                    state=state,
-                    try_number=try_number,
-                    max_tries=0,
-                    pool="default_pool",
-                    pool_slots=1,
-                    operator=operator,
-                    custom_operator_name="",
-                )
-            )
-            rendered = {"location": REGION, "project_id": None, **fields}
-            session.execute(insert(RenderedTaskInstanceFields.__table__).values(**row._place, rendered_fields=rendered))
+            row._insert(session, state=state, try_number=try_number, operator=operator)
+            row._render(session, {"location": REGION, "project_id": None, **fields})
         return row
+
+    def _insert(self, session: Any, **values: Any) -> None:
+        table = TaskInstance.__table__
+        made = {
+            "id": table.c.id.type.python_type(str(uuid.uuid4())),  # a text on Airflow 3.1
+            "max_tries": 0,
+            "pool": "default_pool",
+            "pool_slots": 1,
+            "custom_operator_name": "",
+        }
+        session.execute(insert(table).values(**self._place, **made, **values))
+
+    def _render(self, session: Any, fields: dict[str, Any]) -> None:
+        table = RenderedTaskInstanceFields.__table__
+        session.execute(insert(table).values(**self._owner(session), rendered_fields=fields, **_own_id()))
 
     @property
     def _place(self) -> dict[str, Any]:
-        return {
-            "dag_id": self.dag_id,
-            "run_id": self.run_id,
-            "task_id": self.task_id,
-            "map_index": self.map_index,
-        }
+        index = {"region_index" if has_regions() else "map_index": self.map_index}
+        return {"dag_id": self.dag_id, "run_id": self.run_id, "task_id": self.task_id, **index}
+
+    def _owner(self, session: Any) -> dict[str, Any]:
+        """Return what XComs and rendered fields belong to: from Airflow 3.4 on the current try."""
+        return {"task_instance_id": self._current(session).id} if has_regions() else self._place
+
+    def _current(self, session: Any) -> Any:
+        where = [getattr(TaskInstance, name) == value for name, value in self._place.items()]
+        return session.scalar(select(TaskInstance).where(*where))
 
     @property
     def key(self) -> str:
         """The key in the names of this task instance's jobs."""
         return TaskIdentity(
-            **self._place,
+            dag_id=self.dag_id,
+            run_id=self.run_id,
+            task_id=self.task_id,
+            map_index=self.map_index,
             deployment=settings.deployment(),
             try_number=1,
             first_try=1,
@@ -111,18 +121,14 @@ class TaskRow:
 
     def push(self, key: str, value: Any) -> None:
         """Write an XCom of the current try, as the task or as anybody else who may."""
+        table = getattr(xcom, "XComModelV2", XComModel).__table__
         with create_session() as session:
-            run = session.scalar(select(DagRun.id).where(DagRun.run_id == self.run_id))
+            owner, run = self._owner(session), session.scalar(select(DagRun.id).where(DagRun.run_id == self.run_id))
             session.execute(
-                delete(XComModel.__table__).where(
-                    *(getattr(XComModel, name) == value for name, value in self._place.items()), XComModel.key == key
-                )
+                delete(table).where(*(table.c[name] == value for name, value in owner.items()), table.c.key == key)
             )
-            session.execute(
-                insert(XComModel.__table__).values(
-                    **self._place, dag_run_id=run, key=key, value=value, timestamp=datetime.now(UTC)
-                )
-            )
+            more = _own_id() or {"dag_run_id": run}
+            session.execute(insert(table).values(**owner, **more, key=key, value=value, timestamp=datetime.now(UTC)))
 
     def note(self, name: str | None) -> None:
         """Write the note of the task's job."""
@@ -130,12 +136,19 @@ class TaskRow:
 
     def retry(self, state: str | None) -> None:
         """Begin another try: the XComs are gone, and the try so far becomes history."""
-        from airflow.models.taskinstancehistory import TaskInstanceHistory
-
         with create_session() as session:
+            ti = self._current(session)
+            if has_regions():
+                archived = {"working_set": None, "archived_reason": "retry", "state": "failed"}
+                session.execute(update(TaskInstance.__table__).where(TaskInstance.id == ti.id).values(**archived))
+                self._insert(session, state=state, try_number=ti.try_number + 1, operator=ti.operator)
+                fields = RenderedTaskInstanceFields
+                owned = session.scalar(select(fields.rendered_fields).where(fields.task_instance_id == ti.id))
+                self._render(session, owned)
+                return
+            from airflow.models.taskinstancehistory import TaskInstanceHistory
+
             where = [getattr(TaskInstance, name) == value for name, value in self._place.items()]
-            ti = session.scalar(select(TaskInstance).where(*where))
-            assert ti is not None
             session.execute(
                 insert(TaskInstanceHistory.__table__).values(
                     **self._place,
@@ -183,3 +196,8 @@ class TaskRow:
         if note:
             self.note(name)
         return name
+
+
+def _own_id() -> dict[str, Any]:
+    """Return an id for a row of Airflow 3.4."""
+    return {"id": uuid.uuid4()} if has_regions() else {}
