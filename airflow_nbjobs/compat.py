@@ -20,21 +20,15 @@ __all__ = [
     "calls_on_kill",
     "decide_to_run_again",
     "determine_kwargs",
-    "earlier_tries",
     "finding_connection",
     "get_async_connection",
     "get_async_extra_dejson",
     "has_ended_iteration",
-    "has_regions",
-    "identity_in_loops",
     "is_about_finished_try",
     "is_rescheduled_by",
     "loop_iteration",
-    "region_of",
     "retry_policy",
     "stats",
-    "within_region",
-    "xcom_region",
 ]
 
 
@@ -130,102 +124,6 @@ def retry_policy(task: Any) -> Any:
     :param task: the operator.
     """
     return getattr(task, "retry_policy", None)
-
-
-def earlier_tries(session: Any, ti: Any) -> list[tuple[int, str | None]]:
-    """Return number and state of the earlier tries of a task instance, the oldest first.
-
-    Airflow 3.4 keeps them as rows of the same table; before it, they are in a table of their own.
-
-    :param session: of Airflow's database.
-    :param ti: the row of the current try.
-    """
-    from airflow.models.taskinstance import TaskInstance
-    from sqlalchemy import select
-
-    try:
-        from airflow.models.taskinstancehistory import TaskInstanceHistory
-    except ImportError:
-        earlier: Any = TaskInstance
-    else:
-        earlier = TaskInstanceHistory
-    query = select(earlier.try_number, earlier.state).where(
-        earlier.dag_id == ti.dag_id,
-        earlier.run_id == ti.run_id,
-        earlier.task_id == ti.task_id,
-        earlier.try_number < ti.try_number,
-        *within_region(earlier, ti.map_index, region_of(ti)),
-    )
-    found = session.execute(query.execution_options(include_all_attempts=True)).all()
-    return sorted({row.try_number: row.state for row in found}.items())
-
-
-def has_regions() -> bool:
-    """Return whether Airflow tells task instances apart by regions.
-
-    Unnecessary with Airflow 3.4.
-    """
-    from airflow.models.taskinstance import TaskInstance
-
-    return hasattr(TaskInstance, "region_id")
-
-
-def within_region(table: Any, map_index: int, region: tuple[Any, int] | None) -> list[Any]:
-    """Return the conditions that a row of a task instance meets besides its DAG, run and task.
-
-    Unnecessary with Airflow 3.4. Its mapped tasks and tasks in loops have a region and an index in it, which its UI
-    names in its addresses. Without a region, the row is outside of loops; before Airflow 3.4 the map index is enough.
-
-    :param table: the class of the rows.
-    :param region: id and index.
-    """
-    if region is not None:
-        return [table.region_id == region[0], table.region_index == region[1]]
-    if not has_regions():
-        return [table.map_index == map_index]
-    from airflow.models.dynamic_region import public_region_filter
-
-    return [table.map_index == map_index, public_region_filter(table)]
-
-
-def region_of(ti: Any) -> tuple[Any, int] | None:
-    """Return the region of a task instance, and its index there; ``None`` if it has none.
-
-    Unnecessary with Airflow 3.4.
-
-    :param ti: the row.
-    """
-    return (ti.region_id, ti.region_index) if has_regions() and ti.region_id.int else None
-
-
-def identity_in_loops(session: Any, ti: Any) -> tuple[int, str | None]:
-    """Return the map index of a task instance, and what :func:`loop_iteration` returns for its task.
-
-    Unnecessary with Airflow 3.4. Its rows have one index, which is that of the mapping or that of the loop.
-
-    :param session: of Airflow's database.
-    :param ti: the row.
-    :raises ValueError: if the DAG's version, which says what is in a loop, was deleted.
-    """
-    if region_of(ti) is None:
-        return ti.map_index, None
-    from airflow.models.dagbag import DBDagBag
-    from airflow.models.task_coordinates import TaskCoordinateResolver, get_public_map_index, is_plain_expansion
-
-    if is_plain_expansion(ti, session=session):
-        return ti.map_index, None
-    loop = TaskCoordinateResolver(DBDagBag(load_op_links=False), session).loop_context(ti)
-    return get_public_map_index(ti, session=session), None if loop is None else f"{ti.region_id}/{loop[1]}"
-
-
-def xcom_region(map_index: int, region: tuple[Any, int] | None) -> dict[str, Any]:
-    """Return the arguments of ``XComModel.get_many`` for the XComs of a task instance.
-
-    Unnecessary with Airflow 3.4.
-
-    :param region: what :func:`region_of` returns.
-    """
-    return {"map_indexes": map_index} if region is None else {"map_indexes": region[1], "region_id": region[0]}
 
 
 def loop_iteration(context: Any) -> str | None:

@@ -20,13 +20,13 @@ from fastapi.responses import HTMLResponse, JSONResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 
-from airflow_nbjobs.compat import has_regions
 from airflow_nbjobs.notebooks.page_files import strict_json
 from airflow_nbjobs.plugin.extra import check_extra
 from airflow_nbjobs.plugin.headers import FRAME, attachment
 from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, read_notebook
 from airflow_nbjobs.plugin.pages import Page, Pages, sentence_page
+from airflow_nbjobs.plugin.regions import has_regions
 from airflow_nbjobs.plugin.state import find_shown, read_state
 from airflow_nbjobs.plugin.task_instance import Place, TaskRecord, read_task
 from airflow_nbjobs.plugin.unavailable import Unavailable

@@ -16,8 +16,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.compat import earlier_tries, identity_in_loops, region_of, within_region, xcom_region
 from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.plugin.regions import earlier_tries, identity_in_loops, region_of, within_region, xcom_region
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM, JobNote
 

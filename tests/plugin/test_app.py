@@ -16,7 +16,6 @@ from starlette.requests import ClientDisconnect
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.plugin import app
 from airflow_nbjobs.plugin.app import make_app
-from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.pages import Page
 from tests.plugin.conftest import CANARY, paper
 from tests.support.task_rows import TaskRow
@@ -92,13 +91,27 @@ def test_a_reader_who_leaves_at_once_leaves_nothing_open(
     part: str, ann: TestClient, ran: Callable[..., TaskRow], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[Any] = []
-    opened, closed = Page.html, NotebookExecutionJobHook.close
-    monkeypatch.setattr(Page, "html", lambda self: held.append(file := opened(self)) or file)
-    monkeypatch.setattr(app, "new_hook", lambda: held.append(hook := new_hook()) or hook)
-    monkeypatch.setattr(NotebookExecutionJobHook, "close", lambda self: setattr(self, "closed", True) or closed(self))
+
+    def hold(call: Callable[..., Any]) -> Callable[..., Any]:
+        def holding(*given: Any) -> Any:
+            held.append(made := call(*given))
+            return made
+
+        return holding
+
+    class Hook(NotebookExecutionJobHook):
+        closed = False
+
+        def close(self) -> None:
+            self.closed = True
+            super().close()
+
+    monkeypatch.setattr(Page, "html", hold(Page.html))
+    monkeypatch.setattr(app, "new_hook", hold(lambda: Hook(gcp_conn_id="google_cloud_default")))
     path, headers = ran().path(part), [(name.lower().encode(), value.encode()) for name, value in ann.headers.items()]
-    scope = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "http_version": "1.1", "method": "GET"}
+    scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "method": "GET"}
     scope |= {"path": unquote(path), "raw_path": path.encode(), "query_string": b"", "headers": headers}
+    scope |= {"http_version": "1.1", "server": ("airflow.example", 80), "scheme": "http"}
 
     async def receive() -> dict[str, Any]:
         return {"type": "http.disconnect"}
@@ -107,7 +120,7 @@ def test_a_reader_who_leaves_at_once_leaves_nothing_open(
         raise OSError("The reader has left.")
 
     with contextlib.suppress(OSError, ClientDisconnect):
-        asyncio.run(ann.app({**scope, "server": ("airflow.example", 80), "scheme": "http"}, receive, send))
+        asyncio.run(ann.app(scope, receive, send))
     assert held
     assert all(each.closed for each in held)
 

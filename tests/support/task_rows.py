@@ -19,8 +19,8 @@ from airflow.utils.session import create_session
 from sqlalchemy import delete, insert, select, update
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.compat import has_regions
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.plugin.regions import has_regions
 from airflow_nbjobs.run.identity import TaskIdentity
 from airflow_nbjobs.run.note import JOB_XCOM
 from tests.support.task_runs import REGION

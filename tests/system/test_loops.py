@@ -132,16 +132,6 @@ class Loop:
         path = f"{self.run.path}/taskInstances/{REPORT}/logs/{try_number}"
         return "\n".join(str(each["event"]) for each in self.airflow.rest.call("GET", path, params=where)["content"])
 
-    def tab(self, iteration: int) -> dict[str, Any]:
-        """Return what the notebook tab shows of an iteration, which Airflow's UI names in its own address."""
-        login = {"username": self.airflow.username, "password": self.airflow.password}
-        with httpx.Client(base_url=self.airflow.url, timeout=60, trust_env=False) as http:
-            token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
-            parts = ("nbjobs", "tasks", *self.run, REPORT, "{MAP_INDEX}", "state")
-            path = "/" + "/".join(quote(part, safe="") for part in parts)
-            answer = http.get(path, params=self.where(iteration), headers={"Authorization": f"Bearer {token}"})
-        return dict(answer.raise_for_status().json())
-
     def state(self, job: str) -> str:
         """Return the state of a job by the emulator's own book."""
         return next(str(each["state"]) for each in self.cloud.book() if each["id"] == job).removeprefix("JOB_STATE_")
@@ -166,6 +156,18 @@ class Loop:
         """Return the keys of all jobs of the run, in the order of their creation."""
         run = [each for each in self.cloud.book() if each["displayName"].startswith(self.run.dag_id)]
         return [str(each["displayName"]) for each in run]
+
+
+def tab_of(airflow: LocalAirflow, run: Run, task: dict[str, Any]) -> dict[str, Any]:
+    """Return what the notebook tab shows of a task instance, which Airflow's UI names in its own address."""
+    login = {"username": airflow.username, "password": airflow.password}
+    index = "{MAP_INDEX}" if task["map_index"] < 0 else str(task["map_index"])
+    path = "/" + "/".join(quote(part, safe="") for part in ("nbjobs", "tasks", *run, REPORT, index, "state"))
+    where = {name: task[name] for name in ("region_id", "region_index")}
+    with httpx.Client(base_url=airflow.url, timeout=60, trust_env=False) as http:
+        token = http.post("/auth/token", json=login).raise_for_status().json()["access_token"]
+        answer = http.get(path, params=where, headers={"Authorization": f"Bearer {token}"})
+    return dict(answer.raise_for_status().json())
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +218,7 @@ def test_each_iteration_and_its_retries_have_their_own_job(loop: Loop) -> None:
         assert note["value"]["name"].endswith(job)
         links = rest.call("GET", f"{path}/links", params=where)["extra_links"]
         assert job in links["Executed notebook"]
-        assert loop.tab(iteration)["job"]["id"] == job
+        assert tab_of(loop.airflow, loop.run, loop.tasks(REPORT)[iteration])["job"]["id"] == job
     logs = [loop.log(0), loop.log(1), loop.log(1, try_number=2)]
     assert not any("Failed to read the task's note" in log for log in logs)
 
@@ -235,6 +237,13 @@ def test_mapped_tasks_in_a_loop_have_jobs_of_their_own(looping: LocalAirflow, en
     looping.wait(lambda: looping.rest.run_state(run) not in {"queued", "running"}, 120, "the run to end")
     assert looping.rest.run_state(run) == "success"
     assert len({job["displayName"] for job in endless.book()[seen:]}) == 4
+    tasks = [task for task in looping.rest.tasks(run) if task["task_id"] == REPORT]
+    assert sorted(task["map_index"] for task in tasks) == [0, 0, 1, 1]
+    for task in tasks:
+        path = f"{run.path}/taskInstances/{REPORT}/xcomEntries/notebook_execution_job"
+        where = {name: task[name] for name in ("map_index", "region_id", "region_index")}
+        note = looping.rest.call("GET", path, params=where | {"stringify": False})["value"]
+        assert note["name"].endswith("/" + tab_of(looping, run, task)["job"]["id"])
 
 
 def test_a_person_who_ends_an_iteration_ends_its_job(loop: Loop) -> None:
