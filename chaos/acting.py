@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 
 import httpx
 
-from chaos.actions import STALLED, TIMED_OUT, TRIGGERER_DEAD, Action
+from chaos.actions import STALLED, TIMED_OUT, TRIGGERER_DEAD, WATCHED, Action
 from chaos.cloud import Entry, duplicates, is_active, time_of
 from chaos.running import RECOVER_SECONDS, Verdict
 from chaos.site import ENDED, Site
+from chaos.watching import watch
 from demo.airflow_rest import Run
 
 ENDING = ("CANCELLING", "CANCELLED", "FAILED", "EXPIRED")
@@ -87,6 +88,7 @@ _TO_TRIGGERER: dict[Action, Callable[[Site, Action, Iterable[int]], list[Verdict
     STALLED: _stall,
     TIMED_OUT: _time_out,
     TRIGGERER_DEAD: _revive,
+    WATCHED: watch,
 }
 
 

@@ -163,6 +163,13 @@ TRIGGERER_DEAD = Action(
     within=0,
 )
 
+WATCHED = Action(
+    says="triggerer killed between two ends, each of which starts two DAGs: one run each",
+    mode="",
+    kind="",
+    within=0,
+)
+
 TIMED_OUT = Action(
     says="deferral's own timeout, triggerer dead",
     mode="deferrable",
@@ -186,6 +193,6 @@ ACTIONS = [
 def number_actions(times: int) -> dict[int, Action]:
     """Return the actions by number, each several times; the number is also in the project's name."""
     numbered = dict(enumerate(ACTIONS * times, start=5001))
-    for first, action in ((6001, TIMED_OUT), (7001, STALLED), (8001, TRIGGERER_DEAD)):
+    for first, action in ((6001, TIMED_OUT), (7001, STALLED), (8001, TRIGGERER_DEAD), (9001, WATCHED)):
         numbered |= dict.fromkeys(range(first, first + times * action.tasks), action)
     return numbered

@@ -117,6 +117,18 @@ class Cloud:
         entries: list[Entry] = self._http.get("/jobs", params={"project": project}).raise_for_status().json()["jobs"]
         return entries
 
+    def create(self, project: str, name: str) -> None:
+        """Create a job that no task runs."""
+        body = {
+            "displayName": name,
+            "gcsNotebookSource": {"uri": "gs://chaos/notebook.ipynb"},
+            "customEnvironmentSpec": {},
+            "serviceAccount": "runner@local.iam.gserviceaccount.com",
+            "gcsOutputUri": "gs://chaos/runs",
+        }
+        parent = f"{self.url}/v1/projects/{project}/locations/us-central1"
+        self._http.post(f"{parent}/notebookExecutionJobs", json=body).raise_for_status()
+
     def set_state(self, job: Entry, state: str) -> None:
         """Bring a job to a state."""
         self._http.post(f"/jobs/{job['id']}", json={"state": f"JOB_STATE_{state}"}).raise_for_status()

@@ -126,6 +126,13 @@ class AirflowRest:
         where = {"map_index": map_index, "deserialize": False, "stringify": False}
         return self.call("GET", f"{run.path}/taskInstances/{task_id}/xcomEntries/{key}", params=where)["value"]
 
+    def asset_states(self, name: str) -> dict[str, Any]:
+        """Return the values that are stored for an asset, by key; empty if Airflow does not know the asset."""
+        assets = self.call("GET", "/assets", params={"name_pattern": name})["assets"]
+        found = [asset["id"] for asset in assets if asset["name"] == name]
+        stored = [self.call("GET", f"/assets/{known}/state-store")["asset_state_store"] for known in found]
+        return {each["key"]: each["value"] for some in stored for each in some}
+
     def links(self, run: Run, task_id: str, map_index: int = -1) -> dict[str, str | None]:
         """Return the task's extra links by name; ``None`` for a link without an address."""
         path = f"{run.path}/taskInstances/{task_id}/links"

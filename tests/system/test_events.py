@@ -60,13 +60,10 @@ def watching(
 
 def remembered(airflow: LocalAirflow, *names: str) -> dict[str, list[str]]:
     """Return the ids of the jobs that the watcher of each asset has reported; one that has not begun is missing."""
-    assets = {each["name"]: each["id"] for each in airflow.rest.call("GET", "/assets")["assets"]}
-    found = {
-        name: airflow.rest.call("GET", f"/assets/{assets[name]}/state-store")["asset_state_store"]
-        for name in names or DAG_IDS
-        if name in assets
+    found = {name: airflow.rest.asset_states(name) for name in names or DAG_IDS}
+    return {
+        name: [job for state in states.values() for job in state["jobs"]] for name, states in found.items() if states
     }
-    return {name: list(states[0]["value"]["jobs"]) for name, states in found.items() if states}
 
 
 def runs(airflow: LocalAirflow) -> dict[str, list[list[str]]]:
