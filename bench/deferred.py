@@ -30,16 +30,17 @@ DAGS = Path(__file__).resolve().parent / "dags"
 BUNDLE = "dags-folder"
 
 
-def make(run_id: str, triggers: list[dict[str, Any]]) -> None:
+def make(run_id: str, triggers: list[dict[str, Any]], *, keep: bool = False) -> None:
     """Create a run, with a deferred task instance for each trigger: ``{"classpath", "kwargs"}``.
 
-    Nothing is left of the triggers of other runs.
+    :param keep: whether to keep the triggers of other runs.
     """
     with create_session() as session:
         if session.get(DagBundleModel, BUNDLE) is None:
             session.add(DagBundleModel(name=BUNDLE))
-        session.execute(update(TaskInstance).values(trigger_id=None))
-        session.execute(delete(Trigger))
+        if not keep:
+            session.execute(update(TaskInstance).values(trigger_id=None))
+            session.execute(delete(Trigger))
     bag = DagBag(dag_folder=DAGS / "waits.py", bundle_name=BUNDLE)
     sync_bag_to_db(bag, BUNDLE, bundle_version=None)
     now = datetime.now(UTC)
@@ -74,9 +75,9 @@ def make(run_id: str, triggers: list[dict[str, Any]]) -> None:
             session.add(ti)
 
 
-def main(run_id: str, plan: str) -> None:
+def main(run_id: str, plan: str, keep: str = "") -> None:
     """Create the tasks that a file describes."""
-    make(run_id, json.loads(Path(plan).read_text()))
+    make(run_id, json.loads(Path(plan).read_text()), keep=bool(keep))
 
 
 if __name__ == "__main__":

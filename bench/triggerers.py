@@ -21,7 +21,7 @@ from bench.measure import ROUNDS, combined
 from bench.services import SERVICES, Service, ours
 from bench.waiting import Case, lateness, most_in_a_minute
 from chaos.postgres import postgres
-from demo.airflow_processes import COMPONENTS, START_SECONDS, LocalAirflow
+from demo.airflow_processes import COMPONENTS, LocalAirflow
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDES = ("ours", "vertex", "nothing", "nothing in rounds")
@@ -46,14 +46,11 @@ class Triggerers(LocalAirflow):
 
     def __init__(self, folder: Path, database: str, env: Mapping[str, str]) -> None:
         super().__init__(folder, ROOT / "bench" / "dags", {**env, "PYTHONPATH": str(ROOT)}, database)
-        self._database = sqlalchemy.create_engine(database)
+        self._database = sqlalchemy.create_engine(database, pool_pre_ping=True)
 
     def start(self) -> None:
         """Create the database; triggerers are started by :meth:`start_component` and :meth:`start_another`."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        self._spawn("database", ["db", "migrate"]).wait(START_SECONDS)
-        self._check("database", may_end=True)
-        del self._processes["database"]
+        self.prepare()
 
     def stop(self) -> None:
         """Stop the triggerers, and keep the database."""
@@ -64,12 +61,12 @@ class Triggerers(LocalAirflow):
         """Start a second triggerer."""
         self._spawn("another", COMPONENTS["triggerer"])
 
-    def defer(self, run_id: str, jobs: list[dict[str, Any]], interval: float = INTERVAL) -> None:
-        """Create a deferred task for each job, and delete the triggers of other runs."""
+    def defer(self, run_id: str, jobs: list[dict[str, Any]], interval: float = INTERVAL, *, keep: bool = False) -> None:
+        """Create a deferred task for each job, and delete the triggers of other runs unless they are kept."""
         triggers = [{**job, "kwargs": {**job["kwargs"], "poll_interval": interval}} for job in jobs]
         plan = self.home / f"{run_id}.json"
         plan.write_text(json.dumps(triggers))
-        call = [sys.executable, "-m", "bench.deferred", run_id, str(plan)]
+        call = [sys.executable, "-m", "bench.deferred", run_id, str(plan), *(["keep"] if keep else [])]
         subprocess.run(call, env=self._env, cwd=self.home, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own
 
     def owners(self) -> dict[int | None, int]:

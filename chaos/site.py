@@ -44,7 +44,7 @@ _SETTINGS = {
 }
 
 # Each task is a fork of the scheduler. What the scheduler has loaded, a task need not load: half of its work.
-_LOADED_ONCE = """
+LOADED_ONCE = """
 import airflow.providers.google.common.hooks.base_google
 import airflow_nbjobs.hooks
 import airflow_nbjobs.run.build
@@ -59,22 +59,7 @@ class SiteClosedError(RuntimeError):
 
 
 class Airflow(LocalAirflow):
-    """The demo's Airflow with a second triggerer, which restarts processes that end by themselves.
-
-    :ivar deaths: components that ended although no trial killed them.
-    """
-
-    deaths: list[str]
-
-    def tend(self, is_over: threading.Event) -> None:
-        """Restart what ends, as an init system does: with SQLite, Airflow's own processes end when it is locked."""
-        self.deaths = []
-        while not is_over.wait(LOOK_SECONDS):
-            for component, process in list(self._processes.items()):
-                if process.poll() is not None and self._processes.get(component) is process:
-                    self.deaths.append(component)
-                    self.kill(component)
-                    self.start_component(component)
+    """The demo's Airflow with a second triggerer."""
 
     def start_second_triggerer(self) -> None:
         """Start another triggerer beside the first."""
@@ -98,7 +83,7 @@ class Site:
         dags = Path(__file__).resolve().parent / "dags"
         config = folder / "airflow" / "config"
         config.mkdir(parents=True)
-        (config / "airflow_local_settings.py").write_text(_LOADED_ONCE)
+        (config / "airflow_local_settings.py").write_text(LOADED_ONCE)
         self.airflow = Airflow(folder / "airflow", dags, environment, database)
         self._is_over = threading.Event()
         self._tending = threading.Thread(target=self.airflow.tend, args=(self._is_over,), daemon=True)

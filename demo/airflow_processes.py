@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,7 @@ COMPONENTS = {
 START_SECONDS = 120
 STOP_SECONDS = 3  # an idle triggerer would take ten
 LOOK_SECONDS = 0.25
+TEND_SECONDS = 1.0
 
 T = TypeVar("T")
 
@@ -47,6 +49,7 @@ class LocalAirflow:
 
     Use it as a context manager; :attr:`rest` talks to it.
 
+    :ivar deaths: components that ended by themselves and were started again by :meth:`tend`.
     :param home: an empty or missing folder for database, settings and logs.
     :param dags_folder: the folder of the DAGs.
     :param env: environment variables for all processes, such as settings (`AIRFLOW__…`).
@@ -63,7 +66,7 @@ class LocalAirflow:
         migrated: Path | None = None,
     ) -> None:
         self.home = home.resolve()
-        self.url = f"http://127.0.0.1:{_free_port()}"
+        self.url = f"http://127.0.0.1:{free_port()}"
         self.username, self.password = "admin", secrets.token_urlsafe(12)
         self.rest = AirflowRest(self.url, self.username, self.password)
         database = sql_alchemy_conn or f"sqlite:///{self.home}/airflow.db"
@@ -71,6 +74,7 @@ class LocalAirflow:
         self._migrated = migrated
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: Watchdog | None = None
+        self.deaths: list[str] = []
 
     def __enter__(self) -> Self:
         """Start all processes and wait until they are healthy."""
@@ -93,6 +97,16 @@ class LocalAirflow:
         :raises ComponentDiedError: if one of them ends.
         :raises TimeoutError: if they are not healthy after two minutes.
         """
+        self.prepare()
+        for component in COMPONENTS:
+            self.start_component(component)
+        self.wait(self.is_healthy, START_SECONDS, "Airflow to be healthy")
+
+    def prepare(self) -> None:
+        """Create the user and the database.
+
+        :raises ComponentDiedError: if the migration fails.
+        """
         self.home.mkdir(parents=True, exist_ok=True)
         passwords = self.home / "passwords.json"
         passwords.touch(mode=0o600)
@@ -103,9 +117,6 @@ class LocalAirflow:
             self._spawn("database", ["db", "migrate"]).wait(START_SECONDS)
             self._check("database", may_end=True)
             del self._processes["database"]
-        for component in COMPONENTS:
-            self.start_component(component)
-        self.wait(self.is_healthy, START_SECONDS, "Airflow to be healthy")
 
     def start_component(self, component: str) -> None:
         """Start one process, for the first time or after :meth:`kill`, without waiting for it."""
@@ -118,6 +129,18 @@ class LocalAirflow:
         process.wait()
         if self._watchdog:
             self._watchdog.forget(process.pid)
+
+    def tend(self, is_over: threading.Event) -> None:
+        """Restart what ends, as an init system does, until it is over.
+
+        Airflow's own processes end when their database is away, and SQLite when it is locked.
+        """
+        while not is_over.wait(TEND_SECONDS):
+            for component, process in list(self._processes.items()):
+                if process.poll() is not None and self._processes.get(component) is process:
+                    self.deaths.append(component)
+                    self.kill(component)
+                    self.start_component(component)
 
     def pid(self, component: str) -> int:
         """Return the process id of a running component; it is also the id of its session."""
@@ -229,7 +252,8 @@ def _clean_environment() -> dict[str, str]:
     return env | {"NO_PROXY": no_proxy, "OBJC_DISABLE_INITIALIZE_FORK_SAFETY": "YES"}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of the loopback interface that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

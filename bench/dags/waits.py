@@ -4,7 +4,7 @@ from airflow.sdk import DAG
 
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 
-with DAG("bench_waits", schedule=None):
+with DAG("bench_waits", schedule=None, is_paused_upon_creation=True):
     CreateNotebookExecutionJobOperator(
         task_id="report",
         location="us-central1",
