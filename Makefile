@@ -7,6 +7,7 @@
 # make test-sets     the same for all sets in constraints/, and for PYTHONS="python3.12 …"; results: docs/versions.md
 # make chaos         kill Airflow's processes at every step of a task; results: docs/chaos.md
 # make soak          run 500 jobs for ten minutes while one request in twenty fails; results: docs/soak.md
+# make sizing        run Airflow with two of each node and Celery, and kill them; results: docs/sizing.md (15 minutes)
 # make live          ask the real service about docs/assumptions.md: PROJECT= LOCATION= BUCKET= SERVICE_ACCOUNT= [TEMPLATE=]
 # make languages     run notebooks in R, with Debian's kernel; results: docs/languages.md
 # make bench         measure the costs of this package and of other providers; results: docs/benchmarks.md (an hour)
@@ -34,7 +35,7 @@ IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-ui test-install test-on test-sets chaos soak live languages bench docs docs-serve release-check clean constraints
+.PHONY: help demo test test-ui test-install test-on test-sets chaos soak sizing live languages bench docs docs-serve release-check clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -88,6 +89,15 @@ chaos: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	AIRFLOW_HOME=$$(mktemp -d) AIRFLOW__LOGGING__LOGGING_LEVEL=WARNING $(IN) chaos.soak --page docs/soak.md
+
+# In an environment of its own. `make sizing SIZING="--tasks 300"` has a larger wave. Celery 5.7.0 does not work with the Celery
+# provider of Airflow 3.3.2.
+sizing:
+	command -v redis-server >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends redis-server; }
+	@.ci/install .venv-sizing constraints/newest.txt demo
+	.venv-sizing/bin/python -m uv pip install --quiet --python .venv-sizing/bin/python --constraint constraints/newest.txt \
+		apache-airflow-providers-celery 'celery<5.7' redis asyncpg psycopg2-binary
+	.venv-sizing/bin/python -m sizing --page docs/sizing.md $(SIZING)
 
 live: $(VENV)/.dev
 	@$(IN) live --project "$(PROJECT)" --location "$(LOCATION)" --bucket "$(BUCKET)" --service-account "$(SERVICE_ACCOUNT)" \

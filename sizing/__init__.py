@@ -1,0 +1,1 @@
+"""Measure and disturb an Airflow of many nodes: ``make sizing``."""
