@@ -7,12 +7,21 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
+from airflow_nbjobs import settings
+
 if TYPE_CHECKING:
     from airflow_nbjobs.api.job import NotebookExecutionJob
 
-__all__ = ["executions_page", "logs_page", "object_page", "schedule_page"]
+__all__ = ["emulator_page", "executions_page", "logs_page", "object_page", "schedule_page"]
 
 _SCHEDULE = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/schedules/(?P<id>[A-Za-z0-9_-]+)")
+
+
+def emulator_page() -> str | None:
+    """Return the address of the emulator's page of jobs; ``None`` without an emulator. The console knows none of them.
+    """
+    address = settings.emulator_address()
+    return address if address is None or "://" in address else f"http://{address}"
 
 
 def executions_page(project: str) -> str:

@@ -14,7 +14,7 @@ import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.console_pages import executions_page, logs_page, object_page, schedule_page
+from airflow_nbjobs.console_pages import emulator_page, executions_page, logs_page, object_page, schedule_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -136,8 +136,7 @@ def addresses(job: NotebookExecutionJob, project: str, links: Iterable[_Publishe
     :param project: project whose console is linked to.
     """
     found = {link.xcom_key: link.address(job, project) for link in links}
-    if emulator := settings.emulator_address():
-        page = emulator if "://" in emulator else f"http://{emulator}"
+    if page := emulator_page():
         executed = f"{page}/_emulator/jobs/{job.job_id}/notebook" if job.executed_notebook_uri else None
         local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: executed}
         found = {key: local.get(key) for key in found}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import runpy
 from pathlib import Path
@@ -48,8 +49,21 @@ def test_error_and_log_name_the_failed_cell(project: str, logged: Logged, deferr
     assert any(line.startswith("[cell 2] | ----> 6 mean(rows)") for line in log)
     assert "\x1b" not in "".join(log) + text
     assert [line for line in log if "loaded" in line or "never" in line] == []
-    assert log[-1].startswith("Notebook executions: https://console.cloud.google.com/vertex-ai/colab/execution-jobs?")
-    assert (f"project={project}" in log[-1], job_id in log[-2]) == (True, True)
+    assert log[-1] == f"Notebook executions: {os.environ['NBJOBS_EMULATOR_HOST']}"
+    assert [line for line in log if "console.cloud" in line] == []
+
+
+def test_the_log_of_a_failure_leads_to_googles_console(
+    project: str, logged: Logged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow_nbjobs.run.result.emulator_page", lambda: None)  # as without an emulator
+    with pytest.raises(NotebookJobFailedError) as failure:
+        task(notebook=FAILING).to_its_end()
+    *_, logs, executions = logged()
+    job_id = failure.value.job_name.rpartition("/")[2]
+    console = "https://console.cloud.google.com"
+    assert logs.startswith(f"Notebook logs: {console}/logs/query?query=SEARCH%28%22{job_id}%22%29&")
+    assert executions == f"Notebook executions: {console}/vertex-ai/colab/execution-jobs?project={project}"
 
 
 def test_the_error_survives_pickling(project: str) -> None:
@@ -180,7 +194,7 @@ def test_the_failing_example_says_what_its_docstring_promises(
     assert "Cell 3, line 7: ZeroDivisionError: division by zero (`average(readings)`). Notebook job" in text
     assert text.endswith("(No retry: retry_on_notebook_error=False.)")
     assert {"[cell 3] | 0 readings", "[cell 3] | ----> 7 average(readings)"} <= set(log)
-    assert log[-1].startswith("Notebook executions: https://console.cloud.google.com/")
+    assert log[-1].startswith("Notebook executions: http://")
 
 
 ENDS = {
