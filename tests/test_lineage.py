@@ -168,6 +168,31 @@ def test_a_killed_deferral_tells_nothing_false(cloud: Cloud) -> None:
     assert (told.outputs, "nbjobs_notebookError" in told.run_facets) == ([], False)
 
 
+def test_the_executed_notebook_of_a_replaced_job_is_not_told(cloud: Cloud) -> None:
+    cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
+    wanted = {**JOB, "do_xcom_push": True, "deferrable": True, "retries": 1}
+
+    def process(try_number: int) -> TaskRun:
+        make = lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted)  # noqa: E731 - one line says it
+        return TaskRun(make, try_number=try_number, max_tries=1)
+
+    with pytest.raises(TaskDeferred):
+        process(1).execute()
+    retry = process(2)
+    with pytest.raises(TaskDeferred):
+        retry.execute()
+    (job,) = cloud.book()
+    job_id = job["name"].rpartition("/")[2]
+    cloud.upload(f"gs://results/runs/{job_id}/report.ipynb", paper("print(1)"))
+    cloud.play(job["name"], "JOB_STATE_CANCELLED")
+    with pytest.raises(TaskDeferred):
+        retry.resume("execute_complete", {"event": {"v": 1, "job_name": job["name"], "outcome": "done"}})
+    assert cloud.states() == ["CANCELLED", "RUNNING"]
+    told = retry.operator.get_openlineage_facets_on_failure(retry.ti)
+    assert names(told.outputs) == []
+    assert told.run_facets["nbjobs_job"].jobId == cloud.book()[-1]["name"].rpartition("/")[2]
+
+
 def test_nothing_is_told_without_the_provider(project: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "airflow.providers.openlineage.extractors", None)
     assert start() is None
