@@ -17,7 +17,7 @@ from airflow_nbjobs.exceptions import (
     NotebookJobTimeoutError,
 )
 from airflow_nbjobs.hints import hint_for_missing
-from airflow_nbjobs.run.arguments import check_kill_policy
+from airflow_nbjobs.run.argument_rules import check_kill_policy
 from airflow_nbjobs.run.cancel import Ending, EndingKind, abandon, end_job, in_words
 from airflow_nbjobs.run.kill_budget import KILL_BUDGET, within
 from airflow_nbjobs.run.summary import describe
@@ -98,7 +98,7 @@ class Canceller:
         :raises NotebookJobError: if it may not.
         """
         if self._is_told_to_end:
-            raise NotebookJobError("The task was killed: nothing is submitted.", job_name="")
+            raise NotebookJobError("Airflow told this process to end: nothing is submitted.", job_name="")
 
     def on_kill(self) -> str:
         """Deal with the job of a task that Airflow tells to end, in time.
@@ -111,7 +111,10 @@ class Canceller:
         if not self._is_killed and self.is_still_wanted():
             told = "Airflow tells this process to end, but still wants the task"
             if self._note is None:
-                return f"{told}: this process creates no job, and a retry follows."
+                return (
+                    f"{told}: it sends no create request any more. If an earlier request or try has created a job, it "
+                    "goes on with that one; otherwise a retry follows."
+                )
             return (
                 f"{told}: {self.name} keeps running. This process waits for it as long as it lives, and a retry "
                 "re-attaches to it."

@@ -163,7 +163,7 @@ def test_a_kill_while_waiting_for_quota_creates_nothing(cloud: Cloud, monkeypatc
         task = pool.submit(run.execute)
         eventually(lambda: cloud.faults()[0]["met"] == 1)
         run.operator.on_kill()
-        with pytest.raises(NotebookJobError, match="The task was killed: nothing is submitted"):
+        with pytest.raises(NotebookJobError, match="nothing is submitted"):
             task.result(30)
     assert cloud.book() == []
 
@@ -344,7 +344,24 @@ def test_a_process_told_to_end_creates_no_job(cloud: Cloud, monkeypatch: pytest.
         with pytest.raises(NotebookJobError, match="nothing is submitted"):
             task.result(30)
     assert cloud.book() == []
-    assert [line for line in logged() if "still wants the task" in line and "creates no job" in line]
+    assert [line for line in logged() if "still wants the task" in line and "otherwise a retry follows" in line]
+
+
+def test_a_process_told_to_end_goes_on_with_a_create_under_way(
+    cloud: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged
+) -> None:
+    cloud.fault({"method": "create", "delay_seconds": 2, "times": 1})
+    run = TaskRun(create, max_tries=1)
+    states = {run.ti.run_id: {run.ti.task_id: "running"}}
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
+    with ThreadPoolExecutor(1) as pool:
+        task = pool.submit(run.execute)
+        eventually(lambda: cloud.faults()[0]["met"] == 1)
+        run.operator.on_kill()
+        assert task.result(30)["state"] == "JOB_STATE_SUCCEEDED"
+    assert cloud.states() == ["SUCCEEDED"]
+    (told,) = [line for line in logged() if "still wants the task" in line]
+    assert told.endswith("has created a job, it goes on with that one; otherwise a retry follows.")
 
 
 def test_a_timeout_that_interrupts_a_kill_ends_the_job(cloud: Cloud) -> None:
