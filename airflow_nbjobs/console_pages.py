@@ -18,8 +18,7 @@ _SCHEDULE = re.compile(r"projects/[^/]+/locations/(?P<location>[a-z0-9-]+)/sched
 
 
 def emulator_page() -> str | None:
-    """Return the address of the emulator's page of jobs; ``None`` without an emulator. The console knows none of them.
-    """
+    """Return the address of the emulator's page of jobs; ``None`` without an emulator."""
     address = settings.emulator_address()
     return address if address is None or "://" in address else f"http://{address}"
 

@@ -16,6 +16,7 @@ from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 from airflow_nbjobs.compat import determine_kwargs
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.operators.parsing import default_arguments
 from airflow_nbjobs.outlets import with_asset
 
 if TYPE_CHECKING:
@@ -106,5 +107,5 @@ def notebook_task(
         python_callable=python_callable,
         multiple_outputs=True if multiple_outputs is None else multiple_outputs,
         decorated_operator_class=NotebookDecoratedOperator,
-        **with_asset(kwargs),
+        **with_asset(kwargs, default_arguments(kwargs)),
     )

@@ -24,15 +24,16 @@ EXTRA_BYTES = 16 * 1024
 """The largest size of what one asset event carries, as JSON. Airflow's UI and REST API load many events at once."""
 
 
-def with_asset(arguments: Mapping[str, Any]) -> dict[str, Any]:
+def with_asset(arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return arguments of an operator in which ``asset`` has become one of the ``outlets``.
 
     Airflow takes the outlets of a mapped task from the arguments, without making the operator.
 
     :param arguments: with or without ``asset`` and ``outlets``.
+    :param defaults: the ``default_args`` of the task, for those that are not among the arguments.
     :raises InvalidNotebookJobError: if the asset is not valid.
     """
-    known = dict(arguments)
+    known = {name: value for name, value in (defaults or {}).items() if name in ("asset", "outlets")} | dict(arguments)
     if (asset := known.pop("asset", None)) is None:
         return known
     outlets = known.get("outlets") or []

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias
+from airflow.providers.common.compat.sdk import DAG, Asset, AssetAlias, TaskGroup
 
 from airflow_nbjobs.decorators import notebook_task
 from airflow_nbjobs.emulator import Emulator
@@ -179,3 +179,16 @@ def test_a_mapped_task_has_the_asset_before_it_runs() -> None:
         also = decorated.expand(day=[1, 2]).operator
     assert mapped.outlets == [REPORT]
     assert also.outlets == [Asset("other"), REPORT]
+
+
+@pytest.mark.parametrize("where", ["dag", "group", "task"])
+def test_a_mapped_task_has_the_asset_of_its_default_arguments(where: str) -> None:
+    def defaults(name: str) -> dict[str, Any]:
+        return {"asset": "report", "outlets": [Asset("other")]} if where == name else {}
+
+    with DAG("reports", default_args=defaults("dag")), TaskGroup("group", default_args=defaults("group")):
+        more = {"default_args": defaults("task")} if where == "task" else {}
+        partial = CreateNotebookExecutionJobOperator.partial(task_id="report", **JOB, **more)
+        decorated: Any = notebook_task(**JOB, **more)(of_day)
+        for mapped in (partial.expand(parameters=[{"day": 1}]), decorated.expand(day=[1]).operator):
+            assert mapped.outlets == [Asset("other"), REPORT]

@@ -10,6 +10,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +32,9 @@ _REPOSITORY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/repositories/[^/\s
 _GENERATION = re.compile(r"[0-9]{1,19}")
 _COMMIT = re.compile(r"[0-9a-fA-F]{4,64}")
 _EMAIL = re.compile(r"[^@\s:/]+@[^@\s:/]+")  # "serviceAccount:…" is a member of a policy
+_KERNEL = re.compile(r"[A-Za-z0-9._-]+")  # Jupyter installs no other
+_KMS_KEY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+")
+_SCHEDULE = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/schedules/[^/\s]+")
 _RESERVED_BY_GOOGLE = "aiplatform.googleapis.com/"
 # What a job has exactly one of: fields, and the arguments that set them.
 _CHOICES = (
@@ -149,6 +153,16 @@ def _texts(job: NotebookExecutionJob) -> Iterator[str]:
             f"gcs_output_uri={job.gcs_output_uri!r} is not a folder in Cloud Storage: write 'gs://bucket' or "
             "'gs://bucket/folder'; the executed notebook is written below it."
         )
+    key = job.encryption_spec.kms_key_name if job.encryption_spec else None
+    if key and not _is(_KMS_KEY, key):
+        yield f"kms_key_name={key!r} is not a key: write 'projects/p/locations/l/keyRings/r/cryptoKeys/k'."
+    if job.schedule_resource_name and not _is(_SCHEDULE, job.schedule_resource_name):
+        yield (
+            f"schedule_resource_name={job.schedule_resource_name!r} is not a schedule: write "
+            "'projects/p/locations/l/schedules/s'."
+        )
+    if job.kernel_name and not _is(_KERNEL, job.kernel_name):
+        yield f"kernel_name={job.kernel_name!r} is not the name of a kernel: write one like 'python3'."
     timeout = job.execution_timeout
     if timeout is not None and timeout <= timedelta(0):
         yield f"job_timeout={timeout.total_seconds():g} seconds is not possible: give more than 0."
@@ -174,8 +188,10 @@ def _label_problem(what: str, text: str) -> Iterator[str]:
 
 def _json(job: NotebookExecutionJob) -> Iterator[str]:
     """Find values that JSON cannot represent: NaN, half of a surrogate pair, a date in a dict."""
+    names = {field.metadata["key"]: field.name for field in fields(job) if "key" in field.metadata}
     for key, value in job.to_request().items():
         try:
             json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
-            yield f"{key}={_shown(value)} cannot be written as JSON ({error}): use text, numbers, lists and dicts."
+            name = names.get(key, f"job_body[{key!r}]")
+            yield f"{name}={_shown(value)} cannot be written as JSON ({error}): use text, numbers, lists and dicts."

@@ -15,7 +15,9 @@ from airflow_nbjobs.exceptions import InvalidNotebookJobError
 __all__ = [
     "JobName",
     "ResourceName",
+    "check_id",
     "check_location",
+    "check_name",
     "check_parent",
     "check_project",
     "job_name",
@@ -46,6 +48,15 @@ def _match(pattern: str, value: object, problem: str) -> re.Match[str]:
     if match is None:
         raise InvalidNotebookJobError(problem)
     return match
+
+
+def check_id(argument: str, value: object) -> str:
+    """Return an id that a user gives to a new resource, if names with it can be read.
+
+    :raises InvalidNotebookJobError: otherwise.
+    """
+    problem = f"{argument}={value!r} is not an id: use letters, digits, '-' and '_'."
+    return _match(_ID, value, problem)[0]
 
 
 def check_location(location: object) -> str:
@@ -173,6 +184,19 @@ def resource_name(given: object, collection: str, parent_name: Callable[[], str]
             "give the location that it is in, or leave location out."
         )
     return found
+
+
+def check_name(argument: str, given: object, parent_name: Callable[[], str], location: str | None) -> None:
+    """Check the name of a job, a schedule or a runtime template.
+
+    :param argument: ``job_name``, ``schedule`` or ``runtime_template``; the others are those of :func:`resource_name`.
+    :raises InvalidNotebookJobError: if ``given`` is something else.
+    """
+    if argument == "job_name":
+        job_name(given, parent_name)
+    else:
+        collection = next(name for name, of in _COLLECTIONS.items() if of == argument)
+        resource_name(given, collection, parent_name, location)
 
 
 def job_name(given: object, parent_name: Callable[[], str]) -> str:

@@ -108,7 +108,7 @@ def positive_seconds(argument: str, value: object) -> float:
     :raises InvalidNotebookJobError: if it is not a number above 0.
     """
     try:
-        seconds = float(value)  # type: ignore[arg-type]  # raises if it is not a number
+        seconds = float("nan" if isinstance(value, bool) else value)  # type: ignore[arg-type]  # raises if it is not one
     except (TypeError, ValueError):
         seconds = float("nan")
     if not 0 < seconds < float("inf"):

@@ -11,25 +11,17 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import LINKS, NotebookScheduleLink
 from airflow_nbjobs.operators.operator import NotebookJobOperator
+from airflow_nbjobs.operators.parsing import default_arguments
 from airflow_nbjobs.operators.run import NotebookRunOperator
 from airflow_nbjobs.outlets import with_asset
-from airflow_nbjobs.run.arguments import KillPolicy, RunArguments, check_early
+from airflow_nbjobs.run.argument_rules import KillPolicy
+from airflow_nbjobs.run.arguments import RunArguments, check_early
 from airflow_nbjobs.run.sources import InlineNotebook, Notebook
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Asset, AssetAlias, Context
 
 __all__ = ["CreateNotebookExecutionJobOperator"]
-
-_VALUES = (
-    "custom_environment_spec",
-    "fallback_runtime_templates",
-    "job_body",
-    "labels",
-    "parameters",
-    "workbench_runtime",
-)
-"""Arguments that are no text. A text that stands for one of them becomes a value in a run, with native rendering."""
 
 
 class CreateNotebookExecutionJobOperator(NotebookRunOperator):
@@ -230,22 +222,14 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     def _check_arguments(self) -> None:
         from airflow_nbjobs.run.early import check_job_early
 
-        arguments = {name: getattr(self, name, None) for name in RunArguments.names()}
-        if self._is_native():
-            literals = {name for name in _VALUES if isinstance(arguments[name], str)}
-            arguments = {name: value for name, value in arguments.items() if name not in literals}
-        check_early(arguments)
-        check_job_early(arguments)
-
-    def _is_native(self) -> bool:
-        """Return whether Airflow reads texts as literals of Python, also those without a template."""
-        own, dag = getattr(self, "render_template_as_native_obj", None), self.get_dag()
-        return bool(own if own is not None or dag is None else dag.render_template_as_native_obj)
+        known = self.parsing.known({name: getattr(self, name, None) for name in RunArguments.names()})
+        check_early(known)
+        check_job_early(known)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:
         """Return the operator for a mapped task, as Airflow does, with ``asset`` as one of its outlets."""
-        return super().partial(**with_asset(kwargs))
+        return super().partial(**with_asset(kwargs, default_arguments(kwargs)))
 
     def _add_outlet(self, asset: str | Asset | AssetAlias | None) -> None:
         if asset is not None and not self.wait_for_completion:

@@ -10,6 +10,7 @@ from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.operators.resource import ResourceOperator
+from airflow_nbjobs.operators.text_templates import NOTHING, is_whole_template
 from airflow_nbjobs.run.arguments import RunArguments
 from airflow_nbjobs.run.window import as_time
 
@@ -76,6 +77,41 @@ class CreateNotebookScheduleOperator(ResourceOperator):
         self.max_run_count = max_run_count
         self.max_concurrent_run_count = max_concurrent_run_count
         self.allow_queueing = allow_queueing
+        self.check_arguments(
+            display_name=display_name or "",
+            cron=cron,
+            start_time=start_time,
+            end_time=end_time,
+            max_run_count=max_run_count,
+            max_concurrent_run_count=max_concurrent_run_count,
+            allow_queueing=allow_queueing,
+        )
+        self.check_early(self._check_job)
+
+    def _check_job(self) -> None:
+        from airflow_nbjobs.run.early import as_scheduled, check_schedule_early
+
+        if not isinstance(self.job, Mapping):
+            for job in self.parsing.known({"job": self.job}).values():
+                as_scheduled(job)
+            return
+        known = self.parsing.known(self.job, inside="job")
+        check_schedule_early(known, self.job.keys() - known.keys(), self.parsing.known({"location": self.location}))
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render the templates of a value; those of the job's text arguments as text."""
+        if content is not self.job or not isinstance(content, dict):
+            return super().render_template(content, context, jinja_env, seen_oids)
+        from airflow_nbjobs.run.early import NOT_TEXT
+
+        rendered = {}
+        for name, item in content.items():
+            self._is_rendering_text = name not in NOT_TEXT and not is_whole_template(name, item)
+            rendered[name] = super().render_template(item, context, jinja_env, seen_oids)
+        self._is_rendering_text = False
+        return {name: None if item is NOTHING else item for name, item in rendered.items()}
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:

@@ -44,7 +44,8 @@ class DeleteNotebookExecutionJobOperator(NotebookJobOperator):
         self.job_name = job_name
         self.ignore_if_missing = ignore_if_missing
         self.poll_interval = poll_interval
-        self.check_early(lambda: positive_seconds("poll_interval", poll_interval))
+        self.check_arguments(ignore_if_missing=ignore_if_missing, poll_interval=poll_interval)
+        self.check_name("job_name", job_name)
 
     @entry_point
     def execute(self, context: Context) -> str | None:  # noqa: ARG002 - Airflow's interface

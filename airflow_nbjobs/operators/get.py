@@ -31,6 +31,7 @@ class GetNotebookExecutionJobOperator(NotebookJobOperator):
     def __init__(self, *, job_name: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job_name = job_name
+        self.check_name("job_name", job_name)
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:

@@ -7,14 +7,13 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api.names import JobName
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["ListNotebookExecutionJobsOperator", "check_limit"]
+__all__ = ["ListNotebookExecutionJobsOperator"]
 
 
 class ListNotebookExecutionJobsOperator(NotebookJobOperator):
@@ -49,7 +48,7 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
         self.filter = filter
         self.order_by = order_by
         self.limit = limit
-        self.check_early(lambda: check_limit(limit))
+        self.check_arguments(filter=filter, order_by=order_by, limit=limit)
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -77,14 +76,3 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
             }
             for job in islice(jobs, self.limit)
         ]
-
-
-def check_limit(limit: int | None) -> None:
-    """Check the largest number of items of a list.
-
-    :raises InvalidNotebookJobError: if it is not ``None``, and not 1 or more.
-    """
-    if limit is not None and (type(limit) is not int or limit < 1):
-        raise InvalidNotebookJobError(
-            f"limit={limit!r} is not a number of items: give an int of 1 or more, or None for all."
-        )

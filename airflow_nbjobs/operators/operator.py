@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Concatenate, ParamSpec, TypeVar
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 from jinja2.exceptions import TemplateError
 
-from airflow_nbjobs.api.names import check_location
+from airflow_nbjobs.api.names import check_location, check_name, parent
 from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.links import LINKS
+from airflow_nbjobs.operators.parsing import Parsing, default_arguments, place_of
 from airflow_nbjobs.operators.text_templates import NOTHING, defined, is_whole_template, render_text
-from airflow_nbjobs.run.arguments import as_text, is_template
+from airflow_nbjobs.run.argument_rules import as_text, check_values
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -62,8 +64,41 @@ class NotebookJobOperator(BaseOperator):
         self.impersonation_chain = impersonation_chain
         self._hook: NotebookExecutionJobHook | None = None
         self._is_rendering_text = False
-        if (self.needs_location or location) and not is_template(location):
+        self.check_arguments(
+            location=location,
+            project_id=project_id,
+            gcp_conn_id=gcp_conn_id,
+            impersonation_chain=impersonation_chain,
+        )
+        if self.needs_location and "location" in self.parsing.known({"location": location}):
             self.check_early(lambda: check_location(location))
+
+    @classmethod
+    def partial(cls, **kwargs: Any) -> Any:
+        """Return the operator for a mapped task, as Airflow does, and check the arguments that are known.
+
+        Airflow makes the operator itself only in a run.
+
+        :raises InvalidNotebookJobError: for an argument that is wrong on its own.
+        """
+        (dag, group), task_id = place_of(kwargs), kwargs.get("task_id", "")
+        inits = [vars(each)["__init__"] for each in cls.__mro__ if "__init__" in vars(each)]
+        own = {name for init in inits for name in inspect.signature(init).parameters}
+        given = {name: value for name, value in {**default_arguments(kwargs), **kwargs}.items() if name in own}
+        parsing = Parsing.of(cls, dag, given.get("render_template_as_native_obj"), cls._texts())
+        _check_early(lambda: check_values(parsing.known(given)), group.child_id(task_id) if group else task_id, dag)
+        return super().partial(**kwargs)
+
+    @classmethod
+    def _texts(cls) -> set[str]:
+        # The output of a task that creates a resource may be given for its name, a dict that stays as it is.
+        return {*cls.text_fields, "job_name", "runtime_template", "schedule"}
+
+    @property
+    def parsing(self) -> Parsing:
+        """How Airflow will render the arguments, as far as it is known when the DAG is parsed."""
+        own = getattr(self, "render_template_as_native_obj", None)  # of Airflow 3.2 and later
+        return Parsing.of(self, self.get_dag(), own, self._texts())
 
     def _do_render_template_fields(
         self, parent: Any, template_fields: Iterable[str], context: Context, jinja_env: Any, seen_oids: set[int]
@@ -81,9 +116,7 @@ class NotebookJobOperator(BaseOperator):
                 setattr(self, name, None)
 
     def _is_text(self, argument: str) -> bool:
-        # A job's name may be the output of a create task too, a dict that stays as it is.
-        is_text = argument in self.text_fields or argument == "job_name"
-        return is_text and not is_whole_template(argument, getattr(self, argument))
+        return argument in self._texts() and not is_whole_template(argument, getattr(self, argument))
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -117,18 +150,31 @@ class NotebookJobOperator(BaseOperator):
         server = getattr(context["ti"], "_ti_context_from_server", None)
         return getattr(server, "next_method", None) is not None
 
+    def check_arguments(self, **given: Any) -> None:
+        """Check each argument on its own when the DAG is parsed, unless its value is known only in a run.
+
+        :raises InvalidNotebookJobError: names the DAG, the task and the argument.
+        """
+        self.check_early(lambda: check_values(self.parsing.known(given)))
+
+    def check_name(self, argument: str, given: object) -> None:
+        """Check the name of a resource when the DAG is parsed, unless it is known only in a run.
+
+        :param argument: ``job_name``, ``schedule`` or ``runtime_template``.
+        :raises InvalidNotebookJobError: names the DAG, the task and the argument.
+        """
+        known = self.parsing.known({argument: given, "location": self.location})
+        if argument in known and known[argument] == given:
+            place, location = known.get("location", "later"), known.get("location")
+            self.check_early(lambda: check_name(argument, given, lambda: parent("project", place or ""), location))
+
     def check_early(self, check: Callable[[], object]) -> None:
         """Check arguments when the DAG is parsed: an import error is seen before a run fails.
 
         :param check: raises for a wrong argument.
         :raises InvalidNotebookJobError: names the DAG and the task too.
         """
-        try:
-            check()
-        except InvalidNotebookJobError as error:
-            where = f" of DAG {self.dag_id!r}" if self.has_dag() else ""  # type: ignore[no-untyped-call]  # Airflow's
-            # Airflow also makes the operator of a mapped task in a run, where no retry corrects the argument.
-            raise FinalInvalidNotebookJobError(f"Task {self.task_id!r}{where}: {error}") from None
+        _check_early(check, self.task_id, self.get_dag())
 
     @property
     def hook(self) -> NotebookExecutionJobHook:
@@ -148,6 +194,15 @@ class NotebookJobOperator(BaseOperator):
 
     def _parent(self) -> str:
         return self.hook.parent(self.location or "", self.project_id)
+
+
+def _check_early(check: Callable[[], object], task_id: str, dag: Any) -> None:
+    try:
+        check()
+    except InvalidNotebookJobError as error:
+        where = f" of DAG {dag.dag_id!r}" if dag is not None else ""
+        # Airflow also makes the operator of a mapped task in a run, where no retry corrects the argument.
+        raise FinalInvalidNotebookJobError(f"Task {task_id!r}{where}: {error}") from None
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
-from airflow_nbjobs.run.arguments import is_template
+from airflow_nbjobs.run.argument_rules import seconds_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -49,8 +48,7 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
         self.older_than = older_than
         self.include_active = include_active
         self.is_dry_run = dry_run
-        if not is_template(older_than):
-            self.check_early(self._age)
+        self.check_arguments(older_than=older_than, include_active=include_active, dry_run=dry_run)
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
@@ -66,19 +64,9 @@ class PruneNotebookExecutionJobsOperator(NotebookJobOperator):
             )
         pruning = Pruning(
             deployment_label=deployment_label(deployment),
-            before=ago(self._age()),
+            before=ago(seconds_of("older_than", self.older_than)),
             include_active=self.include_active,
             dry_run=self.is_dry_run,
         )
         names = list(prune(self.hook, self.location or "", self.project_id, pruning, self.log))
         return {"count": len(names), "names": names[:100]}
-
-    def _age(self) -> float:
-        """Return ``older_than`` in seconds.
-
-        :raises InvalidNotebookJobError: if it is not a duration.
-        """
-        age = self.older_than
-        if isinstance(age, bool):  # a number to Python
-            raise InvalidNotebookJobError(f"older_than={age!r} is not a duration: give seconds, more than 0.")
-        return positive_seconds("older_than", age.total_seconds() if isinstance(age, timedelta) else age)

@@ -10,7 +10,6 @@ from airflow_nbjobs.api.names import ResourceName, resource_name
 from airflow_nbjobs.api.pacing import ENDURING, positive_seconds
 from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
 from airflow_nbjobs.links import NotebookScheduleLink
-from airflow_nbjobs.operators.list import check_limit
 from airflow_nbjobs.operators.operator import NotebookJobOperator, explaining_missing
 
 if TYPE_CHECKING:
@@ -55,7 +54,6 @@ class ResourceOperator(NotebookJobOperator):
 
     def found(self, items: Iterable[Schedule | NotebookRuntimeTemplate], limit: int | None) -> list[dict[str, Any]]:
         """Return the items of a list, at most ``limit``, as JSON of the REST API."""
-        check_limit(limit)
         return [item.to_wire() for item in islice(items, limit)]
 
     def delete(self, name: ResourceName, *, ignore_if_missing: bool, poll_interval: float) -> str | None:

@@ -11,7 +11,8 @@ from airflow.providers.common.compat.sdk import conf
 from airflow_nbjobs.api.names import ResourceName, resource_name
 from airflow_nbjobs.operators.operator import NotebookJobOperator
 from airflow_nbjobs.operators.run import NotebookRunOperator
-from airflow_nbjobs.run.arguments import KillPolicy, RunArguments, check_early
+from airflow_nbjobs.run.argument_rules import KillPolicy
+from airflow_nbjobs.run.arguments import RunArguments, check_early
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -93,8 +94,9 @@ class RunNotebookScheduleOperator(NotebookRunOperator):
         self.kill = kill
         self.log_output = log_output
         self.unusable_results = unusable_results
-        known = {name: getattr(self, name, None) for name in RunArguments.names()}
-        self.check_early(lambda: check_early({**known, "location": "of the schedule"}))
+        self.check_name("schedule", schedule)
+        given = {name: getattr(self, name, None) for name in RunArguments.names() if hasattr(self, name)}
+        self.check_early(lambda: check_early(self.parsing.known(given)))
 
     def run_arguments(self, context: Context) -> RunArguments:  # noqa: ARG002 - Airflow's interface
         """Return the rendered arguments as one value, at the place of the schedule."""

@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api.names import ResourceName
-from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import FailedPreconditionError, NbjobsError
 from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
-from airflow_nbjobs.operators.list import check_limit
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.operators.resource import ResourceOperator
 
@@ -41,6 +39,7 @@ class NotebookScheduleOperator(ResourceOperator):
     def __init__(self, *, schedule: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.schedule = schedule
+        self.check_name("schedule", schedule)
 
     def named(self, context: Context) -> ResourceName:
         """Return the name of the schedule, and publish its link."""
@@ -94,6 +93,7 @@ class ResumeNotebookScheduleOperator(NotebookScheduleOperator):
     def __init__(self, *, catch_up: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.catch_up = catch_up
+        self.check_arguments(catch_up=catch_up)
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class DeleteNotebookScheduleOperator(NotebookScheduleOperator):
         super().__init__(**kwargs)
         self.ignore_if_missing = ignore_if_missing
         self.poll_interval = poll_interval
-        self.check_early(lambda: positive_seconds("poll_interval", poll_interval))
+        self.check_arguments(ignore_if_missing=ignore_if_missing, poll_interval=poll_interval)
 
     @entry_point
     def execute(self, context: Context) -> str | None:
@@ -158,7 +158,7 @@ class ListNotebookSchedulesOperator(ResourceOperator):
         self.filter = filter
         self.order_by = order_by
         self.limit = limit
-        self.check_early(lambda: check_limit(limit))
+        self.check_arguments(filter=filter, order_by=order_by, limit=limit)
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:

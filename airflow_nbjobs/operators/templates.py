@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidNotebookJobError, NotFoundError
-from airflow_nbjobs.operators.list import check_limit
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.operators.resource import ResourceOperator
 
@@ -39,6 +37,7 @@ class NotebookRuntimeTemplateOperator(ResourceOperator):
     def __init__(self, *, runtime_template: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.runtime_template = runtime_template
+        self.check_name("runtime_template", runtime_template)
 
 
 class GetNotebookRuntimeTemplateOperator(NotebookRuntimeTemplateOperator):
@@ -70,7 +69,7 @@ class DeleteNotebookRuntimeTemplateOperator(NotebookRuntimeTemplateOperator):
         super().__init__(**kwargs)
         self.ignore_if_missing = ignore_if_missing
         self.poll_interval = poll_interval
-        self.check_early(lambda: positive_seconds("poll_interval", poll_interval))
+        self.check_arguments(ignore_if_missing=ignore_if_missing, poll_interval=poll_interval)
 
     @entry_point
     def execute(self, context: Context) -> str | None:  # noqa: ARG002 - Airflow's interface
@@ -109,7 +108,7 @@ class ListNotebookRuntimeTemplatesOperator(ResourceOperator):
         self.filter = filter
         self.order_by = order_by
         self.limit = limit
-        self.check_early(lambda: check_limit(limit))
+        self.check_arguments(filter=filter, order_by=order_by, limit=limit)
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 - Airflow's interface
@@ -164,7 +163,19 @@ class CreateNotebookRuntimeTemplateOperator(ResourceOperator):
         self.template_id = template_id
         self.ignore_if_exists = ignore_if_exists
         self.poll_interval = poll_interval
-        self.check_early(lambda: positive_seconds("poll_interval", poll_interval))
+        self.check_arguments(
+            display_name=display_name or "",
+            template_id=template_id,
+            ignore_if_exists=ignore_if_exists,
+            poll_interval=poll_interval,
+        )
+        self.check_early(self._check_template)
+
+    def _check_template(self) -> None:
+        from airflow_nbjobs.api.template import described_template
+
+        for template in self.parsing.known({"template": self.template}).values():
+            described_template("known later", {} if template is None else template)
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface

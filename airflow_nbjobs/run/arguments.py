@@ -6,35 +6,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.run.argument_rules import RULES, check_values
 from airflow_nbjobs.run.capacity import Attempts
 from airflow_nbjobs.run.sources import Notebook
 
-__all__ = ["KillPolicy", "RunArguments", "as_text", "check_early", "check_kill_policy", "check_reading", "is_template"]
+__all__ = ["RunArguments", "check_early", "is_template"]
 
-KillPolicy = Literal["cancel", "delete", "leave"]
-"""
-What happens to the job when its task is killed.
-
-``cancel`` cancels its create operation, and deletes the job if it stays active. ``delete`` deletes the job and its
-record. ``leave`` lets it run. A job that has ended is kept in any case: a retry may need its result.
-"""
-
-_CHOICES = {
-    "log_output": ("errors", "all", "none"),
-    "unusable_results": ("fail", "omit"),
-    "unknown_parameters": ("fail", "warn"),
-}
 _EXCLUSIVE = (
     ("service_account", "execution_user"),
     ("runtime_template", "custom_environment_spec"),
     ("job_id", "deterministic_job_id"),
 )
-
-_POLICIES: dict[str, KillPolicy] = {"cancel": "cancel", "delete": "delete", "leave": "leave"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +87,8 @@ class RunArguments:
 
         :raises InvalidNotebookJobError: names the argument, its value and the remedy.
         """
-        check_reading(self.log_output, self.unusable_results)
-        _check_choice("unknown_parameters", self.unknown_parameters, *_CHOICES["unknown_parameters"])
-        check_kill_policy(self.kill)
-        positive_seconds("poll_interval", self.poll_interval)
+        checked = RULES.keys() - {"parameters"} - ({"html"} if isinstance(self.html, Path) else set())
+        check_values({name: getattr(self, name) for name in self.names() if name in checked})
         self.check_attempts()
         if self.job_id and self.deterministic_job_id:
             raise InvalidNotebookJobError(
@@ -117,15 +100,8 @@ class RunArguments:
 
         :raises InvalidNotebookJobError: names the argument, its value and the remedy.
         """
-        retries, fallbacks = self.capacity_retries, self.fallback_runtime_templates
-        if retries is not None and (not isinstance(retries, int) or retries < 0):
-            raise InvalidNotebookJobError(
-                f"capacity_retries={retries!r} is not a number of retries: give 0 or more, or None for one a fallback."
-            )
-        given = f"fallback_runtime_templates={fallbacks!r}"
-        if isinstance(fallbacks, str) or not isinstance(fallbacks, Sequence):
-            raise InvalidNotebookJobError(f"{given} is not a list: give a list of runtime templates.")
-        if fallbacks and not self.runtime_template:
+        given = f"fallback_runtime_templates={self.fallback_runtime_templates!r}"
+        if self.fallback_runtime_templates and not self.runtime_template:
             raise InvalidNotebookJobError(f"{given} needs runtime_template: give the first template there.")
         if self.job_id and self.attempts.allows(1):
             raise InvalidNotebookJobError(
@@ -134,33 +110,14 @@ class RunArguments:
             )
 
 
-def check_kill_policy(kill: object) -> KillPolicy:
-    """Return ``kill`` if it is a policy.
+def check_early(known: Mapping[str, Any]) -> None:
+    """Check the arguments that are known when a DAG is parsed.
 
-    :raises InvalidNotebookJobError: otherwise.
-    """
-    if isinstance(kill, str) and (policy := _POLICIES.get(kill)):
-        return policy
-    raise InvalidNotebookJobError(f"kill={kill!r} is not a kill policy: use 'cancel', 'delete' or 'leave'.")
-
-
-def check_early(arguments: Mapping[str, Any]) -> None:
-    """Check what can be known when a DAG is parsed: arguments whose values contain no template.
-
-    :param arguments: fields of :class:`RunArguments`, before templates are rendered.
+    :param known: fields of :class:`RunArguments` whose values will not change.
     :raises InvalidNotebookJobError: names the argument, its value and the remedy.
     """
-    known = {name: value for name, value in arguments.items() if value is not None and not is_template(value)}
-    for argument, allowed in _CHOICES.items():
-        if argument in known:
-            _check_choice(argument, known[argument], *allowed)
-    if "kill" in known:
-        check_kill_policy(known["kill"])
-    if "poll_interval" in known:
-        positive_seconds("poll_interval", known["poll_interval"])
-    if arguments.get("location") is None:
-        raise InvalidNotebookJobError("location is missing: give the region of the job, as in location='us-central1'.")
-    if known.get("html") and known.get("wait_for_completion") is False:
+    check_values(known)
+    if known.get("html") and not known.get("wait_for_completion", True):
         raise InvalidNotebookJobError(
             "html=True needs wait_for_completion=True: otherwise the task succeeds before its notebook runs."
         )
@@ -178,40 +135,3 @@ def is_template(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(map(is_template, value))
     return not (value is None or isinstance(value, int | float | bool | timedelta))
-
-
-def as_text(argument: str, value: Any) -> Any:
-    """Return an argument that is text, or a list or dict of texts, as text.
-
-    A template stays text (:mod:`airflow_nbjobs.operators.text_templates`), but a user may give a number, or an XCom or
-    a parameter of the DAG that is one. An int is turned into text. A float may have been written in several ways
-    ("1.10") that people use, and is refused.
-
-    :raises InvalidNotebookJobError: names the argument, its value and the remedy.
-    """
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        raise InvalidNotebookJobError(
-            f"{argument}={value!r} is a number, and how it was written is not known any more: give it as text, also in "
-            "an XCom or a parameter of the DAG."
-        )
-    if isinstance(value, Mapping):
-        return {as_text(argument, key): as_text(f"{argument}[{key!r}]", item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [as_text(argument, item) for item in value]
-    return value
-
-
-def check_reading(log_output: object, unusable_results: object) -> None:
-    """Check the arguments that say how an executed notebook is read.
-
-    :raises InvalidNotebookJobError: names the argument, its value and the allowed values.
-    """
-    _check_choice("log_output", log_output, *_CHOICES["log_output"])
-    _check_choice("unusable_results", unusable_results, *_CHOICES["unusable_results"])
-
-
-def _check_choice(argument: str, value: object, *allowed: str) -> None:
-    if value not in allowed:
-        raise InvalidNotebookJobError(f"{argument}={value!r} is not allowed: use {' or '.join(map(repr, allowed))}.")

@@ -11,8 +11,9 @@ from airflow_nbjobs import settings
 from airflow_nbjobs.api.checks import check, valid_labels
 from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
+from airflow_nbjobs.run.argument_rules import as_dict
 from airflow_nbjobs.run.arguments import RunArguments
-from airflow_nbjobs.run.early import as_dict, check_fallbacks, checked_body, full_template, job_bound, text_labels
+from airflow_nbjobs.run.early import check_fallbacks, checked_body, full_template, job_bound, text_labels
 from airflow_nbjobs.run.identity import TaskIdentity, identify, request_hash
 from airflow_nbjobs.run.prepare import Asked, prepare
 from airflow_nbjobs.run.sources import source_fields

@@ -22,7 +22,7 @@ from airflow_nbjobs.exceptions import (
     TransportError,
 )
 from airflow_nbjobs.run.adopt import decide
-from airflow_nbjobs.run.arguments import KillPolicy
+from airflow_nbjobs.run.argument_rules import KillPolicy
 from airflow_nbjobs.run.find import is_submitted_as, list_by_key
 from airflow_nbjobs.run.identity import TaskIdentity
 

@@ -6,25 +6,27 @@ again: no more is loaded than the checks need (15 ms).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
 from airflow_nbjobs.api.checks import check, valid_labels
-from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
+from airflow_nbjobs.api.job import EncryptionSpec, GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.api.names import check_location, parent, template_name
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.notebooks.parameters import plain_parameters
-from airflow_nbjobs.run.arguments import RunArguments, as_text, is_template
-from airflow_nbjobs.run.identity import check_user_labels
+from airflow_nbjobs.run.argument_rules import as_dict, as_text, check_values
+from airflow_nbjobs.run.arguments import RunArguments
+from airflow_nbjobs.run.identity import RESERVED_PREFIX, check_user_labels
 from airflow_nbjobs.run.sources import SourceFields, is_local, source_fields
 
 __all__ = [
-    "as_dict",
+    "NOT_TEXT",
+    "as_scheduled",
     "check_fallbacks",
     "check_job_early",
+    "check_schedule_early",
     "checked_body",
     "full_template",
     "job_bound",
@@ -32,39 +34,89 @@ __all__ = [
 ]
 
 _ATTEMPTS = ("capacity_retries", "fallback_runtime_templates", "runtime_template", "job_id")
+_TEXTS = (
+    "display_name", "execution_user", "kernel_name", "kms_key_name", "schedule_resource_name", "service_account",
+)  # fmt: skip
 _ACCOUNT, _FOLDER, _NAME = "known@later", "gs://known-later", "known later"
 
+_SCHEDULED = frozenset(
+    {
+        "notebook", "gcs_output_uri", "runtime_template", "custom_environment_spec", "service_account",
+        "execution_user", "display_name", "labels", "sanitize_labels", "kernel_name", "workbench_runtime",
+        "kms_key_name", "job_timeout", "job_body",
+    }
+)  # fmt: skip
+"""Arguments that describe the job of a schedule."""
+NOT_TEXT = frozenset(
+    {"custom_environment_spec", "workbench_runtime", "job_timeout", "job_body", "notebook", "sanitize_labels"}
+)
+"""Those of them that are not text."""
 
-def check_job_early(arguments: Mapping[str, Any]) -> None:
-    """Check the arguments of a job that are known when a DAG is parsed.
 
-    :param arguments: fields of :class:`RunArguments`, before templates are rendered.
+def as_scheduled(job: object) -> dict[str, Any]:
+    """Return the arguments of a schedule's job, with those that are text as text.
+
+    :raises InvalidNotebookJobError: names the argument that is wrong, its value and the remedy.
+    """
+    if not isinstance(job, Mapping) or (unknown := job.keys() - _SCHEDULED):
+        wrong = sorted(map(str, unknown)) if isinstance(job, Mapping) else job
+        raise InvalidNotebookJobError(
+            f"job={wrong!r} is not possible: give a dict of the create operator's arguments "
+            f"{', '.join(sorted(_SCHEDULED))}."
+        )
+    notebook = job.get("notebook")
+    if not isinstance(notebook, str) or not notebook.startswith(("gs://", "projects/")):
+        raise InvalidNotebookJobError(
+            f"notebook={notebook!r} cannot be scheduled: give one in Cloud Storage or Dataform."
+        )
+    if taken := sorted(key for key in as_dict("labels", job.get("labels")) if str(key).startswith(RESERVED_PREFIX)):
+        raise InvalidNotebookJobError(f"The labels {taken} are reserved: use keys without {RESERVED_PREFIX!r}.")
+    check_values(job)
+    return {name: value if name in NOT_TEXT else as_text(name, value) for name, value in job.items()}
+
+
+def check_schedule_early(known: Mapping[str, Any], later: Collection[str], place: Mapping[str, Any]) -> None:
+    """Check the job of a schedule when a DAG is parsed.
+
+    :param known: arguments of the job whose values will not change.
+    :param later: names of the others.
+    :param place: the location, if it is known.
     :raises InvalidNotebookJobError: names the arguments, their values and the remedies.
     """
-    known = {name: value for name, value in arguments.items() if not is_template(value)}
+    given: dict[str, Any] = {**dict.fromkeys(_SCHEDULED), "sanitize_labels": False, **known}
+    for name in later:
+        del given[name]
+    if "notebook" in later:
+        given["notebook"] = f"{_FOLDER}/x.ipynb"
+    check_job_early({**as_scheduled(given), **place})
+
+
+def check_job_early(known: Mapping[str, Any]) -> None:
+    """Check the arguments of a job when a DAG is parsed.
+
+    :param known: fields of :class:`RunArguments` whose values will not change.
+    :raises InvalidNotebookJobError: names the arguments, their values and the remedies.
+    """
     if "location" in known:
         check_location(known["location"])
     if all(name in known for name in _ATTEMPTS):
         RunArguments(**{name: known[name] for name in _ATTEMPTS}).check_attempts()
     if {"location", "fallback_runtime_templates"} <= known.keys():
         check_fallbacks(known["fallback_runtime_templates"] or (), parent("project", known["location"]))
-    plain_parameters(as_dict("parameters", known.get("parameters")))
     check(_known_job(known))
 
 
 def _known_job(known: Mapping[str, Any]) -> NotebookExecutionJob:
     """Return a job of the fields that are known, with valid ones in place of the others."""
-    user = as_text("execution_user", known.get("execution_user")) or None
-    account = as_text("service_account", known.get("service_account")) or None
+    texts = {name: as_text(name, known.get(name)) for name in _TEXTS}
+    user, account = texts["execution_user"] or None, texts["service_account"] or None
     is_custom_known = "custom_environment_spec" in known
     custom = known["custom_environment_spec"] if is_custom_known else {}
     template = as_text("runtime_template", known.get("runtime_template", "later")) or None
     if template is not None and "location" in known:
         template = full_template(template, parent("project", known["location"]))
     may_be_custom = is_custom_known and custom is not None and "runtime_template" not in known
-    labels = as_text("labels", as_dict("labels", known.get("labels")))
-    labels = valid_labels(labels) if known.get("sanitize_labels") else text_labels(labels)
-    check_user_labels(labels)
+    name, key = texts["display_name"], texts["kms_key_name"]
     return NotebookExecutionJob(
         wire=checked_body(known.get("job_body")),
         **_source(known),
@@ -73,12 +125,25 @@ def _known_job(known: Mapping[str, Any]) -> NotebookExecutionJob:
         custom_environment_spec=custom if template is None or is_custom_known else None,
         service_account=account or (None if user else _ACCOUNT),
         execution_user=user,
+        kernel_name=texts["kernel_name"],
         workbench_runtime=known.get("workbench_runtime"),
-        display_name=as_text("display_name", known.get("display_name")) or _NAME,
+        display_name=_NAME if name is None else name,
         gcs_output_uri=as_text("gcs_output_uri", known.get("gcs_output_uri", _FOLDER)),
         execution_timeout=job_bound(known.get("job_timeout"), known.get("execution_timeout")),
-        labels=labels,
+        labels=_labels(known),
+        encryption_spec=EncryptionSpec(kms_key_name=key) if key else None,
+        schedule_resource_name=texts["schedule_resource_name"],
     )
+
+
+def _labels(known: Mapping[str, Any]) -> dict[str, str]:
+    if "sanitize_labels" not in known:
+        return {}
+    labels = as_text("labels", as_dict("labels", known.get("labels")))
+    labels = valid_labels(labels) if known["sanitize_labels"] else text_labels(labels)
+    if "cost_labels" in known:  # a schedule has none, and needs no room for ours
+        check_user_labels(labels, has_cost_labels=bool(known["cost_labels"]))
+    return labels
 
 
 def _source(known: Mapping[str, Any]) -> SourceFields:
@@ -151,13 +216,3 @@ def checked_body(body: Mapping[str, Any] | None) -> dict[str, Any]:
             "arguments."
         )
     return given
-
-
-def as_dict(argument: str, value: object) -> dict[str, Any]:
-    """Return a dict, an empty one for ``None``.
-
-    :raises InvalidNotebookJobError: if it is something else.
-    """
-    if value is None or isinstance(value, Mapping):
-        return dict(value or {})
-    raise InvalidNotebookJobError(f"{argument}={value!r} is not a dict: give keys and values.")

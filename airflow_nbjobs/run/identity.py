@@ -38,6 +38,7 @@ RESERVED_PREFIX = "nbjobs-"
 """Labels with this prefix belong to the provider; users may not set them."""
 
 _OWN_LABELS = 9
+_COST_LABELS = frozenset({"airflow-dag", "airflow-task", "airflow-run"})
 _COST_LABEL_LENGTH = 63  # in all of Google Cloud; only the job's own field allows one more
 _KEY_LENGTH = 16
 
@@ -154,7 +155,7 @@ def identify(
         )
     readable = job.display_name or f"{task.dag_id}.{task.task_id}"
     costs = {**cost_labels(task), **job.labels} if has_cost_labels else job.labels
-    check_user_labels(job.labels, own=_OWN_LABELS + len(costs) - len(job.labels))
+    check_user_labels(job.labels, has_cost_labels=has_cost_labels)
     return replace(
         job,
         display_name=f"{readable[: DISPLAY_NAME_LIMIT - _KEY_LENGTH - 1]}-{task.key}",
@@ -200,10 +201,10 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def check_user_labels(labels: Mapping[str, str], *, own: int = _OWN_LABELS) -> None:
+def check_user_labels(labels: Mapping[str, str], *, has_cost_labels: bool = False) -> None:
     """Check that the user's labels leave room for ours.
 
-    :param own: how many labels are ours.
+    :param has_cost_labels: whether the job gets :func:`cost_labels` too.
     :raises InvalidNotebookJobError: if one is reserved, or there are too many.
     """
     if taken := sorted(key for key in labels if key.startswith(RESERVED_PREFIX)):
@@ -211,6 +212,7 @@ def check_user_labels(labels: Mapping[str, str], *, own: int = _OWN_LABELS) -> N
             f"The labels {taken} are reserved: labels that begin with {RESERVED_PREFIX!r} belong to this provider. "
             "Use other keys."
         )
+    own = _OWN_LABELS + (len(_COST_LABELS - labels.keys()) if has_cost_labels else 0)
     if len(labels) > (limit := LABEL_LIMIT - own):
         raise InvalidNotebookJobError(
             f"The job has {len(labels)} labels, and {limit} are allowed: Google Cloud allows {LABEL_LIMIT}, and the "

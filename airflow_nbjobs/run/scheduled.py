@@ -6,18 +6,19 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.checks import DISPLAY_NAME_LIMIT, check
+from airflow_nbjobs.api.checks import check
 from airflow_nbjobs.api.flows import Flow, Sleep, all_pages
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.schedule import CreateNotebookExecutionJobRequest, Schedule
 from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.hints import hint_for_missing
+from airflow_nbjobs.run.argument_rules import check_values
 from airflow_nbjobs.run.arguments import RunArguments
 from airflow_nbjobs.run.build import Builder, Built, as_connection, asked_job, build
+from airflow_nbjobs.run.early import as_scheduled
 from airflow_nbjobs.run.identity import RESERVED_PREFIX
 from airflow_nbjobs.run.sources import InlineNotebook, source_fields
 
@@ -29,14 +30,6 @@ __all__ = ["asked_schedule", "builder_of", "create_once", "job_of", "of_schedule
 _LABEL = f"{RESERVED_PREFIX}schedule"
 _PAUSES = (2.0, 5.0, 10.0)
 """Seconds before each look for a schedule whose create got no answer."""
-
-_OF_A_JOB = frozenset(
-    {
-        "notebook", "gcs_output_uri", "runtime_template", "custom_environment_spec", "service_account",
-        "execution_user", "display_name", "labels", "sanitize_labels", "kernel_name", "workbench_runtime",
-        "kms_key_name", "job_timeout", "job_body",
-    }
-)  # fmt: skip
 
 _READ = frozenset(
     {
@@ -133,44 +126,14 @@ def asked_schedule(
     :param arguments: the place.
     :raises InvalidNotebookJobError: names the argument that is wrong, its value and the remedy.
     """
-    if not isinstance(job, Mapping) or (unknown := sorted(job.keys() - _OF_A_JOB)):
-        wrong = unknown if isinstance(job, Mapping) else job
-        raise InvalidNotebookJobError(
-            f"job={wrong!r} is not possible: give a dict of the create operator's arguments "
-            f"{', '.join(sorted(_OF_A_JOB))}."
-        )
-    _check(schedule)
+    counts = {name: getattr(schedule, name) for name in ("max_run_count", "max_concurrent_run_count")}
+    check_values({"display_name": schedule.display_name or "", "cron": schedule.cron, **counts})
     parent = hook.parent(arguments.location or "", arguments.project_id)
-    given = replace(arguments, **{"display_name": schedule.display_name, **job})
-    if not isinstance(given.notebook, str) or not given.notebook.startswith(("gs://", "projects/")):
-        raise InvalidNotebookJobError(
-            f"notebook={given.notebook!r} cannot be scheduled: give one in Cloud Storage or Dataform."
-        )
+    given = replace(arguments, **{"display_name": schedule.display_name, **as_scheduled(job)})
     asked = replace(asked_job(given, parent), **source_fields(given.notebook, ()))
-    if taken := sorted(key for key in asked.labels if key.startswith(RESERVED_PREFIX)):
-        raise InvalidNotebookJobError(f"The labels {taken} are reserved: use keys without {RESERVED_PREFIX!r}.")
     owned = asked if asked.service_account or asked.execution_user else as_connection(asked, hook, log)
     request = CreateNotebookExecutionJobRequest(parent=parent, notebook_execution_job=check(owned))
     return replace(schedule, create_notebook_execution_job_request=request)
-
-
-def _check(schedule: Schedule) -> None:
-    name = schedule.display_name
-    if not isinstance(name, str) or not 0 < len(name) <= DISPLAY_NAME_LIMIT:
-        raise InvalidNotebookJobError(f"display_name={name!r} is not one: give 1 to {DISPLAY_NAME_LIMIT} characters.")
-    if not isinstance(schedule.cron, str) or len(schedule.cron.split()) - ("TZ=" in schedule.cron) != 5:
-        raise InvalidNotebookJobError(
-            f"cron={schedule.cron!r} is not a cron expression: give five fields, such as '0 6 * * *' or "
-            "'TZ=Europe/Berlin 0 6 * * *'."
-        )
-    for argument in ("max_concurrent_run_count", "max_run_count"):
-        count = getattr(schedule, argument)
-        if count is not None and (type(count) is not int or count < 1):
-            raise InvalidNotebookJobError(f"{argument}={count!r} is not a number of runs: give 1 or more.")
-    for argument in ("start_time", "end_time"):
-        time = getattr(schedule, argument)
-        if time is not None and (not isinstance(time, datetime) or time.tzinfo is None):
-            raise InvalidNotebookJobError(f"{argument}={time!r} is not a time: give one with a time zone.")
 
 
 def create_once(parent: str, schedule: Schedule, key: str) -> Flow[Schedule]:

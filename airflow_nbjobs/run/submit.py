@@ -26,7 +26,7 @@ from airflow_nbjobs.exceptions import (
     UnexpectedAnswerError,
 )
 from airflow_nbjobs.run.adopt import Decision, decide, refuse_if_overtaken
-from airflow_nbjobs.run.arguments import KillPolicy
+from airflow_nbjobs.run.argument_rules import KillPolicy
 from airflow_nbjobs.run.cancel import end_job
 from airflow_nbjobs.run.find import find_submitted, is_submitted_as, list_by_key
 from airflow_nbjobs.run.identity import TaskIdentity, try_of

@@ -18,7 +18,7 @@ from airflow_nbjobs.exceptions import (
     NotebookJobError,
 )
 from airflow_nbjobs.hints import hint_for
-from airflow_nbjobs.run.arguments import check_kill_policy
+from airflow_nbjobs.run.argument_rules import check_kill_policy
 from airflow_nbjobs.run.identity import attempt_of
 from airflow_nbjobs.run.note import JobNote
 from airflow_nbjobs.run.staging import stage, unstage

@@ -39,6 +39,7 @@ class NotebookExecutionJobSensor(JobSensor):
     def __init__(self, *, job_name: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.job_name = job_name
+        self.check_name("job_name", job_name)
 
     def _look(self, context: Context) -> NotebookExecutionJob:
         from airflow_nbjobs.api.waiting import first_look

@@ -73,7 +73,15 @@ class NotebookScheduleRunSensor(JobSensor):
         self.grace = grace
         self.interval_start = interval_start
         self.interval_end = interval_end
-        self.check_early(lambda: Window.of(_UNKNOWN, _UNKNOWN, grace))
+        self.check_name("schedule", schedule)
+        self.check_arguments(interval_start=interval_start, interval_end=interval_end)
+        self.check_early(self._check_window)
+
+    def _check_window(self) -> None:
+        known = self.parsing.known({"start": self.interval_start, "end": self.interval_end}, inside="interval_start")
+        times = [as_time(name, known.get(name)) for name in ("start", "end")]
+        start, end = times if None not in times else (_UNKNOWN, _UNKNOWN)
+        Window.of(start, end, self.grace)
 
     def _look(self, context: Context) -> NotebookExecutionJob | None:
         from airflow_nbjobs.run.schedule_runs import find_run

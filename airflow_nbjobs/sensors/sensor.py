@@ -16,12 +16,11 @@ from airflow.providers.common.compat.sdk import (
     conf,
 )
 
-from airflow_nbjobs.api.pacing import ENDURING, Patience, positive_seconds
+from airflow_nbjobs.api.pacing import ENDURING, Patience
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError
 from airflow_nbjobs.links import publish, publish_executed
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
 from airflow_nbjobs.outlets import publish_outlets
-from airflow_nbjobs.run.arguments import check_reading
 from airflow_nbjobs.run.deferral import DEFERRAL_MARGIN
 
 if TYPE_CHECKING:
@@ -58,8 +57,12 @@ class JobSensor(NotebookJobOperator, BaseSensorOperator):
         self.log_output = log_output
         self.unusable_results = unusable_results
         self._seen: JobState | None = None
-        self.check_early(lambda: check_reading(log_output, unusable_results))
-        self.check_early(lambda: positive_seconds("poke_interval", self.poke_interval))
+        self.check_arguments(
+            deferrable=deferrable,
+            poke_interval=self.poke_interval,
+            log_output=log_output,
+            unusable_results=unusable_results,
+        )
 
     @abstractmethod
     def _look(self, context: Context) -> NotebookExecutionJob | None:

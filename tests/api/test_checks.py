@@ -71,7 +71,7 @@ good_jobs = st.builds(
             "labels": st.dictionaries(letters, letters | st.just(""), max_size=5),
             "execution_timeout": st.timedeltas(timedelta(seconds=1), timedelta(days=7)),
             "kernel_name": st.just("python3"),
-            "encryption_spec": st.just(EncryptionSpec(kms_key_name="k")),
+            "encryption_spec": st.just(EncryptionSpec(kms_key_name="projects/p/locations/l/keyRings/r/cryptoKeys/k")),
         },
     ),
 )
@@ -137,7 +137,7 @@ BAD = {
     "an empty label": ({"labels": {"": "a"}}, "The label key '' is empty: give it a name"),
     "not a number": ({"custom_environment_spec": {"a": NAN}}, "custom.*={'a': nan} cannot be written as JSON"),
     "a date in a dict": ({"custom_environment_spec": {"a": datetime.now(UTC)}}, "cannot be written as JSON"),
-    "half a character": ({"display_name": "\ud83d"}, "displayName=.* cannot be written as JSON"),
+    "half a character": ({"display_name": "\ud83d"}, "display_name=.* cannot be written as JSON"),
 }  # fmt: skip
 
 

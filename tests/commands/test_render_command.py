@@ -39,7 +39,7 @@ with DAG("squares", schedule="@daily", params={"side": 2}):
         )
     CreateNotebookExecutionJobOperator(task_id="reference", notebook="gs://shared/square.ipynb", **JOB)
 
-    CreateNotebookExecutionJobOperator(task_id="wrong", notebook="square.ipynb", kill="{{ 'pause' }}", **JOB)
+    CreateNotebookExecutionJobOperator(task_id="wrong", notebook="square.ipynb", job_timeout="{{ 'soon' }}", **JOB)
 
     @task
     def before():
@@ -188,9 +188,9 @@ WRONG = {
     ),
     "not JSON": (["plain", "--conf", "{side}"], "--conf '{side}' is not JSON"),
     "JSON without end": (["plain", "--conf", "[" * 10_000], "is not JSON ("),
-    "an argument that is used after the submission": (
+    "an argument that is wrong when it is rendered": (
         ["wrong"],
-        "is not a kill policy: use 'cancel', 'delete' or 'leave'.",
+        "job_timeout='soon' is not a time: give seconds",
     ),
     "not a date": (["plain", "--logical-date", "soon"], "'soon' is not a date: use 2026-11-22"),
 }

@@ -70,8 +70,8 @@ def test_a_list_is_filtered_ordered_and_limited(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"display_name": ""}, "display_name='' is not a display name"),
-        ({"display_name": "x" * 129}, "is not a display name: give 1 to 128 characters"),
+        ({"display_name": ""}, "display_name='' has 0 characters"),
+        ({"display_name": "x" * 129}, "has 129 characters: give 1 to 128 characters"),
         ({"template": "e2-standard-4"}, "template='e2-standard-4' is not a dict of fields"),
         ({"template": {"displayName": "x"}}, r"template contains \['displayName'\]"),
         ({"poll_interval": 0}, "poll_interval=0"),

@@ -166,7 +166,7 @@ def test_links_lead_to_the_schedule_in_googles_console(cloud: Cloud, monkeypatch
     [
         ({"cron": "0 6 * *"}, r"cron='0 6 \* \*' is not a cron expression: give five fields"),
         ({"cron": ""}, "cron='' is not a cron expression"),
-        ({"display_name": ""}, "display_name='' is not one: give 1 to 128"),
+        ({"display_name": ""}, "display_name='' has 0 characters: give 1 to 128"),
         ({"max_run_count": 0}, "max_run_count=0 is not a number of runs"),
         ({"max_concurrent_run_count": "1"}, "max_concurrent_run_count='1' is not a number of runs"),
         ({"start_time": "tomorrow"}, "start_time='tomorrow' is not a time: give one with a time zone"),

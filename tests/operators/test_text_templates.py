@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 from airflow.providers.common.compat.sdk import DAG, AirflowFailException
 
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, GetNotebookExecutionJobOperator
+from airflow_nbjobs.operators import (
+    CreateNotebookExecutionJobOperator,
+    CreateNotebookScheduleOperator,
+    GetNotebookExecutionJobOperator,
+    GetNotebookRuntimeTemplateOperator,
+    GetNotebookScheduleOperator,
+)
 from tests.support.task_runs import JOB, TaskRun
 
 LITERALS = ["007", "1_000", "0x10", "1.10", "1e5", "None", "True", "['a']", "{'a': 1}", "'quoted'", "(1)", " 7 ", ""]
@@ -81,7 +87,7 @@ def test_values_are_still_rendered_natively() -> None:
 
 
 def test_the_name_of_a_job_stays_text() -> None:
-    assert rendered(GetNotebookExecutionJobOperator, job_name="0x10").job_name == "0x10"
+    assert rendered(GetNotebookExecutionJobOperator, job_name="0x10", location="us-central1").job_name == "0x10"
 
 
 def test_the_text_of_a_mapped_task_stays_text() -> None:
@@ -110,3 +116,32 @@ def test_a_number_for_a_text_argument_becomes_its_text(project: str, given: obje
     run.execute()
     assert run.operator.display_name == text
     assert run.operator.labels == {"sanitized": text}
+
+
+def test_the_text_of_a_schedules_job_stays_text() -> None:
+    job = {
+        "notebook": "gs://notebooks/report.ipynb",
+        "runtime_template": "1_000",
+        "gcs_output_uri": "gs://results/{{ params.text }}",
+        "labels": {"a": "00{{ params.number }}"},
+        "execution_user": "{% if params.none %}a@b{% endif %}",
+        "workbench_runtime": "{{ '{}' }}",
+        "sanitize_labels": "{{ 1 == 1 }}",
+    }
+    operator = rendered(
+        CreateNotebookScheduleOperator, display_name="007", cron="0 6 * * *", job=job, location="us-central1"
+    )
+    assert operator.job == {
+        **job,
+        "gcs_output_uri": "gs://results/1_000",
+        "labels": {"a": "007"},
+        "execution_user": None,
+        "workbench_runtime": {},
+        "sanitize_labels": True,
+    }
+
+
+@pytest.mark.parametrize("make", [GetNotebookScheduleOperator, GetNotebookRuntimeTemplateOperator])
+def test_the_name_of_a_resource_stays_text(make: Any) -> None:
+    argument = "schedule" if make is GetNotebookScheduleOperator else "runtime_template"
+    assert getattr(rendered(make, **{argument: "1_000"}, location="us-central1"), argument) == "1_000"

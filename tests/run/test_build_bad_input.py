@@ -88,7 +88,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a long display name": ({"display_name": "n" * 129}, ["display_name='nnn", "129 characters", "1 to 128"]),
     "an empty display name": ({"display_name": ""}, ["display_name=''", "1 to 128"]),
     "a negative timeout": ({"job_timeout": -5}, ["job_timeout=-5", "more than 0"]),
-    "a negative timedelta": ({"job_timeout": timedelta(seconds=-5)}, ["job_timeout=-5", "more than 0"]),
+    "a negative timedelta": ({"job_timeout": timedelta(seconds=-5)}, ["job_timeout=-5.0", "more than 0"]),
     "a negative execution_timeout": (
         {"execution_timeout": timedelta(seconds=-5)},
         ["execution_timeout=datetime.timedelta(days=-1, seconds=86395)", "more than 0"],
@@ -238,7 +238,10 @@ def test_a_file_that_is_no_notebook_is_refused(cloud: Cloud, tmp_path: Path, tex
     "name", ["", None, 7.5, "a/b", f"{JOB_NAME}/operations/2", f"{JOB_NAME}\n2", {"job_id": "1"}, "../x"], ids=repr
 )
 def test_a_job_name_that_is_none_is_refused(cloud: Cloud, make: Any, name: Any) -> None:
-    run = TaskRun(lambda: make(task_id="look", job_name=name, location="us-central1"))
+    with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
+        make(task_id="look", job_name=name, location="us-central1")
+    run = TaskRun(lambda: make(task_id="look", job_name="1", location="us-central1"))
+    run.operator.job_name = name  # as rendering gives it
     with pytest.raises(InvalidNotebookJobError, match="is not the name of a notebook execution job"):
         run.execute()
     assert cloud.requests() == {}
@@ -257,7 +260,8 @@ def test_a_job_name_that_is_none_is_refused(cloud: Cloud, make: Any, name: Any) 
     ids=repr,
 )
 def test_a_job_name_of_none_is_named_with_its_cause(project: str, given: Any, cause: str) -> None:
-    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="look", job_name=given, location="us-central1"))
+    run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="look", job_name="1", location="us-central1"))
+    run.operator.job_name = given  # as rendering gives it
     with pytest.raises(InvalidNotebookJobError) as refusal:
         run.execute()
     assert f"job_name={given!r} is not the name of a notebook execution job: " in str(refusal.value)

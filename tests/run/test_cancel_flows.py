@@ -15,7 +15,7 @@ from airflow_nbjobs.exceptions import (
     TransportError,
     UnavailableError,
 )
-from airflow_nbjobs.run.arguments import check_kill_policy
+from airflow_nbjobs.run.argument_rules import check_kill_policy
 from airflow_nbjobs.run.cancel import Ending, EndingKind, end_job
 from tests.support.flow_steps import JOB, OPERATION, RUNNING, answered, created, created_running, in_state
 from tests.support.waiting import eventually

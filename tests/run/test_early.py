@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import DAG
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
-from tests.support.task_runs import JOB
+from tests.support.task_runs import JOB, NOTEBOOK
 
 TEMPLATE_ELSEWHERE = "projects/p/locations/europe-west1/notebookRuntimeTemplates/1"
 WRONG: list[tuple[str, Any, str]] = [
@@ -61,7 +61,7 @@ def test_what_is_valid_is_no_import_error() -> None:
         {"runtime_template": None, "custom_environment_spec": {}},
         {"service_account": None},
         {"service_account": None, "execution_user": "a@example.com"},
-        {"notebook": {"cells": []}},
+        {"notebook": NOTEBOOK},
         {"notebook": "report.ipynb"},
         {"labels": {"Team": "A"}, "sanitize_labels": True},
         {"job_timeout": "600", "display_name": 7},
@@ -74,7 +74,6 @@ def test_one_of_two_arguments_with_templates_may_be_empty_in_the_run() -> None:
     valid: dict[str, dict[str, Any]] = {
         "both": {"runtime_template": "{{ params.a }}", "custom_environment_spec": {"machineSpec": "{{ params.b }}"}},
         "template": {"runtime_template": "{{ params.a }}"},
-        "custom": {"custom_environment_spec": {"machineSpec": "{{ params.b }}"}},
         "user": {"service_account": "{{ params.a }}", "execution_user": "{{ params.b }}"},
     }
     for task_id, changed in valid.items():

@@ -12,7 +12,7 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import GcsNotebookSource, NotebookExecutionJob
 from airflow_nbjobs.emulator import Emulator
-from airflow_nbjobs.run.arguments import KillPolicy
+from airflow_nbjobs.run.argument_rules import KillPolicy
 from airflow_nbjobs.run.identity import TaskIdentity, identify, request_hash
 from airflow_nbjobs.run.submit import Request, Submitted, submit
 
