@@ -31,6 +31,7 @@ PARTS = (
     "emulator",
     "submission",
     "waiting",
+    "watchers",
     "triggerers",
     "workers",
     "shared",
@@ -92,6 +93,8 @@ def run(parts: set[str], keep: Keep) -> None:
         works = aside.submit(workers.measure) if "workers" in parts else None
         if "waiting" in parts:
             keep("waiting", rows + waiting.measure_changes())
+        if "watchers" in parts:
+            keep("watchers", waiting.measure_watchers())
         if "triggerers" in parts:
             for found in triggerers.measure():
                 keep("triggerers", found)

@@ -32,6 +32,7 @@ def goals(results: dict[str, Any]) -> Iterator[Goal]:
         "notebook_tab": _notebook_tab,
         "deferring": _deferring,
         "waiting": _waiting,
+        "watchers": _watchers,
         "triggerers": _triggerers,
         "shared": _shared,
         "workers": _workers,
@@ -95,6 +96,13 @@ def _waiting(rows: list[dict[str, Any]]) -> Iterator[Goal]:
             )
             yield Goal("the same: latency, 99 of 100", 2 * interval, many["latency_p99"], " s")
             yield Goal("the same: ends not noticed", 0, many["unnoticed"])
+
+
+def _watchers(rows: list[dict[str, Any]]) -> Iterator[Goal]:
+    alone, watched = sorted(rows, key=lambda row: row["watchers"])
+    over = watched["requests_per_minute"] / alone["requests_per_minute"]
+    yield Goal("1,000 triggers and 50 watchers at 30 s: requests over those of the triggers alone", 1.2, over)
+    yield Goal("the same: ends not noticed", 0, watched["unnoticed"])
 
 
 def _triggerers(found: dict[str, Any]) -> Iterator[Goal]:

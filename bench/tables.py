@@ -78,6 +78,23 @@ def waiting_delays(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def watchers(rows: list[dict[str, Any]]) -> str:
+    """Return the table of what watchers add."""
+    return table(
+        ("watchers", "requests/min", "CPU s/min", "latency s: median", "not noticed"),
+        (
+            (
+                f"{row['watchers']}",
+                spread(row, "requests_per_minute", 1),
+                spread(row, "cpu_per_minute", 3),
+                spread(row, "latency_median", 1),
+                unnoticed(row),
+            )
+            for row in rows
+        ),
+    )
+
+
 def changes(rows: list[dict[str, Any]]) -> str:
     """Return the table of costs over the number of jobs that end."""
     some = sorted((row for row in rows if row["changes"] is not None), key=lambda row: (row["changes"], row["count"]))

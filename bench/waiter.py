@@ -27,10 +27,13 @@ LATE_SECONDS = 6.0
 """Minimum seconds to wait for late events: the machine may be busy."""
 
 
-async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: float) -> dict[str, Any]:
+async def wait(
+    jobs: list[dict[str, Any]], interval: float, ticks: int, tick: float, watchers: int = 0
+) -> dict[str, Any]:
     """Let a trigger wait for each job, tell each tick, and return what each took and cost, and the events.
 
     :param ticks: so many, each `tick` seconds long, are measured; late events may come a while longer.
+    :param watchers: how many event triggers watch beside them.
     """
     events: dict[str, float] = {}
 
@@ -54,6 +57,7 @@ async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: fl
     for job in jobs[1:]:
         waiting.append(asyncio.create_task(one(job)))
         await asyncio.sleep(0)  # as the triggerer does
+    waiting += _watching(watchers, interval)
     for number in range(1, ticks + 1):
         await asyncio.sleep(max(0.0, begun + number * tick - time.monotonic()))
         spent.append(time.process_time() - cpu)
@@ -72,6 +76,17 @@ async def wait(jobs: list[dict[str, Any]], interval: float, ticks: int, tick: fl
     return {"seconds": seconds, "cpu": spent, "kb_per_waiter": each, **turns, "events": events}
 
 
+def _watching(watchers: int, interval: float) -> list[asyncio.Task[None]]:
+    if not watchers:
+        return []
+    from airflow.triggers.shared_stream import SharedStreamManager
+
+    from bench.watcher import watch
+
+    manager = SharedStreamManager()
+    return [asyncio.create_task(watch(number, interval, manager)) for number in range(watchers)]
+
+
 def _turns(loop: TimedLoop) -> dict[str, float]:
     """Return the longest turns of the loop so far, in milliseconds."""
     return {
@@ -82,10 +97,11 @@ def _turns(loop: TimedLoop) -> dict[str, float]:
     }
 
 
-def main(interval: str, ticks: str, tick: str, module: str) -> None:
+def main(interval: str, ticks: str, tick: str, module: str, watchers: str) -> None:
     """Wait for the jobs whose list is named on stdin, and print the result. Only warnings are logged, on both sides.
 
     :param module: imported before all else.
+    :param watchers: how many event triggers watch beside them.
     """
     allow_open_files()
     importlib.import_module(module)
@@ -95,7 +111,11 @@ def main(interval: str, ticks: str, tick: str, module: str) -> None:
     print("ready", flush=True)
     jobs = json.loads(Path(sys.stdin.readline().strip()).read_text())
     with asyncio.Runner(loop_factory=TimedLoop) as runner:
-        print("result", json.dumps(runner.run(wait(jobs, float(interval), int(ticks), float(tick)))), flush=True)
+        print(
+            "result",
+            json.dumps(runner.run(wait(jobs, float(interval), int(ticks), float(tick), int(watchers)))),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

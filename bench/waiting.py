@@ -29,6 +29,7 @@ class Case:
     :ivar first_seconds: begin when the triggers come; what they cost is told apart.
     :ivar seconds: follow, and are what is measured.
     :ivar changes: how many jobs end in those; by default ten and a tenth end, in the first seconds too.
+    :ivar watchers: how many event triggers watch beside the triggers.
     """
 
     side: str
@@ -37,6 +38,7 @@ class Case:
     first_seconds: float = 60.0
     seconds: float = 60.0
     changes: int | None = None
+    watchers: int = 0
 
     @property
     def tick(self) -> float:
@@ -81,6 +83,9 @@ LARGEST = [
 ]
 CHANGES = [Case("ours", count, 30.0, changes=changes) for count in (1_000, 10_000) for changes in (0, 110, 1_000)]
 
+# Long enough for a round that reads back minutes for the watchers.
+WATCHED = [Case("ours", 1_000, 30.0, seconds=660.0, changes=700, watchers=watchers) for watchers in (0, 50)]
+
 
 def measure() -> Iterator[list[dict[str, Any]]]:
     """Measure ours and the peer at the same time, and yield rows as soon as they are known.
@@ -95,6 +100,11 @@ def measure() -> Iterator[list[dict[str, Any]]]:
 def measure_changes() -> list[dict[str, Any]]:
     """Measure the cost of jobs that end, for ours."""
     return in_rounds(CHANGES, every=90.0)
+
+
+def measure_watchers() -> list[dict[str, Any]]:
+    """Measure what event triggers add to the requests of triggers that wait."""
+    return in_rounds(WATCHED, every=20.0)
 
 
 def in_rounds(cases: Sequence[Case], every: float) -> list[dict[str, Any]]:
@@ -122,10 +132,13 @@ def measure_alone(case: Case) -> dict[str, Any]:
         return _measure(case, service)
 
 
+_KEPT = {"side", "count", "interval", "changes", "watchers"}
+
+
 def _measure(case: Case, service: Service) -> dict[str, Any]:
     """Let a new process wait, and return its cost."""
     module = service.classpath.rpartition(".")[0]
-    wanted = (str(case.interval), str(case.ticks), str(case.tick), module)
+    wanted = (str(case.interval), str(case.ticks), str(case.tick), module, str(case.watchers))
     with Child("bench.waiter", *wanted, env=service.env) as child:
         jobs = service.jobs(case.count)
         child.hear("ready")
@@ -143,7 +156,7 @@ def _measure(case: Case, service: Service) -> dict[str, Any]:
     requests, seconds = [after - before for before, after in pairwise(counts)], result.pop("seconds")
     late = lateness(result.pop("events"), {job: end for job, end in service.ended().items() if end > begun})
     return {
-        **{key: value for key, value in asdict(case).items() if key in {"side", "count", "interval", "changes"}},
+        **{key: value for key, value in asdict(case).items() if key in _KEPT},
         **_per_minute("requests", case, requests, seconds),
         "most_requests_in_a_minute": most_in_a_minute(requests, case.tick),
         **_per_minute("cpu", case, result.pop("cpu"), seconds),
