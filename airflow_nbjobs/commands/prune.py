@@ -53,6 +53,10 @@ def _prune(options: argparse.Namespace) -> int:
 
         if not options.location:
             raise InvalidNotebookJobError("--location is missing: give the region of the jobs, such as us-central1.")
+        if options.deployment is not None and options.made_by != "deployment":
+            raise InvalidNotebookJobError(
+                f"--deployment {options.deployment!r} and --made-by {options.made_by} are two makers: give one of them."
+            )
         makers = {"run": COMMAND_LINE, "any": None}
         maker = makers[options.made_by] if options.made_by in makers else _deployment(options.deployment)
         pruning = Pruning(

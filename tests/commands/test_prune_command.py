@@ -124,6 +124,10 @@ def test_deleted_jobs_are_printed_although_an_error_follows(
             ["prune", "--older-than", "30d", "--location", "us-central1"],
             "Give --deployment, or set [nbjobs]",
         ),
+        (
+            [*OF_TEAM_A, "--made-by", "any", "--yes"],
+            "--deployment 'team-a' and --made-by any are two makers: give one of them.",
+        ),
     ],
 )
 def test_bad_options_are_named_with_a_remedy(nbjobs: Command, arguments: list[str], words: str) -> None:
