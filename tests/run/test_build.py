@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +15,10 @@ import pytest
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow_nbjobs.run.arguments import RunArguments
+from airflow_nbjobs.run.build import build
+from airflow_nbjobs.run.sources import InlineNotebook
+from airflow_nbjobs.run.task import TaskContext
 from tests.support.cloud import Cloud
 from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TaskRun
 
@@ -195,3 +201,25 @@ def test_a_long_display_name_is_shortened_and_its_key_kept(project: str) -> None
     assert len(name) == 128
     assert name.startswith("n" * 111 + "-")
     assert name[-16:] == sent(display_name="short")["displayName"][-16:]
+
+
+@pytest.mark.parametrize("emulator", [None, "http://127.0.0.1:9099"])
+@pytest.mark.parametrize("is_certain", [False, True])
+def test_jobs_that_cannot_be_pruned_are_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, is_certain: bool, emulator: str | None
+) -> None:
+    monkeypatch.delenv("NBJOBS_EMULATOR_HOST", raising=False)
+    if emulator:
+        monkeypatch.setenv("NBJOBS_EMULATOR_HOST", emulator)
+    hook = SimpleNamespace(parent=lambda *_: f"projects/p/locations/{REGION}")
+    wanted = {name: JOB[name] for name in ("location", "runtime_template", "service_account", "gcs_output_uri")}
+    task = replace(TaskContext.alone(Path()).identity, is_certain=is_certain)
+    build(
+        RunArguments(**wanted, notebook=InlineNotebook(NOTEBOOK)),
+        task,
+        hook,
+        folders=(),
+        log=logging.getLogger("airflow_nbjobs.tests"),
+    )
+    warned = [each for each in caplog.messages if "cannot be pruned: set [nbjobs] deployment" in each]
+    assert len(warned) == (0 if is_certain or emulator else 1)
