@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api import calls
@@ -58,7 +59,9 @@ class OwnClient:
         self, parent: str, *, where: str = "", order_by: str = "", page_size: int = 0, page_token: str = ""
     ) -> dict[str, Any]:
         with translated():
-            call = calls.list_jobs(parent, filter=where, order_by=order_by, page_size=page_size or None)
+            call = calls.list_jobs(parent, filter=where, order_by=order_by)
+            if page_size:  # the client refuses impossible sizes itself: here the service is asked
+                call = replace(call, query={**call.query, "pageSize": str(page_size)})
             page = self.send(call.with_page_token(page_token) if page_token else call)
         answer = {"notebookExecutionJobs": [job.to_wire() for job in page.items], "nextPageToken": page.next_page_token}
         return {key: value for key, value in answer.items() if value}

@@ -112,7 +112,7 @@ def live() -> World:
         environment={"notebookRuntimeTemplateResourceName": template} if template else {"customEnvironmentSpec": {}},
         identity={"serviceAccount": variables["SERVICE_ACCOUNT"]},
         read=lambda uri: storage.Blob.from_uri(uri, client=client).download_as_bytes(),
-        seconds=1800,
+        seconds=float(os.environ.get("NBJOBS_LIVE_SECONDS", "1800")),
         pause=float(os.environ.get("NBJOBS_LIVE_PAUSE", "15")),
         pass_time=lambda seconds: None,
     )

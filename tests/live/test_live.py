@@ -14,6 +14,7 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from live.page import answers, page
+from tests.live.contradictions import CONTRADICTIONS, Contrary
 from tests.support.canaries import TOKEN, plant
 from tests.support.google_lookalike import EMAIL, Relay, Server, new_key, write_certificate
 from tests.support.waiting import eventually
@@ -53,6 +54,7 @@ def variables(service: tuple[Emulator, Relay], tmp_path: Path) -> Iterator[dict[
     issuer = Server(lambda number: (200, {}, {"access_token": f"{TOKEN}-{number}", "expires_in": 3600}))
     key = {
         "type": "service_account",
+        "project_id": "live-p",  # without one, google-auth looks for a machine of Google's
         "private_key_id": "1",
         "private_key": plant(new_key()),
         "client_email": EMAIL,
@@ -64,6 +66,7 @@ def variables(service: tuple[Emulator, Relay], tmp_path: Path) -> Iterator[dict[
         "GOOGLE_APPLICATION_CREDENTIALS": str(tmp_path / "key.json"),
         "NBJOBS_LIVE_ENDPOINT": service[1].url,
         "NBJOBS_LIVE_PAUSE": "0.1",
+        "NBJOBS_LIVE_SECONDS": "60",
         "SSL_CERT_FILE": str(tmp_path / "ca.pem"),
     }
     issuer.close()
@@ -87,6 +90,29 @@ def test_the_page_shows_what_contradicts_an_assumption(
     assert " | as assumed | " in rows["| Is an environment required?"]
     assert " | not asked | " in rows["| What is the default order?"]
     assert {str(token).rpartition("-")[0] for token in service[1].tokens} == {f"Bearer {TOKEN}"}
+
+
+def test_the_page_shows_each_contradiction(
+    service: tuple[Emulator, Relay], variables: dict[str, str], tmp_path: Path
+) -> None:
+    contrary = Contrary(service[0], tmp_path)
+    service[0].create_bucket("live-b")
+    more = {
+        "NBJOBS_LIVE_ENDPOINT": contrary.url,
+        "PYTEST_ADDOPTS": "-p tests.live.announce",
+        "STORAGE_EMULATOR_HOST": service[0].storage_url,
+    }
+    run = command("--page", str(tmp_path / "live.md"), "--yes")
+    done = subprocess.run(run, cwd=ROOT, env={**variables, **more}, capture_output=True, text=True, check=False)
+    contrary.close()
+    questions = answers((ROOT / "docs/assumptions.md").read_text(), "<testsuite/>")
+    asked = {test for question in questions for test in question.tests}
+    assert asked == set(CONTRADICTIONS)
+    assert contrary.changed == asked, done.stdout
+    rows = [line.split(" | ") for line in (tmp_path / "live.md").read_text().splitlines()[6:]]
+    assert [row[0] for row in rows if not row[2].startswith("**contradicted**: ")] == [], done.stdout
+    assert len(rows) == len(questions)
+    assert [job["name"] for job in service[0].book("live-p") if not job["deleted"]] == []
 
 
 def test_an_interrupted_run_deletes_its_jobs(

@@ -48,7 +48,7 @@ class Server:
                 self.end_headers()
                 self.wfile.write(content)
 
-            do_POST = do_DELETE = do_CONNECT = do_GET  # noqa: N815 - http.server's own names
+            do_POST = do_PATCH = do_DELETE = do_CONNECT = do_GET  # noqa: N815 - http.server's own names
 
             def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the base class's name
                 """Keep silent."""
