@@ -1,6 +1,6 @@
 """Metrics of notebook jobs. Airflow's ``Stats`` sends them: to StatsD, Datadog or OpenTelemetry, as it is configured.
 
-Names and meanings: ``docs/assets-and-lineage.md``. Nothing here raises: a metric must not cost a job.
+Names and meanings: ``docs/reference/metrics.md``. Nothing here raises: a metric must not cost a job.
 """
 
 from __future__ import annotations

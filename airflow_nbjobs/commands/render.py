@@ -35,8 +35,8 @@ def add_render(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "read. The label nbjobs-submit is random.",
     )
     add = parser.add_argument
-    add("dag_id", metavar="DAG_ID")
-    add("task_id", metavar="TASK_ID")
+    add("dag_id", metavar="DAG_ID", help="id of the DAG")
+    add("task_id", metavar="TASK_ID", help="id of the task")
     add("--logical-date", type=_date, metavar="DATE", help="logical date, such as 2026-11-22; default: now")
     add("--run-id", metavar="ID", help="id of the DAG run; default: as of a manual run")
     add("--map-index", type=int, default=-1, metavar="N", help="index of a mapped task, from 0")

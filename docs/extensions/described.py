@@ -101,20 +101,29 @@ class Commands(_Table):
         """Return a section for each command."""
         from airflow_nbjobs.cli import parser
 
-        (commands,) = (each for each in parser()._actions if isinstance(each, argparse._SubParsersAction))
         found: list[nodes.Node] = []
-        for name, command in commands.choices.items():
-            section = nodes.section(ids=[f"nbjobs-{name}"])
-            section += nodes.title(text=f"nbjobs {name}")
+        for name, command in described_commands("nbjobs", parser()):
+            section = nodes.section(ids=[name.replace(" ", "-")])
+            section += nodes.title(text=name)
             section += self.parsed(_paragraph(command.description or ""))
-            section += self.parsed(_table(self.head, self.widths, _options(command)))
+            if rows := list(_options(command)):
+                section += self.parsed(_table(self.head, self.widths, iter(rows)))
             found.append(section)
         return found
 
 
+def described_commands(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Yield each command below a parser, and the commands below it, by their names."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for word, command in action.choices.items():
+                yield f"{name} {word}", command
+                yield from described_commands(f"{name} {word}", command)
+
+
 def _options(command: argparse.ArgumentParser) -> Iterator[Sequence[str]]:
     for action in command._actions:
-        if isinstance(action, argparse._HelpAction):
+        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
             continue
         value: Any = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
         if action.choices:
