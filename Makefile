@@ -2,6 +2,7 @@
 # make demo UI=1     the same, and keep Airflow's UI running until Ctrl-C
 # make test          run all checks and tests, on the newest Airflow
 # make test-ui       look at pages in a real browser: Debian's Chromium, which it installs
+# make pictures      take the pictures of the docs from real runs, with the same browser
 # make test-install   install the package beside Managed Airflow, and the wheel with the lowest versions
 # make test-on SET=lowest   run the tests that use Airflow, with the versions of constraints/lowest.txt
 # make test-sets     the same for all sets in constraints/, and for PYTHONS="python3.12 …"; results: docs/versions.md
@@ -35,7 +36,7 @@ IN = $(VENV)/bin/python -m
 
 ON_DEBIAN := tests/run/test_result_languages.py tests/foreign/test_notebooks.py
 
-.PHONY: help demo test test-ui test-install test-on test-sets chaos soak sizing live languages bench docs docs-serve release-check clean constraints
+.PHONY: help demo test test-ui pictures test-install test-on test-sets chaos soak sizing live languages bench docs docs-serve release-check clean constraints
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -57,6 +58,9 @@ test-ui: $(if $(SET),,$(VENV)/.dev)
 	command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; }
 	$(UI_ENV)/bin/python -m uv pip install --quiet --python $(UI_ENV)/bin/python --constraint constraints/newest.txt --group browser
 	$(UI_ENV)/bin/python -m pytest $(if $(SET),-W ignore) tests/ui
+
+pictures:
+	UI_PICTURES=docs/img $(MAKE) --no-print-directory test-ui
 
 test-install: $(VENV)/.dev
 	$(IN) pytest -m index tests/packaging

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,12 @@ SECONDS = 60_000  # milliseconds that a busy machine may take to show something
 ENDED = {"success", "failed"}
 
 expect.set_options(timeout=SECONDS)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With ``UI_PICTURES``, run only what takes pictures."""
+    if os.environ.get("UI_PICTURES"):
+        items[:] = [item for item in items if "take" in getattr(item, "fixturenames", ())]
 
 
 @dataclass
