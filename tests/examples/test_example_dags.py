@@ -29,6 +29,7 @@ DAGS = {
     "hello_notebook": 1,
     "mapped_notebooks": 3,
     "notebook_as_asset": 1,
+    "report_by_hand": 1,
     "run_a_schedule_now": 1,
     "start_now_wait_later": 1,
     "started_by_a_notebook": 0,
