@@ -36,6 +36,7 @@ def cloud(nbjobs_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulato
     visits = ROOT / "example_dags/notebooks/visits.ipynb"
     nbjobs_emulator.upload("gs://my-bucket/visits.ipynb", visits.read_bytes())
     monkeypatch.setattr(aiplatform_v1, "NotebookServiceClient", google_client)
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_FOLDER", str(ROOT / "docs/migrations"))
     monkeypatch.setattr("time.sleep", brief(0.2))
     return nbjobs_emulator
 

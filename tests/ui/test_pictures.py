@@ -40,7 +40,7 @@ def test_the_html_file_shows_the_failed_cell(
     assert run.returncode == 1
     page = browser.new_page(viewport={"width": 900, "height": 600})
     page.goto((tmp_path / "report.html").as_uri())
-    expect(page.locator("#failed-cell")).to_contain_text("ZeroDivisionError")
+    expect(page.locator("#cell-4")).to_contain_text("ZeroDivisionError")
     expect(page.locator("img")).to_be_visible()
     take(page, "notebook_html")
     page.close()
