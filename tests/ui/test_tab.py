@@ -156,6 +156,22 @@ def test_keys_reach_each_part(tab: Callable[..., Tab]) -> None:
     expect(shown.notebook.locator("#failed-cell")).to_be_in_viewport()
 
 
+def test_keys_open_a_folded_output(tab: Callable[..., Tab]) -> None:
+    shown = tab().open("broken")
+    expect(shown.shell.locator("#cells a").last).to_be_visible()
+    shown.shell.locator("#cells a").last.focus()
+    folded = shown.notebook.locator("#cell-2 summary")
+    expect(folded).to_be_visible()
+    for _ in range(5):
+        shown.page.keyboard.press("Tab")
+        if shown.notebook.locator("#cell-2 summary:focus-visible").count():
+            break
+    expect(folded).to_be_focused()
+    expect(folded).not_to_have_css("outline-style", "none")
+    shown.page.keyboard.press("Enter")
+    expect(shown.notebook.locator("#cell-2 details[open]")).to_be_visible()
+
+
 def test_a_hostile_notebook_stays_in_its_frame(tab: Callable[..., Tab], site: Site) -> None:
     """Nothing executes, nothing is requested from another origin, and nothing leaves the frame."""
     uri = site.executed("visits")

@@ -33,9 +33,9 @@ function around() {
 }
 
 const COLORS = {
-  "--bg": "bg", "--bg-subtle": "bg-subtle", "--bg-muted": "bg-muted", "--border": "border", "--fg": "fg",
-  "--fg-muted": "fg-muted", "--brand": "brand-fg", "--success": "success-solid", "--failed": "failed-solid",
-  "--failed-fg": "failed-fg", "--running": "running-solid", "--focus": "brand-focus-ring",
+  "--bg": "bg", "--bg-muted": "bg-muted", "--border": "border", "--fg": "fg", "--fg-muted": "fg-muted",
+  "--brand": "brand-fg", "--brand-subtle": "brand-subtle", "--brand-muted": "brand-muted",
+  "--success": "success-solid", "--failed": "failed-solid", "--failed-fg": "failed-fg", "--focus": "brand-focus-ring",
 };
 
 function theme() {

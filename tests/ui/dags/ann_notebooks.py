@@ -53,7 +53,7 @@ with DAG("ann_notebooks", schedule=None, default_args={"retries": 5, "retry_dela
     Create(
         task_id="broken",
         notebook=notebook(
-            ("", "rows = []"), ("", "\n".join(["print('reading')"] * 40)), ("", "sum(rows) / len(rows)"), ("", "1")
+            ("", "rows = []"), ("", "\n".join(["print('reading')"] * 60)), ("", "sum(rows) / len(rows)"), ("", "1")
         ),
         retry_on_notebook_error=False,
         **JOB,
