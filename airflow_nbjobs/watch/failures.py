@@ -128,8 +128,9 @@ class ListHealth:
         if type(error) is not self._logged:
             self._logged = type(error)
             log.warning(
-                "Failed to list the notebook jobs in %s: %s. Each job is read by a request of its own until the list "
-                "works again. Grant aiplatform.notebookExecutionJobs.list if the permission is missing.",
+                "Failed to list the notebook jobs in %s: %s. Until the list works again, each job that a task waits "
+                "for is read by a request of its own, and event triggers report nothing. Grant "
+                "aiplatform.notebookExecutionJobs.list if the permission is missing.",
                 *(self._parent, error),
             )
         return True
