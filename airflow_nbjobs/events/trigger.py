@@ -99,15 +99,8 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         self.v = v
         try:
             _check_airflow()
-            _check_rendered(
-                location=location,
-                project_id=project_id,
-                schedule=schedule,
-                display_name=display_name,
-                labels=labels,
-                gcp_conn_id=gcp_conn_id,
-                impersonation_chain=impersonation_chain,
-            )
+            _check_rendered(location=location, project_id=project_id, schedule=schedule, display_name=display_name)
+            _check_rendered(labels=labels, gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain)
             check_location(location)
             if project_id is not None:
                 check_project(project_id)
@@ -119,6 +112,7 @@ class NotebookJobEventTrigger(BaseEventTrigger):
             raise _UnusableTriggerError(str(error)) from error
         self.schedule = schedule
         self.display_name = display_name
+        self._memory: Memory | None = None
         self.labels = dict(self._selection.labels)
         self.states = [state.removeprefix("JOB_STATE_") for state in self._selection.states]
 
@@ -176,20 +170,21 @@ class NotebookJobEventTrigger(BaseEventTrigger):
             await asyncio.sleep(_AGAIN_SECONDS)
 
     async def _watch(self, store: Store) -> AsyncIterator[Delivery]:
+        from airflow_nbjobs.events.memory import Memory
         from airflow_nbjobs.watch import join_feed
 
-        memory = await store.load()
-        stored_to = memory.read_to if memory else None
+        stored, stored_to = await store.load(), None
+        if memory := self._memory or stored:  # an event may be stored that could not be remembered
+            memory.merge(stored)
         feed, parent = self._feed(memory), await self._parent()
         while True:
             with join_feed(feed, parent, gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain):
                 while feed.parent in (None, parent):
                     ended, read_to = await feed.next_round()
                     if memory is None:
-                        from airflow_nbjobs.events.memory import Memory
-
                         memory = Memory.begin(ended, read_to)
                         self.log.info("From now on, the ends of %s are reported.", self._what())
+                    self._memory = memory
                     async for delivery in self._report(ended, memory, store):
                         yield delivery
                         stored_to = memory.read_to

@@ -276,6 +276,29 @@ def test_a_watcher_outlives_an_outage_of_airflow(
     assert "RuntimeError: the API server is away. It is tried again in" in str(lines)
 
 
+def test_an_event_is_not_repeated_because_it_could_not_be_remembered(
+    service: Service, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trigger, "_AGAIN_SECONDS", 0.1)
+
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+            running.is_storing = False
+            service.succeed(made)
+            await until(lambda: running.waiting)
+            database["failures"], running.is_storing = 1, True
+            await running.names(1)
+            await until(lambda: not database["failures"])
+            await looks(service)(4)
+        async with triggerer() as again:
+            await watching(service, again)
+            return [*await running.names(0), *await again.names(0)]
+
+    made = job(service, "report")
+    assert run(scenario()) == ["report"]
+
+
 def test_an_unknown_state_of_the_watcher_is_kept_and_explained(service: Service, database: dict[str, Any]) -> None:
     async def scenario(lines: list[Any]) -> None:
         async with triggerer() as running:
