@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import re
 from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
-from described_arguments import described_class
+from described_arguments import described_class, described_commands, described_options, escaped
 from docutils import nodes
 from docutils.parsers.rst import Directive
 from docutils.statemachine import StringList
@@ -106,39 +105,14 @@ class Commands(_Table):
             section = nodes.section(ids=[name.replace(" ", "-")])
             section += nodes.title(text=name)
             section += self.parsed(_paragraph(command.description or ""))
-            if rows := list(_options(command)):
+            if rows := list(described_options(command)):
                 section += self.parsed(_table(self.head, self.widths, iter(rows)))
             found.append(section)
         return found
 
 
-def described_commands(name: str, parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Yield each command below a parser, and the commands below it, by their names."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for word, command in action.choices.items():
-                yield f"{name} {word}", command
-                yield from described_commands(f"{name} {word}", command)
-
-
-def _options(command: argparse.ArgumentParser) -> Iterator[Sequence[str]]:
-    for action in command._actions:
-        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
-            continue
-        value: Any = action.metavar or ("" if action.nargs == 0 else action.dest.upper())
-        if action.choices:
-            value = "|".join(map(str, action.choices))
-        names = " ".join([*([", ".join(action.option_strings)] if action.option_strings else []), str(value)])
-        text = (action.help or "") % {**vars(action), "prog": command.prog}
-        yield f"``{names.strip()}``", _escaped(text)
-
-
-def _escaped(text: str) -> str:
-    return re.sub(r"([*|\\$])", r"\\\1", text).replace("`", "``")
-
-
 def _paragraph(text: str) -> list[str]:
-    return ["", _escaped(text), ""]
+    return ["", escaped(text), ""]
 
 
 def _table(head: Sequence[str], widths: str, rows: Iterator[Sequence[str]]) -> list[str]:

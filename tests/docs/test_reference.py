@@ -50,27 +50,20 @@ def test_every_public_name_has_an_entry(module: str) -> None:
     assert missing == []
 
 
-def test_every_option_has_an_entry(directives) -> None:
+def test_the_options_have_their_directive() -> None:
+    """It makes a row of each; ``test_pages.py`` asks for their descriptions."""
     assert ".. settings::" in page("settings.rst")
-    rows = {row[0].strip("`") for row in directives.Settings.rows(None)}
-    assert rows == set(get_provider_info()["config"]["nbjobs"]["options"])
 
 
-def test_every_command_and_its_options_have_an_entry(directives) -> None:
+def test_every_command_and_its_options_have_an_entry(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ".. commands::" in page("command-line.rst")
-    commands = dict(directives.described_commands("nbjobs", parser()))
+    monkeypatch.syspath_prepend(str(ROOT / "docs/extensions"))
+    described = importlib.import_module("described_arguments")
+    commands = dict(described.described_commands("nbjobs", parser()))
     assert {"nbjobs doctor", "nbjobs template create"} <= set(commands)
     for name, command in commands.items():
         assert command.description, name
-        assert [option for option, text in directives._options(command) if not text] == []
-
-
-@pytest.fixture
-def directives(monkeypatch: pytest.MonkeyPatch):
-    pytest.importorskip("docutils")
-    pytest.importorskip("sphinx", reason="of the group docs")
-    monkeypatch.syspath_prepend(str(ROOT / "docs/extensions"))
-    return importlib.import_module("described")
+        assert [option for option, text in described.described_options(command) if not text] == []
 
 
 def test_every_error_has_a_remedy_of_one_line() -> None:
