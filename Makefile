@@ -51,11 +51,13 @@ test: $(VENV)/.dev
 	$(IN) pytest -n 4 --dist worksteal --ignore tests/system --ignore tests/ui tests/watch tests
 	$(IN) pytest -n 3 --dist loadfile tests/system
 
+CHROMIUM = command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; }
+
 # `make test-ui SET=managed-3.1` for the versions of a set.
 UI_ENV = $(if $(SET),.venv-$(SET),$(VENV))
 test-ui: $(if $(SET),,$(VENV)/.dev)
 	$(if $(SET),@.ci/install $(UI_ENV) constraints/$(SET).txt dev)
-	command -v chromium >/dev/null || { apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium; }
+	$(CHROMIUM)
 	$(UI_ENV)/bin/python -m uv pip install --quiet --python $(UI_ENV)/bin/python --constraint constraints/newest.txt --group browser
 	$(UI_ENV)/bin/python -m pytest $(if $(SET),-W ignore) tests/ui
 
@@ -114,11 +116,12 @@ languages: $(VENV)/.dev
 		'' '```'; \
 	  $(IN) pytest -m debian --verbose --no-header $(ON_DEBIAN); echo '```'; } | tee docs/languages.md
 
-# Adds a peer and PostgreSQL's clients to the environment. BENCH contains the parts to measure again:
+# Adds a browser, a peer and PostgreSQL's clients to the environment. BENCH contains the parts to measure again:
 # `make bench BENCH="imports submission"`. On two cores: imports 2 minutes, emulator 2, waiting 35 (with the submission at
 # the same time), triggerers 13, shared 4 (with the workers at the same time).
 bench: $(VENV)/.dev
-	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt \
+	$(CHROMIUM)
+	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt --group browser \
 		apache-airflow-providers-databricks asyncpg psycopg2-binary
 	$(IN) bench $(BENCH)
 

@@ -64,8 +64,8 @@ def _command_line(found: dict[str, dict[str, Any]]) -> Iterator[Goal]:
 
 def _notebook_tab(found: dict[str, Any]) -> Iterator[Goal]:
     for size in ("1 MB", "50 MB"):
-        yield Goal(f"notebook tab, {size}: first view over `nbconvert --to html`", 1.2, found[size]["first_over"])
-        yield Goal("the same: view from the cache", 1 / 10, found[size]["cached_over"])
+        yield Goal(f"notebook tab, {size}: first paint over `nbconvert --to html`", 1.2, found[size]["first_over"])
+        yield Goal("the same: first paint from the cache", 1 / 10, found[size]["cached_over"])
     memory = found["memory"]
     yield Goal("memory of the API server after 100 more views, over before", 1.05, memory["after"] / memory["before"])
 
