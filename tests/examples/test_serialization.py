@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -35,5 +36,8 @@ def hashes(seed: str) -> list[str]:
 
 def test_dags_serialize_the_same_at_each_parse() -> None:
     first = hashes(seed="1")
-    assert len(first) >= sum(len([*Path(folder).glob("*.py")]) for folder in FOLDERS)
+    files = {path.stem for folder in FOLDERS for path in Path(folder).glob("*.py")}
+    if importlib.util.find_spec("airflow.triggers.shared_stream") is None:  # it needs Airflow 3.3
+        files.remove("started_by_a_notebook")
+    assert len(first) >= len(files)
     assert hashes(seed="2") == first
