@@ -46,6 +46,8 @@ def read_answer(call: Call[T], response: httpx.Response) -> T:
 
     :raises ApiError: if the answer is an error, a redirect, or not the service's.
     """
+    # A response and its stream refer to each other: the content would stay until Python collects its garbage.
+    response.stream = httpx.ByteStream(b"")
     if response.is_redirect:
         to = _redacted(response, response.headers.get("location", ""))
         raise _unexpected(response, f"{_what(call)} was redirected to {to!r}, which is not followed.")
