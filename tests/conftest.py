@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -24,6 +25,10 @@ pytest_plugins = ["tests.support.canaries", "tests.support.emulators", "tests.su
 ROOT = Path(__file__).resolve().parent.parent
 _HOME = tempfile.mkdtemp(prefix="nbjobs-airflow-")
 atexit.register(shutil.rmtree, _HOME, ignore_errors=True)
+
+# A shell lets commands in the background ignore SIGINT, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # What a developer's shell says of another Airflow or another emulator is not the tests' business; which real project
 # they may use is.
