@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from asgiref.sync import sync_to_async
+
 from airflow_nbjobs.exceptions import NbjobsError
 from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.feeds import LATE
@@ -88,7 +90,7 @@ class Memory:
 
 
 class Store:
-    """The place of a memory in Airflow's database.
+    """The place of a memory in Airflow's database. Its methods for event loops exist since Airflow 3.3.2 only.
 
     :param accessors: the trigger's ``asset_state_store``.
     :param key: of the watcher; an asset may have several.
@@ -107,7 +109,7 @@ class Store:
         :raises NbjobsError: as for :meth:`Memory.from_json`.
         """
         for store in self._stores:
-            if (stored := await store.aget(self._key)) is not None:
+            if (stored := await sync_to_async(store.get)(self._key)) is not None:
                 return Memory.from_json(stored)
         return None
 
@@ -118,4 +120,4 @@ class Store:
         """
         memory.merge(await self.load())
         for store in self._stores:
-            await store.aset(self._key, memory.to_json())
+            await sync_to_async(store.set)(self._key, memory.to_json())

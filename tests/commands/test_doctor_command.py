@@ -11,6 +11,12 @@ from airflow_nbjobs.emulator import Emulator
 from tests.support.commands import Command
 
 
+@pytest.fixture(autouse=True)
+def no_api_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the doctor ask no server that happens to run on this machine."""
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:1")
+
+
 @pytest.fixture
 def output(nbjobs_emulator: Emulator) -> str:
     """Return an output URI whose bucket exists."""

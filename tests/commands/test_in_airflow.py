@@ -22,6 +22,7 @@ def test_airflow_has_the_command_and_its_exit_code(nbjobs_emulator: Emulator, mo
     if not hasattr(ProvidersManager, "cli_command_functions"):
         pytest.skip("of Airflow 3.2 and later")
     monkeypatch.setenv("AIRFLOW__LOGGING__LOGGING_LEVEL", "INFO")
+    monkeypatch.setenv("AIRFLOW__API__BASE_URL", "http://127.0.0.1:1")  # not a server that happens to run here
     command = [sys.executable, "-m", "airflow", "nbjobs", "doctor", "--location", "us-central1", "--json"]
     for output, code in (("gs://doctor-no-such-bucket", 1), (None, 0)):
         more = ["--output-uri", output] if output else []

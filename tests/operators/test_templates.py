@@ -85,7 +85,8 @@ def of_tasks(database: dict[str, list[dict[str, Any]]], table: str) -> list[dict
     if rows := database.get({"rtif": "rendered_task_instance_fields"}.get(table, table)):
         return rows
     tasks = {row["id"]: row for row in database["task_instance"]}  # since Airflow 3.4
-    return [tasks[row["task_instance_id"]] | row for row in database[f"{table}_v2"]]
+    rows = [tasks[row["task_instance_id"]] | row for row in database[f"{table}_v2"]]
+    return [{**row, "map_index": row["region_index"]} for row in rows]
 
 
 def _jobs(database: dict[str, list[dict[str, Any]]], emulator: Emulator) -> dict[str, dict[str, Any]]:
@@ -139,7 +140,9 @@ def test_each_mapped_task_has_a_job_name_of_its_own(finished: Finished) -> None:
 
 
 def test_every_operator_and_the_sensor_can_be_mapped(finished: Finished) -> None:
-    instances = {(row["task_id"], row["map_index"]): row["state"] for row in finished.database["task_instance"]}
+    rows = finished.database["task_instance"]
+    index = "map_index" if "map_index" in rows[0] else "region_index"  # since Airflow 3.4
+    instances = {(row["task_id"], row[index]): row["state"] for row in rows}
     mapped = [("each_wait", 0), ("each_wait", 1), ("each_look", 0), ("each_look", 1), ("each_list", 0)]
     assert [instances.get(one) for one in [*mapped, ("each_delete", 0)]] == ["success"] * 6
 
@@ -170,10 +173,10 @@ def test_the_dag_has_one_version(finished: Finished) -> None:
     ("make", "own"),
     [
         (CreateNotebookExecutionJobOperator, JOB),
-        (DeleteNotebookExecutionJobOperator, {"job_name": "x"}),
-        (GetNotebookExecutionJobOperator, {"job_name": "x"}),
+        (DeleteNotebookExecutionJobOperator, {"job_name": "x", "location": REGION}),
+        (GetNotebookExecutionJobOperator, {"job_name": "x", "location": REGION}),
         (ListNotebookExecutionJobsOperator, {"location": "us-central1"}),
-        (NotebookExecutionJobSensor, {"job_name": "x"}),
+        (NotebookExecutionJobSensor, {"job_name": "x", "location": REGION}),
     ],
 )
 def test_every_template_field_is_rendered_in_texts_lists_and_dicts(make: Any, own: dict[str, Any]) -> None:

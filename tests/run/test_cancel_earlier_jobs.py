@@ -150,7 +150,7 @@ def test_a_kill_before_submission_ends_the_earlier_job(
         eventually(lambda: left.requests().get("list"))
         run.operator.on_kill()
         ended = left.states()
-        with pytest.raises(NotebookJobError, match="The task was killed"):
+        with pytest.raises(NotebookJobError, match="told this process to end: nothing is submitted"):
             task.result(30)
     assert ended == ["CANCELLED"]
     assert [line for line in logged() if re.match("The task is killed: .* was canceled", line)]

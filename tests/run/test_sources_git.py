@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import structlog
+from airflow.dag_processing.bundles import manager
 from airflow.providers.git.bundles.git import GitDagBundle
 from airflow.sdk.execution_time.task_runner import parse
 
@@ -59,6 +60,8 @@ def commits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     told = {"name": "papers", **bundle, "kwargs": {"repo_url": str(repository), "tracking_ref": "main"}}
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([told]))
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_STORAGE_PATH", str(tmp_path / "bundles"))
+    if keeping := getattr(manager, "_load_bundle_config_snapshot", None):  # Airflow 3.4 reads the setting once
+        keeping.cache_clear()
     return made
 
 

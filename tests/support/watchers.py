@@ -28,6 +28,9 @@ class Supervisor:
         self.stored: dict[str, Any] = {}
 
     async def asend(self, message: Any) -> Any:
+        return self.send(message)
+
+    def send(self, message: Any) -> Any:
         if isinstance(message, comms.GetAssetStateStoreByName | comms.SetAssetStateStoreByName):
             if self.stored.get("failures"):
                 self.stored["failures"] -= 1
