@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskGroup
-from airflow.sdk import Param, literal, task
+from airflow.sdk import Param, task
+from airflow.sdk.definitions.template import literal
 
 from airflow_nbjobs import operators, sensors
 from airflow_nbjobs.decorators import NotebookDecoratedOperator, notebook_task
