@@ -242,7 +242,7 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         return Store(accessors, self._key())
 
     def _key(self) -> str:
-        """Return the key of what is remembered: a watcher that asks for other jobs begins anew."""
+        """Return the key of what is remembered: a watcher that asks for other jobs starts from the present."""
         asked = [self.location, self.project_id, self.schedule, self.display_name, self.labels, self.states]
         return f"nbjobs-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}"
 
