@@ -65,8 +65,9 @@ def test_a_canary_is_seen_in_whatever_is_around_it(text: str) -> None:
 
 def test_each_leak_fails_its_test_and_secrecy_passes(tmp_path: Path) -> None:
     (tmp_path / "test_leaks.py").write_text(LEAKS)
-    call = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider", "-c", "/dev/null"]
-    call += ["-p", "tests.support.canaries", "-p", "no:warnings", f"--rootdir={tmp_path}"]
+    (tmp_path / "pytest.ini").touch()
+    call = [sys.executable, "-m", "pytest", "-q", "--noconftest", "-p", "no:cacheprovider"]
+    call += ["-c", f"{tmp_path}/pytest.ini", "-p", "tests.support.canaries", "-p", "no:warnings"]
     call += [f"--basetemp={tmp_path}/work", f"{tmp_path}/test_leaks.py"]
     told = subprocess.run(call, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE).stdout
     shutil.rmtree(tmp_path / "work")  # or it would be found once more

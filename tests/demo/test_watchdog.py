@@ -74,8 +74,9 @@ def started(pid: int) -> list[psutil.Process]:
 @pytest.mark.parametrize("workers", ["0", "1"])
 def test_an_interrupted_test_run_leaves_no_process(tmp_path: Path, number: signal.Signals, workers: str) -> None:
     (tmp_path / "test_it.py").write_text(STARTING)
+    (tmp_path / "pytest.ini").touch()
     call = [sys.executable, "-m", "pytest", "--noconftest", "-n", workers, "-p", "no:cacheprovider", "-p", "no:nbjobs"]
-    call += ["-c", "/dev/null", f"--rootdir={tmp_path}", f"--basetemp={tmp_path}/work", str(tmp_path / "test_it.py")]
+    call += ["-c", f"{tmp_path}/pytest.ini", f"--basetemp={tmp_path}/work", str(tmp_path / "test_it.py")]
     run = subprocess.Popen(call, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True)
     started = eventually(lambda: (tmp_path / "started").exists() and (tmp_path / "started").read_text().split())
     processes = [psutil.Process(int(pid)) for pid in started]

@@ -166,7 +166,8 @@ def test_without_the_fixture():
 
 def test_the_pytest_fixture_isolates_tests_and_fails_on_an_unmet_fault(tmp_path):
     (tmp_path / "test_it.py").write_text(PLUGIN_TESTS)
-    options = ["-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), "-c", "/dev/null", str(tmp_path)]
+    (tmp_path / "pytest.ini").touch()
+    options = ["-q", "-p", "no:cacheprovider", "-c", f"{tmp_path}/pytest.ini", str(tmp_path)]
     ended = python("-m", "pytest", *options)
     assert "4 passed, 1 error" in ended.stdout, ended.stdout
     assert "ERROR at teardown of test_a_fault_that_is_not_met" in ended.stdout
