@@ -60,7 +60,8 @@ class Memory:
     def merge(self, other: Memory | None) -> None:
         """Take over what another process has reported for the same watcher: it took this one for dead, or was it."""
         if other is not None:
-            self.jobs = {**other.jobs, **self.jobs}
+            self.since, self.jobs = max(self.since, other.since), {**other.jobs, **self.jobs}
+            self.advance(other.read_to)
 
     def advance(self, read_to: datetime) -> None:
         """Record that all ends up to a moment are reported, and forget old jobs."""
@@ -103,15 +104,18 @@ class Store:
         self._key = key
 
     async def load(self) -> Memory | None:
-        """Read the memory; ``None`` if there is none.
+        """Read what is remembered for any of the assets; ``None`` if there is nothing.
 
         :raises AirflowRuntimeError: if Airflow does not answer.
         :raises NbjobsError: as for :meth:`Memory.from_json`.
         """
+        known = None
         for store in self._stores:
             if (stored := await sync_to_async(store.get)(self._key)) is not None:
-                return Memory.from_json(stored)
-        return None
+                memory = Memory.from_json(stored)
+                memory.merge(known)  # an asset whose DAGs were paused for a while has an old one
+                known = memory
+        return known
 
     async def save(self, memory: Memory) -> None:
         """Write the memory, and take over what another process has written.

@@ -160,7 +160,7 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         """Watch until Airflow ends the trigger. Airflow would start a trigger that fails again at once."""
         while True:
             try:
-                async for delivery in self._watch(self._store()):
+                async for delivery in self._watch():
                     yield delivery
             except Exception as error:  # noqa: BLE001 - of Google's service, of Airflow, of the connection
                 self.log.error(
@@ -169,14 +169,16 @@ class NotebookJobEventTrigger(BaseEventTrigger):
                 )
             await asyncio.sleep(_AGAIN_SECONDS)
 
-    async def _watch(self, store: Store) -> AsyncIterator[Delivery]:
+    async def _watch(self) -> AsyncIterator[Delivery]:
         from airflow_nbjobs.events.memory import Memory
         from airflow_nbjobs.watch import join_feed
 
+        parent = await self._parent()
+        store = self._store(parent)
         stored, stored_to = await store.load(), None
         if memory := self._memory or stored:  # an event may be stored that could not be remembered
             memory.merge(stored)
-        feed, parent = self._feed(memory), await self._parent()
+        feed = self._feed(memory)
         while True:
             with join_feed(feed, parent, gcp_conn_id=self.gcp_conn_id, impersonation_chain=self.impersonation_chain):
                 while feed.parent in (None, parent):
@@ -233,17 +235,17 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         chosen = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value)
         return f"notebook jobs in {self.location} ({chosen})"
 
-    def _store(self) -> Store:
+    def _store(self, parent: str) -> Store:
         from airflow_nbjobs.events.memory import Store
 
         accessors = getattr(self, "asset_state_store", None)
         if accessors is None:
             raise NbjobsError("Airflow gave the trigger no asset: use it as the trigger of an AssetWatcher")
-        return Store(accessors, self._key())
+        return Store(accessors, self._key(parent))
 
-    def _key(self) -> str:
+    def _key(self, parent: str) -> str:
         """Return the key of what is remembered: a watcher that asks for other jobs starts from the present."""
-        asked = [self.location, self.project_id, self.schedule, self.display_name, self.labels, self.states]
+        asked = [parent, self.schedule, self.display_name, self.labels, self.states]
         return f"nbjobs-{hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:32]}"
 
     async def _parent(self) -> str:

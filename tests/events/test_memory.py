@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.events.memory import KEPT, Memory
+from airflow_nbjobs.events.memory import KEPT, Memory, Store
 from airflow_nbjobs.exceptions import NbjobsError
 from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.feeds import LATE
@@ -61,12 +63,47 @@ def test_old_jobs_are_forgotten_but_none_that_lists_show() -> None:
     assert len(json.dumps(memory.to_json())) < 32_000
 
 
+def store_of(*assets: str) -> Store:
+    pytest.importorskip("airflow.triggers.shared_stream", reason="assets have a state since Airflow 3.3")
+    from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
+
+    return Store(AssetStateStoreAccessors(inlets=[Asset(name) for name in assets]), "watcher")
+
+
+def test_what_is_stored_does_not_grow_without_end(database: dict[str, Any]) -> None:
+    async def report() -> None:
+        memory, store = Memory(START, START), store_of("reports")
+        for number in range(2 * KEPT):
+            memory.add(ended(str(number), number * 60))
+            await store.save(memory)
+            memory.advance(START + timedelta(minutes=number))
+
+    asyncio.run(report())
+    (stored,) = database.values()
+    assert set(stored["jobs"]) == {str(number) for number in range(KEPT, 2 * KEPT)}
+
+
+@pytest.mark.parametrize("assets", [("current", "paused"), ("paused", "current")])
+def test_an_asset_that_was_paused_brings_no_old_memory(database: dict[str, Any], assets: tuple[str, str]) -> None:
+    hour = START + timedelta(hours=1)
+
+    async def report() -> Memory | None:
+        await store_of("paused").save(Memory(START, START, {"early": 1.0}))
+        await store_of("current").save(Memory(START, hour, {"late": 2.0}))
+        return await store_of(*assets).load()
+
+    assert asyncio.run(report()) == Memory(START, hour, {"early": 1.0, "late": 2.0})
+
+
 def test_what_another_process_reported_is_taken_over() -> None:
     memory, other = Memory(START, START), Memory(START, START, {"theirs": 1.0})
     memory.add(ended("ours", 1))
+    other.advance(START + timedelta(hours=1))
     memory.merge(other)
     memory.merge(None)
     assert set(memory.jobs) == {"ours", "theirs"}
+    assert not memory.is_new(ended("reported and forgotten", 2))
 
 
 @given(st.dictionaries(st.integers(0).map(str), st.floats(0, 1e9)))

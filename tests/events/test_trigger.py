@@ -240,6 +240,24 @@ def test_two_assets_with_the_same_watcher_are_remembered_both(service: Service, 
     assert len({key.partition(" ")[2] for key in database}) == 1
 
 
+def test_watchers_of_one_asset_in_two_projects_are_remembered_apart(
+    service: Service, database: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_OTHER", "google-cloud-platform://?project=other-project")
+
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            await watching(service, running)
+        service.succeed(earlier)
+        async with triggerer() as running:
+            await watching(service, running, gcp_conn_id="other")
+            return await running.names(0)
+
+    (earlier,) = service.create(1, project="other-project")
+    assert run(scenario()) == []
+    assert len(database) == 2
+
+
 @pytest.mark.parametrize("fault", [{"status": 503}, {"status": 403}, {"drop": True}], ids=str)
 def test_a_watcher_outlives_an_outage_of_the_service(
     service: Service, database: dict[str, Any], fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
