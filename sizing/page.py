@@ -34,13 +34,13 @@ share counts as an nth for each.
 
 {waited}
 
-These tasks wait on during all that follows. At the end, all their jobs ended within a minute, and **{forgotten} of the
-tasks were not told of it**.
+These tasks keep waiting during all that follows. At the end, all their jobs ended within a minute, and **{forgotten} of the
+tasks missed the end of their job**.
 
 ## A wave
 
-Mapped tasks start all at once. Of their requests, a few are of the tasks that wait since before. Seconds count from the
-end of a task's job.
+Mapped tasks start all at once. A few of the requests are those of the tasks above, which still wait. Seconds count from
+the end of a task's job.
 
 {wave}
 
@@ -48,10 +48,11 @@ The most memory of each node in MB, counted as above: {memory}.
 
 ## Kills
 
-Each trial has {each} mapped tasks with 8 retries (5 s, doubling up to a minute). It happens as soon as a third of the
-jobs exists. The next trial begins while tasks of the earlier ones still recover. *Retried* tasks used a retry. *Twice*
-counts second jobs that ran a cell although the first had neither failed nor been ended, *left* jobs that still run when
-their task is over, and *lost* tasks without the result of a job that succeeded. Processes that end are started again.
+Each trial has {each} mapped tasks with 8 retries (5 s, doubling up to a minute). The fault comes as soon as a third of the
+jobs exists. The next trial begins while tasks of the earlier ones still recover. *Retried* counts tasks that used a retry. *Twice*
+counts second jobs that ran a cell although the first had neither failed nor been ended. *Left* counts jobs that still
+run when their task is over. *Lost* counts tasks without the result of a job that succeeded. Processes that end are
+started again.
 
 {trials}
 
