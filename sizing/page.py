@@ -34,8 +34,8 @@ share counts as an nth for each.
 
 {waited}
 
-These tasks keep waiting during all that follows. At the end, all their jobs ended within a minute, and **{forgotten} of the
-tasks missed the end of their job**.
+These tasks keep waiting during all that follows. At the end, all their jobs ended within a minute, and
+**{forgotten} of the tasks missed it**.
 
 ## A wave
 
@@ -48,11 +48,11 @@ The most memory of each node in MB, counted as above: {memory}.
 
 ## Kills
 
-Each trial has {each} mapped tasks with 8 retries (5 s, doubling up to a minute). The fault comes as soon as a third of the
-jobs exists. The next trial begins while tasks of the earlier ones still recover. *Retried* counts tasks that used a retry. *Twice*
-counts second jobs that ran a cell although the first had neither failed nor been ended. *Left* counts jobs that still
-run when their task is over. *Lost* counts tasks without the result of a job that succeeded. Processes that end are
-started again.
+Each trial has {each} mapped tasks with 8 retries (5 s, doubling up to a minute). The fault comes as soon as a third of
+the jobs exists. The next trial begins while tasks of the earlier ones still recover. *Retried* counts tasks that used a
+retry. *Twice* counts second jobs that ran a cell although the first had neither failed nor been ended. *Left* counts
+jobs that still run when their task is over. *Lost* counts tasks without the result of a job that succeeded. Processes
+that end are started again.
 
 {trials}
 
