@@ -107,7 +107,7 @@ def _masks_asynchronously() -> bool:
 
 
 def calls_on_kill() -> bool:
-    """Tell whether Airflow calls ``on_kill`` of a trigger when a person ends the deferred task.
+    """Return whether Airflow calls ``on_kill`` of a trigger when a person ends the deferred task.
 
     Unnecessary with Airflow 3.3. Earlier versions cancel such a trigger like any other.
     """

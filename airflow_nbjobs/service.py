@@ -40,7 +40,7 @@ class JobService(ABC):
     def __init__(self, endpoint: str | None = None) -> None:
         self._endpoint = endpoint
         self._clients: dict[str, Client] = {}
-        # A task has no last moment of its own in which to close: it may defer, be rescheduled or fail anywhere.
+        # No code runs at the end of each task that could close them: it may defer, be rescheduled or fail anywhere.
         weakref.finalize(self, _close, self._clients)
 
     @abstractmethod
@@ -52,7 +52,7 @@ class JobService(ABC):
 
     @property
     def project_id(self) -> str:
-        """The project that is used if none is given; empty if there is none."""
+        """The project that is used if no project is given; empty if the connection has no project."""
         return self.get_credentials_and_project_id()[1] or ""
 
     def service_account_email(self) -> str | None:

@@ -1,1 +1,1 @@
-"""The wire: what is said to Vertex AI. Knows nothing of Airflow."""
+"""The REST API: its resources, requests and answers. Nothing here imports Airflow."""

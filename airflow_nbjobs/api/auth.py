@@ -36,7 +36,7 @@ class BearerAuth(httpx.Auth):
     """Adds a token to requests.
 
     :param credentials: of google-auth. On an event loop they are refreshed in a thread, by one request at a time. Their
-        requests block but never go to Airflow, so a thread is safe.
+        requests block but never go to Airflow: a thread is safe.
     """
 
     def __init__(self, credentials: Credentials) -> None:
@@ -89,7 +89,7 @@ class BearerAuth(httpx.Auth):
 def check_token(credentials: Credentials) -> None:
     """Get a token for credentials of google-auth, and forget it.
 
-    :raises CredentialsError: when there is none.
+    :raises CredentialsError: if no token can be obtained.
     """
     _ask(lambda: BearerAuth(credentials)._sign(httpx.Request("GET", "https://www.googleapis.com")))
 

@@ -20,12 +20,12 @@ _UNEXPECTED = ("No access token", "Unexpected response")
 
 
 def is_missing(error: BaseException) -> bool:
-    """Tell whether the machine has no default credentials (yet): its metadata server may start after its first task."""
+    """Return whether the machine has no default credentials yet: its metadata server may start after its first task."""
     return isinstance(error, exceptions.DefaultCredentialsError) and "credentials were not found" in str(error)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether another try may succeed."""
+    """Return whether another try may succeed."""
     if isinstance(error, exceptions.InvalidValue) or getattr(error, "retryable", False):
         return True  # InvalidValue: the token cannot be sent in a header
     if isinstance(error, exceptions.DefaultCredentialsError):
@@ -56,14 +56,14 @@ def words_of(error: BaseException) -> str:
         return "the token has characters that a header cannot carry"
     if isinstance(error, OSError) and error.filename:
         return redacted(f"{error.strerror}: {error.filename!r}")
-    said: list[str] = []
-    for part in map(_said, error.args):
-        if part and not any(part in other for other in said):
-            said.append(part)
-    return "; ".join(said) or f"{type(error).__name__} without a message"
+    parts: list[str] = []
+    for part in map(_text_of, error.args):
+        if part and not any(part in other for other in parts):
+            parts.append(part)
+    return "; ".join(parts) or f"{type(error).__name__} without a message"
 
 
-def _said(part: object) -> str:
+def _text_of(part: object) -> str:
     if isinstance(part, BaseException):
         return words_of(part)
     if isinstance(part, str) and not part.lstrip().startswith(("{", "[", '"')):

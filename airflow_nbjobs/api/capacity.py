@@ -20,7 +20,7 @@ _NO_MACHINE = re.compile(
 
 
 def is_about_machines(message: str) -> bool:
-    """Return whether a message says that there is no machine, or no quota for one."""
+    """Return whether a message is about a missing machine, or about the quota of machines."""
     return _NO_MACHINE.search(message) is not None
 
 

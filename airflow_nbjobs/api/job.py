@@ -29,8 +29,8 @@ __all__ = [
 class JobState(StrEnum):
     """The state of a job.
 
-    An unknown string becomes a member of its own, which is neither terminal nor a success: a job in a state that Google
-    adds later counts as active.
+    An unknown string becomes a new member, which is neither terminal nor a success: a job in a state that Google adds
+    later counts as active.
     """
 
     UNSPECIFIED = "JOB_STATE_UNSPECIFIED"

@@ -231,7 +231,7 @@ def _remedy(given: object, name: object) -> str:
 
 
 def same_job(one: str, other: str) -> bool:
-    """Tell whether two names are of the same job. One may have the project's id, the other its number."""
+    """Return whether two names are of the same job. One may have the project's id, the other its number."""
     return JobName.parse(one).job_id == JobName.parse(other).job_id
 
 

@@ -47,7 +47,7 @@ once are done in two hours.
 
 STARTING = Patience(tries=5, seconds=15.0)
 """
-For credentials: a machine's metadata server may start after its first task. Missing credentials look the same, so give
+For credentials: a machine's metadata server may start after its first task. Missing credentials look the same: give
 up after 15 s.
 """
 

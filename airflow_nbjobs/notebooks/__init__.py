@@ -1,1 +1,1 @@
-"""The paper: ``.ipynb`` documents. Knows nothing of Airflow."""
+"""Notebooks: ``.ipynb`` documents, their parameters, results, failures and pages. Nothing here imports Airflow."""

@@ -1,4 +1,4 @@
-"""Notebooks in Dataform: BigQuery Studio and Colab Enterprise keep each notebook in a repository of its own.
+"""Notebooks in Dataform: BigQuery Studio and Colab Enterprise keep each notebook in its own repository.
 
 Methods and fields: discovery document ``dataform.v1``, revision 20261030.
 """

@@ -1,4 +1,4 @@
-"""nbconvert's exporter with a template of our own, in which everything is escaped or sanitized before."""
+"""nbconvert's exporter with our own template, in which everything is escaped or sanitized before."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class CellFailure:
         return cls(
             number=number,
             source=_cut(source, _SOURCE_CHARACTERS),
-            # A cell magic runs the code below it as a cell of its own, whose lines are numbered from 1.
+            # A cell magic runs the code below it as a separate cell, whose lines are numbered from 1.
             line=None if source.startswith("%%") else _line(lines, cell.get("execution_count"), source.count("\n") + 1),
             ename=plain(text_of(error.get("ename")))[:200] or "error",
             evalue=_cut(plain(text_of(error.get("evalue"))), _VALUE_CHARACTERS),

@@ -49,7 +49,7 @@ class Allowance:
         return True
 
     def give_back(self, line: str) -> None:
-        """Give back the room of a line that is not kept any more."""
+        """Give back the room of a line that is no longer kept."""
         self.characters += len(line) + _LINE_COST
 
 

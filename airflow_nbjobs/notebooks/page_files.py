@@ -1,6 +1,6 @@
 """Render a notebook into files: ``python -m airflow_nbjobs.notebooks.page_files``, with a request on standard input.
 
-The API server starts this as a process of its own: what a hostile or very large notebook costs in time and memory ends
+The API server starts this as a separate process: what a hostile or very large notebook costs in time and memory ends
 with the process, and neither the notebook nor the page is ever in the memory of the API server.
 """
 

@@ -2,7 +2,7 @@
 
 nbconvert renders Markdown, code and colors, and nh3 sanitizes what comes from the notebook; both are in the extra
 ``ui``. Reading a hostile notebook can take long. :func:`~airflow_nbjobs.notebooks.render_process.render` limits the
-time and the memory, in a process of its own.
+time and the memory, in a separate process.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rendering in a process of its own, which ends when it takes too long or too much memory.
+"""Rendering in a separate process, which ends when it takes too long or too much memory.
 
 Some HTML, Markdown and code takes quadratic time to read. A thread cannot be stopped in it, and holds up all others.
 """
@@ -84,12 +84,13 @@ def _render(content: bytes, request: Mapping[str, Any], seconds: float) -> bytes
         raise RenderError(f"The process that renders the notebook could not be started: {error.strerror}.") from error
     if done.returncode == 0:
         return done.stdout
-    said = done.stderr.decode(errors="replace").strip()
+    printed = done.stderr.decode(errors="replace").strip()
     if done.returncode == REFUSED:
-        raise RenderError(said)
-    if done.returncode < 0 or "MemoryError" in said:
+        raise RenderError(printed)
+    if done.returncode < 0 or "MemoryError" in printed:
         raise _Ended
-    raise RenderError(f"The notebook could not be rendered: {said.splitlines()[-1] if said else 'no reason given'}.")
+    why = printed.splitlines()[-1] if printed else "no reason given"
+    raise RenderError(f"The notebook could not be rendered: {why}.")
 
 
 def environment() -> dict[str, str]:

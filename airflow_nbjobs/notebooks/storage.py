@@ -160,7 +160,7 @@ def write_page(client: Client, uri: str, content: bytes) -> StoredObject:
 
 
 def delete(client: Client, stored: StoredObject) -> None:
-    """Delete one generation of an object. It is no error when it does not exist any more.
+    """Delete one generation of an object. Do nothing if it no longer exists.
 
     :raises ApiError: when Cloud Storage refuses.
     """
@@ -171,7 +171,7 @@ def delete(client: Client, stored: StoredObject) -> None:
 def find_executed(
     client: Client, gcs_output_uri: str, job_id: str, predicted_uri: str | None = None
 ) -> StoredObject | None:
-    """Return the executed notebook of a job, or ``None``: after some failures there is none.
+    """Return the executed notebook of a job; ``None`` if the job left no notebook, as after some failures.
 
     :param gcs_output_uri: of the job.
     :param job_id: last part of the job's name.

@@ -1,6 +1,6 @@
 """The value in the outputs of a cell that is tagged as a result.
 
-In the file the tags of a cell come after its outputs, so the last outputs of each cell are kept until then, with
+In the file the tags of a cell come after its outputs: the last outputs of each cell are kept until then, with
 limited text. They are only parsed for tagged cells.
 """
 
@@ -66,7 +66,7 @@ class TaggedOutput:
     def value(self) -> tuple[Any, bool]:
         """Return the value of the last output that has one, and whether a kernel has sent it as JSON.
 
-        :raises ValueError: with the reason why there is none, to be put after "is tagged as a result, but".
+        :raises ValueError: with the reason why no output has a value, to be put after "is tagged as a result, but".
         """
         unclear, is_shortened, shown = "", False, ""
         for output in reversed(self._kept):

@@ -20,7 +20,7 @@ class ThisRun:
 
     A notebook may be sent with its outputs, and a run clears the outputs of a cell when it starts the cell. Behind the
     cell that fails, and in cells that are skipped, outputs of an earlier run are left. A run starts one cell after the
-    other, so a cell that started before the cells above it is not of this run, nor is a cell without a time below cells
+    other: a cell that started before the cells above it is not of this run, nor is a cell without a time below cells
     with times. Where the notebook has no times, execution counts decide: they do not fall.
 
     :ivar has_times: whether a cell of this run has a time.

@@ -73,9 +73,9 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     :param schedule_resource_name: schedule under which the job is shown (templated).
     :param job_timeout: seconds, or a timedelta, after which the service ends the job (templated). Default: the task's
         ``execution_timeout``, which bounds the waiting as well; without both, the service's 24 hours.
-    :param job_body: further fields of the resource that have no argument of their own, as in the REST API (templated).
-    :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: jobs with an id of
-        their own were seen to stay pending forever. An id can be used once: retries and clears then fail with
+    :param job_body: fields of the resource for which there is no other argument, as in the REST API (templated).
+    :param job_id: id of the job, instead of one that the service picks (templated). Not recommended: jobs with such
+        an id were reported to stay pending forever. An id can be used once: retries and clears then fail with
         ``AlreadyExistsError``, unless it contains ``{{ ti.try_number }}``.
     :param deterministic_job_id: give the job an id made from the task's identity. Then even a create request that a
         dead worker sent cannot lead to a second job. Default ``False``, for the same reason.

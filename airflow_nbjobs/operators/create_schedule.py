@@ -21,10 +21,10 @@ __all__ = ["CreateNotebookScheduleOperator"]
 
 
 class CreateNotebookScheduleOperator(ResourceOperator):
-    """Create a schedule that runs a notebook, for those who deploy from a DAG.
+    """Create a schedule that runs a notebook, to deploy it from a DAG.
 
     A retry or a clear of the task finds the schedule that it has created, unless the arguments have changed: then it
-    creates another one. So does each run of the DAG. Returns the schedule as JSON of the REST API.
+    creates another one. Each run of the DAG also creates another one. Returns the schedule as JSON of the REST API.
 
     :param display_name: name of the schedule, at most 128 characters (templated).
     :param cron: five fields, with a time zone before them if it is not UTC: ``TZ=Europe/Berlin 0 6 * * *`` (templated).

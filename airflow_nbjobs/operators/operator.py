@@ -146,7 +146,7 @@ class NotebookJobOperator(BaseOperator):
             return False
         if context["ti"].try_number > 1 or context.get("task_reschedule_count"):
             return True
-        # There is no public way to learn, before the task is resumed, that it was deferred.
+        # Airflow's public interface does not show, before the task is resumed, that it was deferred.
         server = getattr(context["ti"], "_ti_context_from_server", None)
         return getattr(server, "next_method", None) is not None
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# There is no public way to ask for the DAG and the task group that a task is being made for, nor for the marker.
+# Airflow has no public name for the DAG and the task group that a task is being made for, nor for the marker.
 from airflow.sdk.definitions._internal.contextmanager import DagContext, TaskGroupContext
 from airflow.sdk.definitions._internal.types import SET_DURING_EXECUTION
 
@@ -82,7 +82,7 @@ class Parsing:
             is_file = bool(self.extensions) and value.endswith(self.extensions)
             is_value = self.is_native and not is_text and _is_literal(value)
             return _LATER if has_template or is_file or is_value else value
-        # An XCom, a parameter of the DAG, a function, an object with templates of its own.
+        # An XCom, a parameter of the DAG, a function, an object that has templates.
         will_change = value is SET_DURING_EXECUTION or callable(value)
         will_change = will_change or any(hasattr(value, name) for name in ("resolve", "template_fields"))
         return _LATER if will_change else value

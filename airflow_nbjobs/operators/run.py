@@ -75,15 +75,15 @@ class NotebookRunOperator(NotebookJobOperator):
             self._run.on_kill()
 
     def get_openlineage_facets_on_start(self) -> Any:
-        """Return what OpenLineage is told when the task starts or resumes; ``None`` without its provider."""
+        """Return the lineage of a task that starts or resumes; ``None`` without the OpenLineage provider."""
         return self._lineage()
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
-        """Return what OpenLineage is told when the task has succeeded; ``None`` without its provider."""
+        """Return the lineage of a task that has succeeded; ``None`` without the OpenLineage provider."""
         return self._lineage(task_instance)
 
     def get_openlineage_facets_on_failure(self, task_instance: Any) -> Any:
-        """Return what OpenLineage is told when the task has failed; ``None`` without its provider."""
+        """Return the lineage of a task that has failed; ``None`` without the OpenLineage provider."""
         return self._lineage(task_instance)
 
     def _lineage(self, ti: Any = None) -> Any:
@@ -122,9 +122,9 @@ class NotebookRunOperator(NotebookJobOperator):
         )
 
     def _check_started_by_airflow(self, context: Context) -> None:
-        """Check that Airflow executes the operator, once, as a task of its own.
+        """Check that Airflow executes the operator as a task, once in each try.
 
-        :raises InvalidNotebookJobError: otherwise: the jobs of one task instance could not be told apart.
+        :raises InvalidNotebookJobError: otherwise: the jobs of one task instance could not be distinguished.
         """
         try_number = context["ti"].try_number
         if try_number == self._started_try or context["task"].task_id != self.task_id:

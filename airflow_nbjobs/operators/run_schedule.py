@@ -26,7 +26,7 @@ class RunNotebookScheduleOperator(NotebookRunOperator):
     """Run the notebook of a schedule now, and wait for it.
 
     The job is as the schedule describes it, and is shown under the schedule. The service has no method for this: the
-    task creates a job of its own, exactly once, and treats it as ``CreateNotebookExecutionJobOperator`` does. The
+    task creates a job, exactly once, and treats it as ``CreateNotebookExecutionJobOperator`` does. The
     schedule may be paused or completed. Returns the dict of the create operator.
 
     :param schedule: whole name of the schedule, its bare id (then with ``location``), or the output of a task that

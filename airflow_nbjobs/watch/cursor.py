@@ -82,7 +82,7 @@ def get_update(name: str) -> Call[JobUpdate]:
 
 
 def is_past(updates: Sequence[JobUpdate], moment: datetime, overlap: timedelta = timedelta()) -> bool:
-    """Tell whether a page has a job that changed before a moment, less the overlap: all later pages are older."""
+    """Return whether a page has a job that changed before a moment, less the overlap: all later pages are older."""
     # The difference of two times is always defined. The first or the last time of all, less an overlap, is not.
     return any(seen.update_time is not None and moment - seen.update_time > overlap for seen in updates)
 
@@ -99,7 +99,7 @@ class Cursor:
     as_of: float = 0.0
 
     def is_reached(self, page: Sequence[JobUpdate]) -> bool:
-        """Tell whether a round that has read this page has seen all changes. The first round reads one page."""
+        """Return whether a round that has read this page has seen all changes. The first round reads one page."""
         return self.moment is None or is_past(page, self.moment, OVERLAP)
 
     def after(self, first_page: Sequence[JobUpdate], began: datetime, now: float) -> Cursor:

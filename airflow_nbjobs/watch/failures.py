@@ -1,4 +1,4 @@
-"""Requests that fail: when waiting tasks are told, when lists are given up, and when the waiting ends.
+"""Requests that fail: when waiting tasks log it, when lists are given up, and when the waiting ends.
 
 All times without a date are of the event loop, in seconds.
 """
@@ -24,7 +24,7 @@ _REPORT_AGAIN_SECONDS = 30.0
 
 
 def is_about_all(error: ApiError | CredentialsError) -> bool:
-    """Tell whether an error concerns all requests, whatever they ask for: there is no valid token."""
+    """Return whether an error concerns all requests, whatever they ask for: there is no valid token."""
     return isinstance(error, CredentialsError | UnauthenticatedError)
 
 
@@ -32,7 +32,7 @@ def is_about_all(error: ApiError | CredentialsError) -> bool:
 class Failures:
     """Requests that failed one after the other.
 
-    :ivar since: when the first of them failed; ``None`` if there are none.
+    :ivar since: when the first of them failed; ``None`` if no request failed.
     """
 
     count: int = 0
@@ -56,7 +56,7 @@ class Failures:
 
 @dataclass(frozen=True)
 class Outage:
-    """What a waiting task is told about requests that fail.
+    """What a waiting task gets to know about requests that fail.
 
     :ivar error: of the last request.
     :ivar since: when the first request failed.
@@ -109,7 +109,7 @@ class ListHealth:
         self._logged: type[Exception] | None = None
 
     def is_usable(self, now: float) -> bool:
-        """Tell whether to list."""
+        """Return whether lists are to be read."""
         return now >= self._not_before
 
     def worked(self) -> None:
@@ -118,7 +118,7 @@ class ListHealth:
         self._logged = None
 
     def is_given_up(self, error: ApiError | CredentialsError, now: float) -> bool:
-        """Record that a list failed, and tell whether to do without lists now. The log says so once for each error."""
+        """Record that a list failed, and return whether to do without lists now. Each error is logged once."""
         if is_about_all(error):
             return False
         self._failures.add(now)
@@ -129,7 +129,7 @@ class ListHealth:
             self._logged = type(error)
             log.warning(
                 "Failed to list the notebook jobs in %s: %s. Until the list works again, each job that a task waits "
-                "for is read by a request of its own, and event triggers report nothing. Grant "
+                "for is read by a separate request, and event triggers report nothing. Grant "
                 "aiplatform.notebookExecutionJobs.list if the permission is missing.",
                 *(self._parent, error),
             )

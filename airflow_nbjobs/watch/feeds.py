@@ -109,7 +109,7 @@ class Reading:
             feed.see(page)
 
     def is_reached(self, page: Sequence[JobUpdate]) -> bool:
-        """Tell whether this page is the last one that is needed."""
+        """Return whether this page is the last one that is needed."""
         return self.back_to is None or is_past(page, self.back_to)
 
     def end(self, moment: datetime | None) -> None:

@@ -37,7 +37,7 @@ class Sweep:
     pages: int = 0
 
     def is_over(self, page: Page[JobUpdate]) -> bool:
-        """Tell whether to stop after this page; otherwise turn to the next one.
+        """Return whether to stop after this page; otherwise turn to the next one.
 
         A sweep stops when it has cost as much as a get for each missing job: it doubles the cost at worst.
         """
@@ -91,7 +91,7 @@ class Lookups:
         self.add(islice(stale, max(1, int(per_minute * self._recheck / 600 / 12))))
 
     def discard(self, job_id: str) -> None:
-        """Do not look this job up any more."""
+        """Stop looking this job up."""
         self._queue.pop(job_id, None)
         if self.sweep is not None:
             self.sweep.wanted.discard(job_id)

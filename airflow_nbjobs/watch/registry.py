@@ -24,7 +24,7 @@ __all__ = ["budget_of", "join_feed", "join_poller"]
 class _Place(NamedTuple):
     """What the triggers of one poller have in common."""
 
-    # A project has an id and a number, and nothing tells that both are one: there are two pollers at most.
+    # A project has an id and a number, and nothing shows that both are one project: there are two pollers at most.
     parent: str
     endpoint: str | None
     gcp_conn_id: str
@@ -38,11 +38,11 @@ class _Registry:
     budgets: dict[tuple[str, str | None], Budget] = field(default_factory=dict)
 
     def budget(self, parent: str, endpoint: str | None) -> Budget:
-        """Return the budget of a place, made if there is none."""
+        """Return the budget of a place, or make it."""
         return self.budgets.setdefault((parent, endpoint), Budget(settings.requests_per_minute()))
 
     def poller(self, place: _Place) -> Poller:
-        """Return the poller of a place, made if there is none."""
+        """Return the poller of a place, or make it."""
         if place not in self.pollers:
             budget = self.budget(place.parent, place.endpoint)
             hook = NotebookExecutionJobAsyncHook(place.gcp_conn_id, place.impersonation_chain)

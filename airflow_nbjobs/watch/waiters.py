@@ -47,7 +47,7 @@ class Waiter:
     async def next_report(self) -> JobState | Outage:
         """Wait until the state of the job is another than was returned last, or an outage is reported.
 
-        :raises NotFoundError: if the job does not exist any more.
+        :raises NotFoundError: if the job no longer exists.
         :raises ApiError: if the service refuses, or did not answer for too long.
         :raises CredentialsError: if there is no token.
         :raises NbjobsError: if the poller itself has failed.
@@ -79,7 +79,7 @@ def copy_of(error: BaseException) -> BaseException:
     """Return an error for one trigger: an exception that is raised in a thousand tasks keeps the frames of all."""
     if isinstance(error, NbjobsError):
         return copy.copy(error)
-    return NbjobsError(f"The notebook jobs could not be watched any more: {type(error).__name__}: {error}")
+    return NbjobsError(f"Watching the notebook jobs failed: {type(error).__name__}: {error}")
 
 
 @dataclass(slots=True, eq=False)
@@ -107,7 +107,7 @@ class WatchedJob:
             waiter.report(JobState(self._state))
 
     def see(self, seen: JobUpdate, now: float) -> bool:
-        """Record what the service says about the job, and tell whether its state has changed."""
+        """Record what the service says about the job, and return whether its state has changed."""
         self.seen_at = now
         self.failures.clear()
         self.changed_at = seen.update_time or self.changed_at
@@ -120,7 +120,7 @@ class WatchedJob:
         return True
 
     def may_appear(self, now: float, today: datetime) -> bool:
-        """Tell whether a job that was not found may be too new: a read may be behind the write.
+        """Return whether a job that was not found may be too new: a read may be behind the write.
 
         :param now: the loop's time.
         :param today: the same in the service's time.

@@ -42,7 +42,7 @@ class Quota:
     """What a project may use of a service.
 
     :ivar display_name: as the console shows it.
-    :ivar limits: by region; that of the key ``""`` is for all regions without one of their own. -1 is no limit.
+    :ivar limits: by region; that of the key ``""`` is for all other regions. -1 means unlimited.
     """
 
     display_name: str

@@ -22,7 +22,7 @@ class Call(Generic[T]):
     :ivar parse: turns the answer's JSON into a value; if it raises, the answer is an ``UnexpectedAnswerError``.
     :ivar body: sent as JSON; bytes are sent as they are.
     :ivar may_repeat: whether sending it twice has the same effect as sending it once.
-    :ivar when_gone: the result if a repeated call finds that the resource does not exist (any more).
+    :ivar when_gone: the result if a repeated call finds that the resource does not exist.
     :ivar headers: sent in addition to the client's own.
     :ivar is_raw: whether ``parse`` takes the answer's bytes instead of its JSON.
     :ivar check: called before each try; what it raises is not retried.
@@ -55,7 +55,7 @@ class Page(Generic[T]):
     def reader(cls, key: str, read: Callable[[Any], T]) -> Callable[[Any], Page[T]]:
         """Return a parser of pages. It raises if any item cannot be parsed: leaving one out would deny that it exists.
 
-        :param key: where the items are; the service leaves it out if there are none.
+        :param key: where the items are; the service leaves the key out of an empty page.
         :param read: parses one item.
         """
 
