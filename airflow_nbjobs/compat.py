@@ -127,7 +127,7 @@ def retry_policy(task: Any) -> Any:
 
 
 def loop_iteration(context: Any) -> str | None:
-    """Return what tells the iterations of a looped task apart; ``None`` outside of loops.
+    """Return what distinguishes the iterations of a looped task; ``None`` outside of loops.
 
     Unnecessary with Airflow 3.4, whose task groups can loop. The number of the iteration is not enough: if a clear
     replaces later iterations, the new ones have the same numbers and begin with try 1 again, in another region. The
@@ -206,7 +206,7 @@ def decide_to_run_again(delay: timedelta, *, within: timedelta, reason: str) -> 
 def stats() -> Any:
     """Return what sends metrics; it has ``incr``, ``gauge`` and ``timing``.
 
-    From Airflow 3.2, the task SDK has a ``stats`` module of its own. Airflow sets it up in the processes of tasks, and
+    From Airflow 3.2, the task SDK has its own ``stats`` module. Airflow sets it up in the processes of tasks, and
     not always in a triggerer: then it is set up here. Before 3.3, it contains a class; before 3.2, there is one class.
     """
     try:
@@ -224,7 +224,7 @@ def stats() -> Any:
         if module.Stats.factory is None:
             module.Stats.initialize(factory=factory(module.Stats))
         return module.Stats
-    # There is no public way to ask. Set up twice, OpenTelemetry would have two senders.
+    # Airflow has no public name for it. Set up twice, OpenTelemetry would have two senders.
     if getattr(sys.modules[module.incr.__module__], "_factory", None) is None:
         names = conf.getboolean("metrics", "legacy_names_on", fallback=True)
         module.initialize(factory=factory(), export_legacy_names=names)

@@ -120,7 +120,7 @@ class ApiError(NbjobsError):
     :cvar is_transient: whether the same call may succeed later.
     :ivar message: the service's own words.
     :ivar http_status: the HTTP status, or ``None`` if there was no answer.
-    :ivar status: the canonical name of the error, such as ``"NOT_FOUND"``; empty if the answer has none.
+    :ivar status: the canonical name of the error, such as ``"NOT_FOUND"``; empty if the answer has no status.
     :ivar details: ``error.details`` of the answer.
     :ivar retry_after: seconds that the service asked to wait (``Retry-After``), or ``None``.
     """

@@ -1,4 +1,4 @@
-"""Lineage: what OpenLineage is told about a notebook run, and what Airflow's collector is told about read notebooks.
+"""Lineage: a notebook run for OpenLineage, and read notebooks for Airflow's collector of hook lineage.
 
 Names of datasets are those of the OpenLineage specification: ``gs://bucket`` and the object's name; ``bigquery`` and
 ``project.dataset.table``.
@@ -58,7 +58,7 @@ class _Source:
 def _source(notebook: object, job: NotebookExecutionJob | None) -> _Source | None:
     """Return the source of a notebook; ``None`` if its content is sent.
 
-    :param notebook: the operator's argument; ``None`` if it has none, then the job knows the source.
+    :param notebook: the operator's argument; ``None`` if it has no such argument: then the job has the source.
     """
     version = job.labels.get("nbjobs-notebook") if job else None
     if notebook is None and job is not None and (gcs := job.gcs_notebook_source) is not None:

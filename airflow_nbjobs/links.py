@@ -43,8 +43,9 @@ class _PublishedLink(BaseOperatorLink):
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:
         """Return the address that the task pushed, or an empty text.
 
-        Airflow asks in the task's own process at its end, and logs an error for each XCom that does not exist. So the
-        links are remembered, and only a resumed task that has not read its job asks for the XComs of its deferral.
+        Airflow asks in the task's own process at its end, and logs an error for each XCom that does not exist. For this
+        reason the links are remembered. Only a resumed task that has not read its job asks for the XComs of its
+        deferral.
         """
         if (known := _known.get(_task_of(ti_key))) is not None or not getattr(operator, "is_resumed", False):
             return (known or {}).get(self.xcom_key, "")

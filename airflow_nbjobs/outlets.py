@@ -1,8 +1,8 @@
 """Airflow's assets: which outlet ``asset=`` stands for, and what the asset events of a notebook task carry.
 
-An asset's name and URI are fixed when a DAG is parsed, and each executed notebook has a URI of its own. So ``asset=``
+An asset's name and URI are fixed when a DAG is parsed, and each executed notebook has its own URI. Therefore ``asset=``
 names one asset for all runs, and the event says where the executed notebook of its run is. An ``AssetAlias`` turns this
-round: each run adds its executed notebook to Airflow as an asset of its own.
+round: each run adds its executed notebook to Airflow as a new asset.
 """
 
 from __future__ import annotations
@@ -117,4 +117,4 @@ def publish_outlets(
                 accessor: Any = events[outlet]
                 accessor.extra = {**extra, **accessor.extra}
         except Exception as error:  # noqa: BLE001 - Airflow looks references up; a result is worth more than its event
-            log.warning("The event of the outlet %r says nothing of the job: %s", outlet, error)
+            log.warning("The event of the outlet %r does not describe the job: %s", outlet, error)

@@ -74,8 +74,8 @@ def prune(
     does not stop the others. A dry run returns the names of the jobs that would be deleted.
 
     :param log: a logger; one line for each job.
-    :raises ApiError: if the jobs cannot be listed, if no job can be deleted any more, or, at the end, if some could not
-        be deleted.
+    :raises ApiError: if the jobs cannot be listed, if the service stops deleting jobs, or, at the end, if some jobs
+        could not be deleted.
     """
     covered = _covered(hook, location, project_id, pruning)
     failures: list[tuple[NotebookExecutionJob, ApiError]] = []

@@ -38,7 +38,7 @@ class NotebookRetryPolicy(RetryPolicy):
     :param capacity_delay: the same if there is no machine for the job, or no quota for one. Default 15 minutes.
     :param outage_delay: the same if the service, or Google's token service, does not answer. Default two minutes.
     :param reschedule_timeout: Airflow 3.4 and later: how long after the first of these runs the task's own ``retries``
-        and ``retry_delay`` are used instead. Each try begins anew. Default six hours.
+        and ``retry_delay`` are used instead. The time starts again with each try. Default six hours.
     :raises ValueError: if one of them is not a positive timedelta.
     """
 

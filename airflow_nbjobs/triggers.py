@@ -184,7 +184,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
         await self._end_shielded()
 
     async def _end_shielded(self) -> None:
-        # Airflow cancels this again after about a second (measured on 3.3.2). The work goes on in a task of its own.
+        # Airflow cancels this again after about a second (measured on 3.3.2). The work goes on in a separate task.
         ending = asyncio.get_running_loop().create_task(self._end_if_unwanted())
         self._ending.add(ending)
         ending.add_done_callback(self._ending.discard)
@@ -199,7 +199,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
                 self.log.info("The task goes on, and so does %s.", self.job_name)
                 return
             ending = await self._end(policy)
-            self.log.info("The task does not wait any more: %s %s.", self.job_name, ending)
+            self.log.info("The task no longer waits: %s %s.", self.job_name, ending)
             if ending.was_ended:
                 ti: Any = self.task_instance
                 metrics.count_job("cancelled", {"dag_id": ti.dag_id, "task_id": ti.task_id})
@@ -214,7 +214,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
             return await hook.run_flow(location, end_job(self.job_name, self.operation_name, policy), ENDURING)
 
     async def _is_unwanted(self) -> bool:
-        """Return whether no task waits for the job any more.
+        """Return whether no task waits for the job.
 
         When a stalled triggerer wakes up, Airflow tells it that a person ended all its triggers, though another
         triggerer has taken them over (measured on 3.3.2). Then the task is still deferred with this job, or the other

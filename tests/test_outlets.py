@@ -123,7 +123,7 @@ def test_an_unknown_reference_does_not_fail_the_task(nbjobs_emulator: Emulator, 
     run = task(notebook=PAPER, outlets=[Asset.ref(name="nowhere"), REPORT, "no asset"])
     assert run.to_its_end()["results"] == {"visitors": 42}
     assert extra_of(run)["results"] == {"visitors": 42}
-    assert any("nowhere" in line and "says nothing of the job" in line for line in logged())
+    assert any("nowhere" in line and "does not describe the job" in line for line in logged())
 
 
 def test_large_results_are_left_out_of_events(nbjobs_emulator: Emulator, logged: Logged) -> None:

@@ -340,7 +340,7 @@ def test_the_record_of_a_job_that_is_over_is_kept(
     trigger.task_instance = task_instances.add(state, {"name": trigger.job_name})
     asyncio.run(trigger.on_kill())
     assert state_of(cloud, trigger.job_name) == "SUCCEEDED"
-    assert f"The task does not wait any more: {trigger.job_name} had already ended (SUCCEEDED)." in logged()
+    assert f"The task no longer waits: {trigger.job_name} had already ended (SUCCEEDED)." in logged()
 
 
 def test_airflow_is_asked_again_when_it_has_no_answer(

@@ -80,7 +80,7 @@ def _prune(options: argparse.Namespace) -> int:
 def _confirm(count: int) -> None:
     """Ask a person whether the listed jobs may be deleted.
 
-    :raises InvalidNotebookJobError: if not, or if nobody can be asked.
+    :raises InvalidNotebookJobError: if not, or if no person can be asked.
     """
     print(f"Delete these {count} jobs? [y/N] ", end="", file=sys.stderr, flush=True)
     answer = sys.stdin.readline() if sys.stdin is not None else ""

@@ -48,8 +48,8 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         description="Run one notebook and wait for it. Prints its results as JSON on standard output; progress and the "
         "output of cells go to standard error. Exit codes: 0 for success; 1 if the notebook fails; 2 if it could not "
         "be run; 130 after Ctrl-C, which ends the job. If NBJOBS_EMULATOR_HOST is set, the notebook runs on that "
-        "emulator, and only NOTEBOOK is required. With --local it runs on an emulator of its own, and nothing needs to "
-        "be set up.",
+        "emulator, and only NOTEBOOK is required. With --local, the command starts an emulator for this run: "
+        "nothing needs to be set up.",
     )
     add = parser.add_argument
     add("notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")

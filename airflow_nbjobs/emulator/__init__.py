@@ -11,7 +11,7 @@ It needs the extra ``airflow-nbjobs[emulator]``. The rest of the package is impo
 
 What all services share is at the root: ``server`` (the library), ``app`` (the routes), ``faults`` (failures on
 request), ``guard`` (refuses web pages). Each service has a folder: ``methods`` are its requests, ``model`` is its
-behavior, ``checks`` are its rules for input, ``pages`` its lists. ``kernels`` runs a notebook in a process of its own.
+behavior, ``checks`` are its rules for input, ``pages`` its lists. ``kernels`` runs a notebook in a separate process.
 """
 
 from __future__ import annotations

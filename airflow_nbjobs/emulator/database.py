@@ -27,7 +27,7 @@ def open_database(path: Path, *, lock_timeout: float = 5.0) -> sqlite3.Connectio
 
 @contextmanager
 def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Commit what the block does, or nothing of it when it raises."""
+    """Commit what the block does, or roll all of it back when it raises."""
     database.execute("BEGIN")
     with database:
         yield

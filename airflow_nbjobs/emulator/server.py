@@ -1,4 +1,4 @@
-"""The emulator as a library: started and stopped from any thread, it runs in a thread of its own."""
+"""The emulator as a library: started and stopped from any thread, it runs in its own thread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Emulator:
     """Vertex AI's notebook execution jobs on this machine, with a Cloud Storage and Dataform's repositories for them.
 
     ``with Emulator() as emulator`` starts and stops it; :attr:`env` has the two variables that clients need. An
-    instance can be started again after a stop. It runs in a thread with an event loop of its own, therefore it works in
+    instance can be started again after a stop. It runs in its own thread with its own event loop, therefore it works in
     a test, in a program with an event loop, and in an interactive session.
 
     **It executes the code of the notebooks that it receives, as the user who started it.**
@@ -62,7 +62,7 @@ class Emulator:
         give that address too; otherwise its clients are refused.
     :param buckets: names of buckets that exist from the start.
     :param filter_match: whether ``=~`` in a filter must match the ``whole`` value or a ``part`` of it. The documents do
-        not say it; test filters of your own with both.
+        not say it; test your own filters with both.
     :param templates: ids of runtime templates that exist from the start, in every location; by default a job's template
         need not exist.
     :param start_seconds: from the time of a schedule's run to the create of its job, by the emulator's clock.

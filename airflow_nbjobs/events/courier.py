@@ -1,7 +1,7 @@
 """Learning when Airflow has stored an event: the confirmed shared streams of Airflow 3.3 (its "ack mode").
 
-Airflow says which events it has stored to the producer of a stream, and not to the trigger. So each trigger has a
-stream of its own, which brings its own events to it and the confirmations back.
+Airflow tells the producer of a stream which events it has stored, and not the trigger. Therefore each trigger has its
+own stream, which brings the trigger's events to Airflow and the confirmations back.
 """
 
 from __future__ import annotations

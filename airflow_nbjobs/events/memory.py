@@ -98,7 +98,7 @@ class Store:
     """
 
     def __init__(self, accessors: Any, key: str) -> None:
-        # Two assets may have the same watcher. There is no public way to ask which assets these are.
+        # Two assets may have the same watcher. Airflow has no public method that returns these assets.
         named, located = (getattr(accessors, name, {}).values() for name in ("_by_name", "_by_uri"))
         self._stores = [*named, *located] or [accessors]
         self._key = key

@@ -1,7 +1,7 @@
 """The notebook tab of task instances: the plugin that Airflow loads.
 
-Every process of a task imports this module. So it imports only what Airflow has loaded already, and the app behind the
-tab is imported with its first request.
+Every process of a task imports this module. Therefore it imports only what Airflow has loaded already. The app behind
+the tab is imported with its first request.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _LazyApp:
             from airflow_nbjobs.plugin.app import make_app
             from airflow_nbjobs.plugin.headers import Headers
 
-            self._app = Headers(make_app())  # outside of everything, so that failures have the headers too
+            self._app = Headers(make_app())  # the outermost layer: failures have the headers too
         await self._app(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 __all__ = ["FRAME", "Headers", "attachment"]
 
 FRAME = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'self'"
-"""The policy of a document that contains a notebook: no script, no form, no request, an origin of its own."""
+"""The policy of a document that contains a notebook: no script, no form, no request, and an opaque origin."""
 
 _SHELL = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; frame-src 'self'; img-src data:; "

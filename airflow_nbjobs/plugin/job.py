@@ -41,7 +41,7 @@ def find_job(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> N
     that of the task's rendered fields or of the connection, and the job's display name has to end in the task's key.
 
     :param number: of the try.
-    :raises Unavailable: if there is none, or it cannot be read.
+    :raises Unavailable: if the try has no job, or it cannot be read.
     """
     if task.operator in _SENSORS:
         raise Unavailable(

@@ -57,7 +57,7 @@ def find_notebook(job: NotebookExecutionJob, task: TaskRecord, hook: NotebookExe
     is the source: what was sent with the job, or an ``.ipynb`` object in the bucket of the output folder that the
     task's rendered fields name too.
 
-    :raises Unavailable: if there is none, or it may not be read.
+    :raises Unavailable: if the job has no notebook, or it may not be read.
     """
     if job.job_state.is_terminal:
         return _executed(job, hook)
@@ -88,7 +88,7 @@ def too_large(size: int) -> Unavailable:
 def read_notebook(shown: ShownNotebook, hook: NotebookExecutionJobHook) -> Generator[bytes, None, None]:
     """Return the content of a notebook in chunks.
 
-    :raises Unavailable: if it cannot be read any more.
+    :raises Unavailable: if it can no longer be read.
     """
     with explaining("this notebook", hook.gcp_conn_id, _role(shown.stored.uri if shown.stored else "")):
         try:
@@ -153,7 +153,7 @@ def _source(job: NotebookExecutionJob, task: TaskRecord, hook: NotebookExecution
             found = storage.get_object(client, source.uri, source.generation)
         except NotFoundError as error:
             raise Unavailable(
-                "no_source", f"The source notebook {source.uri} does not exist any more.", may_change=True
+                "no_source", f"The source notebook {source.uri} no longer exists.", may_change=True
             ) from error
     return ShownNotebook(kind="source", stored=found, job_name=job.name or "", failed_cell=0)
 

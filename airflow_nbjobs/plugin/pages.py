@@ -74,7 +74,7 @@ class Page:
 class Pages:
     """The pages of one process of the API server. All processes of one user share the folder.
 
-    A notebook that is asked for twice at the same time is rendered once. If nobody waits any more, it is still
+    A notebook that is asked for twice at the same time is rendered once. If its reader leaves, it is still
     finished: the next reader has it.
     """
 
@@ -120,7 +120,7 @@ class Pages:
 
 
 async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
-    """Render in a process of its own, into the notebook's folder.
+    """Render in a separate process, into the notebook's folder.
 
     :raises Unavailable: if that fails, or takes too long or too much memory.
     """
@@ -135,13 +135,13 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
         "memory_bytes": MEMORY_BYTES,
     }
     for seconds in PLAINER:
-        code, said = await _start(request | {"seconds": seconds})
+        code, printed = await _start(request | {"seconds": seconds})
         if code == 0:
             return
         if code == REFUSED:
-            raise Unavailable("unreadable", said.strip()[-_LONGEST:])
-        _log.warning("Rendering %s failed: %s", shown.file, said)
-        if code > 0 and "MemoryError" not in said:
+            raise Unavailable("unreadable", printed.strip()[-_LONGEST:])
+        _log.warning("Rendering %s failed: %s", shown.file, printed)
+        if code > 0 and "MemoryError" not in printed:
             raise Unavailable(
                 "unreadable", "The notebook could not be rendered. The log of the API server says why; download it."
             )
@@ -153,7 +153,7 @@ async def _run(notebook: Path, shown: ShownNotebook, theme: Theme) -> None:
 
 
 async def _start(request: dict[str, Any]) -> tuple[int, str]:
-    """Render, and return the exit code, which is negative if the process was ended, and what it said."""
+    """Render, and return the exit code, which is negative if the process was ended, and what it printed."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-P", "-m", "airflow_nbjobs.notebooks.page_files"),
         stdin=asyncio.subprocess.PIPE,
@@ -162,14 +162,14 @@ async def _start(request: dict[str, Any]) -> tuple[int, str]:
         env=environment(),
     )
     try:
-        _, said = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), SECONDS)
+        _, printed = await asyncio.wait_for(process.communicate(json.dumps(request).encode()), SECONDS)
     except TimeoutError:
         return -1, "it took too long"
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    return process.returncode or 0, said.decode(errors="replace")
+    return process.returncode or 0, printed.decode(errors="replace")
 
 
 def _download(shown: ShownNotebook, to: Path) -> None:
@@ -232,7 +232,7 @@ def sentence_page(sentence: str, theme: Theme) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder of the pages, which nobody else can read or write.
+    """Return the folder of the pages, which no other user can read or write.
 
     :raises PermissionError: if another user has made it.
     """

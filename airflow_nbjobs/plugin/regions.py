@@ -19,7 +19,7 @@ def has_regions() -> bool:
 
 
 def region_of(ti: Any) -> tuple[Any, int] | None:
-    """Return the region of a task instance, and its index there; ``None`` if it has none.
+    """Return the region of a task instance, and its index there; ``None`` outside of loops.
 
     :param ti: the row.
     """
@@ -67,7 +67,7 @@ def identity_in_loops(session: Any, ti: Any) -> tuple[int, str | None]:
 def earlier_tries(session: Any, ti: Any) -> list[tuple[int, str | None]]:
     """Return number and state of the earlier tries of a task instance, the oldest first.
 
-    Airflow 3.4 keeps them as rows of the same table; before it, they are in a table of their own.
+    Airflow 3.4 keeps them as rows of the same table, older versions in a separate table.
 
     :param session: of Airflow's database.
     :param ti: the row of the current try.

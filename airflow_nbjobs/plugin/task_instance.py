@@ -48,7 +48,7 @@ class Place:
     def parse(
         cls, dag_id: str, run_id: str, task_id: str, map_index: str, region: tuple[UUID, int] | None = None
     ) -> Place | None:
-        """Read the parts of an address; ``None`` if the map index is none.
+        """Read the parts of an address; ``None`` if the map index is not valid.
 
         :param region: as Airflow 3.4 names it.
         """
@@ -124,7 +124,7 @@ class TaskRecord:
 
 
 def read_task(place: Place) -> TaskRecord | None:
-    """Return a task instance; ``None`` if there is none."""
+    """Return a task instance; ``None`` if it does not exist."""
     with create_session(scoped=False) as session:
         ti = session.scalar(
             select(TaskInstance)

@@ -33,7 +33,7 @@ class Unavailable(Exception):  # noqa: N818 - it is an answer
 
 @contextmanager
 def explaining(what: str, connection: str, role: str) -> Iterator[None]:
-    """Turn errors of the connection and of the services into what the tab says.
+    """Turn errors of the connection and of the services into sentences of the tab.
 
     :param what: what is read, as a part of a sentence.
     :param connection: id of the connection.

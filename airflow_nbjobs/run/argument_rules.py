@@ -64,8 +64,8 @@ def as_text(argument: str, value: Any) -> Any:
         return str(value)
     if isinstance(value, float):
         raise InvalidNotebookJobError(
-            f"{argument}={value!r} is a number, and how it was written is not known any more: give it as text, also in "
-            "an XCom or a parameter of the DAG."
+            f"{argument}={value!r} is a number, and its original spelling is unknown: give it as text, also in an XCom "
+            "or a parameter of the DAG."
         )
     if isinstance(value, Mapping):
         return {as_text(argument, key): as_text(f"{argument}[{key!r}]", item) for key, item in value.items()}
@@ -232,4 +232,4 @@ RULES: Mapping[str, Callable[[str, Any], object]] = {
     "unknown_parameters": _choice("fail", "warn"),
     "unusable_results": _choice("fail", "omit"),
 }  # fmt: skip
-"""The rule of each argument that has one of its own. A rule raises an error that names the argument and the remedy."""
+"""The rule of each argument with a special rule. A rule raises an error that names the argument and the remedy."""

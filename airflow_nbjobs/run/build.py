@@ -82,8 +82,8 @@ def build(
     parent = hook.parent(arguments.location or "", arguments.project_id)
     if not task.is_certain and settings.emulator_address() is None:
         log.warning(
-            f"This Airflow's name {task.deployment!r} may be shared with other Airflows, so its jobs cannot be pruned: "
-            "set [nbjobs] deployment."
+            f"This Airflow's name {task.deployment!r} may be shared with other Airflows: its jobs cannot be pruned. "
+            "Set [nbjobs] deployment."
         )
     check_fallbacks(arguments.fallback_runtime_templates, parent)
     asked = asked_job(arguments, parent)

@@ -1,8 +1,8 @@
 """Ending jobs that no task waits for: the calls that carry out a kill policy.
 
 The API has no method to cancel a job. It has two other means, and documents the effect of neither on a running job:
-canceling the create operation is "best effort", and deleting the job. So the operation is canceled, the job's state is
-checked, and a job that is still active is deleted.
+canceling the create operation is "best effort", and deleting the job. Therefore the operation is canceled, the job's
+state is checked, and a job that is still active is deleted.
 """
 
 from __future__ import annotations

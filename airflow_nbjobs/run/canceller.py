@@ -32,7 +32,7 @@ __all__ = ["Canceller"]
 
 
 class Canceller:
-    """Knows the job of one run, and ends it when no task waits for it any more.
+    """Knows the job of one run, and ends it when no task waits for it.
 
     :param connect: returns the hook; it may raise.
     :param kill: the kill policy.
@@ -112,8 +112,8 @@ class Canceller:
             told = "Airflow tells this process to end, but still wants the task"
             if self._note is None:
                 return (
-                    f"{told}: it sends no create request any more. If an earlier request or try has created a job, it "
-                    "goes on with that one; otherwise a retry follows."
+                    f"{told}: it sends no more create requests. If an earlier request or try has created a job, it "
+                    "goes on with that job; otherwise a retry follows."
                 )
             return (
                 f"{told}: {self.name} keeps running. This process waits for it as long as it lives, and a retry "
@@ -202,7 +202,7 @@ class Canceller:
     def gone(self, detail: str = "") -> NotebookJobGoneError:
         """Return the error about a job that no longer exists.
 
-        If it exists after all, a retry finds it. Without a retry no task would wait for it, and it is told to end.
+        If it exists after all, a retry finds it. Without a retry no task would wait for it, and its end is requested.
 
         :param detail: the words of the service.
         """
@@ -232,7 +232,7 @@ class Canceller:
             )
         try:
             hook, kill = self._connect(), check_kill_policy(self._kill)
-            # A client of its own: a signal may interrupt any request of the other one, which holds its locks.
+            # A separate client: a signal may interrupt any request of the other one, which holds its locks.
             with hook.new_client(self._location) as client:
                 if (note := self._note) is not None:
                     flow = end_job(note.name, note.operation_name, kill, cancel_until=cancel_until)

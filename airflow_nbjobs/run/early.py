@@ -204,7 +204,7 @@ def text_labels(labels: Mapping[str, Any]) -> dict[str, str]:
 
 
 def checked_body(body: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the fields that have no argument of their own.
+    """Return the fields for which there is no other argument.
 
     :raises InvalidNotebookJobError: if another field is among them.
     """
@@ -212,7 +212,6 @@ def checked_body(body: Mapping[str, Any] | None) -> dict[str, Any]:
     known = {field.metadata["key"] for field in fields(NotebookExecutionJob) if "key" in field.metadata}
     if taken := sorted(known & given.keys()):
         raise InvalidNotebookJobError(
-            f"job_body contains {taken}, which have arguments of their own or are set by the service: use the "
-            "arguments."
+            f"job_body contains {taken}. Other arguments or the service set these fields: use the arguments."
         )
     return given

@@ -92,7 +92,7 @@ def _failed_cell(job: NotebookExecutionJob, executed: Executed) -> int | None:
 
 
 def _explained(error: Exception) -> str:
-    """Return the reason why there is no page, and the remedy if it has one of its own."""
+    """Return the reason why there is no page, and a remedy if one is known."""
     if isinstance(error, ApiError) and error.http_status == 403:
         return f"{str(error).rstrip('.')}. Let the connection's account write to the bucket (roles/storage.objectUser)."
     return str(error) or type(error).__name__

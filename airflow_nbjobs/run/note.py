@@ -110,12 +110,12 @@ class Event:
 
     @property
     def ends_at(self) -> datetime | None:
-        """The deadline; ``None`` if there is none or it cannot be parsed."""
+        """The deadline; ``None`` if it is missing or cannot be parsed."""
         return _moment(self.deadline)
 
     @property
     def ran_from(self) -> datetime | None:
-        """The parsed :attr:`running_since`; ``None`` if there is none or it cannot be parsed."""
+        """The parsed :attr:`running_since`; ``None`` if it is missing or cannot be parsed."""
         return _moment(self.running_since)
 
     @classmethod

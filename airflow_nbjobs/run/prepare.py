@@ -187,7 +187,7 @@ def _check_declared(notebook: Any, asked: Asked, warn: Callable[[str], None]) ->
     from airflow_nbjobs.notebooks import cells, document
 
     if cells.find_tagged(notebook.cells, "parameters") is None:
-        problem = "it has no cell tagged 'parameters', so that they are set before all other cells"
+        problem = "it has no cell tagged 'parameters', and the parameters are set before all other cells"
     else:
         declared = document.declared_parameters(notebook, kernel_name=asked.kernel_name)
         unknown = sorted(asked.parameters.keys() - (asked.parameters.keys() if declared is None else declared))

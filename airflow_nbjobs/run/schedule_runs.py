@@ -1,4 +1,4 @@
-"""The jobs of a schedule that were created in a window, and why there is none."""
+"""The job of a schedule that was created in a window, or the reason why the schedule created no job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["find_run", "why_no_run"]
 
 
 def find_run(schedule: ResourceName, window: Window) -> Flow[NotebookExecutionJob | None]:
-    """Return the job of a schedule that belongs to a window; ``None`` if there is none.
+    """Return the job of a schedule that belongs to a window; ``None`` if no job does.
 
     The list is read back to the start of the window, the newest job first.
 
@@ -37,7 +37,7 @@ def find_run(schedule: ResourceName, window: Window) -> Flow[NotebookExecutionJo
 
 
 def why_no_run(schedule: Schedule, window: Window) -> str:
-    """Return the sentences that say that a schedule did not run, and what is known of it."""
+    """Return the sentences that say that a schedule did not run, and what is known about it."""
     last, since = schedule.last_scheduled_run_response, schedule.last_pause_time
     state = schedule.state or "in an unknown state"
     if schedule.state == "PAUSED" and since is not None:

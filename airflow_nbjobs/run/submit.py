@@ -93,7 +93,7 @@ def submit(request: Request) -> Flow[Submitted]:
     :raises NbjobsError: if a later try of the task has already created a job.
     """
     task = request.task
-    # With an id of its own, the create request of a first try finds the job of another process by itself.
+    # If the client chooses the id, the create request of a first try finds the job of another process by itself.
     may_exist = request.job_ids == (None,) and task.instance is not None
     if not task.is_first_process or request.takes_failed or may_exist:
         decision = yield from _look(request)
@@ -156,7 +156,7 @@ def _create(request: Request) -> Flow[Submitted]:
 
 
 def _create_or_take(request: Request, job_id: str) -> Flow[Submitted]:
-    """Create the job with an id of its own, or take the job that has the id if this try may.
+    """Create the job with a chosen id, or take the job that has the id if this try may.
 
     :raises AlreadyExistsError: if it may not.
     :raises LostAnswerError: if the job that has the id cannot be read. A job that is being deleted keeps its id for a
@@ -187,7 +187,7 @@ def _create_or_take(request: Request, job_id: str) -> Flow[Submitted]:
 
 
 def _create_named(request: Request, job_id: str) -> Flow[Submitted]:
-    """Create the job with an id of its own: after a lost answer the id tells whether the job was created.
+    """Create the job with a chosen id: after a lost answer, the id shows whether the job was created.
 
     :raises AlreadyExistsError: if a job has the id; it may be the one that was created here.
     :raises ApiError: if the service refuses.

@@ -1,4 +1,4 @@
-"""What is said of a job: its name in messages, its duration and reason, what follows, the dict that a task returns."""
+"""Words about a job: its name in messages, its duration and reason, what follows, the dict that a task returns."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class TaskContext:
         return cls(identity=identity, folders=(folder,), started_at=now)
 
     def read_note(self) -> JobNote | None:
-        """Return the note of this task instance; ``None`` if it has none.
+        """Return the note of this task instance; ``None`` if it has no note.
 
         :raises Exception: any error of Airflow.
         """
@@ -221,7 +221,7 @@ def task_state(ti: Any) -> str | None:
 
     In a loop, it is the state of the latest iteration.
     """
-    # There is no public way to ask for it.
+    # Airflow has no public name for it.
     from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
     states = RuntimeTaskInstance.get_task_states(
@@ -233,7 +233,7 @@ def task_state(ti: Any) -> str | None:
 
 
 def _ask_retry_policy(error: Exception, context: Context) -> Any:
-    """Return the decision of the task's retry policy; ``None`` if it has none, or it raises."""
+    """Return the decision of the task's retry policy; ``None`` if the task has no policy, or it raises."""
     policy, ti = retry_policy(context["task"]), context["ti"]
     if policy is None:
         return None

@@ -3,10 +3,10 @@
 The service does not tell for which time of its cron expression a schedule created a job, only when it did.
 
 - The newest job that was created in the interval counts: the schedule's own run, or a person's repetition of it.
-- If there is none, the first one that was created in the grace after the interval does: a run that started late. A
-  later one belongs to the next interval.
+- If the interval has no such job, the first one that was created in the grace after the interval counts: a run that
+  started late. A later one belongs to the next interval.
 
-So a clear, a backfill and the run on time choose the same job, whenever they look.
+A clear, a backfill and the run on time choose the same job, whenever they look.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Window:
         return self.end + self.grace
 
     def choose(self, jobs: Iterable[NotebookExecutionJob]) -> NotebookExecutionJob | None:
-        """Return the job that belongs to the interval; ``None`` if there is none.
+        """Return the job that belongs to the interval; ``None`` if no job does.
 
         :param jobs: of the schedule, in any order.
         """

@@ -30,8 +30,8 @@ class NotebookScheduleRunSensor(JobSensor):
     """Wait until the run of a schedule that belongs to the data interval has SUCCEEDED.
 
     The job counts, not the schedule: its "OK" says only that a job was created. The job is the newest one that the
-    schedule, or ``RunNotebookScheduleOperator``, created in the data interval. If there is none, it is the first one
-    that was created in the grace after it. A clear and a backfill find the same job.
+    schedule, or ``RunNotebookScheduleOperator``, created in the data interval. If the interval has no such job, it is
+    the first one that was created in the grace after the interval. A clear and a backfill find the same job.
 
     All modes (poke, reschedule, deferrable) have the same outcome. A job that ends in another state, and a schedule
     that did not run until the grace was over, fail the task without retries; with ``soft_fail`` or ``never_fail`` the

@@ -66,7 +66,7 @@ class JobSensor(NotebookJobOperator, BaseSensorOperator):
 
     @abstractmethod
     def _look(self, context: Context) -> NotebookExecutionJob | None:
-        """Return the job as it is now, and publish its links; ``None`` if there is none yet."""
+        """Return the job as it is now, and publish its links; ``None`` if it does not exist yet."""
 
     @abstractmethod
     def _project(self, job: NotebookExecutionJob | None = None) -> str:

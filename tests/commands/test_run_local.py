@@ -1,4 +1,4 @@
-"""``nbjobs run --local``: a notebook on an emulator of its own, and ``--output``."""
+"""``nbjobs run --local``: a notebook on an emulator for one run, and ``--output``."""
 
 from __future__ import annotations
 

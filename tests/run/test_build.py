@@ -221,5 +221,5 @@ def test_jobs_that_cannot_be_pruned_are_warned_of(
         folders=(),
         log=logging.getLogger("airflow_nbjobs.tests"),
     )
-    warned = [each for each in caplog.messages if "cannot be pruned: set [nbjobs] deployment" in each]
+    warned = [each for each in caplog.messages if "cannot be pruned. Set [nbjobs] deployment" in each]
     assert len(warned) == (0 if is_certain or emulator else 1)

@@ -111,7 +111,7 @@ def test_a_task_that_a_person_ends_ends_its_job(busy: LocalAirflow, endless: Emu
     run, job = start(busy, endless, dag_id)
     mark(busy, run, state)
     wait_for(busy, endless, job, "CANCELLED")
-    said = "The task does not wait any more" if dag_id == "deferred" else "The task is killed"
+    said = "The task no longer waits" if dag_id == "deferred" else "The task is killed"
     line = f"{said}: {job['name']} was canceled."
     busy.wait(lambda: line in busy.rest.log(run, "report"), 20, f"the task's log to say {line!r}")
 

@@ -26,7 +26,7 @@ Execution = Callable[[Job, Callable[[], None]], Awaitable[JobStatus | None]]
 
 
 def in_kernels(storage: Storage, repositories: Repositories, scratch: Path, kernel_python: Path | None) -> Execution:
-    """Return an execution that runs each notebook in a kernel of its own.
+    """Return an execution that runs each notebook in its own kernel.
 
     :param scratch: a folder for the jobs' working folders.
     :param kernel_python: the Python of the kernel ``python3``; by default this one.

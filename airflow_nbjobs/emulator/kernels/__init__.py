@@ -1,1 +1,1 @@
-"""Run one notebook in a process tree of its own."""
+"""Run one notebook in its own process tree."""

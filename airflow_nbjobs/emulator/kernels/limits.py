@@ -1,7 +1,7 @@
 """How much output of a notebook is kept: a notebook that prints endlessly must not fill memory and disk.
 
 Each cell may use an eighth of what earlier cells left, therefore there is room for every later cell. Results, which are
-the outputs of cells tagged ``xcom`` or ``result`` and the scraps of scrapbook and papermill, have room of their own. A
+the outputs of cells tagged ``xcom`` or ``result`` and the scraps of scrapbook and papermill, have separate room. A
 result that does not fit is replaced by one that cannot be read: a task that takes results must not find it missing.
 
 A kernel itself also drops messages: those after 1,000 that were not read in time (ZeroMQ's default).

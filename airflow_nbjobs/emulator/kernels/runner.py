@@ -1,6 +1,6 @@
-"""Run the notebook of one job in a process of its own, and return the executed notebook.
+"""Run the notebook of one job in a separate process, and return the executed notebook.
 
-A notebook is untrusted code. It runs in a process tree of its own (:mod:`.worker`) with a clean environment and a new
+A notebook is untrusted code. It runs in a separate process tree (:mod:`.worker`) with a clean environment and a new
 folder. No process of it is left when :meth:`KernelRunner.run` returns or is cancelled:
 
 * a closed pipe tells the worker process to end, and it ends all its descendants, also those that left its session or
@@ -49,7 +49,7 @@ class Ended:
     :param ok: whether all cells succeeded.
     :param message: empty when it is ok, else the message of the job's status. Cells are numbered from 1 in the order in
         which they ran, as in Jupyter's ``In [3]``: text cells and empty cells do not count.
-    :param notebook: the executed notebook, possibly incomplete; None when there is none.
+    :param notebook: the executed notebook, possibly incomplete; None if the run left no notebook.
     :param repairs: what was wrong with the notebook before it ran.
     """
 
@@ -60,7 +60,7 @@ class Ended:
 
 
 class KernelRunner:
-    """Run each notebook in a kernel process of its own.
+    """Run each notebook in its own kernel process.
 
     :param scratch: a folder for the jobs' working folders; each is removed when its job ends.
     :param environment: variables for the notebooks beside a few basic ones such as ``PATH`` and ``HOME``.
@@ -132,7 +132,7 @@ def _folders(scratch: Path) -> Iterator[tuple[Path, Path]]:
 
 
 async def _end(worker: asyncio.subprocess.Process, mark: str) -> dict[str, Any]:
-    """End a job's processes, by request first, and return the worker's report; empty when there is none."""
+    """End a job's processes, by request first, and return the worker's report; empty if it sent no report."""
     assert worker.stdin is not None  # noqa: S101 - pipes were asked for
     assert worker.stdout is not None  # noqa: S101 - as above
     worker.stdin.close()

@@ -13,7 +13,7 @@ _CHECK_SECONDS = 60.0
 
 
 def use_python(python: Path, folder: Path) -> dict[str, str]:
-    """Define the kernel ``python3`` as a Python of its own, and return the environment in which Jupyter finds it.
+    """Define the kernel ``python3`` as another Python, and return the environment in which Jupyter finds it.
 
     :param python: the program, such as ``/home/me/.venv/bin/python``. It needs the package ipykernel.
     :param folder: where the definition is written.

@@ -73,7 +73,7 @@ class Schedules:
         return self.records.get(parent, COLLECTION, schedule_id)
 
     def patch(self, parent: Parent, schedule_id: str, changes: Wire, fields: list[str]) -> Wire:
-        """Change fields. Runs that were due before are not started any more.
+        """Change fields. Runs that were due before are no longer started.
 
         :param fields: those to change; one that ``changes`` does not have is removed.
         :raises ServiceError: 400 for a field that cannot be changed, or a schedule that is COMPLETED.

@@ -1,4 +1,4 @@
-"""Cloud Storage for the emulator's jobs and their clients: fake-gcs-server behind a port of our own.
+"""Cloud Storage for the emulator's jobs and their clients: fake-gcs-server behind our own port.
 
 fake-gcs-server (https://github.com/fsouza/fake-gcs-server) trusts every client: it accepts any ``Host`` and ``Origin``,
 answers ``Access-Control-Allow-Origin: *``, and writes an object named ``../x`` outside its folder (measured, 1.54.0).

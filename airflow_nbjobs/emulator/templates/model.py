@@ -1,4 +1,4 @@
-"""The runtime templates of one emulator. They describe machines, of which there are none here."""
+"""The runtime templates of one emulator. They describe machines, which the emulator does not have."""
 
 from __future__ import annotations
 
