@@ -222,6 +222,7 @@ def test_a_valid_value_is_no_import_error(make: Any, changed: dict[str, Any]) ->
     for is_native in (False, True):
         with DAG("daily", schedule=None, render_template_as_native_obj=is_native):
             make(task_id="report", **{**VALID[make], **changed})
+            make.partial(task_id="mapped", **{**VALID[make], **changed}).expand_kwargs([{"doc_md": "each"}])
 
 
 def test_an_interval_that_ends_before_it_starts_is_an_import_error() -> None:
