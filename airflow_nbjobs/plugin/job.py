@@ -51,7 +51,7 @@ def find_job(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> N
         )
     with explaining("jobs", hook.gcp_conn_id, _ROLE):
         project = task.text_field("project_id") or hook.project_id
-        if number == task.current.number and task.note is not None:
+        if number == task.current.number and task.note is not None and not task.is_waiting:
             return _named_by_note(task, JobName.parse(task.note.name), project, hook)
         location = JobName.parse(task.note.name).location if task.note else task.text_field("location")
         if location is None:
@@ -60,7 +60,8 @@ def find_job(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> N
     own = sorted((job for job in jobs if is_of_task(job, task.key)), key=created)
     if of_try := [job for job in own if try_of(job) == number]:
         return of_try[-1]
-    if earlier := [try_of(job) for job in own if 0 < try_of(job) < number]:
+    may_come = number == task.current.number and task.current.state in _BEFORE
+    if not may_come and (earlier := [try_of(job) for job in own if 0 < try_of(job) < number]):
         raise Unavailable(
             "no_job",
             f"Try {number} created no job. If it re-attached to the job of an earlier try, that is try {earlier[-1]}.",

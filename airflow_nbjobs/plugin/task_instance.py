@@ -80,6 +80,7 @@ class TaskRecord:
     :ivar iteration: the iteration of the loop that the task is in; ``None`` outside of loops.
     :ivar operator: name of the operator, as Airflow's UI shows it.
     :ivar tries: the oldest first, the current one last.
+    :ivar is_waiting: whether the current try waits for its start. XComs are those of the try before then.
     :ivar note: the note of the current try's job. Who may write XComs can forge it.
     :ivar results: the results that the current try has returned. They may be forged too.
     :ivar links: addresses that the current try has pushed, by the names of their links. They may be forged too.
@@ -91,6 +92,7 @@ class TaskRecord:
     iteration: str | None
     operator: str
     tries: tuple[Try, ...]
+    is_waiting: bool
     note: JobNote | None
     results: Any
     links: Mapping[str, str]
@@ -154,6 +156,8 @@ def read_task(place: Place) -> TaskRecord | None:
                 *(Try(number, _text(state)) for number, state in earlier_tries(session, ti)),
                 Try(ti.try_number, _text(ti.state)),
             ),
+            # Airflow deletes the XComs of the try before when a try starts, but not when it resumes.
+            is_waiting=_text(ti.state) in ("scheduled", "queued") and ti.next_method is None,
             note=JobNote.from_payload(_xcom(session, ti, JOB_XCOM)),
             results=returned.get("results") if isinstance(returned, Mapping) else None,
             links={name: url for name, url in links.items() if isinstance(url, str)},

@@ -171,6 +171,26 @@ def test_each_try_has_its_own_job(ann: TestClient, cloud: Any, ran: Callable[...
     assert CANARY in ann.get(row.path("frame"), params={"try": 1}).text
 
 
+@pytest.mark.parametrize("state", ["scheduled", "queued", "running"])
+def test_a_retry_without_a_job_waits_and_shows_no_earlier_job(
+    state: str, ann: TestClient, ran: Callable[..., TaskRow]
+) -> None:
+    row = ran(state="JOB_STATE_FAILED")
+    row.retry(state)
+    answer = ann.get(row.path("state"))
+    assert (problem(answer)[0], answer.json()["job"], answer.json()["refresh_seconds"]) == ("before_job", None, 5)
+    assert ann.get(row.path("state"), params={"try": 1}).json()["job"]["state"] == "FAILED"
+
+
+def test_a_task_that_waits_to_resume_shows_its_job(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
+    row = ran()
+    adopted = ann.get(row.path("state")).json()["job"]["name"]
+    row.retry("running")
+    row.note(adopted)
+    row.await_worker()
+    assert CANARY in ann.get(row.path("frame")).text
+
+
 def test_a_try_that_took_an_earlier_job_names_its_try(ann: TestClient, ran: Callable[..., TaskRow]) -> None:
     row = ran()
     row.retry("success")

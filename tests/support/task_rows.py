@@ -135,7 +135,7 @@ class TaskRow:
         self.push(JOB_XCOM, {"v": 1, "name": name, "operation": None, "adopted": False, "attempt": 0})
 
     def retry(self, state: str | None) -> None:
-        """Begin another try: the XComs are gone, and the try so far becomes history."""
+        """Begin another try: the try so far becomes history. Its XComs are deleted when the new one starts."""
         with create_session() as session:
             ti = self._current(session)
             if has_regions():
@@ -160,14 +160,21 @@ class TaskRow:
                     span_status="NOT_STARTED",
                 )
             )
-            session.execute(
-                delete(XComModel.__table__).where(
-                    *(getattr(XComModel, name) == value for name, value in self._place.items())
+            if state not in ("scheduled", "queued"):
+                session.execute(
+                    delete(XComModel.__table__).where(
+                        *(getattr(XComModel, name) == value for name, value in self._place.items())
+                    )
                 )
-            )
             session.execute(
                 update(TaskInstance.__table__).where(*where).values(try_number=ti.try_number + 1, state=state)
             )
+
+    def await_worker(self) -> None:
+        """Let a deferred task wait for the worker in which it resumes."""
+        with create_session() as session:
+            ti = self._current(session)
+            ti.state, ti.next_method = "scheduled", "execute_complete"
 
     def submit(
         self, *, key: str | None = None, number: int = 1, note: bool = True, job_id: str | None = None, **fields: Any
