@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -198,22 +199,26 @@ class Poller:
 
     async def _read_changes(self, reading: Reading) -> list[JobUpdate]:
         """Read the list back to the cursor and to what the feeds know, and return the first page."""
-        call, pages, seen = list_updates(self._parent), [], set[str]()
-        while True:
+        call, seen = list_updates(self._parent), set[str]()
+        first_page: list[JobUpdate] = []
+        for pages in itertools.count(1):  # one at a time: a watcher that starts again may read back thousands
             page = await self._client.send(call)
-            pages.append(page.items)
+            first_page = first_page or page.items
             reading.see(page.items)
             await self._see(page.items)
             if not page.next_page_token or all(each.is_reached(page.items) for each in (self._cursor, reading)):
-                return pages[0]
+                break
+            call = call.with_page_token(page.next_page_token)
+            if reading.feeds:
+                continue
             seen.update(update.job_id for update in page.items)
-            if not reading.feeds and len(pages) + len(seen) >= len(self._jobs):
+            if pages + len(seen) >= len(self._jobs):
                 missed = self._jobs.keys() - seen
-                if len(pages) >= len(missed):  # other users change many jobs here: gets are cheaper than more pages
+                if pages >= len(missed):  # other users change many jobs here: gets are cheaper than more pages
                     self._unseen.update(dict.fromkeys(missed))
                     self._lookups.add(missed, by_page=False)
-                    return pages[0]
-            call = call.with_page_token(page.next_page_token)
+                    break
+        return first_page
 
     async def _look_up(self) -> None:
         self._is_lookup_next = False

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,8 +12,10 @@ import pytest
 
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.exceptions import PermissionDeniedError
+from airflow_nbjobs.watch import join_feed
 from airflow_nbjobs.watch.cursor import OVERLAP, JobUpdate
 from airflow_nbjobs.watch.feeds import LATE, Feed, Feeds
+from tests.support.crowd import LOCATION, Service
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 PARENT = "projects/1/locations/l"
@@ -96,3 +100,24 @@ def test_what_is_known_never_becomes_less(moment: datetime) -> None:
     watching = feed(START)
     feeds(watching).begin_round(0.0).end(moment)
     assert watching.read_to == START
+
+
+def test_a_page_that_was_read_is_let_go(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watcher that starts after a day may read back a hundred pages."""
+    monkeypatch.setattr("airflow_nbjobs.api.calls.PAGE_LIMIT", 5)
+    kept: list[int] = []
+
+    def wants(job: Mapping[str, Any]) -> bool:
+        kept.append(sum(isinstance(each, JobUpdate) for each in gc.get_objects()))
+        return False
+
+    async def scenario() -> None:
+        began = datetime.now(UTC) - timedelta(hours=1)
+        watching = Feed(wants, poll_interval=0.2, read_to=began)
+        with join_feed(watching, f"projects/{service.project}/locations/{LOCATION}", gcp_conn_id="google_cloud_default"):
+            await watching.next_round()
+
+    service.end(service.create(40))
+    asyncio.run(scenario())
+    assert len(kept) == 40
+    assert max(kept) - min(kept) <= 15
