@@ -25,14 +25,14 @@ REPORT = notebook(
 
 
 @pytest.fixture
-def take(tmp_path: Path) -> Callable[[Page, str], None]:
+def take(tmp_path: Path) -> Callable[[Page, str], object]:
     """Return what takes a picture of a whole page, into ``UI_PICTURES`` if it names a folder."""
     folder = os.environ.get("UI_PICTURES") or tmp_path
     return lambda page, name: page.screenshot(path=Path(folder, f"{name}.png"), full_page=True)
 
 
 def test_the_html_file_shows_the_failed_cell(
-    browser: Browser, tmp_path: Path, take: Callable[[Page, str], None]
+    browser: Browser, tmp_path: Path, take: Callable[[Page, str], object]
 ) -> None:
     nbformat.write(REPORT, tmp_path / "report.ipynb")
     command = [sys.executable, "-c", "from airflow_nbjobs.cli import main; raise SystemExit(main())"]

@@ -114,7 +114,8 @@ def test_a_page_that_was_read_is_let_go(service: Service, monkeypatch: pytest.Mo
     async def scenario() -> None:
         began = datetime.now(UTC) - timedelta(hours=1)
         watching = Feed(wants, poll_interval=0.2, read_to=began)
-        with join_feed(watching, f"projects/{service.project}/locations/{LOCATION}", gcp_conn_id="google_cloud_default"):
+        parent = f"projects/{service.project}/locations/{LOCATION}"
+        with join_feed(watching, parent, gcp_conn_id="google_cloud_default"):
             await watching.next_round()
 
     service.end(service.create(40))
