@@ -120,7 +120,7 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         "--filter-match",
         choices=["whole", "part"],
         default="whole",
-        help="what =~ in a filter must match, %(default)s by default; the service's documents do not say it",
+        help="what =~ in a filter must match, %(default)s by default; the service's documents leave it open",
     )
     parser.set_defaults(run=_emulator)
 

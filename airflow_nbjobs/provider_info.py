@@ -120,8 +120,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     },
     "ui_gcp_conn_id": {
         "description": (
-            "The Google Cloud connection with which the API server reads jobs and executed notebooks for the tab. Who "
-            "may see a task instance, its logs and its XComs in Airflow sees its notebook by this connection's rights."
+            "The Google Cloud connection with which the API server reads jobs and executed notebooks for the tab. A "
+            "user who may see a task instance, its logs and its XComs sees the notebook with this connection's rights."
         ),
         "version_added": "0.1.0",
         "type": "string",

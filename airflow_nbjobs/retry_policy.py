@@ -58,7 +58,9 @@ class NotebookRetryPolicy(RetryPolicy):
         }
         for name, value in given.items():
             if not isinstance(value, timedelta) or value <= timedelta(0):
-                raise ValueError(f"{name}={value!r} is not a positive timedelta: give one, as timedelta(minutes=5).")
+                raise ValueError(
+                    f"{name}={value!r} is not a positive timedelta: give one such as timedelta(minutes=5)."
+                )
         self.reschedule_timeout = reschedule_timeout
         self.delays = {
             FailureKind.QUOTA: quota_delay,

@@ -77,7 +77,7 @@ def _connected(options: argparse.Namespace, run: Callable[..., int]) -> int:
     output = sys.stdout
     with quiet_airflow():
         if not options.location:
-            raise InvalidNotebookJobError("--location is missing: give the region of the templates, as us-central1.")
+            raise InvalidNotebookJobError("--location is missing: give their region, such as us-central1.")
         hook = new_hook(options)
         try:
             return run(options, hook, lambda line: print(printable(line), file=output, flush=True))

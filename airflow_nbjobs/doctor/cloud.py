@@ -99,7 +99,7 @@ def examine_cloud(hook: NotebookExecutionJobHook, plan: Plan) -> Iterator[Findin
 def _identity(hook: NotebookExecutionJobHook) -> str:
     credentials, _ = hook.get_credentials_and_project_id()
     if settings.emulator_address():
-        return "none, on the emulator"
+        return "not needed on the emulator"
     module = type(credentials).__module__
     check_token(credentials)
     kind = next((words for known, words in _KINDS.items() if module.startswith(known)), module)
@@ -119,7 +119,7 @@ def _clock(endpoint: Endpoint) -> Finding:
             answer = httpx.get(endpoint.url, timeout=10.0, trust_env=not endpoint.is_loopback)
         theirs = email.utils.parsedate_to_datetime(answer.headers["date"]).timestamp()
     except (httpx.HTTPError, LookupError, ValueError) as error:
-        found = f"{endpoint.url} did not tell its time: {error or type(error).__name__}"
+        found = f"{endpoint.url} sent no time: {error or type(error).__name__}"
         return Finding("clock", Verdict.UNKNOWN, found, "Check the location and the network.")
     skew = time.time() - theirs
     found = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the service"

@@ -103,7 +103,7 @@ def _without_job(task: TaskRecord, number: int) -> Unavailable:
         if not is_ours:
             return Unavailable(
                 "no_job",
-                "This task has no notebook job, or none yet. Only tasks that run notebooks have one.",
+                "This task has no notebook job, or has not submitted it yet. Only tasks that run notebooks have a job.",
                 may_change=state in _ACTIVE,
             )
         return Unavailable(
