@@ -1,4 +1,4 @@
-"""Start a DAG when a notebook job ends, whoever runs it: a schedule of Vertex AI, a person, another Airflow.
+"""Start a DAG when a notebook job ends, such as one of a Vertex AI schedule, a person or another Airflow.
 
 The watcher of the asset waits in the triggerer, and gives the asset an event for each job that has SUCCEEDED and whose
 display name matches. It begins when the DAG is unpaused; what has ended before starts nothing. Each end starts one run,

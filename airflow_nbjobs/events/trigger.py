@@ -41,11 +41,11 @@ class _UnusableTriggerError(InvalidNotebookJobError, TypeError):
 
 
 class NotebookJobEventTrigger(BaseEventTrigger):
-    """Give an asset an event for each notebook job that ends, and so start the DAGs that are scheduled on the asset.
+    """Give an asset an event for each notebook job that ends: this starts the DAGs that are scheduled on the asset.
 
     For the ``watchers`` of an asset, on Airflow 3.3 or later. Each job is reported once, also if the triggerer is
     killed and started again; the decisions page on events has the only exception. A new watcher reports jobs that end
-    after its first list. A job must have all that is asked for. Airflow renders no templates in watchers.
+    after its first list. A job must match all arguments. Airflow renders no templates in watchers.
 
     The payload of the event is in ``extra["payload"]``: ``v`` (1), ``name``, ``job_id``, ``display_name``, ``state``
     (such as ``JOB_STATE_SUCCEEDED``), ``created_at`` and ``ended_at`` (ISO 8601; the end is the job's last update),
@@ -53,7 +53,7 @@ class NotebookJobEventTrigger(BaseEventTrigger):
     ``schedule`` (its name, or ``None``), ``labels``, and ``reason`` (what the service says about a job that did not
     succeed, at most 300 characters, or ``None``).
 
-    :param location: of the jobs, such as ``us-central1``.
+    :param location: region of the jobs, such as ``us-central1``.
     :param project_id: default: the project of the connection.
     :param schedule: only jobs of this schedule: its whole name or its id.
     :param display_name: only jobs whose whole display name matches this RE2 regular expression.
@@ -61,13 +61,13 @@ class NotebookJobEventTrigger(BaseEventTrigger):
     :param states: the final states that are reported. Default ``SUCCEEDED``; others are ``FAILED``, ``CANCELLED``,
         ``EXPIRED`` and ``PARTIALLY_SUCCEEDED``.
     :param event_interval: seconds between two events at least. Airflow starts a DAG run for each event only if its
-        scheduler has dealt with the event before; see the decisions page. Default 5.
+        scheduler has processed the event before; see the decisions page. Default 5.
     :param catch_up: seconds. A watcher that starts again, after the triggerer was down or its DAG was paused, reports
         what has ended since it stopped, but nothing that is older than this. Default one day.
     :param gcp_conn_id: the Google Cloud connection.
     :param impersonation_chain: service account to impersonate, or a chain of them.
-    :param poll_interval: seconds between two looks at most. All watchers, and all tasks that wait, in one place share
-        the requests. Default 30.
+    :param poll_interval: longest time between two looks, in seconds. All watchers and waiting tasks of a place share
+        their requests. Default 30.
     :param v: version of these arguments.
     :raises InvalidNotebookJobError: if an argument is wrong, or Airflow is older than 3.3.
     """

@@ -50,10 +50,10 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         ``custom_environment_spec``.
     :param fallback_runtime_templates: templates to use in turn, in the same try of the task, if there is no machine or
         quota for the job (templated).
-    :param capacity_retries: how often such a job is submitted again in the same try at most. ``0`` means never. A
-        number above the number of fallbacks starts again with ``runtime_template``. Default ``None``: once for each
-        fallback. A create request that the service refuses for the same reason counts too. A job in which a cell ran is
-        never submitted again.
+    :param capacity_retries: how many times, at most, a job without a machine or quota is submitted again in the same
+        try. ``0`` means never. A number above the number of fallbacks starts again with ``runtime_template``. Default
+        ``None``: once for each fallback. A create request that the service refuses for the same reason counts too. A
+        job in which a cell ran is never submitted again.
     :param custom_environment_spec: machine, disk and network instead of a template, as in the REST API (templated).
     :param service_account: e-mail of the account that the notebook runs as (templated). Without it and without
         ``execution_user``, the notebook runs as the connection's own service account.
@@ -78,14 +78,15 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         an id were reported to stay pending forever. An id can be used once: retries and clears then fail with
         ``AlreadyExistsError``, unless it contains ``{{ ti.try_number }}``.
     :param deterministic_job_id: give the job an id made from the task's identity. Then even a create request that a
-        dead worker sent cannot lead to a second job. Default ``False``, for the same reason.
+        dead worker sent cannot lead to a second job. Default ``False``, since jobs with a chosen id were reported to
+        stay pending.
     :param wait_for_completion: wait for the job to end. Default ``True``. With ``False`` the task succeeds when the job
         is submitted.
     :param deferrable: wait in the triggerer. Default: ``[operators] default_deferrable``.
     :param poll_interval: seconds between two looks at the job. Default 30.
     :param retry_on_notebook_error: use the task's retries if a cell raised. Default ``True``. With ``False`` such a
-        failure is final. If Airflow retries all the same, since it lost track of the task, the retry only reads the
-        notebook of that job.
+        failure is final. If Airflow retries it nevertheless, because it lost track of the task, the retry only reads
+        the notebook of that job.
     :param kill: what happens to the job when its task is killed, runs out of time, or fails without a retry. Default
         ``"cancel"``: the create operation is canceled, and the job is deleted if it stays active. ``"delete"`` deletes
         it, ``"leave"`` lets it run.

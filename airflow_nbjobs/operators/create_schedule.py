@@ -32,8 +32,8 @@ class CreateNotebookScheduleOperator(ResourceOperator):
         ``notebook``, ``gcs_output_uri``, ``runtime_template`` and ``service_account`` (templated to any depth). The
         notebook is in Cloud Storage or Dataform; without a generation or commit, each run takes the newest.
     :param start_time: no run before it, with a time zone. Default: now (templated, then as ISO 8601).
-    :param end_time: no run after it, with a time zone. Default: none (templated, then as ISO 8601).
-    :param max_run_count: the schedule is COMPLETED after so many runs. Default: none.
+    :param end_time: no run after it, with a time zone. Default: no end (templated, then as ISO 8601).
+    :param max_run_count: the schedule is COMPLETED after so many runs. Default: no limit.
     :param max_concurrent_run_count: how many runs may be started at a time. It does not limit running jobs. Default 1.
     :param allow_queueing: queue runs beyond that number instead of skipping them. Default ``False``.
     :raises InvalidNotebookJobError: if an argument is wrong in a way that can be known before it is sent.

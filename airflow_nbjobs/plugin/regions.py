@@ -12,7 +12,7 @@ __all__ = ["earlier_tries", "has_regions", "identity_in_loops", "region_of", "wi
 
 
 def has_regions() -> bool:
-    """Return whether Airflow tells task instances apart by regions."""
+    """Return whether Airflow distinguishes task instances by regions."""
     from airflow.models.taskinstance import TaskInstance
 
     return hasattr(TaskInstance, "region_id")

@@ -105,7 +105,7 @@ def end_job(
 
     :param name: resource name of the job.
     :param operation_name: its create operation; it is looked up if it is not known.
-    :param cancel_until: moment of :func:`time.monotonic` after which a cancellation is not waited for any more.
+    :param cancel_until: moment of :func:`time.monotonic` after which the flow does not wait for a cancellation.
     :param must_see: raise if the state after a cancellation cannot be read: another job follows this one.
     :raises ApiError: if the service refuses or cannot be reached.
     """
@@ -161,7 +161,7 @@ def abandon(
     :param parent: ``projects/p/locations/l``.
     :param job: the job that is being submitted. Its create request may be on its way, therefore the job is looked for
         during some two seconds. ``None`` if nothing is being submitted.
-    :param cancel_until: moment of :func:`time.monotonic` after which a cancellation is not waited for any more.
+    :param cancel_until: moment of :func:`time.monotonic` after which the flow does not wait for a cancellation.
     :returns: what happened, by the jobs' names.
     :raises ApiError: if the service refuses or cannot be reached.
     """

@@ -38,8 +38,8 @@ class NotebookScheduleRunSensor(JobSensor):
     task is skipped. Returns the dict of the create operator. The sensor never ends a job.
 
     A DAG with a plain cron expression has intervals without a length: its interval is then the grace alone. A run
-    without a logical date, as an asset or a person without one starts it, has no data interval: ``interval_start`` and
-    ``interval_end`` are needed.
+    without a logical date, such as one that an asset starts, has no data interval: give ``interval_start`` and
+    ``interval_end``.
 
     :param schedule: whole name of the schedule, its bare id (then with ``location``), or the output of a task that
         created it (templated).
@@ -48,7 +48,8 @@ class NotebookScheduleRunSensor(JobSensor):
     :param interval_end: instead of the end of the data interval; ISO 8601 with a time zone (templated).
     :raises AirflowFailException: if the job ends in any other state than SUCCEEDED, or the schedule did not run.
     :raises AirflowSensorTimeout: if the job does not end within ``timeout`` seconds.
-    :raises InvalidNotebookJobError: if there is no interval, or the schedule runs no notebooks.
+    :raises InvalidNotebookJobError: if the run has no data interval and none is given, or the schedule runs no
+        notebooks.
     :raises NotFoundError: if the schedule does not exist, and created no job in the interval.
     """
 

@@ -194,12 +194,12 @@ def commands(line: str) -> list[list[str]]:
 
 
 def understood(found: argparse.ArgumentParser, arguments: list[str]) -> None:
-    said = io.StringIO()
-    with contextlib.redirect_stderr(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stderr(printed):
         try:
             found.parse_args(arguments)
         except SystemExit:
-            pytest.fail(said.getvalue())
+            pytest.fail(printed.getvalue())
 
 
 def airflow_parser() -> argparse.ArgumentParser:
