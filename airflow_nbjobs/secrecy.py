@@ -1,6 +1,7 @@
 """Secrets must not get into a job, which is kept and shown: Airflow's masker knows some, names hint at others.
 
-A process that has not loaded Airflow has told its masker no secrets. There the most common names are known here.
+In a process that has not loaded Airflow, Airflow's masker knows no secrets. For such a process, this module has the
+most common names.
 """
 
 from __future__ import annotations

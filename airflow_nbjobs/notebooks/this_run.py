@@ -1,4 +1,4 @@
-"""Cells of this run, told from cells that keep the outputs of an earlier run."""
+"""Which cells are of this run, and which cells keep the outputs of an earlier run."""
 
 from __future__ import annotations
 

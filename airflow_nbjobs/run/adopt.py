@@ -1,7 +1,7 @@
 """Which jobs of a task a try adopts, and which ones it ends. Decisions only: nothing here is sent.
 
-Airflow gives every try a new number, after a crash, after a failure and after a clear. The generation tells these
-apart: ``first_try`` is the try that a schedule, a person or a clear asked for, and the tries after it are retries.
+Airflow gives every try a new number, after a crash, after a failure and after a clear. The generation distinguishes
+these: ``first_try`` is the try that a schedule, a person or a clear asked for, and the tries after it are retries.
 
 - The first try of a generation adopts no job of an earlier generation. An active one is orphaned and is ended.
 - A retry adopts the newest job of this task, this request and this generation that is active or has SUCCEEDED: if its

@@ -1,7 +1,7 @@
 """Who asks for a job: the task's key, and the labels of its jobs.
 
 The display name of a job ends in a key that all tries of one task instance share. It is the only field by which a list
-can be filtered for them. The labels tell tries, requests and submissions apart. Running deferrals and later versions
+can be filtered for them. The labels distinguish tries, requests and submissions. Running deferrals and later versions
 rely on these formats.
 """
 

@@ -1,6 +1,6 @@
 """Which run of a schedule belongs to a data interval. Decisions only: nothing here is sent.
 
-The service does not tell for which time of its cron expression a schedule created a job, only when it did.
+A job has the time of its creation, but not the time of the cron expression that its schedule created it for.
 
 - The newest job that was created in the interval counts: the schedule's own run, or a person's repetition of it.
 - If the interval has no such job, the first one that was created in the grace after the interval counts: a run that
