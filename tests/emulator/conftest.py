@@ -12,9 +12,8 @@ from tests.support.emulator_api import Api
 @pytest.fixture
 def api(nbjobs_emulator):
     nbjobs_emulator.create_bucket("emulator-output")
-    api = Api(nbjobs_emulator, os.environ["GOOGLE_CLOUD_PROJECT"])
-    yield api
-    for entry in nbjobs_emulator.book(api.project):
-        if not entry["deleted"]:
-            api.http.delete(entry["name"])
-    api.http.close()
+    with Api(nbjobs_emulator, os.environ["GOOGLE_CLOUD_PROJECT"]) as api:
+        yield api
+        for entry in nbjobs_emulator.book(api.project):
+            if not entry["deleted"]:
+                api.http.delete(entry["name"])

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,13 +18,13 @@ import psutil
 import pytest
 
 from airflow_nbjobs import __version__, cli, emulator
+from tests.support.commands import NBJOBS
 from tests.support.emulator_api import Api
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NBJOBS = [sys.executable, "-c", "from airflow_nbjobs.cli import main; raise SystemExit(main())"]
 FREE = ["--port", "0", "--storage-port", "0"]
 
 
@@ -48,10 +47,9 @@ class Running:
 
     def run_kernel(self, project: str) -> tuple[str, list[psutil.Process]]:
         """Create a job that sleeps, and return its name and its kernel's process."""
-        api = Api(self, project)
-        name = api.create("import time; time.sleep(300)")
-        api.reaches(name, "RUNNING")
-        api.http.close()
+        with Api(self, project) as api:
+            name = api.create("import time; time.sleep(300)")
+            api.reaches(name, "RUNNING")
         return name, eventually(lambda: [each for each in self.children() if "ipykernel" in " ".join(each.cmdline())])
 
 
@@ -114,10 +112,8 @@ def test_a_running_job_of_a_killed_emulator_is_failed_later(tmp_path):
         emulator.process.kill()
         emulator.process.wait(10)
     eventually(lambda: not any(process.is_running() for process in kernels), within_seconds=15)
-    with running(*data) as emulator:
-        api = Api(emulator, "killed")
+    with running(*data) as emulator, Api(emulator, "killed") as api:
         job = api.get(name)
-        api.http.close()
     assert job["jobState"] == "JOB_STATE_FAILED"
     assert "its kernel is gone" in job["status"]["message"]
 
@@ -241,21 +237,18 @@ def test_the_options_are_passed_to_the_emulator(monkeypatch, capsys, options, ch
 def test_a_notebook_writes_to_the_storage_of_the_command(tmp_path):
     with running("--bucket", "outputs") as emulator:
         storage = emulator.env["STORAGE_EMULATOR_HOST"]
-        api = Api(emulator, "local")
-        name = api.create("import os; print(os.environ['STORAGE_EMULATOR_HOST'])", gcsOutputUri="gs://outputs")
-        api.reaches(name, "SUCCEEDED")
-        api.http.close()
+        with Api(emulator, "local") as api:
+            name = api.create("import os; print(os.environ['STORAGE_EMULATOR_HOST'])", gcsOutputUri="gs://outputs")
+            api.reaches(name, "SUCCEEDED")
         path = f"{storage}/storage/v1/b/outputs/o/{name.rpartition('/')[2]}%2Fcontent.ipynb"
         executed = json.loads(httpx.get(path, params={"alt": "media"}, trust_env=False).content)
     assert executed["cells"][0]["outputs"][0]["text"] == [f"{storage}\n"]
 
 
 def test_the_executed_notebook_is_shown_as_safe_html():
-    with running("--bucket", "results") as emulator:
-        api = Api(emulator, "pages")
+    with running("--bucket", "results") as emulator, Api(emulator, "pages") as api:
         name = api.create("print('<script>')\n1 / 0", gcsOutputUri="gs://results")
         api.reaches(name, "FAILED")
-        api.http.close()
         address = f"{emulator.url}/_emulator/jobs/{name.rpartition('/')[2]}/notebook"
         page = httpx.get(address, trust_env=False, timeout=60)
     assert page.headers["content-type"] == "text/html; charset=utf-8"

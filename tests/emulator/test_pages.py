@@ -17,9 +17,8 @@ def emulator():
 
 @pytest.fixture
 def api(emulator):
-    api = Api(emulator, "status")
-    yield api
-    api.http.close()
+    with Api(emulator, "status") as api:
+        yield api
 
 
 def page(emulator, **headers):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
@@ -27,6 +27,12 @@ class Api:
         self.http = httpx.Client(
             base_url=f"{emulator.url}/v1/", trust_env=False, timeout=30, event_hooks={"response": [_check]}
         )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def job(self, code: str = "print(6 * 7)", **fields: Any) -> dict[str, Any]:
         """Describe a job that runs one cell; a field that is None is left out."""

@@ -275,8 +275,6 @@ def test_repositories_survive_a_restart(tmp_path):
     for number in range(2):
         with Emulator(runner="simulated", data=tmp_path) as emulator:
             emulator.commit(name, str(number).encode())
-    with Emulator(runner="simulated", data=tmp_path) as emulator:
-        api = Api(emulator, "p")
+    with Emulator(runner="simulated", data=tmp_path) as emulator, Api(emulator, "p") as api:
         assert read(api, name, "content.ipynb") == b"1"
         assert len(api.http.get(f"{name}:fetchHistory").json()["commits"]) == 2
-        api.http.close()

@@ -76,10 +76,9 @@ def test_a_missing_output_bucket_is_reported_with_ways_to_create_it(api):
 def test_an_unknown_region_is_a_warning_once(caplog):
     with Emulator(runner="simulated", seconds=0) as emulator:
         for location in ("us-centrall1", "us-centrall1", "us-central1"):
-            api = Api(emulator, "regions")
-            api.jobs = api.jobs.replace("us-central1", location)
-            api.create()
-            api.http.close()
+            with Api(emulator, "regions") as api:
+                api.jobs = api.jobs.replace("us-central1", location)
+                api.create()
     warnings = [record.getMessage() for record in caplog.records if record.name == model.__name__]
     assert warnings == [
         "Location 'us-centrall1' is not a known region of Colab Enterprise; did you mean 'us-central1'?"
@@ -88,13 +87,11 @@ def test_an_unknown_region_is_a_warning_once(caplog):
 
 def test_only_the_templates_that_exist_are_accepted():
     names = [f"projects/p/locations/us-central1/notebookRuntimeTemplates/{number}" for number in (1, 2, 3)]
-    with Emulator(runner="simulated", templates=["1", "2"]) as emulator:
-        api = Api(emulator, "templates")
+    with Emulator(runner="simulated", templates=["1", "2"]) as emulator, Api(emulator, "templates") as api:
         answers = [
             api.post(api.job(customEnvironmentSpec=None, notebookRuntimeTemplateResourceName=name)) for name in names
         ]
         assert api.post(api.job()).status_code == 200
-        api.http.close()
     assert [answer.status_code for answer in answers] == [200, 200, 404]
     text = f"{names[2]} does not exist. The runtime templates of this emulator are: 1, 2."
     assert answers[2].json()["error"]["message"] == text
@@ -120,23 +117,19 @@ def test_ending_a_job_ends_its_kernel_and_its_children_first(api, way):
 
 
 def test_a_queued_job_can_be_cancelled_and_takes_no_slot():
-    with Emulator(runner="simulated", seconds=0.3, concurrency=1) as emulator:
-        api = Api(emulator, "waiting")
+    with Emulator(runner="simulated", seconds=0.3, concurrency=1) as emulator, Api(emulator, "waiting") as api:
         names = [api.create() for _ in range(3)]
         api.http.post(f"{api.operation(names[1])['name']}:cancel")
         api.reaches(names[2])
         assert [api.history(name)[1] for name in names] == ["PENDING", "CANCELLING", "PENDING"]
-        api.http.close()
 
 
 def test_no_more_jobs_run_at_once_than_asked():
-    with Emulator(runner="simulated", seconds=0.2, concurrency=2) as emulator:
-        api = Api(emulator, "bound")
+    with Emulator(runner="simulated", seconds=0.2, concurrency=2) as emulator, Api(emulator, "bound") as api:
         names = [api.create() for _ in range(6)]
         for name in names:
             api.reaches(name)
         steps = sorted((step["time"], step["state"]) for entry in emulator.book() for step in entry["history"])
-        api.http.close()
     running = most = 0
     for _, state in steps:
         running += {"JOB_STATE_RUNNING": 1, "JOB_STATE_SUCCEEDED": -1}.get(state, 0)
@@ -146,27 +139,23 @@ def test_no_more_jobs_run_at_once_than_asked():
 
 def test_by_default_as_many_jobs_run_as_there_are_cores(monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)
-    with Emulator() as emulator:
-        api = Api(emulator, "cores")
+    with Emulator() as emulator, Api(emulator, "cores") as api:
         first = api.create("import time; time.sleep(300)")
         api.reaches(first, "RUNNING")
         second = api.create(directNotebookSource=None, gcsNotebookSource={"uri": "gs://nowhere/x.ipynb"})
         api.http.delete(first)
         api.reaches(second, "FAILED")
         times = {(entry["id"], step["state"]): step["time"] for entry in emulator.book() for step in entry["history"]}
-        api.http.close()
     first, second = (name.rpartition("/")[2] for name in (first, second))
     assert times[first, "JOB_STATE_CANCELLING"] <= times[second, "JOB_STATE_PENDING"]
 
 
 def test_the_create_operation_is_done_some_time_after_its_job():
-    with Emulator(runner="simulated", seconds=0, cleanup_seconds=1) as emulator:
-        api = Api(emulator, "cleanup")
+    with Emulator(runner="simulated", seconds=0, cleanup_seconds=1) as emulator, Api(emulator, "cleanup") as api:
         name = api.create()
         ended = api.reaches(name)["updateTime"]
         assert "done" not in api.operation(name)
         final = eventually(lambda: (found := api.operation(name)).get("done") and found)
-        api.http.close()
     assert final["response"]["jobState"] == "JOB_STATE_SUCCEEDED"
     assert final["metadata"]["genericMetadata"]["updateTime"] > ended
 
@@ -177,25 +166,20 @@ def test_an_unfinished_delete_is_finished_after_a_restart(tmp_path):
         job = book.add_job(parent, "half-deleted", {"displayName": "a job"}, new_id())
         book.move(job.seq, "JOB_STATE_CANCELLING")
         book.add_operation(job.seq, "delete", "7")
-    with Emulator(data=tmp_path, runner="simulated") as emulator:
-        api = Api(emulator, "half")
+    with Emulator(data=tmp_path, runner="simulated") as emulator, Api(emulator, "half") as api:
         assert api.http.get(job.name).status_code == 404
         assert api.http.get(f"{job.name}/operations/7").json()["done"] is True
-        api.http.close()
 
 
 def test_jobs_objects_and_the_book_survive_a_restart(tmp_path):
     options = {"data": tmp_path, "cleanup_seconds": 0}
-    with Emulator(**options) as emulator:
-        api = Api(emulator, "kept")
+    with Emulator(**options) as emulator, Api(emulator, "kept") as api:
         emulator.upload("gs://emulator-output/kept", b"kept")
         ended, active = api.create(), api.create("import time; time.sleep(300)")
         api.reaches(ended)
         api.reaches(active, "RUNNING")
         before, job = api.get(active)["updateTime"], api.get(ended)
-        api.http.close()
-    with Emulator(**options) as emulator:
-        api = Api(emulator, "kept")
+    with Emulator(**options) as emulator, Api(emulator, "kept") as api:
         assert emulator.download("gs://emulator-output/kept") == b"kept"
         assert api.get(ended) == job
         lost = api.get(active)
@@ -204,7 +188,6 @@ def test_jobs_objects_and_the_book_survive_a_restart(tmp_path):
         assert lost["updateTime"] > before
         assert api.operation(active)["response"]["jobState"] == "JOB_STATE_FAILED"
         assert [entry["name"] for entry in emulator.book()] == [ended, active]
-        api.http.close()
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete"])

@@ -34,9 +34,8 @@ def new_emulator(data: Path, **options: Any) -> Emulator:
 @pytest.fixture
 def api(far: Emulator) -> Iterator[Api]:
     """Return a client of the moved emulator."""
-    api = Api(far, "clockwork")
-    yield api
-    api.http.close()
+    with Api(far, "clockwork") as api:
+        yield api
 
 
 def schedule(api: Api, **fields: Any) -> dict[str, Any]:
@@ -149,9 +148,8 @@ def test_a_patch_skips_what_was_due_before_it(api, far):
     ],
 )
 def test_runs_are_started_no_more_than_so_many_at_a_time(tmp_path, limit, queueing, times, last):
-    with new_emulator(tmp_path, start_seconds=90.0) as emulator:
+    with new_emulator(tmp_path, start_seconds=90.0) as emulator, Api(emulator, "clockwork") as api:
         emulator.move_clock(BEGIN)
-        api = Api(emulator, "clockwork")
         made = schedule(api, cron="* * * * *", maxConcurrentRunCount=limit, allowQueueing=queueing)
         emulator.move_clock(timedelta(minutes=4, seconds=15))
         assert [time[6:] for time in created(api)] == times
@@ -162,24 +160,20 @@ def test_runs_are_started_no_more_than_so_many_at_a_time(tmp_path, limit, queuei
         assert len(created(api)) == before + (2 if limit == "2" else 1)  # what was being started is created
         emulator.move_clock(timedelta(minutes=10))
         assert len(created(api)) == before + (2 if limit == "2" else 1)
-        api.http.close()
 
 
 def test_queued_runs_are_all_created_in_the_end(tmp_path):
-    with new_emulator(tmp_path, start_seconds=90.0) as emulator:
+    with new_emulator(tmp_path, start_seconds=90.0) as emulator, Api(emulator, "clockwork") as api:
         emulator.move_clock(BEGIN)
-        api = Api(emulator, "clockwork")
         made = schedule(api, cron="* * * * *", allowQueueing=True, endTime="2026-11-16T00:04:00Z")
         emulator.move_clock(timedelta(hours=1))
         assert [time[6:] for time in created(api)] == ["00:02", "00:04", "00:05", "00:07"]
         assert read(api, made)["startedRunCount"] == "4"
-        api.http.close()
 
 
 def test_a_run_without_its_template_has_no_job_and_says_why(tmp_path):
-    with new_emulator(tmp_path, templates=["1"]) as emulator:
+    with new_emulator(tmp_path, templates=["1"]) as emulator, Api(emulator, "clockwork") as api:
         emulator.move_clock(BEGIN)
-        api = Api(emulator, "clockwork")
         template = f"{api.jobs.rpartition('/')[0]}/notebookRuntimeTemplates/2"
         job = api.job(customEnvironmentSpec=None, notebookRuntimeTemplateResourceName=template)
         request = {"parent": api.jobs.rpartition("/")[0], "notebookExecutionJob": job}
@@ -187,7 +181,6 @@ def test_a_run_without_its_template_has_no_job_and_says_why(tmp_path):
         emulator.move_clock(timedelta(days=1))
         assert created(api) == []
         assert "2 does not exist" in read(api, made)["lastScheduledRunResponse"]["runResponse"]
-        api.http.close()
 
 
 def test_a_schedule_of_pipelines_is_kept_and_runs_nothing(api, far):
@@ -200,17 +193,13 @@ def test_a_schedule_of_pipelines_is_kept_and_runs_nothing(api, far):
 
 
 def test_schedules_outlive_the_emulator_and_skip_what_it_missed(tmp_path):
-    with new_emulator(tmp_path) as emulator:
-        api = Api(emulator, "clockwork")
+    with new_emulator(tmp_path) as emulator, Api(emulator, "clockwork") as api:
         made = schedule(api, cron="* * * * *", maxRunCount="100")
-        api.http.close()
-    with new_emulator(tmp_path) as emulator:
-        api = Api(emulator, "clockwork")
+    with new_emulator(tmp_path) as emulator, Api(emulator, "clockwork") as api:
         assert read(api, made)["state"] == "ACTIVE"
         before = len(created(api))
         emulator.move_clock(2 * MINUTE)
         assert len(created(api)) in {before + 2, before + 3}  # the machine's clock goes on, too
-        api.http.close()
 
 
 def clock(emulator: Emulator, asked: Any = None) -> httpx.Response:

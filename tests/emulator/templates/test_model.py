@@ -7,8 +7,7 @@ from tests.support.emulator_api import Api
 
 
 def test_a_created_template_is_accepted_beside_the_given_ones():
-    with Emulator(runner="simulated", templates=["given"]) as emulator:
-        api = Api(emulator, "templates")
+    with Emulator(runner="simulated", templates=["given"]) as emulator, Api(emulator, "templates") as api:
         place = f"{api.jobs.rpartition('/')[0]}/notebookRuntimeTemplates"
         answer = api.http.post(place, json={"displayName": "a"}, params={"notebookRuntimeTemplateId": "created"})
         assert answer.status_code == 200, answer.text
@@ -23,4 +22,3 @@ def test_a_created_template_is_accepted_beside_the_given_ones():
         refused = api.http.delete(f"{place}/given")
         assert refused.json()["error"]["status"] == "FAILED_PRECONDITION"
         assert api.http.post(place, json={"displayName": "a"}, params={"notebookRuntimeTemplateId": "given"}).is_error
-        api.http.close()
