@@ -14,23 +14,16 @@ from airflow.providers.common.compat.sdk import Asset, TaskDeferred
 
 from airflow_nbjobs.exceptions import NotebookJobFailedError
 from airflow_nbjobs.lineage import lineage_of, report_read
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
 from tests.support.emulators import using
-from tests.support.papers import as_bytes, cell, notebook
-from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
+from tests.support.papers import as_bytes, cell, notebook, task
+from tests.support.task_runs import NOTEBOOK
 
 nbjobs_emulator_session = using("kernels")
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/r"
 SHA = "0123456789abcdef0123456789abcdef01234567"
 URL = f"https://dataform.googleapis.com/v1/{REPOSITORY}"
-
-
-def create(folder: Path | None = None, **arguments: Any) -> TaskRun:
-    """Return a run of a create task that reads results."""
-    wanted = {**JOB, "do_xcom_push": True, **arguments}
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), folder)
 
 
 def paper(source: str, *tags: str) -> bytes:
@@ -40,7 +33,7 @@ def paper(source: str, *tags: str) -> bytes:
 
 def start(**arguments: Any) -> Any:
     """Return what is told before the task does anything."""
-    return create(**arguments).operator.get_openlineage_facets_on_start()
+    return task(**arguments).operator.get_openlineage_facets_on_start()
 
 
 def names(datasets: list[Any]) -> list[str]:
@@ -93,7 +86,7 @@ def test_declared_assets_are_datasets(project: str, uri: str, dataset: str | Non
 @pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 def test_a_job_and_its_executed_notebook_are_told(cloud: Cloud, deferrable: bool) -> None:
     cloud.upload("gs://notebooks/lineage.ipynb", paper("print(1)"))
-    run = create(notebook="gs://notebooks/lineage.ipynb", deferrable=deferrable)
+    run = task(notebook="gs://notebooks/lineage.ipynb", deferrable=deferrable)
     result = run.to_its_end()
     told = run.operator.get_openlineage_facets_on_complete(run.ti)
     assert names(told.inputs) == [f"gs://notebooks/lineage.ipynb#{result['notebook_version']}"]
@@ -109,7 +102,7 @@ def test_a_job_and_its_executed_notebook_are_told(cloud: Cloud, deferrable: bool
 
 def test_a_failure_is_told_with_cell_and_traceback(cloud: Cloud) -> None:
     cloud.upload("gs://notebooks/raises.ipynb", paper("1 / 0"))
-    run = create(notebook="gs://notebooks/raises.ipynb")
+    run = task(notebook="gs://notebooks/raises.ipynb")
     with pytest.raises(NotebookJobFailedError):
         run.to_its_end()
     told = run.operator.get_openlineage_facets_on_failure(run.ti)
@@ -124,7 +117,7 @@ def test_a_failure_is_told_with_cell_and_traceback(cloud: Cloud) -> None:
 def test_an_error_in_a_job_that_succeeded_is_no_failure(cloud: Cloud) -> None:
     code = paper("try:\n    1 / 0\nexcept ZeroDivisionError:\n    get_ipython().showtraceback()")
     cloud.upload("gs://notebooks/allowed.ipynb", code)
-    run = create(notebook="gs://notebooks/allowed.ipynb")
+    run = task(notebook="gs://notebooks/allowed.ipynb")
     run.to_its_end()
     assert set(run.operator.get_openlineage_facets_on_complete(run.ti).run_facets) == {"nbjobs_job", "externalQuery"}
 
@@ -132,7 +125,7 @@ def test_an_error_in_a_job_that_succeeded_is_no_failure(cloud: Cloud) -> None:
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "SUCCEEDED"])
 def test_without_an_executed_notebook_there_is_no_output(cloud: Cloud, state: str) -> None:
     cloud.fault({"job_state": ["JOB_STATE_QUEUED", f"JOB_STATE_{state}"]})
-    run = create()
+    run = task()
     with nullcontext() if state == "SUCCEEDED" else pytest.raises(NotebookJobFailedError):
         run.to_its_end()
     told = run.operator.get_openlineage_facets_on_failure(run.ti)
@@ -142,7 +135,7 @@ def test_without_an_executed_notebook_there_is_no_output(cloud: Cloud, state: st
 
 def test_a_task_that_does_not_wait_tells_its_job(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = create(wait_for_completion=False)
+    run = task(wait_for_completion=False)
     result = run.execute()
     told = run.operator.get_openlineage_facets_on_complete(run.ti)
     assert told.run_facets["nbjobs_job"].name == result["name"]
@@ -151,7 +144,7 @@ def test_a_task_that_does_not_wait_tells_its_job(cloud: Cloud) -> None:
 
 def test_a_task_that_is_refused_tells_its_source(cloud: Cloud) -> None:
     cloud.fault({"method": "create", "status": 403})
-    run = create()
+    run = task()
     with pytest.raises(Exception, match="The emulator was asked to fail this create"):
         run.execute()
     told = run.operator.get_openlineage_facets_on_failure(run.ti)
@@ -161,32 +154,24 @@ def test_a_task_that_is_refused_tells_its_source(cloud: Cloud) -> None:
 
 def test_a_killed_deferral_tells_nothing_false(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = create(deferrable=True)
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = task(deferrable=True)
+    run.defer()
     told = run.operator.get_openlineage_facets_on_failure(run.ti)
     assert (told.outputs, "nbjobs_notebookError" in told.run_facets) == ([], False)
 
 
 def test_the_executed_notebook_of_a_replaced_job_is_not_told(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
-    wanted = {**JOB, "do_xcom_push": True, "deferrable": True, "retries": 1}
-
-    def process(try_number: int) -> TaskRun:
-        make = lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted)  # noqa: E731 - one line says it
-        return TaskRun(make, try_number=try_number, max_tries=1)
-
-    with pytest.raises(TaskDeferred):
-        process(1).execute()
-    retry = process(2)
-    with pytest.raises(TaskDeferred):
-        retry.execute()
+    tries = {"deferrable": True, "retries": 1}
+    task(**tries).defer()
+    retry = task(ti={"try_number": 2}, **tries)
+    retry.defer()
     (job,) = cloud.book()
     job_id = job["name"].rpartition("/")[2]
     cloud.upload(f"gs://results/runs/{job_id}/report.ipynb", paper("print(1)"))
     cloud.play(job["name"], "JOB_STATE_CANCELLED")
     with pytest.raises(TaskDeferred):
-        retry.resume("execute_complete", {"event": {"v": 1, "job_name": job["name"], "outcome": "done"}})
+        retry.told()
     assert cloud.states() == ["CANCELLED", "RUNNING"]
     told = retry.operator.get_openlineage_facets_on_failure(retry.ti)
     assert names(told.outputs) == []
@@ -221,7 +206,7 @@ def test_notebooks_that_are_read_are_collected(cloud: Cloud, collector: Any) -> 
         "gs://notebooks/read.ipynb",
         paper("day = None", "parameters"),
     )
-    result = create(notebook="gs://notebooks/read.ipynb", parameters={"day": 1}).to_its_end()
+    result = task(notebook="gs://notebooks/read.ipynb", parameters={"day": 1}).to_its_end()
     assert collected(collector.collected_assets.inputs) == {"gs://notebooks/read.ipynb", result["executed_notebook"]}
     assert collected(collector.collected_assets.outputs) == set()
 
@@ -231,7 +216,7 @@ def test_notebooks_that_are_staged_are_collected(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "10")
     (tmp_path / "big.ipynb").write_bytes(paper("print(1)"))
-    create(tmp_path, notebook="big.ipynb").to_its_end()
+    task(tmp_path, notebook="big.ipynb").to_its_end()
     (staged,) = collected(collector.collected_assets.outputs)
     assert staged.startswith("gs://results/runs/nbjobs-staged/")
 

@@ -11,16 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_nbjobs import compat, metrics
 from airflow_nbjobs.exceptions import NotebookJobFailedError, TransportError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.statsd import Statsd, listening
-from tests.support.task_runs import JOB, TaskRun, restored
+from tests.support.task_runs import create, restored
 from tests.support.waiting import eventually, until
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -55,12 +53,6 @@ def statsd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Statsd]:
     monkeypatch.undo()
     make_stats_anew()
     gc.collect()  # Airflow leaves its socket to it
-
-
-def create(**arguments: Any) -> TaskRun:
-    """Return a run of a create task."""
-    wanted = {**JOB, "retries": 1, **arguments}
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), max_tries=1)
 
 
 @MODES
@@ -102,8 +94,7 @@ def test_a_retry_counts_the_job_as_adopted(cloud: Cloud, statsd: Statsd) -> None
 def test_a_job_that_a_kill_ends_is_counted(cloud: Cloud, statsd: Statsd, kill: str) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True, kill=kill)
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     run.operator.on_kill()
     statsd.reaches({"submitted": 1} if kill == "leave" else {"submitted": 1, "cancelled": 1}, **TAGS)
 
@@ -111,9 +102,8 @@ def test_a_job_that_a_kill_ends_is_counted(cloud: Cloud, statsd: Statsd, kill: s
 def test_a_job_that_a_trigger_ends_is_counted(cloud: Cloud, statsd: Statsd, monkeypatch: pytest.MonkeyPatch) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    trigger = restored(deferral.value)
+    deferral = run.defer()
+    trigger = restored(deferral)
     trigger.task_instance = run.ti
     monkeypatch.setattr("airflow_nbjobs.triggers.task_state", lambda _: "failed")
     asyncio.run(trigger.on_kill())
@@ -143,12 +133,7 @@ def test_a_request_without_an_answer_is_counted(
 
 def test_waiting_tasks_are_a_gauge_that_returns_to_zero(cloud: Cloud, statsd: Statsd) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
-    triggers = []
-    for _ in range(2):
-        run = create(deferrable=True, job_id=None)
-        with pytest.raises(TaskDeferred) as deferral:
-            run.execute()
-        triggers.append(restored(deferral.value))
+    triggers = [restored(create(deferrable=True).defer()) for _ in range(2)]
 
     async def wait() -> None:
         waiting = [asyncio.create_task(anext(trigger.run())) for trigger in triggers]

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException, TaskDeferred
+from airflow.providers.common.compat.sdk import AirflowSkipException
 
 from airflow_nbjobs.exceptions import (
     CredentialsError,
@@ -48,7 +48,7 @@ def decided(error: BaseException) -> Any:
 def failure(**arguments: Any) -> Any:
     """Return the error with which a task ends as Airflow gets it."""
     with pytest.raises(Exception, match=r".") as raised:
-        task(ti={"max_tries": 2}, retries=2, **arguments).execute()
+        task(retries=2, **arguments).execute()
     return raised.value
 
 
@@ -137,12 +137,10 @@ def test_an_outage_is_waited_for(cloud: Cloud, method: str) -> None:
 
 def test_an_outage_that_the_triggerer_saw_is_waited_for(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = task(ti={"max_tries": 2}, retries=2, deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    event = {"v": 1, "job_name": deferral.value.trigger.job_name, "outcome": "error", "kind": "OUTAGE"}
+    run = task(retries=2, deferrable=True)
+    run.defer()
     with pytest.raises(Exception, match="could not ask the service") as raised:
-        run.resume(deferral.value.method_name, {"event": event})
+        run.told("error", kind="OUTAGE")
     assert_waits(raised.value, OUTAGE)
 
 

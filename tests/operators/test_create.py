@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +26,8 @@ from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, NOTEBOOK, TaskInstance, TaskRun, restored
+from tests.support.papers import sent
+from tests.support.task_runs import JOB, NOTEBOOK, TaskInstance, create, restored
 
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 FAILURES = ["FAILED", "CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"]
@@ -35,25 +35,11 @@ LINKS = {"_link_NotebookExecutionJobListLink", "_link_ExecutedNotebookLink"}
 """On an emulator; the others lead to pages of Google's console only."""
 
 
-def create(folder: Path | None = None, *, ti: dict[str, Any] | None = None, **arguments: Any) -> TaskRun:
-    """Return a run of a create task that lacks nothing, with some arguments changed."""
-    wanted = {**JOB, **arguments}
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), folder, **(ti or {}))
-
-
-def sent(cloud: Cloud, run: TaskRun) -> dict[str, Any]:
-    """Return the job as the emulator has it, direct content too, without what the service adds."""
-    kept = NotebookExecutionJobHook().get_job(
-        run.ti.xcoms["notebook_execution_job"]["name"], "NOTEBOOK_EXECUTION_JOB_VIEW_FULL"
-    )
-    return {key: value for key, value in kept.to_wire().items() if key not in {"name", "createTime", "updateTime"}}
-
-
 @MODES
 def test_a_create_task_returns_where_the_executed_notebook_is(project: str, deferrable: bool) -> None:
     run = create(deferrable=deferrable)
     result = run.to_its_end()
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    name = run.job_name
     job_id = name.rpartition("/")[2]
     assert result == {
         "v": 1,
@@ -107,10 +93,9 @@ def test_a_process_that_starts_a_try_again_adopts(cloud: Cloud) -> None:
 
 def test_the_trigger_is_told_what_a_resumed_task_needs(project: str) -> None:
     run = create(deferrable=True, poll_interval=7, kill="delete", impersonation_chain=["a@x.y", "b@x.y"])
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     known = run.ti.xcoms["notebook_execution_job"]
-    path, kwargs = restored(deferral.value).serialize()
+    path, kwargs = restored(deferral).serialize()
     assert path == "airflow_nbjobs.triggers.NotebookExecutionJobTrigger"
     assert datetime.fromisoformat(kwargs.pop("created_at")).tzinfo is not None
     assert kwargs == {
@@ -123,7 +108,7 @@ def test_the_trigger_is_told_what_a_resumed_task_needs(project: str) -> None:
         "poll_interval": 7.0,
         "v": 1,
     }
-    assert (deferral.value.method_name, deferral.value.timeout) == ("execute_complete", None)
+    assert (deferral.method_name, deferral.timeout) == ("execute_complete", None)
 
 
 @MODES
@@ -134,7 +119,7 @@ def test_a_job_that_ends_otherwise_fails_the_task(cloud: Cloud, deferrable: bool
     run = create(deferrable=deferrable)
     with pytest.raises(NotebookJobFailedError) as failure:
         run.to_its_end()
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    name = run.job_name
     assert (failure.value.job_name, failure.value.state) == (name, f"JOB_STATE_{word}")
     text = str(failure.value)
     assert f"{word} after " in text
@@ -146,31 +131,26 @@ def test_a_job_that_ends_otherwise_fails_the_task(cloud: Cloud, deferrable: bool
 def test_a_task_defers_anew_when_its_job_still_goes_on(cloud: Cloud) -> None:
     cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 3})
     run = create(deferrable=True)
-    with pytest.raises(TaskDeferred) as first:
-        run.execute()
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
-    early = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
+    run.defer()
     with pytest.raises(TaskDeferred) as second:
-        run.resume(first.value.method_name, {"event": early})
+        run.told(state="JOB_STATE_SUCCEEDED")
     assert run.after(second.value)["state"] == "JOB_STATE_SUCCEEDED"
     assert len(cloud.book()) == 1
 
 
 def test_a_task_defers_without_reading_its_new_job(cloud: Cloud) -> None:
     run = create(deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     assert cloud.requests() == {"list": {"200": 1}, "create": {"200": 1}}
-    created_at = datetime.fromisoformat(restored(deferral.value).created_at)
+    created_at = datetime.fromisoformat(restored(deferral).created_at)
     assert abs(created_at - datetime.now(UTC)) < timedelta(hours=1)
-    assert run.after(deferral.value)["state"] == "JOB_STATE_SUCCEEDED"
+    assert run.after(deferral)["state"] == "JOB_STATE_SUCCEEDED"
 
 
 def test_a_retry_does_not_defer_for_a_job_that_has_ended(cloud: Cloud, logged: Logged) -> None:
     cloud.fault({"job_state": "JOB_STATE_SUCCEEDED"})
-    run = create(deferrable=True, retries=1, ti={"max_tries": 1})
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = create(deferrable=True, retries=1)
+    run.defer()
     run.in_another_process().ti.try_number = 2
     assert run.execute()["state"] == "JOB_STATE_SUCCEEDED"
     assert not [line for line in logged() if "RUNNING" in line]
@@ -179,7 +159,7 @@ def test_a_retry_does_not_defer_for_a_job_that_has_ended(cloud: Cloud, logged: L
 def test_name_and_links_exist_while_the_job_runs(nbjobs_emulator: Emulator, project: str) -> None:
     run = create(wait_for_completion=False)
     run.execute()
-    job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
+    job_id = run.job_name.rpartition("/")[2]
     assert {key: value for key, value in run.ti.xcoms.items() if key.startswith("_link_")} == {
         "_link_NotebookExecutionJobListLink": nbjobs_emulator.url,
         "_link_ExecutedNotebookLink": f"{nbjobs_emulator.url}/_emulator/jobs/{job_id}/notebook",
@@ -239,21 +219,19 @@ def test_a_job_that_never_appears_is_gone(cloud: Cloud, brisk: None) -> None:
 
 def test_execution_timeout_bounds_the_job_and_the_deferral(cloud: Cloud) -> None:
     run = create(deferrable=True, execution_timeout=timedelta(minutes=90))
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    assert sent(cloud, run)["executionTimeout"] == "5400s"
-    deadline = datetime.fromisoformat(restored(deferral.value).deadline)
+    deferral = run.defer()
+    assert sent(run)["executionTimeout"] == "5400s"
+    deadline = datetime.fromisoformat(restored(deferral).deadline)
     assert deadline == run.ti.start_date + timedelta(minutes=90)
-    assert timedelta(minutes=91) < deferral.value.timeout <= timedelta(minutes=92)
+    assert timedelta(minutes=91) < deferral.timeout <= timedelta(minutes=92)
 
 
 @pytest.mark.parametrize("given", [600, 600.0, "600", timedelta(minutes=10), "{{ 60 * 10 }}"], ids=repr)
 def test_job_timeout_bounds_the_job_alone(cloud: Cloud, given: Any) -> None:
     run = create(deferrable=True, job_timeout=given)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    assert sent(cloud, run)["executionTimeout"] == "600s"
-    assert deferral.value.timeout is None
+    deferral = run.defer()
+    assert sent(run)["executionTimeout"] == "600s"
+    assert deferral.timeout is None
 
 
 @pytest.mark.parametrize(("kill", "state"), [("cancel", "CANCELLED"), ("delete", "CANCELLED"), ("leave", "RUNNING")])
@@ -276,9 +254,8 @@ def test_a_failed_deferral_ends_the_job_unless_a_retry_follows(
     cloud: Cloud, error: str, retries: int, state: str
 ) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = create(deferrable=True, retries=retries, ti={"max_tries": retries})
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = create(deferrable=True, retries=retries)
+    run.defer()
     with pytest.raises(Exception, match=error):
         run.resume("__fail__", {"error": error})
     assert cloud.states() == [state]
@@ -288,12 +265,11 @@ def test_a_job_that_somebody_deletes_is_gone(cloud: Cloud, brisk: None, monkeypa
     monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.1)
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     run = create(deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    operation = NotebookExecutionJobHook().delete_job(run.ti.xcoms["notebook_execution_job"]["name"])
+    deferral = run.defer()
+    operation = NotebookExecutionJobHook().delete_job(run.job_name)
     assert operation.name
     with pytest.raises(NotebookJobGoneError, match=r"may have been deleted.* NBJOBS_EMULATOR_HOST"):
-        run.after(deferral.value)
+        run.after(deferral)
     assert run.events[-1]["outcome"] == "gone"
 
 
@@ -301,14 +277,14 @@ def test_the_job_runs_as_the_connections_own_account_by_default(cloud: Cloud, lo
     run = create(service_account=None)
     run.execute()
     account = f"emulator@{cloud.project}.iam.gserviceaccount.com"
-    assert sent(cloud, run)["serviceAccount"] == account
+    assert sent(run)["serviceAccount"] == account
     assert f"No identity was given: the notebook runs as the connection's own {account}." in logged()
 
 
 def test_a_given_identity_is_sent_alone(cloud: Cloud, logged: Logged) -> None:
     run = create(service_account=None, execution_user="ada@example.com")
     run.execute()
-    job = sent(cloud, run)
+    job = sent(run)
     assert job["executionUser"] == "ada@example.com"
     assert "serviceAccount" not in job
     assert not [line for line in logged() if "identity" in line]
@@ -323,7 +299,7 @@ def test_an_id_that_is_taken_comes_with_what_to_do(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_FAILED"})
     with pytest.raises(NotebookJobFailedError):
         create(job_id="mine", retries=1).execute()
-    again = {"ti": {"try_number": 2, "max_tries": 1}, "retries": 1}
+    again = {"ti": {"try_number": 2}, "retries": 1}
     with pytest.raises(AlreadyExistsError, match=r"409 .*already exists.* \(job_id='mine' .*{{ ti\.try_number }}"):
         create(job_id="mine", **again).execute()
     assert create(job_id="mine-{{ ti.try_number }}", **again).execute()["job_id"] == "mine-2"
@@ -332,6 +308,6 @@ def test_an_id_that_is_taken_comes_with_what_to_do(cloud: Cloud) -> None:
 def test_content_given_as_a_dict_reaches_the_service(cloud: Cloud) -> None:
     run = create(notebook=NOTEBOOK)
     result = run.execute()
-    content = sent(cloud, run)["directNotebookSource"]["content"]
+    content = sent(run)["directNotebookSource"]["content"]
     assert json.loads(base64.b64decode(content)) == NOTEBOOK
     assert result["executed_notebook"].endswith("/content.ipynb")

@@ -9,15 +9,8 @@ from typing import Any
 import pytest
 
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
-from tests.support.task_runs import JOB, TaskRun
-
-
-def create(**arguments: Any) -> TaskRun:
-    """Return the first try of a task with one retry."""
-    wanted = {**JOB, "retries": 1, **arguments}
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), max_tries=1)
+from tests.support.task_runs import TaskRun, create
 
 
 def next_try(run: TaskRun, **known: Any) -> TaskRun:
@@ -34,7 +27,7 @@ def is_adopted(run: TaskRun) -> bool:
 
 
 def test_a_retry_takes_the_result_but_a_clear_runs_again(cloud: Cloud) -> None:
-    run = create()
+    run = create(retries=1)
     assert not is_adopted(run)
     assert is_adopted(next_try(run))
     # A clear after try 2: Airflow lets a task that it clears have all of its retries once more.
@@ -47,7 +40,7 @@ def test_a_retry_adopts_a_job_of_the_connections_old_account(cloud: Cloud, monke
     """The key of the connection was replaced meanwhile, and the user asks for the same as before."""
     accounts = iter(["old@project.iam.gserviceaccount.com", "new@project.iam.gserviceaccount.com"])
     monkeypatch.setattr(NotebookExecutionJobHook, "service_account_email", lambda _: next(accounts))
-    run = create(service_account=None)
+    run = create(retries=1, service_account=None)
     assert not is_adopted(run)
     assert is_adopted(next_try(run))
     (job,) = cloud.book()
@@ -56,11 +49,9 @@ def test_a_retry_adopts_a_job_of_the_connections_old_account(cloud: Cloud, monke
 
 @pytest.mark.parametrize("before", [False, True])
 def test_cost_labels_do_not_change_what_a_retry_adopts(cloud: Cloud, before: bool) -> None:
-    run = create(cost_labels=before)
+    run = create(retries=1, cost_labels=before)
     assert not is_adopted(run)
-    run._make = lambda: CreateNotebookExecutionJobOperator(
-        task_id="report", **{**JOB, "retries": 1, "cost_labels": not before}
-    )
+    run._make = create(retries=1, cost_labels=not before)._make
     assert is_adopted(next_try(run))
     (job,) = cloud.book()
     labels = {key: value for key, value in job["labels"].items() if key.startswith("airflow-")}

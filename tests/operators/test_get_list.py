@@ -10,20 +10,13 @@ import pytest
 from airflow_nbjobs.exceptions import NbjobsError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import (
-    CreateNotebookExecutionJobOperator,
     DeleteNotebookExecutionJobOperator,
     GetNotebookExecutionJobOperator,
     ListNotebookExecutionJobsOperator,
 )
 from tests.support.cloud import Cloud
 from tests.support.google_lookalike import NAME, Server
-from tests.support.task_runs import JOB, NOTEBOOK, REGION, TaskRun
-
-
-def submit(**arguments: Any) -> dict[str, Any]:
-    """Submit a job and return what its task returned."""
-    wanted = {**JOB, "wait_for_completion": False, **arguments}
-    return dict(TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="made", **wanted)).execute())
+from tests.support.task_runs import NOTEBOOK, REGION, TaskRun, submit
 
 
 def run(make: Any, **arguments: Any) -> TaskRun:

@@ -22,11 +22,11 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
 )
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator, PruneNotebookExecutionJobsOperator
+from airflow_nbjobs.operators import PruneNotebookExecutionJobsOperator
 from airflow_nbjobs.run.identity import deployment_label
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TEMPLATE, TaskRun
+from tests.support.task_runs import ACCOUNT, NOTEBOOK, REGION, TEMPLATE, TaskRun, submit
 
 OWN, OTHER = "https://airflow.example.com", "https://another.example.com"
 
@@ -44,10 +44,7 @@ def made(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     for kind, (deployment, state) in kinds.items():
         monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", deployment)
         cloud.fault({"job_state": f"JOB_STATE_{state}", "times": 1})
-        run = TaskRun(
-            lambda: CreateNotebookExecutionJobOperator(task_id="report", wait_for_completion=False, **JOB), run_id=kind
-        )
-        names[kind] = run.to_its_end()["name"]
+        names[kind] = submit(ti={"run_id": kind})["name"]
     monkeypatch.setenv("AIRFLOW__NBJOBS__DEPLOYMENT", OWN)
     return names
 
@@ -156,14 +153,8 @@ def test_a_staged_copy_is_deleted_with_its_own_job(cloud: Cloud, monkeypatch: py
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "100")
     cloud.upload(f"gs://results/{cloud.project}/made", b"")  # with its bucket
     cloud.fault({"job_state": "JOB_STATE_SUCCEEDED", "times": 2})
-    wanted = {
-        **JOB,
-        "notebook": NOTEBOOK,
-        "gcs_output_uri": f"gs://results/{cloud.project}",
-        "wait_for_completion": False,
-    }
     for run_id in ("first", "second"):
-        TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), run_id=run_id).execute()
+        submit(ti={"run_id": run_id}, notebook=NOTEBOOK, gcs_output_uri=f"gs://results/{cloud.project}")
     jobs = NotebookExecutionJobHook().list_jobs(location=REGION, order_by="update_time")
     staged = [job.gcs_notebook_source.uri for job in jobs if job.gcs_notebook_source]
     assert sorted(copies(cloud.project)) == sorted(map(str, staged))

@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotebookJobFailedError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
@@ -92,8 +91,7 @@ def test_the_schedule_is_named_as_people_name_it(cloud: Cloud, schedule: Any, sh
 
 def test_a_retry_adopts_the_job_of_the_try_before(cloud: Cloud, schedule: Any) -> None:
     task = run(schedule, retries=1, deferrable=True)
-    with pytest.raises(TaskDeferred):
-        task.execute()
+    task.defer()
     task.ti.try_number = 2
     assert task.in_another_process().to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
     assert len(cloud.book()) == 1
@@ -125,8 +123,7 @@ def test_a_capacity_failure_is_submitted_again(cloud: Cloud, schedule: Any, monk
 def test_a_killed_task_ends_its_job(cloud: Cloud) -> None:
     made = make_schedule(cloud, notebook(cell("import time\nwhile True: time.sleep(1)")))
     task = run(made, deferrable=True)
-    with pytest.raises(TaskDeferred):
-        task.execute()
+    task.defer()
     task.operator.on_kill()
     assert cloud.states() == ["CANCELLED"]
 

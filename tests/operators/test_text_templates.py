@@ -14,7 +14,7 @@ from airflow_nbjobs.operators import (
     GetNotebookRuntimeTemplateOperator,
     GetNotebookScheduleOperator,
 )
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import JOB, TaskRun, create
 
 LITERALS = ["007", "1_000", "0x10", "1.10", "1e5", "None", "True", "['a']", "{'a': 1}", "'quoted'", "(1)", " 7 ", ""]
 
@@ -95,7 +95,7 @@ def test_the_text_of_a_mapped_task_stays_text() -> None:
         mapped = CreateNotebookExecutionJobOperator.partial(task_id="report", **JOB).expand(
             labels=[{"a": "00{{ ti.map_index }}", "b": "0x10"}]
         )
-    context = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="single", **JOB), map_index=0).context
+    context = create(task_id="single", ti={"map_index": 0}).context
     context["dag_run"].conf = {}
     mapped.render_template_fields(context)
     assert context["task"].labels == {"a": "000", "b": "0x10"}
@@ -111,8 +111,7 @@ def test_a_name_that_is_not_defined_is_refused(argument: str) -> None:
 
 @pytest.mark.parametrize(("given", "text"), [(1234567890, "1234567890"), (True, "True"), ("007", "007")])
 def test_a_number_for_a_text_argument_becomes_its_text(project: str, given: object, text: str) -> None:
-    arguments = {**JOB, "display_name": given, "labels": {"sanitized": given}, "sanitize_labels": True}
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **arguments, wait_for_completion=False))
+    run = create(display_name=given, labels={"sanitized": given}, sanitize_labels=True, wait_for_completion=False)
     run.execute()
     assert run.operator.display_name == text
     assert run.operator.labels == {"sanitized": text}

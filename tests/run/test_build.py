@@ -13,26 +13,23 @@ from typing import Any
 import pytest
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
-from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.run.arguments import RunArguments
 from airflow_nbjobs.run.build import build
 from airflow_nbjobs.run.sources import InlineNotebook
 from airflow_nbjobs.run.task import TaskContext
+from tests.support import papers
 from tests.support.cloud import Cloud
-from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, TaskRun
+from tests.support.task_runs import ACCOUNT, JOB, NOTEBOOK, REGION, create
 
 REPOSITORY = "projects/p/locations/us-central1/repositories/r"
 
 
-def sent(folder: Path | None = None, *, ti: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
+def sent(folder: Path | None = None, **arguments: Any) -> dict[str, Any]:
     """Submit a job, and return what the service was sent: all that it does not write itself."""
-    wanted = {**JOB, "wait_for_completion": False, **arguments}
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted), folder, **(ti or {}))
-    name = run.execute()["name"]
-    job = NotebookExecutionJobHook().get_job(name, "NOTEBOOK_EXECUTION_JOB_VIEW_FULL").to_wire()
+    run = create(folder, wait_for_completion=False, **arguments)
+    run.execute()
     own = {"name", "createTime", "updateTime", "jobState"}
-    return {key: value for key, value in job.items() if key not in own}
+    return {key: value for key, value in papers.sent(run).items() if key not in own}
 
 
 def users_labels(job: dict[str, Any]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from airflow_nbjobs.run.sources import InlineNotebook, source_fields
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Server
-from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
+from tests.support.task_runs import JOB, NOTEBOOK, TaskRun, create
 
 ELSEWHERE = "projects/p/locations/europe-west1/notebookRuntimeTemplates/1"
 JOB_NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
@@ -135,7 +135,7 @@ def test_a_wrong_argument_is_named_with_value_and_remedy(
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
     changed, words = WRONG[case]
     with pytest.raises(InvalidNotebookJobError) as refusal:
-        TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **changed})).execute()
+        create(**changed).execute()
     assert [word for word in words if word not in str(refusal.value)] == []
     assert cloud.requests() == {}
 
@@ -157,23 +157,18 @@ def test_templates_are_not_checked_when_the_dag_is_parsed() -> None:
 
 def test_a_wrong_argument_uses_up_no_retries(project: str) -> None:
     with pytest.raises(AirflowFailException) as refusal:
-        TaskRun(
-            lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "gcs_output_uri": "{{ 'x' }}"})
-        ).execute()
+        create(gcs_output_uri="{{ 'x' }}").execute()
     assert isinstance(refusal.value, InvalidNotebookJobError)
     assert (refusal.value.__cause__, refusal.value.__context__) == (None, None)
 
 
 def test_a_template_that_cannot_be_rendered_uses_up_no_retries() -> None:
-    run = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "labels": {"a": "{{ no.x }}"}})
-    )
     with pytest.raises(AirflowFailException, match=r"'report' cannot be rendered: 'no' is undefined"):
-        run.execute()
+        create(labels={"a": "{{ no.x }}"}).execute()
 
 
 def test_a_template_of_a_mapped_task_that_cannot_be_rendered_uses_up_no_retries() -> None:
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="single", **JOB))
+    run = create(task_id="single")
     with DAG("mapped"):
         mapped = CreateNotebookExecutionJobOperator.partial(task_id="report", **JOB).expand(
             labels=[{"a": "b"}, {"a": "{{ no.x }}"}]
@@ -196,18 +191,17 @@ def test_a_dict_that_is_not_json_still_parses() -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once(cloud: Cloud) -> None:
-    wrong = {**JOB, "notebook": "gs://b", "runtime_template": None, "gcs_output_uri": "x", "service_account": "y"}
+    wrong = {"notebook": "gs://b", "runtime_template": None, "gcs_output_uri": "x", "service_account": "y"}
     with pytest.raises(InvalidNotebookJobError) as refusal:
-        TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **wrong)).execute()
+        create(**wrong).execute()
     named = ["notebook=", "runtime_template", "gcs_output_uri=", "service_account="]
     assert [word for word in named if word not in str(refusal.value)] == []
 
 
 def test_a_folder_is_no_notebook(cloud: Cloud, tmp_path: Path) -> None:
     (tmp_path / "my").mkdir()
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "notebook": "my"}), tmp_path)
     with pytest.raises(InvalidNotebookJobError, match="notebook='my' is a folder: name the notebook in it"):
-        run.execute()
+        create(tmp_path, notebook="my").execute()
     assert cloud.requests() == {}
 
 
@@ -223,11 +217,8 @@ def test_an_object_s_name_may_hold_a_hash(given: str, generation: str | None) ->
 @pytest.mark.parametrize("text", ["", "not JSON", "[]", "{}", '{"nbformat": 4}', "\x00", json.dumps(NOTEBOOK)[:-5]])
 def test_a_file_that_is_no_notebook_is_refused(cloud: Cloud, tmp_path: Path, text: str) -> None:
     (tmp_path / "bad.ipynb").write_text(text)
-    run = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, "notebook": "bad.ipynb"}), tmp_path
-    )
     with pytest.raises(InvalidNotebookJobError, match=r"The notebook '.*bad\.ipynb' is not"):
-        run.execute()
+        create(tmp_path, notebook="bad.ipynb").execute()
     assert cloud.requests() == {}
 
 
@@ -281,10 +272,8 @@ def test_a_connection_of_a_person_needs_an_identity(
     connect("person")
     # Google provider 20 looks for a project beside a person's credentials, and not in the connection.
     monkeypatch.setenv("GOOGLE_CLOUD_PROJECT", "p")
-    anyone = {**JOB, "service_account": None}
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **anyone))
     with pytest.raises(InvalidNotebookJobError, match=r"no identity.*service_account or execution_user"):
-        run.execute()
+        create(service_account=None).execute()
     assert tokens.seen == []
 
 
@@ -292,6 +281,5 @@ def test_a_connection_without_a_project_says_where_to_give_one(monkeypatch: pyte
     monkeypatch.setenv(
         "AIRFLOW_CONN_GOOGLE_CLOUD_DEFAULT", '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true}}'
     )
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
     with pytest.raises(InvalidNotebookJobError, match="as project_id or in the connection"):
-        run.execute()
+        create().execute()

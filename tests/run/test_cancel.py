@@ -17,42 +17,24 @@ from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow_nbjobs.exceptions import NotebookJobError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.operators import (
-    CreateNotebookExecutionJobOperator,
     GetNotebookExecutionJobOperator,
     ListNotebookExecutionJobsOperator,
 )
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import JOB, TaskRun, create, submit
 from tests.support.waiting import eventually
 
 
-def create(**arguments: Any) -> CreateNotebookExecutionJobOperator:
-    """Return the operator as a DAG file makes it."""
-    return CreateNotebookExecutionJobOperator(task_id="report", retries=1, **JOB, **arguments)
-
-
-def killed_at_first_look(run: TaskRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a person end the task as soon as it has its job; Airflow calls on_kill in the middle of what it does."""
-    publish: Any = run.ti.xcom_push
-
-    def and_be_killed(key: str, value: Any) -> None:
-        publish(key, value)
-        monkeypatch.setattr(run.ti, "xcom_push", publish)
-        run.operator.on_kill()
-
-    monkeypatch.setattr(run.ti, "xcom_push", and_be_killed)
-
-
-def test_a_killed_task_does_not_replace_its_cancelled_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_task_does_not_replace_its_cancelled_job(cloud: Cloud) -> None:
     """It had re-attached to the job, and a job that was adopted and is CANCELLED is replaced otherwise."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    first = TaskRun(lambda: create(wait_for_completion=False), max_tries=1)
-    killed = TaskRun(create, max_tries=1, try_number=2, start_date=first.ti.start_date)
+    first = create(retries=1, wait_for_completion=False)
+    killed = create(retries=1, ti={"try_number": 2, "start_date": first.ti.start_date})
     first.execute()  # its worker dies while it waits
 
-    killed_at_first_look(killed, monkeypatch)
+    killed.when_it_has_its_job(killed.operator.on_kill)
     with pytest.raises(NotebookJobError, match="nothing is submitted"):
         killed.execute()
 
@@ -62,20 +44,12 @@ def test_a_killed_task_does_not_replace_its_cancelled_job(cloud: Cloud, monkeypa
 
 
 @pytest.mark.usefixtures("brisk")
-def test_a_job_that_disappears_after_adoption_is_replaced(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_disappears_after_adoption_is_replaced(cloud: Cloud) -> None:
     """The task was cleared while it ran, and the old worker ends its job with ``kill="delete"``."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    first = TaskRun(lambda: create(wait_for_completion=False), max_tries=1)
-    first.execute()
-    second = TaskRun(create, max_tries=1, try_number=2)
-    publish: Any = second.ti.xcom_push
-
-    def and_delete(key: str, value: Any) -> None:
-        monkeypatch.setattr(second.ti, "xcom_push", publish)
-        publish(key, value)
-        NotebookExecutionJobHook().delete_job(value["name"])
-
-    monkeypatch.setattr(second.ti, "xcom_push", and_delete)
+    create(retries=1, wait_for_completion=False).execute()
+    second = create(retries=1, ti={"try_number": 2})
+    second.when_it_has_its_job(lambda: NotebookExecutionJobHook().delete_job(second.job_name))
     assert second.execute()["state"] == "JOB_STATE_SUCCEEDED"
     deleted, made = cloud.book()
     assert (deleted["deleted"], made["state"]) == (True, "JOB_STATE_SUCCEEDED")
@@ -90,10 +64,7 @@ def killed(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def kill(state: Callable[[], str | None], retries: int = 1) -> str:
         cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-        run = TaskRun(
-            lambda: CreateNotebookExecutionJobOperator(task_id="report", retries=retries, deferrable=True, **JOB),
-            max_tries=retries,
-        )
+        run = create(retries=retries, deferrable=True)
         monkeypatch.setattr(
             RuntimeTaskInstance, "get_task_states", lambda **_: {run.ti.run_id: {run.ti.task_id: state()}}
         )
@@ -145,7 +116,7 @@ def test_without_an_answer_the_job_ends(killed: Callable[..., str]) -> None:
 def test_a_kill_during_the_create_finds_and_ends_the_job(cloud: Cloud, phase: str) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     cloud.fault({"method": "create", "phase": phase, "delay_seconds": 1.5})
-    run = TaskRun(create, max_tries=1)
+    run = create(retries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
         eventually(lambda: cloud.faults()[1]["met"] == 1)
@@ -158,7 +129,7 @@ def test_a_kill_during_the_create_finds_and_ends_the_job(cloud: Cloud, phase: st
 def test_a_kill_while_waiting_for_quota_creates_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
     cloud.fault({"method": "create", "status": 429})
-    run = TaskRun(create, max_tries=1)
+    run = create(retries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
         eventually(lambda: cloud.faults()[0]["met"] == 1)
@@ -172,9 +143,8 @@ def test_a_kill_while_waiting_for_quota_creates_nothing(cloud: Cloud, monkeypatc
 def held(cloud: Cloud) -> TaskRun:
     """Return a task that holds a running job, which Airflow is about to kill."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = create(deferrable=True)
+    run.defer()
     return run
 
 
@@ -245,7 +215,7 @@ def test_the_kill_itself_finds_a_create_in_flight(cloud: Cloud, phase: str, seco
     """The thread that has sent it may not live to read the answer."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     cloud.fault({"method": "create", "phase": phase, "delay_seconds": seconds})
-    run = TaskRun(create, max_tries=1)
+    run = create(retries=1)
     with ThreadPoolExecutor(1) as pool:
         task = pool.submit(run.execute)
         eventually(lambda: cloud.faults()[1]["met"] == 1)
@@ -259,30 +229,23 @@ def test_the_kill_itself_finds_a_create_in_flight(cloud: Cloud, phase: str, seco
 def test_a_mapped_task_is_asked_for_by_its_index(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
     """Airflow answers with `{task_id}_{map_index}`: `RuntimeTaskInstance.get_task_states`."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", retries=1, deferrable=True, **JOB),
-        max_tries=1,
-        map_index=3,
-    )
+    run = create(retries=1, deferrable=True, ti={"map_index": 3})
     states = {"report": "failed", "report_2": "failed", "report_3": "running"}
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: {run.ti.run_id: states})
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     kill(run)
     assert cloud.states() == ["RUNNING"]
 
 
 def killed_by_its_worker(run: TaskRun) -> None:
     """Have Airflow kill the task when it has its job."""
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     run.operator.on_kill()
 
 
 def timed_out_while_deferred(run: TaskRun) -> None:
     """Have Airflow end the deferral, and resume the task only to fail it."""
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     with pytest.raises(Exception, match="Trigger timeout"):
         run.resume("__fail__", {"error": "Trigger timeout"})
 
@@ -294,13 +257,7 @@ def timed_out_in_the_worker(run: TaskRun) -> None:
         raise AirflowTaskTimeout
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    publish: Any = run.ti.xcom_push
-
-    def and_be_interrupted(key: str, value: Any) -> None:
-        publish(key, value)
-        signal.setitimer(signal.ITIMER_REAL, 0.3)
-
-    run.ti.xcom_push = and_be_interrupted
+    run.when_it_has_its_job(lambda: signal.setitimer(signal.ITIMER_REAL, 0.3))
     try:
         run.execute()
     except AirflowTaskTimeout:
@@ -322,9 +279,7 @@ def test_the_kill_policy_decides_what_happens_to_the_job(
 ) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     deferrable = end is not timed_out_in_the_worker
-    run = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, deferrable=deferrable, **JOB),
-    )
+    run = create(kill=kill, deferrable=deferrable)
     end(run)
     (job,) = cloud.book()
     assert (job["state"], job["deleted"]) == (f"JOB_STATE_{state}", is_deleted)
@@ -334,7 +289,7 @@ def test_a_process_told_to_end_creates_no_job(cloud: Cloud, monkeypatch: pytest.
     """It waits for quota. ``running`` may be the state of the next try, since Airflow took this process for dead."""
     monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
     cloud.fault({"method": "create", "status": 429, "times": 1})
-    first = TaskRun(lambda: create(wait_for_completion=False), max_tries=1)
+    first = create(retries=1, wait_for_completion=False)
     states = {first.ti.run_id: {first.ti.task_id: "running"}}
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
     with ThreadPoolExecutor(1) as pool:
@@ -351,7 +306,7 @@ def test_a_process_told_to_end_goes_on_with_a_create_under_way(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     cloud.fault({"method": "create", "delay_seconds": 2, "times": 1})
-    run = TaskRun(create, max_tries=1)
+    run = create(retries=1)
     states = {run.ti.run_id: {run.ti.task_id: "running"}}
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", lambda **_: states)
     with ThreadPoolExecutor(1) as pool:
@@ -368,19 +323,16 @@ def test_a_timeout_that_interrupts_a_kill_ends_the_job(cloud: Cloud) -> None:
     """The process ends after the error, and with it the thread that the interrupted kill has started."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     cloud.fault({"method": "cancel", "delay_seconds": 1.5, "times": 1})
-    run = TaskRun(create)
+    run = create()
 
     def interrupt(*_: object) -> None:
         raise AirflowTaskTimeout
 
-    publish: Any = run.ti.xcom_push
-
-    def and_be_killed(key: str, value: Any) -> None:
-        publish(key, value)
+    def and_be_killed() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0.5)
         run.operator.on_kill()
 
-    run.ti.xcom_push = and_be_killed
+    run.when_it_has_its_job(and_be_killed)
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         with pytest.raises(AirflowTaskTimeout, match=r"has passed: .*notebookExecutionJobs/\d+ was canceled"):
@@ -398,7 +350,7 @@ def test_killing_a_reading_operator_ends_nothing(
     cloud: Cloud, held: TaskRun, operator: Any, arguments: dict[str, Any]
 ) -> None:
     if arguments:
-        arguments = {"job_name": held.ti.xcoms["notebook_execution_job"]["name"]}
+        arguments = {"job_name": held.job_name}
     reads = TaskRun(lambda: operator(task_id="read", location=JOB["location"], **arguments))
     assert "JOB_STATE_RUNNING" in str(reads.execute())
     kill(reads)
@@ -407,17 +359,14 @@ def test_killing_a_reading_operator_ends_nothing(
 
 def test_killing_a_sensor_leaves_its_job_running(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    made = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="made", wait_for_completion=False, **JOB)
-    ).execute()
+    made = submit()
     waits = TaskRun(
         lambda: NotebookExecutionJobSensor(
             task_id="wait", job_name=made["name"], location=JOB["location"], deferrable=True
         )
     )
-    with pytest.raises(TaskDeferred) as deferral:
-        waits.execute()
-    assert deferral.value.trigger.serialize()[1]["kill"] == "leave"
+    deferral = waits.defer()
+    assert deferral.trigger.serialize()[1]["kill"] == "leave"
     waits.operator.on_kill()
     assert cloud.states() == ["RUNNING"]
 
@@ -451,8 +400,8 @@ def test_a_kill_while_the_hook_is_made_ends_the_job(
 
 def test_a_retry_killed_before_it_executes_ends_earlier_jobs(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", wait_for_completion=False, **JOB)).execute()
-    retry = TaskRun(create, try_number=2, max_tries=1)
+    create(wait_for_completion=False).execute()
+    retry = create(retries=1, ti={"try_number": 2})
     retry.operator.render_template_fields(retry.context)
     retry.operator.on_kill()
     with pytest.raises(NotebookJobError, match=r"The task was killed: .* was canceled"):
@@ -463,16 +412,13 @@ def test_a_retry_killed_before_it_executes_ends_earlier_jobs(cloud: Cloud) -> No
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
 def test_a_kill_before_a_read_shows_the_job_ends_it(cloud: Cloud, kill: str) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", kill=kill, deferrable=True, **JOB))
-    publish: Any = run.ti.xcom_push
+    run = create(kill=kill, deferrable=True)
 
-    def and_be_killed(key: str, value: Any) -> None:
-        publish(key, value)
-        run.ti.xcom_push = publish
+    def and_be_killed() -> None:
         cloud.fault({"method": "get", "status": 404})
         run.operator.on_kill()
 
-    run.ti.xcom_push = and_be_killed
+    run.when_it_has_its_job(and_be_killed)
     with pytest.raises(NotebookJobError):
         run.execute()
     assert cloud.states() == ["CANCELLED"]

@@ -15,7 +15,6 @@ from airflow.providers.common.compat.sdk import (
     AirflowFailException,
     AirflowSkipException,
     AirflowTaskTimeout,
-    TaskDeferred,
 )
 
 from airflow_nbjobs.exceptions import (
@@ -25,23 +24,16 @@ from airflow_nbjobs.exceptions import (
     PermissionDeniedError,
     UnavailableError,
 )
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.run.task import TaskContext
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, NOTEBOOK, TaskRun
+from tests.support.task_runs import NOTEBOOK, TaskRun, create
 from tests.support.waiting import eventually
 
 
 def attempt(number: int, retries: int = 1, folder: Path | None = None, **arguments: Any) -> TaskRun:
     """Return a try of the task."""
-    wanted = {"retries": retries, **JOB, **arguments}
-    return TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", **wanted),
-        folder,
-        max_tries=retries,
-        try_number=number,
-    )
+    return create(folder, ti={"try_number": number}, retries=retries, **arguments)
 
 
 @pytest.fixture
@@ -222,13 +214,11 @@ def test_a_lost_job_that_cannot_be_replaced_is_ended_last(
     """The task re-attached to it, was deferred, and is resumed; no read shows the job then, and no list is had."""
     monkeypatch.setattr("airflow_nbjobs.api.retries.backoff", lambda *_: 0.0)
     run = attempt(2, retries, deferrable=True)
-    with pytest.raises(TaskDeferred):
-        run.execute()
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    run.defer()
     left.fault({"method": "get", "status": 404, "times": 5})
     left.fault({"method": "list", "status": 503, "times": 30})
     with pytest.raises(UnavailableError):
-        run.resume("execute_complete", {"event": {"v": 1, "job_name": name, "outcome": "gone"}})
+        run.told("gone")
     left.clear_faults()
     assert left.states() == [became]
 

@@ -7,13 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError, NotebookJobError
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import TaskRun, create
 from tests.support.waiting import eventually
 
 CASES = pytest.mark.parametrize(
@@ -40,13 +38,7 @@ def looks(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
 
 def task(retries: int, kill: str, *, run_id: str = "manual", **arguments: Any) -> TaskRun:
     """Return the first try of a task."""
-    return TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(
-            task_id="report", retries=retries, kill=kill, **{**JOB, **arguments}
-        ),
-        max_tries=retries,
-        run_id=run_id,
-    )
+    return create(retries=retries, kill=kill, ti={"run_id": run_id}, **arguments)
 
 
 @CASES
@@ -64,12 +56,9 @@ def test_an_unreadable_job_goes_on_while_a_retry_is_left(
 def test_a_trigger_error_leaves_the_job_to_the_retry(
     looks: Cloud, retries: int, kill: str, said: str, became: str
 ) -> None:
-    run = task(retries, kill, deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    event = {"v": 1, "job_name": deferral.value.trigger.job_name, "outcome": "error"}
+    run = deferred(retries, kill)
     with pytest.raises(NotebookJobError, match=rf"could not ask the service .* {said}"):
-        run.resume(deferral.value.method_name, {"event": event})
+        run.told("error")
     assert looks.states() == [became]
 
 
@@ -86,8 +75,7 @@ def test_a_job_that_cannot_be_ended_may_still_run(looks: Cloud) -> None:
 def deferred(retries: int, kill: str, *, run_id: str = "manual") -> TaskRun:
     """Return a task whose trigger waits for its job."""
     run = task(retries, kill, run_id=run_id, deferrable=True)
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     return run
 
 
@@ -104,7 +92,7 @@ def test_a_refused_event_leaves_the_job_to_the_retry(
 def test_a_task_without_its_note_uses_the_event(looks: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     """Airflow's API server answers the task that is resumed with an error."""
     run = deferred(0, "cancel")
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    name = run.job_name
 
     def broken(**_: Any) -> Any:
         raise RuntimeError("API_SERVER_ERROR")
@@ -192,17 +180,10 @@ def test_a_replacement_takes_the_next_id_of_its_generation(cloud: Cloud) -> None
     """The next retry begins with the first id again, and must meet both."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     first = task(2, "cancel", deterministic_job_id=True, deferrable=True)
-    with pytest.raises(TaskDeferred):
-        first.execute()
+    first.defer()
     (job,) = cloud.book()
-    arguments = {"retries": 2, **JOB, "deterministic_job_id": True}
-    second = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", **arguments),
-        max_tries=2,
-        try_number=2,
-        run_id=first.ti.run_id,
-        start_date=first.ti.start_date,
-    )
+    again = {"try_number": 2, "run_id": first.ti.run_id, "start_date": first.ti.start_date}
+    second = create(retries=2, deterministic_job_id=True, ti=again)
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(second.execute)
         eventually(lambda: "notebook_execution_job" in second.ti.xcoms)

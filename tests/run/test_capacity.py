@@ -218,19 +218,12 @@ def waiting_again(cloud: Cloud, bucket: str, **arguments: Any) -> TaskRun:
     """Return a first try whose job got no machine, and whose second job waits for one."""
     cloud.fault({"job_state": "JOB_STATE_PENDING", "times": 2})
     wanted = {"notebook": PAPER, "gcs_output_uri": bucket, "deferrable": True, "do_xcom_push": False, **arguments}
-    run = task(ti={"max_tries": 1}, retries=1, **wanted)
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = task(retries=1, **wanted)
+    run.defer()
     end_last(cloud)
     with pytest.raises(TaskDeferred):
-        resume(run)
+        run.told()
     return run
-
-
-def resume(run: TaskRun, **told: Any) -> Any:
-    """Resume a task whose trigger says that its job is over."""
-    event = {"v": 1, "job_name": run.ti.xcoms["notebook_execution_job"]["name"], "outcome": "done", **told}
-    return run.resume("execute_complete", {"event": event})
 
 
 def end_last(cloud: Cloud, state: str = "JOB_STATE_FAILED") -> None:
@@ -256,23 +249,21 @@ def again(run: TaskRun, **ti: Any) -> TaskRun:
 def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(cloud: Cloud, bucket: str) -> None:
     run = waiting_again(cloud, bucket, capacity_retries=1)
     twin = again(run)
-    with pytest.raises(TaskDeferred) as adopted:
-        twin.execute()
+    adopted = twin.defer()
     assert twin.ti.xcoms["notebook_execution_job"]["adopted"]
     end_last(cloud)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
-        twin.after(adopted.value)
+        twin.after(adopted)
     assert cloud.states() == ["FAILED", "FAILED"]
 
 
 def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> None:
     run = waiting_again(cloud, bucket, fallback_runtime_templates=["42", "43"])
     retry = again(run, try_number=2, id=uuid.uuid4())
-    with pytest.raises(TaskDeferred) as adopted:
-        retry.execute()
+    adopted = retry.defer()
     assert retry.ti.xcoms["notebook_execution_job"]["adopted"]
     end_last(cloud)
-    assert retry.after(adopted.value)["state"] == "JOB_STATE_SUCCEEDED"
+    assert retry.after(adopted)["state"] == "JOB_STATE_SUCCEEDED"
     assert templates(cloud) == ["1234", "42", "43"]
     labels = [job["labels"].get("nbjobs-attempt") for job in booked(cloud)]
     assert labels == [None, "1", "2"]
@@ -282,12 +273,11 @@ def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> No
 def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, bucket: str, ended: str) -> None:
     run = waiting_again(cloud, bucket, fallback_runtime_templates=["42"])
     retry = again(run, try_number=2, id=uuid.uuid4())
-    with pytest.raises(TaskDeferred) as adopted:
-        retry.execute()
+    adopted = retry.defer()
     end(cloud, ended)
     fail(cloud, 1)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
-        retry.after(adopted.value)
+        retry.after(adopted)
     assert [job["labels"].get("nbjobs-attempt") for job in cloud.book()] == [None, "1", "1"]
 
 
@@ -332,11 +322,10 @@ def test_by_default_nothing_is_submitted_again(cloud: Cloud, bucket: str) -> Non
 def test_a_job_ended_while_awaiting_a_machine_stays_ended(cloud: Cloud, bucket: str, state: str) -> None:
     cloud.fault({"job_state": "JOB_STATE_PENDING"})
     run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, deferrable=True)
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     end_last(cloud, f"JOB_STATE_{state}")
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
-        resume(run)
+        run.told()
     assert cloud.states() == [state]
 
 
@@ -348,13 +337,12 @@ def test_when_the_time_is_over_nothing_is_submitted_any_more(
     cloud.fault({"job_state": "JOB_STATE_PENDING"})
     bounded = {"execution_timeout": timedelta(minutes=5), "deferrable": True, "capacity_retries": 3}
     run = task(notebook=PAPER, gcs_output_uri=bucket, **bounded)
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     end_last(cloud)
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)
     said = r"does not have enough resources .* \(It is not submitted again: execution_timeout=0:05:00 is over\.\)"
     with pytest.raises(NotebookJobFailedError, match=said):
-        resume(run, outcome=outcome, deadline=deadline.isoformat())
+        run.told(outcome, deadline=deadline.isoformat())
     assert cloud.states() == ["FAILED"]
 
 
@@ -362,11 +350,10 @@ def test_when_the_time_is_over_nothing_is_submitted_any_more(
 def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, bucket: str, ended: str) -> None:
     bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
     retry = again(waiting_again(cloud, bucket, **bounded), try_number=2, id=uuid.uuid4())
-    with pytest.raises(TaskDeferred):
-        retry.execute()
+    retry.defer()
     end(cloud, ended)
     with pytest.raises(NotebookJobError, match=r"CANCELLED .*execution_timeout=0:05:00 is over|no longer exists"):
-        resume(retry, outcome="timeout")
+        retry.told("timeout")
     assert cloud.states() == ["FAILED", "CANCELLED"]
 
 
@@ -397,9 +384,8 @@ def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: s
     uri = f"{bucket}/{name.rpartition('/')[2]}/content.ipynb"
     cloud.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
     threading.Timer(1.0 * is_late, cloud.upload, (uri, as_bytes(executed))).start()
-    told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_FAILED"}
     with pytest.raises(NotebookJobFailedError, match="Cell 1: Exhausted: RESOURCE_EXHAUSTED"):
-        run.resume("execute_complete", {"event": told})
+        run.told(state="JOB_STATE_FAILED")
     assert cloud.states() == ["FAILED"]
 
 

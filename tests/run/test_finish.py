@@ -35,7 +35,7 @@ def test_error_and_log_name_the_failed_cell(project: str, logged: Logged, deferr
     run = task(notebook=FAILING, deferrable=deferrable)
     with pytest.raises(NotebookJobFailedError) as failure:
         run.to_its_end()
-    job_id = run.ti.xcoms["notebook_execution_job"]["name"].rpartition("/")[2]
+    job_id = run.job_name.rpartition("/")[2]
     text, log = str(failure.value), logged()
     assert f"({job_id}) FAILED after " in text
     assert text.startswith("Cell 2, line 6: ZeroDivisionError: division by zero (`mean(rows)`). ")
@@ -81,36 +81,26 @@ def test_a_failure_of_the_notebook_can_be_final(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("deterministic_job_id", [False, True])
 @pytest.mark.parametrize("second", [1, 2], ids=["the same try again", "a retry"])
-def test_a_final_failure_is_not_run_again(
-    cloud: Cloud, second: int, deterministic_job_id: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_final_failure_is_not_run_again(cloud: Cloud, second: int, deterministic_job_id: bool) -> None:
     """Airflow 3.3.2 takes a task for dead that is resumed before the end of its first process is dealt with."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 1}
     wanted["deterministic_job_id"] = deterministic_job_id
-    first = task(ti={"max_tries": 1}, **wanted)
+    first = task(**wanted)
     with pytest.raises(AirflowFailException):
         first.to_its_end()
-    again = task(ti={"max_tries": 1, "try_number": second, "id": first.ti.id}, **wanted)
+    again = task(ti={"try_number": second, "id": first.ti.id}, **wanted)
     with pytest.raises(AirflowFailException, match=r"^Cell 1, line 1: ZeroDivisionError: division by zero \(`1 / 0`\)"):
         again.to_its_end()
     assert cloud.states() == ["FAILED"]
 
 
-def test_a_failure_of_a_replacement_is_final_too(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_of_a_replacement_is_final_too(cloud: Cloud) -> None:
     """The job that the retry has re-attached to disappears."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    first = task(ti={"max_tries": 2}, **wanted, wait_for_completion=False)
-    first.execute()
-    retry = task(ti={"max_tries": 2, "try_number": 2}, **wanted)
-    publish: Any = retry.ti.xcom_push
-
-    def and_delete(key: str, value: Any) -> None:
-        monkeypatch.setattr(retry.ti, "xcom_push", publish)
-        publish(key, value)
-        NotebookExecutionJobHook().delete_job(value["name"])
-
-    monkeypatch.setattr(retry.ti, "xcom_push", and_delete)
+    task(**wanted, wait_for_completion=False).execute()
+    retry = task(ti={"try_number": 2}, **wanted)
+    retry.when_it_has_its_job(lambda: NotebookExecutionJobHook().delete_job(retry.job_name))
     with pytest.raises(AirflowFailException, match="ZeroDivisionError"):
         retry.execute()
     assert cloud.states() == ["CANCELLED", "FAILED"]
@@ -129,8 +119,8 @@ def test_a_failure_before_any_cell_is_run_again(cloud: Cloud, status: str) -> No
     wanted = {"notebook": notebook(cell("1")), "retry_on_notebook_error": False, "retries": 1}
     cloud.fault({"job_state": "JOB_STATE_FAILED", "status_message": status})
     with pytest.raises(NotebookJobFailedError):
-        task(ti={"max_tries": 1}, **wanted).to_its_end()
-    retry = task(ti={"max_tries": 1, "try_number": 2}, **wanted)
+        task(**wanted).to_its_end()
+    retry = task(ti={"try_number": 2}, **wanted)
     assert retry.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
     assert cloud.states() == ["FAILED", "SUCCEEDED"]
 
@@ -169,15 +159,15 @@ def test_results_over_the_limit_fail_or_are_omitted(
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "100")
     paper = notebook(cell("{'small': 1, 'large': 'x' * 200}", "result"))
-    first = task(notebook=paper, ti={"try_number": 1, "max_tries": 1}, retries=1)
+    first = task(notebook=paper, retries=1)
     with pytest.raises(NotebookJobError, match=r"over the limit of 100.*gs://results/.*unusable_results='omit'"):
         first.to_its_end()
-    retry = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1, unusable_results="omit")
+    retry = task(notebook=paper, ti={"try_number": 2}, retries=1, unusable_results="omit")
     result = retry.to_its_end()
     assert (result["results"], cloud.states()) == (None, ["SUCCEEDED"])
     assert any("over the limit of 100" in line for line in logged())
     monkeypatch.setenv("AIRFLOW__NBJOBS__RESULT_BYTES", "1000")
-    again = task(notebook=paper, ti={"try_number": 2, "max_tries": 1}, retries=1).to_its_end()
+    again = task(notebook=paper, ti={"try_number": 2}, retries=1).to_its_end()
     assert again["results"] == {"small": 1, "large": "x" * 200}
 
 

@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk.module_loading import import_string
 
 from airflow_nbjobs.exceptions import NotebookJobTimeoutError
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.cloud import Cloud
-from tests.support.task_runs import JOB, TaskRun, only_event
+from tests.support.task_runs import TaskRun, create, only_event
 
 RECORDED = Path(__file__).with_name("deferrals")
 EACH_RELEASE = pytest.mark.parametrize("version", ["0.1.0"])
@@ -40,30 +38,34 @@ def waited_for(then: dict[str, Any]) -> dict[str, Any]:
     return asyncio.run(only_event(trigger))
 
 
-@pytest.fixture
-def create(cloud: Cloud) -> TaskRun:
+def deferred() -> TaskRun:
     """Return a task that was deferred, with its job."""
-    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.3})
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = create(deferrable=True)
+    run.defer()
     return run
 
 
+@pytest.fixture
+def succeeding(cloud: Cloud) -> TaskRun:
+    """Return a deferred task whose job succeeds soon."""
+    cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.3})
+    return deferred()
+
+
 @EACH_RELEASE
-def test_an_old_create_deferral_resumes_after_an_upgrade(cloud: Cloud, create: TaskRun, version: str) -> None:
-    job = create.ti.xcoms["notebook_execution_job"]
+def test_an_old_create_deferral_resumes_after_an_upgrade(cloud: Cloud, succeeding: TaskRun, version: str) -> None:
+    job = succeeding.ti.xcoms["notebook_execution_job"]
     then = recorded(f"{version}-create.json", job)
     assert waited_for(then).items() >= then["event"].items()
-    create.ti.xcoms = then["xcoms"]
-    result = create.resume(then["next_method"], {"event": then["event"]})
+    succeeding.ti.xcoms = then["xcoms"]
+    result = succeeding.resume(then["next_method"], {"event": then["event"]})
     assert (result["name"], result["state"]) == (job["name"], "JOB_STATE_SUCCEEDED")
     assert cloud.states() == ["SUCCEEDED"]
 
 
 @EACH_RELEASE
-def test_an_old_sensor_deferral_resumes_after_an_upgrade(create: TaskRun, version: str) -> None:
-    job = create.ti.xcoms["notebook_execution_job"]
+def test_an_old_sensor_deferral_resumes_after_an_upgrade(succeeding: TaskRun, version: str) -> None:
+    job = succeeding.ti.xcoms["notebook_execution_job"]
     then = recorded(f"{version}-sensor.json", job)
     assert waited_for(then).items() >= then["event"].items()
     sensor = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=job["name"], deferrable=True))
@@ -73,9 +75,7 @@ def test_an_old_sensor_deferral_resumes_after_an_upgrade(create: TaskRun, versio
 @EACH_RELEASE
 def test_an_old_deadline_ends_the_job_after_an_upgrade(cloud: Cloud, version: str) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, **JOB))
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = deferred()
     then = recorded(f"{version}-create.json", run.ti.xcoms["notebook_execution_job"])
     run.ti.xcoms = then["xcoms"]
     with pytest.raises(NotebookJobTimeoutError, match="was still RUNNING"):

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 
 from airflow_nbjobs.api.names import same_job
 from airflow_nbjobs.exceptions import NbjobsError, NotebookJobError, NotebookJobTimeoutError
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.run.note import Event
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.cloud import Cloud
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import TaskRun, create
 from tests.support.waiting import eventually
 
 NAME = "projects/p/locations/us-central1/notebookExecutionJobs/1"
@@ -30,11 +29,8 @@ OWN = NAME.replace("/p/", "/{project}/")
 def deferred(cloud: Cloud) -> TaskRun:
     """Defer a task whose job goes on."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=True, retries=1, **JOB), max_tries=1
-    )
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run = create(deferrable=True, retries=1)
+    run.defer()
     cloud.reset_requests()
     return run
 
@@ -106,15 +102,11 @@ def test_an_event_leads_nowhere_but_to_the_tasks_own_place(
 def test_an_event_about_a_foreign_job_ends_the_own(cloud: Cloud, outcome: str) -> None:
     """The task's own note is lost."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
-    own, victim = (
-        TaskRun(lambda task_id=task_id: CreateNotebookExecutionJobOperator(task_id=task_id, deferrable=True, **JOB))
-        for task_id in ("own", "victim")
-    )
+    own, victim = (create(task_id=task_id, deferrable=True) for task_id in ("own", "victim"))
     for run in (own, victim):
-        with pytest.raises(TaskDeferred):
-            run.execute()
+        run.defer()
     own.ti.xcoms.clear()
-    name = victim.ti.xcoms["notebook_execution_job"]["name"]
+    name = victim.job_name
     with pytest.raises(NotebookJobError, match=r"is not a job of this task\. .* was canceled, since no"):
         resume(own, {"v": 1, "job_name": name, "outcome": outcome})
     assert cloud.states() == ["CANCELLED", "RUNNING"]
@@ -130,55 +122,44 @@ def test_a_foreign_project_number_leads_to_the_own_project(cloud: Cloud, deferre
 
 
 def test_an_event_that_claims_success_is_not_believed(deferred: TaskRun) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(TaskDeferred):
-        resume(deferred, {"v": 1, "job_name": name, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"})
+        deferred.told(state="JOB_STATE_SUCCEEDED")
 
 
 def test_an_unknown_outcome_makes_the_task_read_its_job(deferred: TaskRun) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(TaskDeferred):
-        resume(deferred, {"v": 1, "job_name": name, "outcome": "paused", "more": [1]})
+        deferred.told("paused", more=[1])
 
 
-@pytest.mark.parametrize("begins_anew", [False, True])
-def test_a_task_that_is_deferred_again_keeps_its_deadline(cloud: Cloud, begins_anew: bool) -> None:
+@pytest.mark.parametrize("starts_when_resumed", [False, True])
+def test_a_task_that_is_deferred_again_keeps_its_deadline(cloud: Cloud, starts_when_resumed: bool) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    bounded = {**JOB, "deferrable": True, "execution_timeout": timedelta(minutes=5)}
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **bounded), begins_anew=begins_anew)
-    with pytest.raises(TaskDeferred) as first:
-        run.execute()
-    deadline = first.value.trigger.deadline
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
+    run = create(starts_when_resumed=starts_when_resumed, deferrable=True, execution_timeout=timedelta(minutes=5))
+    first = run.defer()
+    deadline = first.trigger.deadline
     with pytest.raises(TaskDeferred) as second:
-        resume(run, {"v": 1, "job_name": name, "outcome": "done", "deadline": deadline})
+        run.told(deadline=deadline)
     assert second.value.trigger.deadline == deadline
 
 
 def test_a_refused_look_says_why_the_job_cannot_be_awaited(deferred: TaskRun) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
-    event = {"v": 1, "job_name": name, "outcome": "error", "reason": "403 PERMISSION_DENIED: no."}
     with pytest.raises(NotebookJobError, match=r"about it: 403 PERMISSION_DENIED: no\. Job: "):
-        resume(deferred, event)
+        deferred.told("error", reason="403 PERMISSION_DENIED: no.")
 
 
 def test_a_time_out_beyond_the_calendar_is_no_deadline(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    forever = {**JOB, "deferrable": True, "execution_timeout": timedelta(days=3_000_000)}
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **forever))
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    assert (deferral.value.trigger.deadline, deferral.value.timeout) == (None, None)
+    deferral = create(deferrable=True, execution_timeout=timedelta(days=3_000_000)).defer()
+    assert (deferral.trigger.deadline, deferral.timeout) == (None, None)
 
 
 def test_an_exceeded_deadline_says_what_happened_to_the_job(cloud: Cloud, deferred: TaskRun) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(NotebookJobTimeoutError, match=r"was still RUNNING after .*: .* was canceled\."):
-        resume(deferred, {"v": 1, "job_name": name, "outcome": "timeout"})
+        deferred.told("timeout")
 
 
 def test_a_failed_trigger_is_logged_with_its_job(cloud: Cloud, deferred: TaskRun, logged: Logged) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
+    name = deferred.job_name
     with pytest.raises(Exception, match="Trigger failure"):
         deferred.resume("__fail__", {"error": "Trigger failure"})
     assert f"The trigger failed: {name} keeps running, and the retry re-attaches to it." in logged()
@@ -187,9 +168,8 @@ def test_a_failed_trigger_is_logged_with_its_job(cloud: Cloud, deferred: TaskRun
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_job_that_is_missing_for_a_moment_is_awaited(cloud: Cloud, times: int) -> None:
     cloud.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 2})
-    run = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **JOB))
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(run.execute)
+        waiting = pool.submit(create().execute)
         eventually(lambda: waiting.done() or cloud.requests().get("get", {}).get("200", 0) >= 3)
         cloud.fault({"method": "get", "status": 404, "times": times})
         assert waiting.result(30)["state"] == "JOB_STATE_SUCCEEDED"
@@ -201,14 +181,13 @@ def test_a_job_that_is_missing_for_a_moment_is_awaited(cloud: Cloud, times: int)
 def test_a_job_only_the_triggerer_misses_is_left_running(
     cloud: Cloud, deferred: TaskRun, outcome: str, said: str
 ) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
     with pytest.raises(NotebookJobError, match=said):
-        resume(deferred, {"v": 1, "job_name": name, "outcome": outcome})
+        deferred.told(outcome)
     assert cloud.states() == ["RUNNING"]
 
 
 def test_a_sensor_leaves_a_job_its_trigger_misses_running(cloud: Cloud, deferred: TaskRun) -> None:
-    name = deferred.ti.xcoms["notebook_execution_job"]["name"]
+    name = deferred.job_name
     sensor = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=name, deferrable=True))
     with pytest.raises(NotebookJobError, match="the triggerer does not find it"):
         resume(sensor, {"v": 1, "job_name": name, "outcome": "gone"})

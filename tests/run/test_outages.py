@@ -13,17 +13,15 @@ from typing import Any
 
 import google.auth.exceptions
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 from google.auth.exceptions import DefaultCredentialsError
 
 from airflow_nbjobs.api.waiting import wait_for_job
 from airflow_nbjobs.exceptions import NbjobsError, PermissionDeniedError
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.canaries import TOKEN
 from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Relay, Server
-from tests.support.task_runs import JOB, TaskRun, only_event, restored
+from tests.support.task_runs import TaskRun, create, only_event, restored, submit
 
 Spoil = Callable[[], None]
 
@@ -45,11 +43,6 @@ PASSING: dict[str, dict[str, Any]] = {
 }
 
 
-def create(**arguments: Any) -> TaskRun:
-    """Return a create task."""
-    return TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="report", **{**JOB, **arguments}))
-
-
 def while_it_waits(spoil: Spoil) -> Any:
     """Let something happen when a task has seen its job and is about to wait for it, and run it to its end."""
 
@@ -65,7 +58,7 @@ def while_it_waits(spoil: Spoil) -> Any:
 
 def sensor(before_the_second_look: Spoil = lambda: None, **how: Any) -> TaskRun:
     """Return a sensor, for a job that runs; something may happen when it has seen it and is about to look again."""
-    made = create(wait_for_completion=False).execute()
+    made = submit()
     happens = iter([lambda: None, before_the_second_look])
 
     class Sensor(NotebookExecutionJobSensor):
@@ -84,19 +77,17 @@ def in_the_worker(run: TaskRun, spoil: Spoil) -> Any:
 
 def in_the_triggerer(run: TaskRun, spoil: Spoil) -> Any:
     """Let something happen when a task was deferred, and run it to its end."""
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     spoil()
-    return run.after(deferral.value)
+    return run.after(deferral)
 
 
 def in_the_resumed_task(run: TaskRun, spoil: Spoil) -> Any:
     """Let something happen when the trigger has told that the job is over, and run the task to its end."""
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
-    told = asyncio.run(only_event(restored(deferral.value)))
+    deferral = run.defer()
+    told = asyncio.run(only_event(restored(deferral)))
     spoil()
-    return run.resume(deferral.value.method_name, {"event": told})
+    return run.resume(deferral.method_name, {"event": told})
 
 
 MODES: dict[str, Callable[[Spoil], Any]] = {
@@ -283,10 +274,9 @@ def test_a_token_refused_to_a_trigger_is_renewed_there(
 
     relay = behind_tls(refused=Refused())
     run = make(deferrable=True)
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     stale.add(f"Bearer {TOKEN}-{len(tokens.seen) + 1}")  # the trigger's first, and for good
-    assert run.after(deferral.value)["state"] == "JOB_STATE_SUCCEEDED"
+    assert run.after(deferral)["state"] == "JOB_STATE_SUCCEEDED"
     assert [event["outcome"] for event in run.events] == ["done"]
     assert stale < set(relay.tokens)
 

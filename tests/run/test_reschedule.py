@@ -14,7 +14,7 @@ from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, Noteboo
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.asking import TASK, Asking
 from tests.support.cloud import Cloud
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import JOB, TaskRun, create
 
 pytest.importorskip("airflow.sdk.definitions.retry_policy", reason="tasks have a retry policy from Airflow 3.3 on")
 
@@ -46,15 +46,6 @@ def away(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cloud]:
     cloud.clear_faults()
 
 
-def task(policy: Reschedules, **arguments: Any) -> TaskRun:
-    """Return a task without retries."""
-    return TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(
-            task_id="report", retries=0, retry_policy=policy, **{**JOB, **arguments}
-        )
-    )
-
-
 def fail_once(cloud: Cloud, run: TaskRun) -> None:
     """Let a process of the task fail since the service is away; its job goes on."""
     with pytest.raises(NotebookJobError, match=r"503 .* keeps running, and the retry re-attaches to it"):
@@ -64,7 +55,7 @@ def fail_once(cloud: Cloud, run: TaskRun) -> None:
 
 
 def test_a_rescheduled_try_takes_over_its_job(away: Cloud) -> None:
-    run = task(Reschedules(at_most=1))
+    run = create(retry_policy=Reschedules(at_most=1))
     fail_once(away, run)
     away.play(away.book()[0]["name"], "JOB_STATE_SUCCEEDED")
     assert run.rescheduled().execute()["name"] == away.book()[0]["name"]
@@ -73,7 +64,7 @@ def test_a_rescheduled_try_takes_over_its_job(away: Cloud) -> None:
 
 @pytest.mark.parametrize("bound", [{"at_most": 1}, {"within": timedelta(minutes=1)}], ids=["by number", "by time"])
 def test_a_job_ends_when_no_reschedule_is_left(away: Cloud, bound: dict[str, Any]) -> None:
-    run = task(Reschedules(**bound))
+    run = create(retry_policy=Reschedules(**bound))
     run.ti.first_rescheduled_at = datetime.now(UTC) - timedelta(minutes=2)
     with pytest.raises(NotebookJobError, match="was canceled, since no retry is left"):
         run.execute()
@@ -81,7 +72,7 @@ def test_a_job_ends_when_no_reschedule_is_left(away: Cloud, bound: dict[str, Any
 
 
 def test_a_reschedule_within_its_time_keeps_the_job(away: Cloud) -> None:
-    run = task(Reschedules(within=timedelta(hours=1)))
+    run = create(retry_policy=Reschedules(within=timedelta(hours=1)))
     fail_once(away, run)
 
 
@@ -100,7 +91,7 @@ def test_a_rescheduled_try_that_gets_no_job_ends_the_earlier_one(away: Cloud) ->
 
 
 def test_a_rescheduled_try_submits_nothing_without_a_look(away: Cloud) -> None:
-    run = task(Reschedules(at_most=2))
+    run = create(retry_policy=Reschedules(at_most=2))
     fail_once(away, run)
     away.fault({"method": "list", "status": 403, "times": 1000})
     with pytest.raises(ApiError, match="403"):
@@ -109,7 +100,7 @@ def test_a_rescheduled_try_submits_nothing_without_a_look(away: Cloud) -> None:
 
 
 def test_a_deterministic_id_is_taken_over_too(away: Cloud) -> None:
-    run = task(Reschedules(at_most=1), deterministic_job_id=True)
+    run = create(retry_policy=Reschedules(at_most=1), deterministic_job_id=True)
     fail_once(away, run)
     away.play(away.book()[0]["name"], "JOB_STATE_SUCCEEDED")
     assert run.rescheduled().execute()["state"] == "JOB_STATE_SUCCEEDED"

@@ -147,8 +147,7 @@ def test_a_notebook_under_another_name_is_found(cloud: Cloud) -> None:
     cloud.upload(f"{folder}/report-executed.ipynb", as_bytes(executed))
     assert run.ti.xcoms["_link_ExecutedNotebookLink"].endswith(f"/_emulator/jobs/{name.rpartition('/')[2]}/notebook")
     cloud.play(name, "JOB_STATE_SUCCEEDED")
-    told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
-    result = run.resume("execute_complete", {"event": told})
+    result = run.told(state="JOB_STATE_SUCCEEDED")
     assert (result["executed_notebook"], result["results"]) == (f"{folder}/report-executed.ipynb", {"result": 7})
 
 

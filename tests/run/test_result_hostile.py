@@ -52,8 +52,7 @@ def ended(cloud: Cloud, folder: str, executed: bytes, state: str, **arguments: A
     name = run.execute()["name"]
     cloud.upload(f"{folder}/{name.rpartition('/')[2]}/content.ipynb", executed)
     cloud.play(name, f"JOB_STATE_{state}", "Cell 3 failed.")
-    told = {"v": 1, "job_name": name, "operation_name": None, "outcome": "done", "state": f"JOB_STATE_{state}"}
-    return run.resume("execute_complete", {"event": told})
+    return run.told(state=f"JOB_STATE_{state}")
 
 
 @pytest.fixture

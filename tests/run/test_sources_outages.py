@@ -36,14 +36,14 @@ def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_unreadable_results_are_read_by_the_retry(cloud: Cloud, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = {"notebook": PAPER, "parameters": {"side": 3}, "retries": 1}
-    first = task(ti={"try_number": 1, "max_tries": 1}, **wanted)
+    first = task(**wanted)
     with monkeypatch.context() as away:
         away.setenv("STORAGE_EMULATOR_HOST", nobody)
         with pytest.raises(ApiError) as failure:
             first.to_its_end()
     assert failure.value.is_transient
     assert cloud.states() == ["SUCCEEDED"]
-    retry = task(ti={"try_number": 2, "max_tries": 1}, **wanted)
+    retry = task(ti={"try_number": 2}, **wanted)
     assert retry.to_its_end()["results"] == {"area": 9}
     assert sent(retry)["name"] == sent(first)["name"]
     assert cloud.states() == ["SUCCEEDED"]
@@ -79,11 +79,11 @@ def test_an_unclear_failure_is_not_run_again(cloud: Cloud, nobody: str, monkeypa
     """Airflow took the first try for dead, and retries it; Cloud Storage does not answer meanwhile."""
     wanted = {"notebook": notebook(cell("1 / 0")), "retry_on_notebook_error": False, "retries": 2}
     with pytest.raises(AirflowFailException):
-        task(ti={"try_number": 1, "max_tries": 2}, **wanted).to_its_end()
+        task(**wanted).to_its_end()
     with monkeypatch.context() as away:
         away.setenv("STORAGE_EMULATOR_HOST", nobody)
         with pytest.raises(NotebookJobFailedError, match=r"a cell may have raised: .*got no answer"):
-            task(ti={"try_number": 2, "max_tries": 2}, **wanted).to_its_end()
+            task(ti={"try_number": 2}, **wanted).to_its_end()
     with pytest.raises(AirflowFailException, match="ZeroDivisionError"):
-        task(ti={"try_number": 3, "max_tries": 2}, **wanted).to_its_end()
+        task(ti={"try_number": 3}, **wanted).to_its_end()
     assert cloud.states() == ["FAILED"]

@@ -22,8 +22,7 @@ from tests.support.papers import as_bytes, cell, notebook, sent, task
 from tests.support.task_runs import REGION, TaskRun
 
 PAPER = notebook(cell('day = "unset"', "parameters"), cell(f"print(day)  # {MARK}"))
-FIRST = {"try_number": 1, "max_tries": 1}
-RETRY = {"try_number": 2, "max_tries": 1}
+RETRY = {"try_number": 2}
 MODES = pytest.mark.parametrize("deferrable", [False, True], ids=["here", "deferred"])
 
 Staged = Callable[[], list[str]]
@@ -49,10 +48,10 @@ def copies(project: str) -> list[str]:
         return [name.rpartition("/")[2] for name in client.send(call)]
 
 
-def large(project: str, *, ti: dict[str, Any] = FIRST, **arguments: Any) -> Any:
+def large(project: str, **arguments: Any) -> Any:
     """Return a run of a task with a retry."""
     wanted = {"notebook": PAPER, "parameters": {"day": "{{ ds }}"}, "retries": 1, "do_xcom_push": False}
-    return task(ti=ti, gcs_output_uri=f"gs://results/{project}", **{**wanted, **arguments})
+    return task(gcs_output_uri=f"gs://results/{project}", **{**wanted, **arguments})
 
 
 @MODES
@@ -129,7 +128,7 @@ def test_a_retry_that_adopts_leaves_no_copy(cloud: Cloud, staged: Staged) -> Non
     first.execute()
     retry = large(cloud.project, ti=RETRY)
     retry.to_its_end()
-    assert retry.ti.xcoms["notebook_execution_job"]["name"] == first.ti.xcoms["notebook_execution_job"]["name"]
+    assert retry.job_name == first.job_name
     assert (staged(), cloud.states()) == ([], ["SUCCEEDED"])
 
 
@@ -143,7 +142,7 @@ def test_a_retry_of_another_request_adopts_nothing(cloud: Cloud, staged: Staged,
     first.execute()
     retry = large(cloud.project, ti=RETRY, **changed)
     retry.to_its_end()
-    names = [run.ti.xcoms["notebook_execution_job"]["name"] for run in (first, retry)]
+    names = [run.job_name for run in (first, retry)]
     assert len(set(names)) == len(cloud.states()) == 2
 
 

@@ -10,12 +10,11 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_nbjobs.exceptions import NotebookJobFailedError
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support import discovery
 from tests.support.cloud import Cloud
 from tests.support.google_lookalike import Answer, Relay
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import TaskRun, create, submit
 
 try:
     from airflow.sdk.exceptions import AirflowRescheduleException
@@ -39,18 +38,9 @@ MEANING = {
 }
 
 
-def create(*, deferrable: bool) -> Any:
-    """Run a create task to its end."""
-    return TaskRun(
-        lambda: CreateNotebookExecutionJobOperator(task_id="report", deferrable=deferrable, **JOB)
-    ).to_its_end()
-
-
 def sense(**how: Any) -> Any:
     """Submit a job, and run a sensor for it to its end, rescheduled as often as it wants."""
-    arguments = {**JOB, "wait_for_completion": False}
-    made = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="made", **arguments)).execute()
-    sensor = {"task_id": "wait", "job_name": made, "poke_interval": 0.1, **how}
+    sensor = {"task_id": "wait", "job_name": submit(), "poke_interval": 0.1, **how}
     while True:
         try:
             return TaskRun(lambda: NotebookExecutionJobSensor(**sensor)).to_its_end()
@@ -59,8 +49,8 @@ def sense(**how: Any) -> Any:
 
 
 MODES: dict[str, Callable[[], Any]] = {
-    "sync": lambda: create(deferrable=False),
-    "deferrable": lambda: create(deferrable=True),
+    "sync": lambda: create(deferrable=False).to_its_end(),
+    "deferrable": lambda: create(deferrable=True).to_its_end(),
     "sensor, poke": lambda: sense(mode="poke"),
     "sensor, reschedule": lambda: sense(mode="reschedule"),
     "sensor, deferrable": lambda: sense(deferrable=True),

@@ -16,12 +16,11 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_nbjobs.exceptions import NotFoundError
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from airflow_nbjobs.sensors import NotebookExecutionJobSensor
 from tests.support.cloud import Cloud
 from tests.support.emulators import using
 from tests.support.logged import Logged
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import TaskRun, submit
 
 nbjobs_emulator_session = using("simulated")
 
@@ -36,18 +35,11 @@ IN_EACH_MODE = pytest.mark.parametrize("mode", MODES)
 SKIPPING = pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
 
 
-def submit(**more: Any) -> dict[str, Any]:
-    """Submit a job and return what its task returned."""
-    arguments = {**JOB, "wait_for_completion": False, **more}
-    result = TaskRun(lambda: CreateNotebookExecutionJobOperator(task_id="made", **arguments)).execute()
-    return dict(result)
-
-
 def wait(job: Any, mode: str, **arguments: Any) -> Any:
     """Wait for a job in a mode, rescheduled as often as the sensor wants."""
     how = {"deferrable": False, "mode": mode} if mode in MODES[:2] else {"deferrable": True}
     wanted = {"task_id": "wait", "job_name": job, "poke_interval": 0.1, **how, **arguments}
-    run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted), begins_anew=mode == ON_3_1)
+    run = TaskRun(lambda: NotebookExecutionJobSensor(**wanted), starts_when_resumed=mode == ON_3_1)
     begun = run.ti.start_date
     run.ti.get_first_reschedule_date = lambda _: begun
     while True:
@@ -206,28 +198,26 @@ def test_a_deferred_sensor_trusts_its_own_job_name(cloud: Cloud) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     mine, other = submit(), submit()
     run = TaskRun(lambda: NotebookExecutionJobSensor(task_id="wait", job_name=mine, deferrable=True, timeout=60))
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     event = {"v": 1, "job_name": other["name"], "outcome": "done", "state": "JOB_STATE_SUCCEEDED"}
     with pytest.raises(TaskDeferred) as again:
-        run.resume(deferral.value.method_name, {"event": event})
+        run.resume(deferral.method_name, {"event": event})
     assert again.value.trigger.job_name == mine["name"]
 
 
-@pytest.mark.parametrize("begins_anew", [False, True])
-def test_a_sensor_that_is_deferred_again_keeps_its_deadline(cloud: Cloud, begins_anew: bool) -> None:
+@pytest.mark.parametrize("starts_when_resumed", [False, True])
+def test_a_sensor_that_is_deferred_again_keeps_its_deadline(cloud: Cloud, starts_when_resumed: bool) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
     made = submit()
     run = TaskRun(
         lambda: NotebookExecutionJobSensor(task_id="wait", job_name=made, deferrable=True, timeout=60),
-        begins_anew=begins_anew,
+        starts_when_resumed=starts_when_resumed,
     )
-    with pytest.raises(TaskDeferred) as first:
-        run.execute()
-    deadline = first.value.trigger.deadline
+    first = run.defer()
+    deadline = first.trigger.deadline
     with pytest.raises(TaskDeferred) as second:
         run.resume(
             "execute_complete", {"event": {"v": 1, "job_name": made["name"], "outcome": "done", "deadline": deadline}}
         )
     assert second.value.trigger.deadline == deadline
-    assert timedelta(seconds=60) < second.value.timeout <= first.value.timeout
+    assert timedelta(seconds=60) < second.value.timeout <= first.timeout

@@ -233,18 +233,17 @@ def test_a_sensor_times_out_while_the_run_goes_on(today: Cloud, mode: str) -> No
 def test_a_deferred_sensor_waits_for_the_job_and_then_for_its_end(today: Cloud) -> None:
     schedule = make_schedule(cron="* * * * *")
     run = sensor(schedule, "deferrable", None, **around_now())
-    with pytest.raises(TaskDeferred) as first:
-        run.execute()
-    assert isinstance(first.value.trigger, NotebookScheduleRunTrigger)
+    first = run.defer()
+    assert isinstance(first.trigger, NotebookScheduleRunTrigger)
     today.fault({"job_state": ["JOB_STATE_RUNNING", "JOB_STATE_SUCCEEDED"], "seconds": 0.5})
     today.move_clock(timedelta(minutes=1))
-    event = asyncio.run(only_event(restored(first.value)))
+    event = asyncio.run(only_event(restored(first)))
     assert (event["v"], event["schedule"], event["outcome"]) == (1, schedule["name"], "done")
     with pytest.raises(TaskDeferred) as second:
-        run.resume(first.value.method_name, {"event": event})
+        run.resume(first.method_name, {"event": event})
     job = second.value.trigger.job_name
     assert job == today.book()[0]["name"]
-    assert second.value.trigger.deadline == first.value.trigger.deadline
+    assert second.value.trigger.deadline == first.trigger.deadline
     event = asyncio.run(only_event(restored(second.value)))
     assert run.resume(second.value.method_name, {"event": event})["state"] == "JOB_STATE_SUCCEEDED"
 
@@ -252,13 +251,12 @@ def test_a_deferred_sensor_waits_for_the_job_and_then_for_its_end(today: Cloud) 
 def test_an_event_of_a_refused_trigger_fails_the_sensor(today: Cloud) -> None:
     schedule = make_schedule()
     run = sensor(schedule, "deferrable", None, **around_now())
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     today.fault({"method": "list", "status": 403})
-    event = asyncio.run(only_event(restored(deferral.value)))
+    event = asyncio.run(only_event(restored(deferral)))
     assert (event["outcome"], event["reason"][:3]) == ("error", "403")
     with pytest.raises(NbjobsError, match="was not found, and the triggerer could not ask the service: 403"):
-        run.resume(deferral.value.method_name, {"event": event})
+        run.resume(deferral.method_name, {"event": event})
 
 
 @pytest.mark.parametrize(
@@ -274,20 +272,18 @@ def test_an_event_of_a_refused_trigger_fails_the_sensor(today: Cloud) -> None:
 )
 def test_an_event_that_is_not_understood_is_refused(today: Cloud, event: Any) -> None:
     run = sensor(make_schedule(), "deferrable", None, **around_now())
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     with pytest.raises(NbjobsError):
-        run.resume(deferral.value.method_name, {"event": event})
+        run.resume(deferral.method_name, {"event": event})
 
 
 def test_a_trigger_keeps_looking_through_an_outage(today: Cloud) -> None:
     schedule = make_schedule(cron="* * * * *")
     run = sensor(schedule, "deferrable", None, **around_now())
-    with pytest.raises(TaskDeferred) as deferral:
-        run.execute()
+    deferral = run.defer()
     today.move_clock(timedelta(minutes=1))
     today.fault({"method": "list", "status": 503, "times": 2})
-    assert asyncio.run(only_event(restored(deferral.value)))["outcome"] == "done"
+    assert asyncio.run(only_event(restored(deferral)))["outcome"] == "done"
     assert today.requests()["list"]["503"] == 2
 
 
@@ -308,8 +304,7 @@ def test_links_are_there_while_the_schedule_has_not_run(today: Cloud, monkeypatc
     schedule = make_schedule()
     run = sensor(schedule, "deferrable", None, **around_now())
     assert "NotebookScheduleLink" in [type(link).__name__ for link in run.operator.operator_extra_links]
-    with pytest.raises(TaskDeferred):
-        run.execute()
+    run.defer()
     assert not [key for key in run.ti.xcoms if key == "_link_NotebookScheduleLink"]  # the emulator has no page for it
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support.cloud import Cloud
-from tests.support.task_runs import JOB, TaskRun
+from tests.support.task_runs import TaskRun, create
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 
@@ -32,23 +30,14 @@ def as_bytes(paper: dict[str, Any]) -> bytes:
     return json.dumps(paper).encode()
 
 
-def task(
-    folder: Path | None = None,
-    *,
-    ti: dict[str, Any] | None = None,
-    more_context: dict[str, Any] | None = None,
-    **arguments: Any,
-) -> TaskRun:
-    """Return a run of a create task that reads what its notebook leaves."""
-    wanted = {**JOB, "do_xcom_push": True, **arguments}
-    make = partial(CreateNotebookExecutionJobOperator, task_id="report", **wanted)
-    return TaskRun(make, folder, more_context=more_context, **(ti or {}))
+def task(folder: Path | None = None, **arguments: Any) -> TaskRun:
+    """Return a run of a create task that reads what its notebook leaves, as ``task_runs.create`` makes it."""
+    return create(folder, **{"do_xcom_push": True, **arguments})
 
 
 def sent(run: TaskRun) -> dict[str, Any]:
     """Return the job as the service has it, with its content."""
-    name = run.ti.xcoms["notebook_execution_job"]["name"]
-    return NotebookExecutionJobHook().get_job(name, "NOTEBOOK_EXECUTION_JOB_VIEW_FULL").to_wire()
+    return NotebookExecutionJobHook().get_job(run.job_name, "NOTEBOOK_EXECUTION_JOB_VIEW_FULL").to_wire()
 
 
 def jobs(cloud: Cloud) -> list[str]:

@@ -10,16 +10,20 @@ import asyncio
 import copy
 import json
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from airflow.providers.common.compat.sdk import DAG, TaskDeferred
 from airflow.sdk.execution_time.context import OutletEventAccessors
 from airflow.sdk.module_loading import import_string
 
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
 from tests.support import canaries
 
 try:
@@ -92,7 +96,7 @@ class TaskRun:
 
     :param operator: made again by each call, since Airflow parses the DAG file for each process.
     :param folder: where the DAG file lies.
-    :param begins_anew: whether ``start_date`` is the moment of resuming in a resumed task, as on Airflow 3.1.
+    :param starts_when_resumed: whether ``start_date`` is the moment of resuming in a resumed task, as on Airflow 3.1.
     :param more_context: further values of Airflow's context.
     :param known: fields of the task instance.
     """
@@ -102,7 +106,7 @@ class TaskRun:
         operator: Any,
         folder: Path | None = None,
         *,
-        begins_anew: bool = False,
+        starts_when_resumed: bool = False,
         more_context: dict[str, Any] | None = None,
         **known: Any,
     ) -> None:
@@ -110,7 +114,7 @@ class TaskRun:
         self._folder = folder or Path("/nowhere")
         self.operator = self._new()
         self.ti = TaskInstance(task_id=self.operator.task_id, **known)
-        self._begins_anew = begins_anew
+        self._starts_when_resumed = starts_when_resumed
         self.more_context = more_context or {}
         self.deferrals: list[TaskDeferred] = []
         self.events: list[dict[str, Any]] = []
@@ -156,6 +160,28 @@ class TaskRun:
         self.ti.first_rescheduled_at = self.ti.first_rescheduled_at or self.ti.start_date
         return self.in_another_process()
 
+    @property
+    def job_name(self) -> str:
+        """The name of the job that the task waits for, by its note."""
+        return str(self.ti.xcoms["notebook_execution_job"]["name"])
+
+    def when_it_has_its_job(self, act: Callable[[], object]) -> None:
+        """Let something happen, once, as soon as the task has told Airflow of its job."""
+        publish: Any = self.ti.xcom_push
+
+        def and_act(key: str, value: Any) -> None:
+            self.ti.xcom_push = publish
+            publish(key, value)
+            act()
+
+        self.ti.xcom_push = and_act
+
+    def defer(self) -> TaskDeferred:
+        """Execute, and return the deferral, which must come."""
+        with pytest.raises(TaskDeferred) as deferral:
+            self.execute()
+        return deferral.value
+
     def to_its_end(self) -> Any:
         """Execute, and go through as many deferrals as the task wants."""
         try:
@@ -172,13 +198,38 @@ class TaskRun:
         except TaskDeferred as again:
             return self.after(again)
 
+    def told(self, outcome: str = "done", **more: Any) -> Any:
+        """Resume with a trigger's event about the task's own job."""
+        event = {"v": 1, "job_name": self.job_name, "outcome": outcome, **more}
+        return self.resume("execute_complete", {"event": event})
+
     def resume(self, method: str, kwargs: dict[str, Any]) -> Any:
         """Resume in another process: nothing is left of the operator that deferred but its XComs."""
         self.operator = self._new()
-        if self._begins_anew:
+        if self._starts_when_resumed:
             self.ti.start_date = datetime.now(UTC)
         self.operator.render_template_fields(self.context)
         return self.operator.resume_execution(method, kwargs, self.context)
+
+
+def create(
+    folder: Path | None = None,
+    *,
+    ti: dict[str, Any] | None = None,
+    more_context: dict[str, Any] | None = None,
+    starts_when_resumed: bool = False,
+    **arguments: Any,
+) -> TaskRun:
+    """Return a run of a create task that lacks nothing, with some arguments changed; see :class:`TaskRun`."""
+    wanted = {"task_id": "report", **JOB, **arguments}
+    known = {"max_tries": wanted.get("retries", 0), **(ti or {})}
+    make = partial(CreateNotebookExecutionJobOperator, **wanted)
+    return TaskRun(make, folder, starts_when_resumed=starts_when_resumed, more_context=more_context, **known)
+
+
+def submit(**arguments: Any) -> dict[str, Any]:
+    """Submit a job, and return what its task returned."""
+    return dict(create(task_id="made", wait_for_completion=False, **arguments).execute())
 
 
 def restored(deferral: TaskDeferred) -> Any:
