@@ -90,12 +90,9 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.location = location
         self.project_id = project_id
-        self.event_interval = event_interval
-        self.catch_up = catch_up
         self.gcp_conn_id = gcp_conn_id
         chain = impersonation_chain
         self.impersonation_chain = chain if chain is None or isinstance(chain, str) else list(chain)
-        self.poll_interval = poll_interval
         self.v = v
         try:
             _check_airflow()
@@ -104,9 +101,9 @@ class NotebookJobEventTrigger(BaseEventTrigger):
             check_location(location)
             if project_id is not None:
                 check_project(project_id)
-            positive_seconds("poll_interval", poll_interval)
-            positive_seconds("event_interval", event_interval)
-            positive_seconds("catch_up", catch_up)
+            self.poll_interval = positive_seconds("poll_interval", poll_interval)
+            self.event_interval = positive_seconds("event_interval", event_interval)
+            self.catch_up = positive_seconds("catch_up", catch_up)
             self._selection = Selection.of(schedule, display_name, labels, states, location)
         except InvalidNotebookJobError as error:
             raise _UnusableTriggerError(str(error)) from error
@@ -220,10 +217,10 @@ class NotebookJobEventTrigger(BaseEventTrigger):
 
         if memory is None:
             return Feed(self._selection.wants, self.poll_interval)
-        earliest = datetime.now(UTC) - timedelta(seconds=self.catch_up)
+        earliest = datetime.now(UTC) - timedelta(seconds=min(self.catch_up, 1e9))  # dates have a beginning
         if memory.read_to < earliest:
             self.log.warning(
-                "The ends of %s between %s and %s are not reported: they are older than catch_up=%s seconds.",
+                "The ends of %s between %s and %s are not reported: they are older than catch_up=%g seconds.",
                 *(self._what(), memory.read_to, earliest, self.catch_up),
             )
             memory.advance(earliest)

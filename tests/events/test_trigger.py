@@ -230,6 +230,24 @@ def test_watchers_share_their_lists_with_each_other_and_with_tasks(service: Serv
     assert asked == {"list": 1}
 
 
+def test_seconds_that_are_given_as_text_do_no_harm(service: Service, database: dict[str, Any]) -> None:
+    """A DAG may take them from an environment variable."""
+
+    async def scenario() -> list[str]:
+        async with triggerer() as running:
+            task = asyncio.create_task(event(waiting_trigger(made)))
+            await watching(service, running, poll_interval="0.2", event_interval="0.05", catch_up="3600")
+            service.succeed(made)
+            assert (await task)[1] == "JOB_STATE_SUCCEEDED"
+            names = await running.names(1)
+        async with triggerer() as again:
+            await watching(service, again, catch_up="1e12")
+            return [*names, *await again.names(0)]
+
+    made = job(service, "report")
+    assert run(scenario()) == ["report"]
+
+
 def test_two_assets_with_the_same_watcher_are_remembered_both(service: Service, database: dict[str, Any]) -> None:
     async def scenario() -> None:
         async with triggerer() as running:
