@@ -21,10 +21,10 @@ __all__ = ["LATE", "Feed", "Feeds", "Reading"]
 
 log = logging.getLogger(__name__)
 
-LATE = timedelta(minutes=5)
+LATE = timedelta(minutes=15)
 """
-How far back a list is read now and then, and when a watcher starts again: an end that appears in the list later than
-this after its ``update_time`` is missed. The service documents no limit.
+How far back a list is read every ten minutes, and when a watcher starts again. So an end is found that appears in the
+list up to five minutes after its ``update_time``. The service documents no limit.
 """
 
 _EMPTY = datetime(1970, 1, 1, tzinfo=UTC)

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from airflow_nbjobs.api.names import JobName
+from airflow_nbjobs.events.memory import Memory
 from airflow_nbjobs.exceptions import PermissionDeniedError
 from airflow_nbjobs.watch import join_feed
 from airflow_nbjobs.watch.cursor import OVERLAP, JobUpdate
 from airflow_nbjobs.watch.feeds import LATE, Feed, Feeds
+from airflow_nbjobs.watch.lookups import RECHECK_SECONDS
 from tests.support.crowd import LOCATION, Service
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -31,7 +33,7 @@ def feed(read_to: datetime | None = None, **known: Any) -> Feed:
 
 
 def feeds(*some: Feed) -> Feeds:
-    made = Feeds(recheck=600.0)
+    made = Feeds(RECHECK_SECONDS)
     made.update(some)
     return made
 
@@ -51,6 +53,21 @@ def test_now_and_then_a_round_reads_back_minutes() -> None:
     some = feeds(feed(START))
     depths = [START - (some.begin_round(now).back_to or START) for now in (0.0, 599.0, 600.0, 630.0, 1200.0)]
     assert depths == [OVERLAP, OVERLAP, LATE, OVERLAP, LATE]
+
+
+@pytest.mark.parametrize("ended", range(0, 1200, 30))
+def test_an_end_that_is_listed_five_minutes_late_is_read(ended: int) -> None:
+    """However many other jobs have changed since."""
+    watching = feed(START)
+    some = feeds(watching)
+    for now in range(0, 3000, 30):
+        watching.end_round(START + timedelta(seconds=now))
+        back_to = some.begin_round(float(now)).back_to
+        if now >= ended + 300 and back_to is not None and back_to < START + timedelta(seconds=ended):
+            memory = Memory(START - timedelta(seconds=1), START + timedelta(seconds=now))
+            assert memory.is_new(update(1, ended))
+            return
+    pytest.fail("no round reads back to it")
 
 
 def test_ends_come_after_the_round_in_their_order() -> None:
