@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
-from airflow_nbjobs.operators.resource import ResourceOperator
 from airflow_nbjobs.operators.text_templates import NOTHING, is_whole_template
 from airflow_nbjobs.run.arguments import RunArguments
 from airflow_nbjobs.run.window import as_time
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["CreateNotebookScheduleOperator"]
 
 
-class CreateNotebookScheduleOperator(ResourceOperator):
+class CreateNotebookScheduleOperator(NotebookJobOperator):
     """Create a schedule that runs a notebook, to deploy it from a DAG.
 
     A retry or a clear of the task finds the schedule that it has created, unless the arguments have changed: then it
@@ -52,8 +51,6 @@ class CreateNotebookScheduleOperator(ResourceOperator):
     template_fields_renderers = {"job": "json"}  # noqa: RUF012 - Airflow declares it so
     operator_extra_links = (NotebookScheduleLink(),)
     needs_location = True
-    collection = "schedules"
-    what = "schedule"
 
     def __init__(
         self,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.links import NotebookExecutionJobListLink, publish
-from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
+from airflow_nbjobs.operators.operator import entry_point
+from airflow_nbjobs.operators.resource import ListOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["ListNotebookExecutionJobsOperator"]
 
 
-class ListNotebookExecutionJobsOperator(NotebookJobOperator):
+class ListNotebookExecutionJobsOperator(ListOperator):
     """List the notebook execution jobs of a location.
 
     Returns a list of dicts with the keys of the create operator's result, except ``results``, and ``display_name``,
@@ -24,31 +24,11 @@ class ListNotebookExecutionJobsOperator(NotebookJobOperator):
 
     :param filter: over ``notebookExecutionJob`` (the id), ``displayName`` and ``schedule``, with ``=``, ``!=`` and
         ``=~``, such as ``displayName=~"report-.*"``; the service cannot filter by labels or states (templated).
-    :param order_by: ``display_name``, ``create_time`` or ``update_time``, with or without ``desc``. Default
-        ``"create_time desc"``: the newest first (templated).
-    :param limit: the largest number of jobs. Default 100, since they all go into one XCom; ``None`` for all.
     :raises InvalidNotebookJobError: if ``limit`` is not a number of jobs.
     :raises ApiError: if the service refuses; with the service's own words.
     """
 
-    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
-    text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
     operator_extra_links = (NotebookExecutionJobListLink(),)
-    needs_location = True
-
-    def __init__(
-        self,
-        *,
-        filter: str | None = None,  # noqa: A002 - the API's own word
-        order_by: str | None = "create_time desc",
-        limit: int | None = 100,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.filter = filter
-        self.order_by = order_by
-        self.limit = limit
-        self.check_arguments(filter=filter, order_by=order_by, limit=limit)
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:

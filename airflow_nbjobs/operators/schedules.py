@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api.names import ResourceName
 from airflow_nbjobs.exceptions import FailedPreconditionError, NbjobsError
 from airflow_nbjobs.links import NotebookScheduleLink, publish_schedule
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
-from airflow_nbjobs.operators.resource import ResourceOperator
+from airflow_nbjobs.operators.resource import DeleteOperator, ListOperator, ResourceOperator
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -34,7 +35,6 @@ class NotebookScheduleOperator(ResourceOperator):
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "schedule")
     operator_extra_links = (NotebookScheduleLink(),)
     collection = "schedules"
-    what = "schedule"
 
     def __init__(self, *, schedule: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -58,8 +58,7 @@ class GetNotebookScheduleOperator(NotebookScheduleOperator):
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
         """Get the schedule, and publish its link."""
-        wire: dict[str, Any] = self.read(self.named(context)).to_wire()
-        return wire
+        return dict(self.read(self.named(context)).to_wire())
 
 
 class PauseNotebookScheduleOperator(NotebookScheduleOperator):
@@ -103,62 +102,42 @@ class ResumeNotebookScheduleOperator(NotebookScheduleOperator):
         return _in_state(self, name, "ACTIVE", lambda: resume(str(name), catch_up=self.catch_up))
 
 
-class DeleteNotebookScheduleOperator(NotebookScheduleOperator):
+class DeleteNotebookScheduleOperator(DeleteOperator, NotebookScheduleOperator):
     """Delete a schedule and wait until it is gone. Its jobs stay.
 
     Returns the schedule's name, or ``None`` if the schedule did not exist.
 
-    :param ignore_if_missing: succeed if the schedule does not exist. Default ``False``.
-    :param poll_interval: seconds between two looks at the delete operation. Default 5.
     :raises NotFoundError: if the schedule does not exist, unless ``ignore_if_missing``.
     :raises ApiError: if the service refuses; with the service's own words.
     """
-
-    def __init__(self, *, ignore_if_missing: bool = False, poll_interval: float = 5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ignore_if_missing = ignore_if_missing
-        self.poll_interval = poll_interval
-        self.check_arguments(ignore_if_missing=ignore_if_missing, poll_interval=poll_interval)
 
     @entry_point
     def execute(self, context: Context) -> str | None:
         """Delete the schedule, and wait for the operation."""
         name = self.named(context)
-        return self.delete(name, ignore_if_missing=self.ignore_if_missing, poll_interval=self.poll_interval)
+        return self.delete("schedule", name, self.hook.schedules.delete)
 
 
-class ListNotebookSchedulesOperator(ResourceOperator):
+class ListNotebookSchedulesOperator(ListOperator):
     """List the schedules of a location. Returns a list of resources as JSON of the REST API.
 
     :param filter: over ``display_name``, ``state`` and times, as the REST reference describes it (templated). Default:
         schedules that run notebooks, since pipelines use the same resource.
     :param order_by: ``create_time``, ``start_time``, ``end_time`` or ``next_run_time``, with or without ``desc``
         (templated). Default ``"create_time desc"``: the newest first.
-    :param limit: the largest number of schedules. Default 100, since they all go into one XCom; ``None`` for all.
     :raises InvalidNotebookJobError: if ``limit`` is not a number of schedules.
     :raises ApiError: if the service refuses; with the service's own words.
     """
 
-    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
-    text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
     operator_extra_links = (NotebookScheduleLink(),)
-    needs_location = True
-    collection = "schedules"
-    what = "schedule"
 
     def __init__(
         self,
         *,
         filter: str | None = "create_notebook_execution_job_request:*",  # noqa: A002 - the API's own word
-        order_by: str | None = "create_time desc",
-        limit: int | None = 100,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
-        self.filter = filter
-        self.order_by = order_by
-        self.limit = limit
-        self.check_arguments(filter=filter, order_by=order_by, limit=limit)
+        super().__init__(filter=filter, **kwargs)
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -166,7 +145,7 @@ class ListNotebookSchedulesOperator(ResourceOperator):
         listed = self.hook.schedules.list(
             location=self.location or "", project_id=self.project_id, filter=self.filter, order_by=self.order_by
         )
-        found = self.found(listed, self.limit)
+        found = [schedule.to_wire() for schedule in islice(listed, self.limit)]
         if len(found) == 1:
             name = found[0]["name"]
             publish_schedule(context["ti"], name, self.project_id or self.hook.project_id)
@@ -187,5 +166,4 @@ def _in_state(operator: NotebookScheduleOperator, name: ResourceName, state: str
                 raise NbjobsError(f"{what}, and cannot become {state}: {error}") from error
     schedule = operator.read(name)
     operator.log.info("The schedule %r is %s.", schedule.display_name, schedule.state)
-    wire: dict[str, Any] = schedule.to_wire()
-    return wire
+    return dict(schedule.to_wire())

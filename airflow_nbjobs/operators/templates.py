@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.exceptions import AlreadyExistsError, InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.operators.operator import NotebookJobOperator, entry_point
-from airflow_nbjobs.operators.resource import ResourceOperator
+from airflow_nbjobs.operators.resource import DeleteOperator, ListOperator, ResourceOperator, wait
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -32,7 +33,6 @@ class NotebookRuntimeTemplateOperator(ResourceOperator):
 
     template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "runtime_template")
     collection = "notebookRuntimeTemplates"
-    what = "runtime template"
 
     def __init__(self, *, runtime_template: str | Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -50,65 +50,33 @@ class GetNotebookRuntimeTemplateOperator(NotebookRuntimeTemplateOperator):
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:  # noqa: ARG002 - Airflow's interface
         """Get the template."""
-        wire: dict[str, Any] = self.read(self.name_of(self.runtime_template)).to_wire()
-        return wire
+        return dict(self.read(self.name_of(self.runtime_template)).to_wire())
 
 
-class DeleteNotebookRuntimeTemplateOperator(NotebookRuntimeTemplateOperator):
+class DeleteNotebookRuntimeTemplateOperator(DeleteOperator, NotebookRuntimeTemplateOperator):
     """Delete a runtime template and wait until it is gone.
 
     Returns the template's name, or ``None`` if the template did not exist.
 
-    :param ignore_if_missing: succeed if the template does not exist. Default ``False``.
-    :param poll_interval: seconds between two looks at the delete operation. Default 5.
     :raises NotFoundError: if the template does not exist, unless ``ignore_if_missing``.
     :raises ApiError: if the service refuses; with the service's own words.
     """
-
-    def __init__(self, *, ignore_if_missing: bool = False, poll_interval: float = 5, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.ignore_if_missing = ignore_if_missing
-        self.poll_interval = poll_interval
-        self.check_arguments(ignore_if_missing=ignore_if_missing, poll_interval=poll_interval)
 
     @entry_point
     def execute(self, context: Context) -> str | None:  # noqa: ARG002 - Airflow's interface
         """Delete the template, and wait for the operation."""
         name = self.name_of(self.runtime_template)
-        return self.delete(name, ignore_if_missing=self.ignore_if_missing, poll_interval=self.poll_interval)
+        return self.delete("runtime template", name, self.hook.templates.delete)
 
 
-class ListNotebookRuntimeTemplatesOperator(ResourceOperator):
+class ListNotebookRuntimeTemplatesOperator(ListOperator):
     """List the runtime templates of a location. Returns a list of resources as JSON of the REST API.
 
     :param filter: over ``displayName``, ``labels``, ``machineType`` and others, such as ``labels.team="a"``
         (templated).
-    :param order_by: ``display_name``, ``create_time`` or ``update_time``, with or without ``desc`` (templated). Default
-        ``"create_time desc"``: the newest first.
-    :param limit: the largest number of templates. Default 100, since they all go into one XCom; ``None`` for all.
     :raises InvalidNotebookJobError: if ``limit`` is not a number of templates.
     :raises ApiError: if the service refuses; with the service's own words.
     """
-
-    template_fields: Sequence[str] = (*NotebookJobOperator.template_fields, "filter", "order_by")
-    text_fields = (*NotebookJobOperator.text_fields, "filter", "order_by")
-    needs_location = True
-    collection = "notebookRuntimeTemplates"
-    what = "runtime template"
-
-    def __init__(
-        self,
-        *,
-        filter: str | None = None,  # noqa: A002 - the API's own word
-        order_by: str | None = "create_time desc",
-        limit: int | None = 100,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.filter = filter
-        self.order_by = order_by
-        self.limit = limit
-        self.check_arguments(filter=filter, order_by=order_by, limit=limit)
 
     @entry_point
     def execute(self, context: Context) -> list[dict[str, Any]]:  # noqa: ARG002 - Airflow's interface
@@ -116,7 +84,7 @@ class ListNotebookRuntimeTemplatesOperator(ResourceOperator):
         listed = self.hook.templates.list(
             location=self.location or "", project_id=self.project_id, filter=self.filter, order_by=self.order_by
         )
-        return self.found(listed, self.limit)
+        return [template.to_wire() for template in islice(listed, self.limit)]
 
 
 class CreateNotebookRuntimeTemplateOperator(ResourceOperator):
@@ -145,7 +113,6 @@ class CreateNotebookRuntimeTemplateOperator(ResourceOperator):
     template_fields_renderers = {"template": "json"}  # noqa: RUF012 - Airflow declares it so
     needs_location = True
     collection = "notebookRuntimeTemplates"
-    what = "runtime template"
 
     def __init__(
         self,
@@ -191,11 +158,11 @@ class CreateNotebookRuntimeTemplateOperator(ResourceOperator):
             if not self.ignore_if_exists:
                 raise
             return self._existing(error).to_wire()
-        done = self.wait(operation, location, self.poll_interval, f"create the runtime template {self.display_name!r}")
+        aim = f"create the runtime template {self.display_name!r}"
+        done = wait(self, operation, location, self.poll_interval, aim)
         name = (done.response or {}).get("name") or operation.name.partition("/operations/")[0]
         self.log.info("The runtime template %s was created.", name)
-        wire: dict[str, Any] = self.read(self.name_of(name)).to_wire()
-        return wire
+        return dict(self.read(self.name_of(name)).to_wire())
 
     def _existing(self, error: AlreadyExistsError) -> NotebookRuntimeTemplate:
         name = self.name_of(self.template_id or "")

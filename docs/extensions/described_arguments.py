@@ -22,10 +22,13 @@ def described_class(path: str) -> Iterator[tuple[str, str, str, str, str]]:
     cls = getattr(import_module(module), name)
     templated = getattr(cls, "template_fields", ())
     seen: set[str] = set()
+    texts: dict[str, str] = {}  # a class may say more of an argument than its base
     for base in cls.__mro__:
-        if not base.__module__.startswith("airflow_nbjobs") or "__init__" not in vars(base):
+        if not base.__module__.startswith("airflow_nbjobs"):
             continue
-        texts = dict(_params(inspect.getdoc(base) or ""))
+        texts = {**dict(_params(inspect.getdoc(base) or "")), **texts}
+        if "__init__" not in vars(base):
+            continue
         for argument in list(inspect.signature(base.__init__).parameters.values())[1:]:
             if argument.name in seen or argument.kind in (argument.VAR_KEYWORD, argument.VAR_POSITIONAL):
                 continue
