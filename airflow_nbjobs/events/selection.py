@@ -40,7 +40,8 @@ class Selection:
         :raises InvalidNotebookJobError: names the argument, its value and the remedy.
         """
         # A bare id needs no project: schedules are compared by their location and id.
-        named = None if schedule is None else resource_name(schedule, "schedules", lambda: _any(location), location)
+        parent = f"projects/any/locations/{location}"
+        named = None if schedule is None else resource_name(schedule, "schedules", lambda: parent, location)
         return cls(named, _pattern(display_name), _labels(labels), _states(states))
 
     def wants(self, job: Mapping[str, Any]) -> bool:
@@ -53,10 +54,6 @@ class Selection:
         if any(labels.get(key) != value for key, value in self.labels.items()):
             return False
         return self.display_name is None or self.display_name.fullmatch(job.get("displayName") or "") is not None
-
-
-def _any(location: str) -> str:
-    return f"projects/any/locations/{location}"
 
 
 def _is_same(schedule: ResourceName, name: object) -> bool:

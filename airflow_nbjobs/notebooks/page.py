@@ -96,7 +96,7 @@ class Page:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_page(content: bytes, limits: Limits, failed_cell: int | None = None) -> Page:
+def read_page(content: bytes, limits: Limits, failed_cell: int | None) -> Page:
     """Read what is shown of a notebook.
 
     :param failed_cell: as of :func:`~airflow_nbjobs.notebooks.render.to_html`.

@@ -20,7 +20,7 @@ def repair(notebook: dict[str, Any]) -> bool:
     """
     repairs = _Repairs()
     notebook.setdefault("nbformat_minor", 0)
-    repairs.ensure(notebook, "metadata", dict, {})
+    repairs.ensure_metadata(notebook)
     if not _is_integer(notebook["nbformat_minor"]):
         repairs.set(notebook, "nbformat_minor", 0)
     cells = notebook.get("cells")
@@ -49,13 +49,13 @@ class _Repairs:
         del part[key]
         self.is_changed = True
 
-    def ensure(self, part: dict[str, Any], key: str, kind: type, default: Any) -> None:
-        if not isinstance(part.get(key), kind):
-            self.set(part, key, default)
+    def ensure_metadata(self, part: dict[str, Any]) -> None:
+        if not isinstance(part.get("metadata"), dict):
+            self.set(part, "metadata", {})
 
 
 def _repair_cell(cell: dict[str, Any], repairs: _Repairs) -> None:
-    repairs.ensure(cell, "metadata", dict, {})
+    repairs.ensure_metadata(cell)
     metadata = cell["metadata"]
     tags = metadata.get("tags", [])
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):

@@ -129,9 +129,7 @@ def end_job(
     return Ending(EndingKind.DELETED)
 
 
-def end_jobs(
-    jobs: Iterable[NotebookExecutionJob], kill: KillPolicy, *, cancel_until: float = float("inf")
-) -> Flow[dict[str, Ending]]:
+def end_jobs(jobs: Iterable[NotebookExecutionJob], kill: KillPolicy, *, cancel_until: float) -> Flow[dict[str, Ending]]:
     """End several jobs; one that cannot be ended does not keep the others from it.
 
     :returns: what happened, by the jobs' names.

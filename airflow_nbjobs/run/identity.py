@@ -201,7 +201,7 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def check_user_labels(labels: Mapping[str, str], *, has_cost_labels: bool = False) -> None:
+def check_user_labels(labels: Mapping[str, str], *, has_cost_labels: bool) -> None:
     """Check that the user's labels leave room for ours.
 
     :param has_cost_labels: whether the job gets :func:`cost_labels` too.

@@ -72,7 +72,7 @@ def _repair(document: dict[str, Any], repairs: dict[str, None]) -> None:
     if not isinstance(minor := document.get("nbformat_minor"), int):
         document["nbformat_minor"] = 4
         repairs[f"its nbformat_minor is {minor!r}: taken for 4"] = None
-    metadata = _object(document, "metadata", "the notebook", repairs)
+    metadata = _metadata(document, "the notebook", repairs)
     for name in ("kernelspec", "language_info"):
         if name in metadata and not isinstance(metadata[name], dict):
             del metadata[name]
@@ -97,7 +97,7 @@ def _repair_cell(cell: dict[str, Any], where: str, repairs: dict[str, None]) -> 
     if cell.get("cell_type") not in _CELL_TYPES:
         repairs[f"the type of {where} is {cell.get('cell_type')!r}: it is not run"] = None
         cell["cell_type"] = "raw"
-    metadata = _object(cell, "metadata", where, repairs)
+    metadata = _metadata(cell, where, repairs)
     if cell.get("source") is None:
         cell["source"] = ""
     if "id" in cell and not (isinstance(cell["id"], str) and _CELL_ID.fullmatch(cell["id"])):
@@ -115,12 +115,12 @@ def _repair_cell(cell: dict[str, Any], where: str, repairs: dict[str, None]) -> 
         cell.pop("attachments", None)
 
 
-def _object(parent: dict[str, Any], name: str, where: str, repairs: dict[str, None]) -> dict[str, Any]:
-    if not isinstance(parent.get(name), dict):
-        if name in parent:
-            repairs[f"the {name} of {where} is {parent[name]!r:.100}: taken for empty"] = None
-        parent[name] = {}
-    found: dict[str, Any] = parent[name]
+def _metadata(part: dict[str, Any], where: str, repairs: dict[str, None]) -> dict[str, Any]:
+    if not isinstance(part.get("metadata"), dict):
+        if "metadata" in part:
+            repairs[f"the metadata of {where} is {part['metadata']!r:.100}: taken for empty"] = None
+        part["metadata"] = {}
+    found: dict[str, Any] = part["metadata"]
     return found
 
 

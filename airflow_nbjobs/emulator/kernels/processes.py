@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 import psutil
 
 _PR_SET_PDEATHSIG = 1
+_END_SECONDS = 5.0
 MARK = "NBJOBS_EMULATOR_JOB"
 """The environment variable that marks the processes of one job."""
 
@@ -27,23 +28,23 @@ def end_with_parent_hook() -> Callable[[], object] | None:
     return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
-def end_descendants(*, within_seconds: float = 5.0) -> None:
+def end_descendants() -> None:
     """End every descendant of this process.
 
     They include those in another session, and orphans where this process is a "subreaper" (Linux).
     """
     me = psutil.Process()
-    _end_all(lambda: me.children(recursive=True), within_seconds)
+    _end_all(lambda: me.children(recursive=True))
 
 
-def end_marked(mark: str, *, within_seconds: float = 5.0) -> None:
+def end_marked(mark: str) -> None:
     """End every process of this user whose environment has this :data:`MARK`."""
-    _end_all(lambda: _where(psutil.process_iter(), lambda each: each.environ().get(MARK) == mark), within_seconds)
+    _end_all(lambda: _where(psutil.process_iter(), lambda each: each.environ().get(MARK) == mark))
 
 
-def _end_all(find: Callable[[], Iterable[psutil.Process]], within_seconds: float) -> None:
+def _end_all(find: Callable[[], Iterable[psutil.Process]]) -> None:
     """Stop all, then kill all, until none is found: this also ends a program that forks endlessly."""
-    deadline = time.monotonic() + within_seconds
+    deadline = time.monotonic() + _END_SECONDS
     while (found := _where(find(), _is_running)) and time.monotonic() < deadline:
         stopped: set[psutil.Process] = set()
         while (fresh := found - stopped) and time.monotonic() < deadline:

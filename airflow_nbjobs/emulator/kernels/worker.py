@@ -5,9 +5,9 @@ emulator trusts its report for this one job only.
 
 ``python -m airflow_nbjobs.emulator.kernels.worker <folder> <sockets> [<kernel name>]`` reads
 ``<folder>/source.ipynb``, runs it in ``<folder>/work``, writes ``<folder>/executed.ipynb`` after each cell and at the
-end, and prints the result as one line of JSON: ``{"ok": bool, "message": str, "cell": int,
-"repairs": [str]}``. When its standard input
-ends, or its parent is gone, it ends the kernel and all descendants, writes the notebook as it is, and exits.
+end, and prints the result as one line of JSON: ``{"ok": bool, "message": str, "cell": int, "repairs": [str]}``. When
+its standard input ends, or its parent is gone, it ends the kernel and all descendants, writes the notebook as it is,
+and exits.
 """
 
 from __future__ import annotations

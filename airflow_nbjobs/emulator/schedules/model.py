@@ -272,7 +272,3 @@ class Schedules:
 
 def _time(schedule: Mapping[str, Any], field: str) -> int | None:
     return nanoseconds(schedule[field]) if field in schedule else None
-
-
-def _span(length: timedelta) -> int:
-    return length // timedelta(microseconds=1) * 1000
