@@ -186,12 +186,18 @@ def _download(shown: ShownNotebook, to: Path) -> None:
 
 
 def _touch(folder: Path) -> bool:
-    """Return whether a page is kept, and note that it was read."""
+    """Return whether a page is kept, and note that it was read.
+
+    The rest of a page is removed: a system may delete old files of the folder of temporary files, but not folders.
+    """
     try:
         os.utime(folder)
     except FileNotFoundError:
         return False
-    return True
+    if all((folder / name).is_file() for name in (PAGE, FACTS)):
+        return True
+    shutil.rmtree(folder, ignore_errors=True)
+    return False
 
 
 def _keep(work: Path, folder: Path) -> None:

@@ -86,6 +86,21 @@ def test_what_a_killed_process_left_is_removed(downloads: list[str], pages: Path
     assert {folder.name for folder in pages.iterdir() if folder.name.startswith("work-")} == {"work-new"}
 
 
+@pytest.mark.parametrize("lost", ["page.html", "facts.json"])
+def test_a_page_that_lost_a_file_is_rendered_again(lost: str, downloads: list[str], pages: Path) -> None:
+    """A system may delete old files of the folder of temporary files."""
+
+    async def ask() -> None:
+        page = await Pages().page(shown(), "light")
+        (page.folder / lost).unlink()
+        again = await Pages().page(shown(), "light")
+        again.html().close()
+        assert again.facts()["cells"]
+
+    asyncio.run(ask())
+    assert len(downloads) == 2
+
+
 def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[int] = []
 
