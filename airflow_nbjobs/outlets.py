@@ -31,11 +31,15 @@ def with_asset(arguments: Mapping[str, Any], defaults: Mapping[str, Any] | None 
 
     :param arguments: with or without ``asset`` and ``outlets``.
     :param defaults: the ``default_args`` of the task, for those that are not among the arguments.
-    :raises InvalidNotebookJobError: if the asset is not valid.
+    :raises InvalidNotebookJobError: if the asset is not valid, or the task does not wait for its job.
     """
     known = {name: value for name, value in (defaults or {}).items() if name in ("asset", "outlets")} | dict(arguments)
     if (asset := known.pop("asset", None)) is None:
         return known
+    if not {**(defaults or {}), **arguments}.get("wait_for_completion", True):
+        raise InvalidNotebookJobError(
+            f"asset={asset!r} needs wait_for_completion=True: otherwise the task succeeds before its notebook runs."
+        )
     outlets = known.get("outlets") or []
     several = list(outlets) if isinstance(outlets, list | tuple | set) else [outlets]
     outlet = as_outlet(asset)

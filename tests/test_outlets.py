@@ -170,6 +170,17 @@ def test_an_asset_needs_a_job_that_is_waited_for() -> None:
         CreateNotebookExecutionJobOperator(task_id="report", **JOB, asset="report", wait_for_completion=False)
 
 
+@pytest.mark.parametrize("where", ["arguments", "defaults"])
+@pytest.mark.parametrize("make", [CreateNotebookExecutionJobOperator.partial, notebook_task])
+def test_a_mapped_or_decorated_task_with_an_asset_waits_too(make: Any, where: str) -> None:
+    given, defaults = [{"wait_for_completion": False}, {}][:: 1 if where == "arguments" else -1]
+    with (
+        DAG("daily", schedule=None, default_args=defaults),
+        pytest.raises(InvalidNotebookJobError, match="asset='report' needs wait_for_completion=True"),
+    ):
+        make(task_id="report", **JOB, asset="report", **given)
+
+
 def test_a_mapped_task_has_the_asset_before_it_runs() -> None:
     """Airflow takes the outlets of a mapped task from its arguments."""
     with DAG("reports"):

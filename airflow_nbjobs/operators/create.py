@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
 
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.links import LINKS, NotebookScheduleLink
 from airflow_nbjobs.operators.operator import NotebookJobOperator
 from airflow_nbjobs.operators.parsing import default_arguments
@@ -233,11 +232,8 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         return super().partial(**with_asset(kwargs, default_arguments(kwargs)))
 
     def _add_outlet(self, asset: str | Asset | AssetAlias | None) -> None:
-        if asset is not None and not self.wait_for_completion:
-            raise InvalidNotebookJobError(
-                f"asset={asset!r} needs wait_for_completion=True: otherwise the task succeeds before its notebook runs."
-            )
-        self.outlets = with_asset({"outlets": self.outlets, "asset": asset})["outlets"]
+        given = {"outlets": self.outlets, "asset": asset, "wait_for_completion": self.wait_for_completion}
+        self.outlets = with_asset(given)["outlets"]
 
     @property
     def notebook(self) -> Notebook | None:
