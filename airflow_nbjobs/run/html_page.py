@@ -53,11 +53,11 @@ class PageWriter:
         return page
 
     def _write(self, job: NotebookExecutionJob, executed: Executed) -> str:
-        from airflow_nbjobs.notebooks.render_process import render
+        from airflow_nbjobs.notebooks.render_process import PLAINER, render
 
         if executed.uri is None:
             raise RenderError(f"the executed notebook could not be read: {executed.problem}.")
-        seconds = min(_RENDER_SECONDS, self.seconds - _WRITE_SECONDS)
+        seconds = min(_RENDER_SECONDS, (self.seconds - _WRITE_SECONDS) / len(PLAINER))
         if seconds <= 0:
             raise RenderError("the task's execution_timeout leaves no time for it. Raise execution_timeout.")
         name = executed.uri.removesuffix(".ipynb")

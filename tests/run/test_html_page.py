@@ -14,6 +14,7 @@ from airflow.sdk import DAG, task
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotebookJobFailedError
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
+from airflow_nbjobs.notebooks import render_process
 from airflow_nbjobs.run.html_page import PageWriter
 from airflow_nbjobs.run.result import Executed
 from tests.support import papers
@@ -130,6 +131,19 @@ def test_a_refused_page_is_a_warning_with_the_remedy(
 def test_no_page_is_written_when_the_time_is_over(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
     assert writer(seconds=1.0).write(SUCCEEDED, Executed(uri="gs://results/x.ipynb")) is None
     assert "Raise execution_timeout." in warning(caplog)
+
+
+def test_both_renderings_fit_into_the_time_that_is_left(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[float] = []
+
+    def ended(_content: bytes, _request: Any, seconds: float) -> bytes:
+        taken.append(seconds)
+        raise render_process._Ended
+
+    monkeypatch.setattr(render_process, "_render", ended)
+    cloud.upload("gs://results/slow.ipynb", as_bytes(GOOD))
+    assert writer(seconds=75.0).write(SUCCEEDED, Executed(uri="gs://results/slow.ipynb")) is None
+    assert taken == [30.0, 30.0]
 
 
 def test_no_page_is_written_without_an_executed_notebook(cloud: Cloud, caplog: pytest.LogCaptureFixture) -> None:
