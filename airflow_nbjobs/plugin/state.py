@@ -21,6 +21,7 @@ from airflow_nbjobs.secrecy import masked
 __all__ = ["find_shown", "read_state"]
 
 _REFRESH_SECONDS = 5
+_SETTLED_SECONDS = 60
 _LINK_SCHEMES = ("https://", "http://")
 _WAITING = frozenset({JobState.UNSPECIFIED, JobState.QUEUED, JobState.PENDING})
 
@@ -96,6 +97,7 @@ def _job(job: NotebookExecutionJob, task: TaskRecord) -> dict[str, Any]:
         "state": job.job_state.word,
         "is_over": job.job_state.is_terminal,
         "is_success": job.job_state.is_success,
+        "is_settled": _is_settled(job),
         "reason": reason(job) if job.job_state.is_terminal and not job.job_state.is_success else None,
         "created": job.create_time and job.create_time.isoformat(),
         "updated": job.update_time and job.update_time.isoformat(),
@@ -108,6 +110,12 @@ def _job(job: NotebookExecutionJob, task: TaskRecord) -> dict[str, Any]:
         "version": job.labels.get("nbjobs-notebook"),
         "output": job.gcs_output_uri,
     }
+
+
+def _is_settled(job: NotebookExecutionJob) -> bool:
+    """Return whether a job ended so long ago that two requests of one view cannot see different states of it."""
+    ended = job.update_time if job.job_state.is_terminal else None
+    return ended is not None and (datetime.now(UTC) - ended).total_seconds() > _SETTLED_SECONDS
 
 
 def _times(job: NotebookExecutionJob, now: datetime) -> tuple[float | None, float | None]:

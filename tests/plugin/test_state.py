@@ -83,6 +83,18 @@ def test_a_running_job_says_how_long_and_shows_its_source(ann: TestClient, cloud
     assert (ended["notebook"]["kind"], ended["refresh_seconds"]) == ("executed", None)
 
 
+def test_a_job_is_settled_some_time_after_its_end(
+    ann: TestClient, cloud: Any, ran: Callable[..., TaskRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = ran()
+    assert ann.get(row.path("state")).json()["job"]["is_settled"] is False
+    monkeypatch.setattr("airflow_nbjobs.plugin.state._SETTLED_SECONDS", 0)
+    assert ann.get(row.path("state")).json()["job"]["is_settled"] is True
+    active = TaskRow.make(state="deferred")
+    active.submit()
+    assert ann.get(active.path("state")).json()["job"]["is_settled"] is False
+
+
 def test_a_source_that_is_no_notebook_file_is_not_read(ann: TestClient, cloud: Any) -> None:
     row = TaskRow.make(state="deferred", notebook="gs://results/salaries.csv")
     cloud.upload("gs://results/salaries.csv", CANARY.encode())

@@ -8,6 +8,7 @@ const SLOWEST_REFRESH = 30;
 const byId = (id) => document.getElementById(id);
 let chosenTry = null; // the newest, until a person chooses one
 let shown = ""; // which notebook is in the frame, in which theme
+let early = null; // the frame that was asked for before the state; it is kept if the job ended too long ago to change
 let timer = null;
 let clock = null;
 let refreshes = 0;
@@ -244,17 +245,23 @@ function showNotebook(state) {
   }
   byId("view").hidden = !notebook || Boolean(problem);
   const now = notebook && !problem ? `${notebook.key} ${theme()} ${chosenTry}` : "";
+  const isThere = early === frameAddress() && state.job?.is_settled;
+  early = null;
   if (now === shown) return;
   shown = now;
   byId("cells").hidden = true;
   byId("to-failed").hidden = true;
-  byId("loading").hidden = false;
   if (!now) {
     byId("frame").removeAttribute("src");
     return;
   }
-  byId("frame").src = frameAddress();
+  if (!isThere) loadFrame();
   showFacts(state, now);
+}
+
+function loadFrame() {
+  byId("loading").hidden = false;
+  byId("frame").src = frameAddress();
 }
 
 const frameAddress = (at = "") => `frame${query({ theme: theme() })}${at && `#${at}`}`;
@@ -373,6 +380,8 @@ byId("frame").addEventListener("load", () => {
 });
 for (const id of ["ipynb", "html"]) byId(id).addEventListener("click", openOutside);
 applyTheme();
+early = frameAddress();
+loadFrame();
 const page = around();
 if (page) {
   new MutationObserver(() => {
