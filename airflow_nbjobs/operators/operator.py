@@ -82,12 +82,20 @@ class NotebookJobOperator(BaseOperator):
         :raises InvalidNotebookJobError: for an argument that is wrong on its own.
         """
         (dag, group), task_id = place_of(kwargs), kwargs.get("task_id", "")
-        inits = [vars(each)["__init__"] for each in cls.__mro__ if "__init__" in vars(each)]
-        own = {name for init in inits for name in inspect.signature(init).parameters}
-        given = {name: value for name, value in {**default_arguments(kwargs), **kwargs}.items() if name in own}
-        parsing = Parsing.of(cls, dag, given.get("render_template_as_native_obj"), cls._texts())
+        given, own = {**default_arguments(kwargs), **kwargs}, cls._own_arguments()
+        parsing = Parsing.of(cls, dag, given.pop("render_template_as_native_obj", None), cls._texts())
+        given = {name: value for name, value in given.items() if name in own}
         _check_early(lambda: check_values(parsing.known(given)), group.child_id(task_id) if group else task_id, dag)
         return super().partial(**kwargs)
+
+    @classmethod
+    def _own_arguments(cls) -> set[str]:
+        """Return the names of the arguments that are as this package defines them: a subclass may define others."""
+        owners: dict[str, str] = {}
+        for each in cls.__mro__:
+            for name in inspect.signature(vars(each)["__init__"]).parameters if "__init__" in vars(each) else ():
+                owners.setdefault(name, each.__module__)
+        return {name for name, module in owners.items() if module.startswith("airflow_nbjobs.")}
 
     @classmethod
     def _texts(cls) -> set[str]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import DAG, TaskGroup
+from airflow.providers.common.compat.sdk import DAG, BaseOperator, TaskGroup
 from airflow.sdk import Param, task
 from airflow.sdk.definitions.template import literal
 
@@ -252,6 +252,28 @@ def test_the_known_arguments_of_a_mapped_task_are_checked(where: str) -> None:
         with pytest.raises(InvalidNotebookJobError, match=r"^Task 'group.report' of DAG 'daily': kill='stop'"):
             make.partial(task_id="report", **JOB, default_args=defaults("task"))
         make.partial(task_id="other", **{**JOB, "labels": {"a": "{{ ds }}"}}, kill="leave").expand(display_name=["a"])
+
+
+@pytest.mark.skipif(
+    "render_template_as_native_obj" not in inspect.signature(BaseOperator).parameters, reason="tasks have it since 3.2"
+)
+def test_a_mapped_task_may_render_natively_alone() -> None:
+    make = operators.CreateNotebookExecutionJobOperator
+    with DAG("daily", schedule=None):
+        given = {**JOB, "parameters": "{'day': 1}"}
+        make.partial(task_id="mapped", **given, render_template_as_native_obj=True).expand_kwargs([{"doc_md": "each"}])
+
+
+def test_an_argument_that_a_subclass_defines_is_its_own() -> None:
+    class Report(operators.CreateNotebookExecutionJobOperator):
+        def __init__(self, *, limit: str, labels: str = "", **kwargs: Any) -> None:
+            super().__init__(labels={"limit": limit, "all": labels}, **kwargs)
+
+    with DAG("daily", schedule=None):
+        Report(task_id="one", **JOB, limit="low", labels="red")
+        Report.partial(task_id="mapped", **JOB, limit="low", labels="red").expand_kwargs([{"doc_md": "each"}])
+        with pytest.raises(InvalidNotebookJobError, match="kill='stop'"):
+            Report.partial(task_id="wrong", **JOB, limit="low", kill="stop")
 
 
 def test_a_decorated_task_is_checked_too() -> None:
