@@ -12,6 +12,7 @@ let early = null; // the frame that was asked for before the state; it is kept i
 let timer = null;
 let clock = null;
 let refreshes = 0;
+let asked = 0; // how often the state was asked for: only the last answer counts
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -322,9 +323,11 @@ const REFUSALS = {
 async function refresh() {
   clearTimeout(timer);
   clearInterval(clock);
+  const number = ++asked;
   let state;
   try {
     const answer = await fetch(`state${query()}`);
+    if (number !== asked) return;
     if (!answer.ok) {
       showProblem(REFUSALS[answer.status] ?? `Airflow answered with the status ${answer.status}. Reload the page later.`);
       if (answer.status >= 500) again(15);
@@ -332,12 +335,14 @@ async function refresh() {
     }
     state = await answer.json();
   } catch {
+    if (number !== asked) return;
     showProblem("Airflow does not answer. This page tries again.");
     again(15);
     return;
   } finally {
     document.querySelector("main").setAttribute("aria-busy", "false");
   }
+  if (number !== asked) return;
   show(state);
   if (state.refresh_seconds) again(state.refresh_seconds);
 }
@@ -364,6 +369,7 @@ function show(state) {
 
 /** Ask again, less often with time, and not while nobody sees the page. */
 function again(seconds) {
+  if (document.hidden) return;
   refreshes += 1;
   const wait = Math.min(SLOWEST_REFRESH, seconds * (1 + Math.floor(refreshes / 12)));
   timer = setTimeout(refresh, 1000 * wait);
