@@ -28,21 +28,35 @@ def state(number: int, **more: Any) -> dict[str, Any]:
     }
 
 
+def ended(*, is_settled: bool) -> dict[str, Any]:
+    """Return what a state has besides when the job has ended with a notebook."""
+    job = {**state(2)["job"], "is_over": True, "is_settled": is_settled}
+    notebook = {"key": "k", "kind": "executed", "uri": "gs://b/n.ipynb", "generation": "1", "size": 1}
+    return {"job": job, "notebook": notebook, "refresh_seconds": None}
+
+
 class Answers:
     """Answers for the page in place of Airflow.
 
     :ivar late: requests for the state that wait for their answer.
+    :ivar frames: how often the notebook was asked for.
+    :ivar more: what the next states have besides.
     """
 
     def __init__(self, page: Page) -> None:
         self.late: list[Route] = []
         self.is_holding = False
+        self.frames = 0
+        self.more: dict[str, Any] = {}
         page.route(f"{ADDRESS}**", self._answer)
 
     def _answer(self, route: Route) -> None:
         part, _, query = route.request.url.removeprefix(ADDRESS).partition("?")
         if part == "frame":
+            self.frames += 1
             route.fulfill(body="", content_type="text/html")
+        elif part == "facts":
+            route.fulfill(json={"cells": [], "failed": None, "slowest": None, "parameters": {}})
         elif part != "state":
             route.fulfill(path=STATIC.joinpath(part if "." in part else f"{part}.html"))
         elif "try=1" in query:
@@ -50,7 +64,7 @@ class Answers:
         elif self.is_holding:
             self.late.append(route)
         else:
-            route.fulfill(json=state(2))
+            route.fulfill(json=state(2, **self.more))
 
 
 @pytest.fixture
@@ -92,3 +106,28 @@ def test_a_hidden_page_asks_nothing_after_a_late_answer(page: Page) -> None:
     page.evaluate("window.isAway = false; document.dispatchEvent(new Event('visibilitychange'))")
     while len(answers.late) < 2:
         page.wait_for_timeout(50)
+
+
+@pytest.mark.parametrize(("is_settled", "frames"), [(True, 1), (False, 2)])
+def test_the_first_frame_is_kept_if_the_job_ended_long_ago(is_settled: bool, frames: int, page: Page) -> None:
+    answers = Answers(page)
+    answers.is_holding = True
+    page.goto(f"{ADDRESS}tab")
+    while not (answers.late and answers.frames):
+        page.wait_for_timeout(50)
+    with page.expect_response(lambda response: "/facts" in response.url):
+        answers.late[0].fulfill(json=state(2, **ended(is_settled=is_settled)))
+    page.wait_for_timeout(300)
+    expect(page.locator("#view")).to_be_visible()
+    assert answers.frames == frames
+
+
+def test_a_first_frame_from_before_the_notebook_is_not_kept(page: Page) -> None:
+    answers = Answers(page)
+    page.goto(f"{ADDRESS}tab")
+    expect(page.locator("#stats")).to_contain_text("job-2")
+    assert answers.frames == 1
+    with page.expect_response(lambda response: "/facts" in response.url):
+        answers.more = ended(is_settled=True)
+    page.wait_for_timeout(300)
+    assert answers.frames == 2
