@@ -27,6 +27,7 @@ html_theme = "furo"
 html_title = "airflow-nbjobs"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_search_scorer = str(Path(__file__).parent / "extensions/scorer.js")
 html_show_sphinx = False
 html_theme_options = {
     "light_css_variables": {"color-brand-primary": "#0b57d0", "color-brand-content": "#0b57d0"},

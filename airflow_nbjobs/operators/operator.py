@@ -32,7 +32,7 @@ Operator = TypeVar("Operator", bound="NotebookJobOperator")
 
 
 class NotebookJobOperator(BaseOperator):
-    """What all operators have in common.
+    """The base class of all operators and sensors, with the arguments that all of them have.
 
     :param location: region of the jobs, such as ``us-central1`` (templated).
     :param project_id: project of the jobs; default: the connection's (templated).

@@ -47,7 +47,8 @@ class Arguments(_Table):
     def rows(self) -> Iterator[Sequence[str]]:
         """Yield a row for each argument."""
         for name, kind, default, templated, text in described_class(self.arguments[0]):
-            yield f"``{name}``", f"``{default}``", templated, f"{text} Type: ``{kind}``." if kind else text
+            given = default if default == "required" else f"default: ``{default}``"
+            yield f"``{name}``", given, templated and "templated", f"{text} Type: ``{kind}``." if kind else text
 
 
 class Classes(_Table):
@@ -83,11 +84,11 @@ class Settings(_Table):
         from airflow_nbjobs.provider_info import get_provider_info
 
         for name, option in get_provider_info()["config"]["nbjobs"]["options"].items():
-            text = option["description"]
+            text = re.sub(r"https?://[^\s,]+", r"``\g<0>``", option["description"])  # no links, which may be templates
             if option.get("example"):
                 text += f" Example: ``{option['example']}``."
             default = option["default"]
-            yield f"``{name}``", f"``{default}``" if default is not None else "not set", text
+            yield f"``{name}``", f"default: ``{default}``" if default is not None else "not set by default", text
 
 
 class Commands(_Table):
