@@ -51,6 +51,12 @@ def find_job(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> N
         )
     with explaining("jobs", hook.gcp_conn_id, _ROLE):
         project = task.text_field("project_id") or hook.project_id
+        if not project:
+            raise Unavailable(
+                "no_project",
+                f"The connection {hook.gcp_conn_id!r}, with which this page reads jobs, has no project. Give it one, "
+                "or set [nbjobs] ui_gcp_conn_id of the API server to a connection that has one.",
+            )
         if number == task.current.number and task.note is not None and not task.is_waiting:
             return _named_by_note(task, JobName.parse(task.note.name), project, hook)
         location = JobName.parse(task.note.name).location if task.note else task.text_field("location")

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from fastapi.testclient import TestClient
 
+from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.notebooks import storage
 from airflow_nbjobs.run.note import JOB_XCOM
 from tests.plugin.conftest import CANARY, finish, paper, problem
@@ -156,6 +157,17 @@ def test_the_connection_is_the_tabs_own(
     assert code == "no_connection"
     assert "'of_the_tab'" in message
     assert "ui_gcp_conn_id" in message
+
+
+def test_a_connection_without_a_project_is_named(
+    ann: TestClient, ran: Callable[..., TaskRow], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An emulator has a project in any case."""
+    row = ran()
+    monkeypatch.setattr(NotebookExecutionJobHook, "project_id", "")
+    code, message = problem(ann.get(row.path("state")))
+    assert code == "no_project"
+    assert "'google_cloud_default', with which this page reads jobs, has no project." in message
 
 
 def test_each_try_has_its_own_job(ann: TestClient, cloud: Any, ran: Callable[..., TaskRow]) -> None:
