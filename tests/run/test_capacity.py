@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import threading
 import time
 import uuid
@@ -52,13 +51,6 @@ def no_late_notebooks(request: pytest.FixtureRequest, monkeypatch: pytest.Monkey
         monkeypatch.setattr("airflow_nbjobs.run.result._GRACE", (0.01, 0.01))
 
 
-@pytest.fixture
-def bucket(cloud: Cloud) -> str:
-    """Return a folder for executed notebooks, in a bucket that is there."""
-    cloud.upload(f"gs://results/{cloud.project}/made", b"")
-    return f"gs://results/{cloud.project}"
-
-
 def fail(cloud: Cloud, times: int, message: str = NO_MACHINE) -> None:
     """Let the next jobs end without a notebook."""
     states = ["JOB_STATE_PENDING", "JOB_STATE_FAILED"]
@@ -77,11 +69,11 @@ def templates(cloud: Cloud) -> list[str]:
 
 
 @MODES
-def test_the_fallback_templates_are_tried_in_turn(cloud: Cloud, bucket: str, deferrable: bool, logged: Logged) -> None:
+def test_the_fallback_templates_are_tried_in_turn(cloud: Cloud, folder: str, deferrable: bool, logged: Logged) -> None:
     fail(cloud, 2)
     run = task(
         notebook=PAPER,
-        gcs_output_uri=bucket,
+        gcs_output_uri=folder,
         fallback_runtime_templates=["{{ 21 + 21 }}", "43"],
         deferrable=deferrable,
         do_xcom_push=False,
@@ -97,31 +89,31 @@ def test_the_fallback_templates_are_tried_in_turn(cloud: Cloud, bucket: str, def
 
 
 @pytest.mark.parametrize("message", NO_MACHINES)
-def test_whatever_the_service_calls_it_the_job_is_submitted_again(cloud: Cloud, bucket: str, message: str) -> None:
+def test_whatever_the_service_calls_it_the_job_is_submitted_again(cloud: Cloud, folder: str, message: str) -> None:
     fail(cloud, 1, message)
-    task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=1, do_xcom_push=False).to_its_end()
+    task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=1, do_xcom_push=False).to_its_end()
     assert cloud.states() == ["FAILED", "SUCCEEDED"]
 
 
 @pytest.mark.parametrize("message", [each for each in NO_MACHINES if "RESOURCE_EXHAUSTED: " not in each])
 def test_a_refused_create_uses_the_next_template_at_once(
-    cloud: Cloud, bucket: str, message: str, logged: Logged
+    cloud: Cloud, folder: str, message: str, logged: Logged
 ) -> None:
     """Only a quota of requests makes a create wait."""
     cloud.fault({"method": "create", "status": 429, "message": message})
-    run = task(notebook=PAPER, gcs_output_uri=bucket, fallback_runtime_templates=["42"], do_xcom_push=False)
+    run = task(notebook=PAPER, gcs_output_uri=folder, fallback_runtime_templates=["42"], do_xcom_push=False)
     assert run.to_its_end()["state"] == "JOB_STATE_SUCCEEDED"
     assert templates(cloud) == ["42"]
     assert [line for line in logged() if "Attempt 2 of 2 follows, with runtime template '42'." in line]
 
 
 def test_a_refused_create_is_sent_as_often_as_allowed(
-    cloud: Cloud, bucket: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
+    cloud: Cloud, folder: str, monkeypatch: pytest.MonkeyPatch, logged: Logged
 ) -> None:
     cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE, "times": 3})
     said = r"^429 .*does not have enough resources .*\(This was the last of 3 attempts; runtime templates: '1234'\.\)$"
     with pytest.raises(NoCapacityError, match=said):
-        task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2).execute()
+        task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=2).execute()
     assert cloud.states() == []
     assert [line for line in logged() if "fallback_runtime_templates" in line]
 
@@ -184,9 +176,9 @@ def test_no_pause_is_longer_than_the_task_may_run(cloud: Cloud) -> None:
 
 
 @MODES
-def test_one_template_is_tried_as_often_as_allowed(cloud: Cloud, bucket: str, deferrable: bool) -> None:
+def test_one_template_is_tried_as_often_as_allowed(cloud: Cloud, folder: str, deferrable: bool) -> None:
     fail(cloud, 3)
-    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=2, deferrable=deferrable)
+    run = task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=2, deferrable=deferrable)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
         run.to_its_end()
     assert templates(cloud) == ["1234"] * 3
@@ -195,29 +187,29 @@ def test_one_template_is_tried_as_often_as_allowed(cloud: Cloud, bucket: str, de
 
 @pytest.mark.parametrize(("retries", "tried"), [(0, ["1234"]), (1, ["1234", "42"]), (None, ["1234", "42", "43", "44"])])
 def test_retries_bound_attempts_and_default_to_one_per_fallback(
-    cloud: Cloud, bucket: str, retries: int | None, tried: list[str]
+    cloud: Cloud, folder: str, retries: int | None, tried: list[str]
 ) -> None:
     fail(cloud, len(tried))
     wanted = {"fallback_runtime_templates": ["42", "43", "44"], "capacity_retries": retries}
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources") as error:
-        task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
+        task(notebook=PAPER, gcs_output_uri=folder, **wanted).to_its_end()
     assert templates(cloud) == tried
     names = ", ".join(map(repr, tried))
     told = f" (This was the last of {len(tried)} attempts; runtime templates: {names}.)" if retries != 0 else ""
     assert str(error.value).rpartition("notebookExecutionJobs/")[2].lstrip("0123456789") == told
 
 
-def test_more_retries_than_templates_begin_with_the_first_again(cloud: Cloud, bucket: str) -> None:
+def test_more_retries_than_templates_begin_with_the_first_again(cloud: Cloud, folder: str) -> None:
     fail(cloud, 2)
     wanted = {"fallback_runtime_templates": ["42"], "capacity_retries": 2}
-    task(notebook=PAPER, gcs_output_uri=bucket, do_xcom_push=False, **wanted).to_its_end()
+    task(notebook=PAPER, gcs_output_uri=folder, do_xcom_push=False, **wanted).to_its_end()
     assert templates(cloud) == ["1234", "42", "1234"]
 
 
-def waiting_again(cloud: Cloud, bucket: str, **arguments: Any) -> TaskRun:
+def waiting_again(cloud: Cloud, folder: str, **arguments: Any) -> TaskRun:
     """Return a first try whose job got no machine, and whose second job waits for one."""
     cloud.fault({"job_state": "JOB_STATE_PENDING", "times": 2})
-    wanted = {"notebook": PAPER, "gcs_output_uri": bucket, "deferrable": True, "do_xcom_push": False, **arguments}
+    wanted = {"notebook": PAPER, "gcs_output_uri": folder, "deferrable": True, "do_xcom_push": False, **arguments}
     run = task(retries=1, **wanted)
     run.defer()
     end_last(cloud)
@@ -246,8 +238,8 @@ def again(run: TaskRun, **ti: Any) -> TaskRun:
     return other
 
 
-def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(cloud: Cloud, bucket: str) -> None:
-    run = waiting_again(cloud, bucket, capacity_retries=1)
+def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(cloud: Cloud, folder: str) -> None:
+    run = waiting_again(cloud, folder, capacity_retries=1)
     twin = again(run)
     adopted = twin.defer()
     assert twin.ti.xcoms["notebook_execution_job"]["adopted"]
@@ -257,8 +249,8 @@ def test_a_try_that_airflow_starts_twice_submits_as_often_as_one(cloud: Cloud, b
     assert cloud.states() == ["FAILED", "FAILED"]
 
 
-def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> None:
-    run = waiting_again(cloud, bucket, fallback_runtime_templates=["42", "43"])
+def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, folder: str) -> None:
+    run = waiting_again(cloud, folder, fallback_runtime_templates=["42", "43"])
     retry = again(run, try_number=2, id=uuid.uuid4())
     adopted = retry.defer()
     assert retry.ti.xcoms["notebook_execution_job"]["adopted"]
@@ -270,8 +262,8 @@ def test_a_retry_goes_on_with_the_next_template(cloud: Cloud, bucket: str) -> No
 
 
 @pytest.mark.parametrize("ended", ["canceled", "deleted"])
-def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, bucket: str, ended: str) -> None:
-    run = waiting_again(cloud, bucket, fallback_runtime_templates=["42"])
+def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, folder: str, ended: str) -> None:
+    run = waiting_again(cloud, folder, fallback_runtime_templates=["42"])
     retry = again(run, try_number=2, id=uuid.uuid4())
     adopted = retry.defer()
     end(cloud, ended)
@@ -281,8 +273,8 @@ def test_a_replacement_counts_as_the_same_attempt(cloud: Cloud, bucket: str, end
     assert [job["labels"].get("nbjobs-attempt") for job in cloud.book()] == [None, "1", "1"]
 
 
-def test_a_task_without_its_note_counts_on_from_its_job(cloud: Cloud, bucket: str) -> None:
-    run = waiting_again(cloud, bucket, capacity_retries=1)
+def test_a_task_without_its_note_counts_on_from_its_job(cloud: Cloud, folder: str) -> None:
+    run = waiting_again(cloud, folder, capacity_retries=1)
     name = run.ti.xcoms.pop("notebook_execution_job")["name"]
     end_last(cloud)
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
@@ -290,19 +282,19 @@ def test_a_task_without_its_note_counts_on_from_its_job(cloud: Cloud, bucket: st
     assert cloud.states() == ["FAILED", "FAILED"]
 
 
-def test_ids_of_ones_own_are_used_once_each(cloud: Cloud, bucket: str) -> None:
+def test_ids_of_ones_own_are_used_once_each(cloud: Cloud, folder: str) -> None:
     fail(cloud, 1)
     wanted = {"capacity_retries": 1, "deterministic_job_id": True, "do_xcom_push": False}
-    task(notebook=PAPER, gcs_output_uri=bucket, **wanted).to_its_end()
+    task(notebook=PAPER, gcs_output_uri=folder, **wanted).to_its_end()
     assert cloud.states() == ["FAILED", "SUCCEEDED"]
 
 
 def test_each_attempt_has_its_own_copy_and_deletes_it(
-    cloud: Cloud, bucket: str, monkeypatch: pytest.MonkeyPatch
+    cloud: Cloud, folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__STAGING_BYTES", "10")
     fail(cloud, 1)
-    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=1, do_xcom_push=False)
+    run = task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=1, do_xcom_push=False)
     run.to_its_end()
     uris = {job["gcsNotebookSource"]["uri"] for job in booked(cloud)}
     assert len(uris) == 2
@@ -311,17 +303,17 @@ def test_each_attempt_has_its_own_copy_and_deletes_it(
             cloud.download(uri)
 
 
-def test_by_default_nothing_is_submitted_again(cloud: Cloud, bucket: str) -> None:
+def test_by_default_nothing_is_submitted_again(cloud: Cloud, folder: str) -> None:
     fail(cloud, 1)
     with pytest.raises(NotebookJobFailedError):
-        task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
+        task(notebook=PAPER, gcs_output_uri=folder).to_its_end()
     assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "EXPIRED", "PARTIALLY_SUCCEEDED"])
-def test_a_job_ended_while_awaiting_a_machine_stays_ended(cloud: Cloud, bucket: str, state: str) -> None:
+def test_a_job_ended_while_awaiting_a_machine_stays_ended(cloud: Cloud, folder: str, state: str) -> None:
     cloud.fault({"job_state": "JOB_STATE_PENDING"})
-    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, deferrable=True)
+    run = task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=3, deferrable=True)
     run.defer()
     end_last(cloud, f"JOB_STATE_{state}")
     with pytest.raises(NotebookJobFailedError, match="does not have enough resources"):
@@ -331,12 +323,12 @@ def test_a_job_ended_while_awaiting_a_machine_stays_ended(cloud: Cloud, bucket: 
 
 @pytest.mark.parametrize(("outcome", "seconds"), [("timeout", -1), ("timeout", 60), ("done", -1)])
 def test_when_the_time_is_over_nothing_is_submitted_any_more(
-    cloud: Cloud, bucket: str, outcome: str, seconds: int
+    cloud: Cloud, folder: str, outcome: str, seconds: int
 ) -> None:
     """The clocks of the triggerer and the worker may differ by a minute."""
     cloud.fault({"job_state": "JOB_STATE_PENDING"})
     bounded = {"execution_timeout": timedelta(minutes=5), "deferrable": True, "capacity_retries": 3}
-    run = task(notebook=PAPER, gcs_output_uri=bucket, **bounded)
+    run = task(notebook=PAPER, gcs_output_uri=folder, **bounded)
     run.defer()
     end_last(cloud)
     deadline = datetime.now(UTC) + timedelta(seconds=seconds)
@@ -347,9 +339,9 @@ def test_when_the_time_is_over_nothing_is_submitted_any_more(
 
 
 @pytest.mark.parametrize("ended", ["canceled", "deleted"])
-def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, bucket: str, ended: str) -> None:
+def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, folder: str, ended: str) -> None:
     bounded = {"execution_timeout": timedelta(minutes=5), "capacity_retries": 3}
-    retry = again(waiting_again(cloud, bucket, **bounded), try_number=2, id=uuid.uuid4())
+    retry = again(waiting_again(cloud, folder, **bounded), try_number=2, id=uuid.uuid4())
     retry.defer()
     end(cloud, ended)
     with pytest.raises(NotebookJobError, match=r"CANCELLED .*execution_timeout=0:05:00 is over|no longer exists"):
@@ -357,43 +349,36 @@ def test_after_the_timeout_an_ended_job_is_not_replaced(cloud: Cloud, bucket: st
     assert cloud.states() == ["FAILED", "CANCELLED"]
 
 
-def test_after_the_timeout_no_create_follows_a_refused_one(cloud: Cloud, bucket: str) -> None:
+def test_after_the_timeout_no_create_follows_a_refused_one(cloud: Cloud, folder: str) -> None:
     cloud.fault({"method": "create", "status": 429, "message": NO_MACHINE})
     bounded = {"execution_timeout": timedelta(minutes=5), "fallback_runtime_templates": ["42"]}
     ti = {"start_date": datetime.now(UTC) - timedelta(minutes=6)}
     with pytest.raises(NoCapacityError, match=r"enough resources .* \(It is not submitted again: execution_timeout="):
-        task(notebook=PAPER, gcs_output_uri=bucket, ti=ti, **bounded).execute()
+        task(notebook=PAPER, gcs_output_uri=folder, ti=ti, **bounded).execute()
     assert cloud.states() == []
 
 
-def test_another_failure_is_not_submitted_again(cloud: Cloud, bucket: str) -> None:
+def test_another_failure_is_not_submitted_again(cloud: Cloud, folder: str) -> None:
     fail(cloud, 1, "The disk is full.")
     with pytest.raises(NotebookJobFailedError, match=r"The disk is full\."):
-        task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3).to_its_end()
+        task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=3).to_its_end()
     assert cloud.states() == ["FAILED"]
 
 
 @pytest.mark.parametrize("is_late", [False, True])
-def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, bucket: str, is_late: bool) -> None:
+def test_a_job_with_a_failed_cell_is_not_submitted_again(cloud: Cloud, folder: str, is_late: bool) -> None:
     """Its executed notebook may show a moment after its state."""
     cloud.fault({"job_state": "JOB_STATE_RUNNING"})
-    run = task(notebook=PAPER, gcs_output_uri=bucket, capacity_retries=3, wait_for_completion=False)
+    run = task(notebook=PAPER, gcs_output_uri=folder, capacity_retries=3, wait_for_completion=False)
     name = run.execute()["name"]
     error = {"output_type": "error", "ename": "Exhausted", "evalue": "RESOURCE_EXHAUSTED", "traceback": []}
     executed = notebook({**cell("call()"), "outputs": [error], "execution_count": 1})
-    uri = f"{bucket}/{name.rpartition('/')[2]}/content.ipynb"
+    uri = f"{folder}/{name.rpartition('/')[2]}/content.ipynb"
     cloud.play(name, "JOB_STATE_FAILED", "RESOURCE_EXHAUSTED")
     threading.Timer(1.0 * is_late, cloud.upload, (uri, as_bytes(executed))).start()
     with pytest.raises(NotebookJobFailedError, match="Cell 1: Exhausted: RESOURCE_EXHAUSTED"):
         run.told(state="JOB_STATE_FAILED")
     assert cloud.states() == ["FAILED"]
-
-
-@pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return an address at which a storage refuses everything, and let it be asked in quick succession."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def test_a_job_without_a_readable_notebook_is_not_submitted_again(
@@ -410,11 +395,11 @@ def test_a_job_without_a_readable_notebook_is_not_submitted_again(
 
 @pytest.mark.parametrize("message", HINTS)
 def test_a_failure_of_the_services_comes_with_what_to_do(
-    cloud: Cloud, bucket: str, message: str, logged: Logged
+    cloud: Cloud, folder: str, message: str, logged: Logged
 ) -> None:
     fail(cloud, 1, f'<p>{message} <a href="https://cloud.google.com/x">Learn more</a></p>')
     with pytest.raises(NotebookJobFailedError) as error:
-        task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
+        task(notebook=PAPER, gcs_output_uri=folder).to_its_end()
     assert f"{message} Learn more. Notebook job" in str(error.value)
     assert [line for line in logged() if HINTS[message] in line] != []
 
@@ -427,9 +412,9 @@ def test_a_refusal_of_the_create_comes_with_what_to_do(cloud: Cloud, message: st
     assert [line for line in logged() if HINTS.get(message, "A policy of the organization") in line] != []
 
 
-def test_any_other_failure_comes_without_advice(cloud: Cloud, bucket: str, logged: Logged) -> None:
+def test_any_other_failure_comes_without_advice(cloud: Cloud, folder: str, logged: Logged) -> None:
     fail(cloud, 1, "The disk is full.")
     with pytest.raises(NotebookJobFailedError):
-        task(notebook=PAPER, gcs_output_uri=bucket).to_its_end()
+        task(notebook=PAPER, gcs_output_uri=folder).to_its_end()
     advice = ("capacity_retries", "policy", "organization", "serviceAccountUser", "Enable")
     assert [line for line in logged() if any(word in line for word in advice)] == []

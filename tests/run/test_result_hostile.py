@@ -55,13 +55,6 @@ def ended(cloud: Cloud, folder: str, executed: bytes, state: str, **arguments: A
     return run.told(state=f"JOB_STATE_{state}")
 
 
-@pytest.fixture
-def folder(cloud: Cloud) -> str:
-    """Return a folder for executed notebooks, in a bucket that is there."""
-    cloud.upload(f"gs://results/{cloud.project}/made", b"")
-    return f"gs://results/{cloud.project}"
-
-
 @pytest.mark.parametrize("kind", OUTPUTS)
 def test_a_bad_output_hurts_no_other_cell(cloud: Cloud, folder: str, kind: str, logged: Logged) -> None:
     result = ended(cloud, folder, AROUND % (OUTPUTS[kind], b""), "SUCCEEDED")

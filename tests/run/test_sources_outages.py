@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
@@ -25,13 +23,6 @@ PAPER = notebook(cell("side = 1", "parameters"), cell("{'area': side ** 2}", "re
 def repository(kernels: Emulator) -> None:
     """Keep the notebook in Dataform."""
     kernels.commit(REPOSITORY, as_bytes(PAPER))
-
-
-@pytest.fixture
-def nobody(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return an address at which a storage refuses everything, and let it be asked in quick succession."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 def test_unreadable_results_are_read_by_the_retry(cloud: Cloud, nobody: str, monkeypatch: pytest.MonkeyPatch) -> None:

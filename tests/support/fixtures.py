@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import warnings
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -21,6 +22,9 @@ from tests.support.cloud import Cloud
 from tests.support.google_lookalike import EMAIL, JOB, Answer, Server, new_key, write_certificate
 from tests.support.logged import Logged
 from tests.support.shared import migrated_database
+
+if TYPE_CHECKING:
+    from tests.support.crowd import Service
 
 if version("apache-airflow").startswith("3.1."):
     # Airflow 3.1 warns of itself once in a process: of an import under a deprecated name, and of its tables under
@@ -48,6 +52,29 @@ def project(nbjobs_emulator: Emulator) -> str:
 def cloud(nbjobs_emulator: Emulator, project: str) -> Cloud:
     """Return the emulator with the test's own project."""
     return Cloud(nbjobs_emulator, project)
+
+
+@pytest.fixture
+def service(nbjobs_emulator: Emulator, project: str) -> Iterator[Service]:
+    """Return what makes and ends jobs in the test's own project."""
+    from tests.support.crowd import Service
+
+    with Service(nbjobs_emulator, project) as service:
+        yield service
+
+
+@pytest.fixture
+def folder(cloud: Cloud) -> str:
+    """Return a folder for executed notebooks, in a bucket that is there."""
+    cloud.upload(f"gs://results/{cloud.project}/made", b"")
+    return f"gs://results/{cloud.project}"
+
+
+@pytest.fixture
+def nobody() -> str:
+    """Return an address at which a storage refuses everything."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @pytest.fixture

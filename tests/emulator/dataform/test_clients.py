@@ -16,17 +16,11 @@ from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.emulator import Emulator
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NotFoundError
 from airflow_nbjobs.notebooks.dataform import dataform_endpoint, newest_commit, read_repository
-from tests.support import discovery
+from tests.contract.google_client import check
 from tests.support.emulator_api import notebook
 
 FileOperation = dataform_v1.CommitRepositoryChangesRequest.FileOperation
 AUTHOR = dataform_v1.CommitAuthor(name="Ada", email_address="ada@example.com")
-
-
-def check(response, **_):
-    request = response.request
-    body = request.body.encode() if isinstance(request.body, str) else request.body
-    discovery.check(request.method, request.url, body, response.status_code, response.content)
 
 
 @pytest.fixture
