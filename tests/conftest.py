@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import inspect
 import os
 import shutil
 import signal
@@ -66,6 +68,20 @@ def _certificates_read_once(verify: Any = True, cert: Any = None, trust_env: boo
 # Each HTTP client reads all of the machine's certificates, which takes 20 to 50 ms, also where it will speak plain
 # HTTP; the tests make thousands of clients.
 vars(transports)["create_ssl_context"] = _certificates_read_once
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run a test that is a coroutine in an event loop of its own, for five minutes at most."""
+    if not inspect.iscoroutinefunction(test := pyfuncitem.obj):
+        return None
+
+    async def bounded() -> None:
+        async with asyncio.timeout(300):
+            await test(**{name: pyfuncitem.funcargs[name] for name in inspect.signature(test).parameters})
+
+    asyncio.run(bounded())
+    return True
 
 
 @pytest.fixture(autouse=True)

@@ -131,18 +131,14 @@ def test_a_request_without_an_answer_is_counted(
     eventually(lambda: statsd.values("requests", verb="GET", status="none"))
 
 
-def test_waiting_tasks_are_a_gauge_that_returns_to_zero(cloud: Cloud, statsd: Statsd) -> None:
+async def test_waiting_tasks_are_a_gauge_that_returns_to_zero(cloud: Cloud, statsd: Statsd) -> None:
     cloud.fault({"job_state": "JOB_STATE_RUNNING", "times": 2})
     triggers = [restored(create(deferrable=True).defer()) for _ in range(2)]
-
-    async def wait() -> None:
-        waiting = [asyncio.create_task(anext(trigger.run())) for trigger in triggers]
-        await until(lambda: 2.0 in statsd.values("watched"))
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-    asyncio.run(wait())
+    waiting = [asyncio.create_task(anext(trigger.run())) for trigger in triggers]
+    await until(lambda: 2.0 in statsd.values("watched"))
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
     eventually(lambda: statsd.values("watched")[-1] == 0)
     host = socket.gethostname()
     assert statsd.values(f"watched.{host}") == statsd.values("watched", hostname=host) == statsd.values("watched")

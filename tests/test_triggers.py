@@ -168,7 +168,7 @@ def test_changes_of_state_are_logged_and_looks_are_not(cloud: Cloud, logged: Log
     assert cloud.requests()["get"]["200"] > len(words)
 
 
-def test_a_slow_service_does_not_block_other_triggers(
+async def test_a_slow_service_does_not_block_other_triggers(
     cloud: Cloud, serve: Callable[..., Server], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer comes when the loop has done something else meanwhile."""
@@ -184,56 +184,42 @@ def test_a_slow_service_does_not_block_other_triggers(
         await until(is_asked.is_set)
         goes_on.set()
 
-    async def wait() -> dict[str, Any]:
-        told, _ = await asyncio.gather(only_event(NotebookExecutionJobTrigger(NAME, poll_interval=0.1)), others())
-        return told
-
-    assert asyncio.run(wait())["state"] == "JOB_STATE_SUCCEEDED"
+    told, _ = await asyncio.gather(only_event(NotebookExecutionJobTrigger(NAME, poll_interval=0.1)), others())
+    assert told["state"] == "JOB_STATE_SUCCEEDED"
 
 
-def test_a_trigger_that_is_cancelled_stops_at_once(running: tuple[str, str]) -> None:
-    async def cancel() -> bool:
-        waiting = asyncio.create_task(only_event(NotebookExecutionJobTrigger(running[0], poll_interval=3600)))
-        await asyncio.sleep(0.3)
-        waiting.cancel()
-        await asyncio.wait([waiting], timeout=600)
-        return waiting.cancelled()
-
-    assert asyncio.run(cancel())
+async def test_a_trigger_that_is_cancelled_stops_at_once(running: tuple[str, str]) -> None:
+    waiting = asyncio.create_task(only_event(NotebookExecutionJobTrigger(running[0], poll_interval=3600)))
+    await asyncio.sleep(0.3)
+    waiting.cancel()
+    await asyncio.wait([waiting], timeout=600)
+    assert waiting.cancelled()
 
 
-def test_a_job_is_ended_though_airflow_cancels_the_trigger(
+async def test_a_job_is_ended_though_airflow_cancels_the_trigger(
     cloud: Cloud, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     """Airflow 3.3.2 allows a trigger's on_kill about a second."""
     trigger = NotebookExecutionJobTrigger(running[0], kill="cancel")
     trigger.task_instance = task_instances.add("failed", None)
     cloud.fault({"method": "list_operations", "delay_seconds": 1.0})
-
-    async def kill() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(trigger.on_kill(), 0.3)
-        await until(lambda: state_of(cloud, running[0]) in ENDED["cancel"])
-
-    asyncio.run(kill())
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(trigger.on_kill(), 0.3)
+    await until(lambda: state_of(cloud, running[0]) in ENDED["cancel"])
 
 
 @pytest.mark.skipif(not hasattr(BaseTrigger, "on_kill"), reason="before Airflow 3.3 a canceled trigger asks by itself")
-def test_a_moved_trigger_asks_and_ends_nothing(
+async def test_a_moved_trigger_asks_and_ends_nothing(
     cloud: Cloud, task_instances: TaskInstances, running: tuple[str, str]
 ) -> None:
     """Airflow cancels a trigger that goes to another triggerer, and calls on_kill only when a person ends the task."""
     trigger = NotebookExecutionJobTrigger(*running, kill="cancel", poll_interval=0.1)
     trigger.task_instance = task_instances.add("failed", None)
-
-    async def move() -> None:
-        waiting = asyncio.create_task(only_event(trigger))
-        await until(lambda: cloud.requests().get("get"))
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        await asyncio.sleep(0.5)
-
-    asyncio.run(move())
+    waiting = asyncio.create_task(only_event(trigger))
+    await until(lambda: cloud.requests().get("get"))
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    await asyncio.sleep(0.5)
     assert state_of(cloud, running[0]) == "RUNNING"
 
 
@@ -299,7 +285,9 @@ REFUSED = {"status_code": 403}
 
 
 @pytest.mark.parametrize("kill", ["cancel", "delete"])
-def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances: TaskInstances, kill: str) -> None:
+async def test_a_job_is_ended_when_its_task_stops_waiting(
+    cloud: Cloud, task_instances: TaskInstances, kill: str
+) -> None:
     """A stalled triggerer gets a kill that no person asked for; the task may be in any state by then."""
     other = {"name": "projects/p/locations/l/notebookExecutionJobs/other"}
     cases: dict[tuple[Any, str], bool] = {
@@ -320,11 +308,7 @@ def test_a_job_is_ended_when_its_task_stops_waiting(cloud: Cloud, task_instances
         trigger = triggers[state, noted] = NotebookExecutionJobTrigger(name, operation, kill=kill)
         note = {"same": {"name": name}, "other": other, "none": None, "refused": REFUSED}[noted]
         trigger.task_instance = task_instances.add(state, note)
-
-    async def kill_all() -> None:
-        await asyncio.gather(*(trigger.on_kill() for trigger in triggers.values()))
-
-    asyncio.run(kill_all())
+    await asyncio.gather(*(trigger.on_kill() for trigger in triggers.values()))
     states = {case: state_of(cloud, trigger.job_name) for case, trigger in triggers.items()}
     assert {case: state in ENDED[kill] for case, state in states.items()} == cases
     assert {state for case, state in states.items() if not cases[case]} == {"RUNNING"}
@@ -392,7 +376,7 @@ class CountedHook(NotebookExecutionJobAsyncHook):
         await super().close()
 
 
-def test_many_ended_tasks_look_up_one_connection_once(
+async def test_many_ended_tasks_look_up_one_connection_once(
     cloud: Cloud, task_instances: TaskInstances, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("airflow_nbjobs.hooks.shared_hook.NotebookExecutionJobAsyncHook", CountedHook)
@@ -401,10 +385,6 @@ def test_many_ended_tasks_look_up_one_connection_once(
     triggers = [NotebookExecutionJobTrigger(*submit(cloud.project, hook), kill="cancel") for _ in range(25)]
     for trigger in triggers:
         trigger.task_instance = task_instances.add("failed", None)
-
-    async def kill_all() -> None:
-        await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
-
-    asyncio.run(kill_all())
+    await asyncio.gather(*(trigger.on_kill() for trigger in triggers))
     assert {state_of(cloud, trigger.job_name) for trigger in triggers} <= ENDED["cancel"]
     assert (CountedHook.looks, CountedHook.closings) == (1, 1)

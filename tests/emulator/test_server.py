@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import socket
@@ -38,14 +37,11 @@ def test_it_can_be_started_again_and_a_second_stop_does_nothing():
     emulator.stop()
 
 
-def test_it_runs_inside_a_program_that_has_an_event_loop():
-    async def program():
-        with Emulator(runner="simulated") as emulator:
-            return health(emulator), emulator.env, emulator.url, emulator.storage_url
-
-    healthy, env, url, storage_url = asyncio.run(program())
-    assert healthy == {"status": "ok"}
-    assert env == {"NBJOBS_EMULATOR_HOST": url, "STORAGE_EMULATOR_HOST": storage_url}
+async def test_it_runs_inside_a_program_that_has_an_event_loop():
+    with Emulator(runner="simulated") as emulator:
+        assert health(emulator) == {"status": "ok"}
+        known = {"NBJOBS_EMULATOR_HOST": emulator.url, "STORAGE_EMULATOR_HOST": emulator.storage_url}
+        assert emulator.env == known
 
 
 @pytest.mark.parametrize("option", ["port", "storage_port"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -77,30 +76,23 @@ def store_of(*assets: str) -> Store:
 
 
 @needs_state
-def test_what_is_stored_does_not_grow_without_end(database: dict[str, Any]) -> None:
-    async def report() -> None:
-        memory, store = Memory(START, START), store_of("reports")
-        for number in range(2 * KEPT):
-            memory.add(ended(str(number), number * 60))
-            await store.save(memory)
-            memory.advance(START + timedelta(minutes=number))
-
-    asyncio.run(report())
+async def test_what_is_stored_does_not_grow_without_end(database: dict[str, Any]) -> None:
+    memory, store = Memory(START, START), store_of("reports")
+    for number in range(2 * KEPT):
+        memory.add(ended(str(number), number * 60))
+        await store.save(memory)
+        memory.advance(START + timedelta(minutes=number))
     (stored,) = database.values()
     assert set(stored["jobs"]) == {str(number) for number in range(KEPT, 2 * KEPT)}
 
 
 @needs_state
 @pytest.mark.parametrize("assets", [("current", "paused"), ("paused", "current")])
-def test_an_asset_that_was_paused_brings_no_old_memory(database: dict[str, Any], assets: tuple[str, str]) -> None:
+async def test_an_asset_that_was_paused_brings_no_old_memory(database: dict[str, Any], assets: tuple[str, str]) -> None:
     hour = START + timedelta(hours=1)
-
-    async def report() -> Memory | None:
-        await store_of("paused").save(Memory(START, START, {"early": 1.0}))
-        await store_of("current").save(Memory(START, hour, {"late": 2.0}))
-        return await store_of(*assets).load()
-
-    assert asyncio.run(report()) == Memory(START, hour, {"early": 1.0, "late": 2.0})
+    await store_of("paused").save(Memory(START, START, {"early": 1.0}))
+    await store_of("current").save(Memory(START, hour, {"late": 2.0}))
+    assert await store_of(*assets).load() == Memory(START, hour, {"early": 1.0, "late": 2.0})
 
 
 def test_what_another_process_reported_is_taken_over() -> None:

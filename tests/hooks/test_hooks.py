@@ -251,28 +251,21 @@ def test_without_an_emulator_a_missing_connection_is_an_error() -> None:
         asyncio.run(NotebookExecutionJobAsyncHook("never_heard_of").client("us-central1"))
 
 
-def test_concurrent_calls_share_connection_client_and_token(
+async def test_concurrent_calls_share_connection_client_and_token(
     connect: Callable[..., Any], google: Callable[..., Server], tokens: Server
 ) -> None:
     connect()
     service = google()
-    hooks: list[Any] = []
-
-    async def many() -> list[str]:
-        hook = NotebookExecutionJobAsyncHook()
-        jobs = await asyncio.gather(*(hook.send("us-central1", calls.get_job(NAME)) for _ in range(20)))
-        hooks.append(await hook.get_sync_hook())
-        hooks.append(await hook.get_sync_hook())
-        await hook.close()
-        return [job.job_state.word for job in jobs]
-
-    assert asyncio.run(many()) == ["RUNNING"] * 20
-    assert hooks[0] is hooks[1]
+    hook = NotebookExecutionJobAsyncHook()
+    jobs = await asyncio.gather(*(hook.send("us-central1", calls.get_job(NAME)) for _ in range(20)))
+    assert await hook.get_sync_hook() is await hook.get_sync_hook()
+    await hook.close()
+    assert [job.job_state.word for job in jobs] == ["RUNNING"] * 20
     assert len(tokens.seen) == 1
     assert service.tokens == [f"Bearer {TOKEN}-1"] * 20
 
 
-def test_the_event_loop_is_never_blocked(
+async def test_the_event_loop_is_never_blocked(
     connect: Callable[..., Any], google: Callable[..., Server], serve: Callable[..., Server]
 ) -> None:
     """The token comes when the loop has done something else meanwhile."""
@@ -292,15 +285,12 @@ def test_the_event_loop_is_never_blocked(
         await until(is_asked.is_set)
         goes_on.set()
 
-    async def look_once() -> str:
-        hook = NotebookExecutionJobAsyncHook()
-        try:
-            job, _ = await asyncio.gather(hook.send("us-central1", calls.get_job(NAME)), something_else())
-            return job.job_state.word
-        finally:
-            await hook.close()
-
-    assert asyncio.run(look_once()) == "RUNNING"
+    hook = NotebookExecutionJobAsyncHook()
+    try:
+        job, _ = await asyncio.gather(hook.send("us-central1", calls.get_job(NAME)), something_else())
+    finally:
+        await hook.close()
+    assert job.job_state.word == "RUNNING"
     assert service.tokens == [f"Bearer {TOKEN}-late"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -131,15 +130,11 @@ def test_a_template_has_all_methods(cloud: Cloud) -> None:
         templates.get(name)
 
 
-def test_the_async_hook_sends_the_same_calls(cloud: Cloud) -> None:
+async def test_the_async_hook_sends_the_same_calls(cloud: Cloud) -> None:
     name = make_schedule().name or ""
-
-    async def use() -> tuple[str | None, int]:
-        hook = NotebookExecutionJobAsyncHook()
-        await hook.send(REGION, calls.pause_schedule(name))
-        state = (await hook.send(REGION, calls.SCHEDULES.get(name))).state
-        listed = await hook.run_flow(REGION, all_pages(calls.TEMPLATES.list(name.partition("/schedules/")[0])))
-        await hook.close()
-        return state, len(listed)
-
-    assert asyncio.run(use()) == ("PAUSED", 0)
+    hook = NotebookExecutionJobAsyncHook()
+    await hook.send(REGION, calls.pause_schedule(name))
+    state = (await hook.send(REGION, calls.SCHEDULES.get(name))).state
+    listed = await hook.run_flow(REGION, all_pages(calls.TEMPLATES.list(name.partition("/schedules/")[0])))
+    await hook.close()
+    assert (state, len(listed)) == ("PAUSED", 0)

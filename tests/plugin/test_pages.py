@@ -41,25 +41,19 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def test_a_page_is_rendered_once_for_all_who_ask(downloads: list[str], pages: Path) -> None:
-    async def ask() -> None:
-        kept = Pages()
-        await asyncio.gather(*(kept.page(shown(), "light") for _ in range(5)))
-        await kept.page(shown(), "light")
-        await Pages().page(shown(), "light")  # another process
-
-    asyncio.run(ask())
+async def test_a_page_is_rendered_once_for_all_who_ask(downloads: list[str], pages: Path) -> None:
+    kept = Pages()
+    await asyncio.gather(*(kept.page(shown(), "light") for _ in range(5)))
+    await kept.page(shown(), "light")
+    await Pages().page(shown(), "light")  # another process
     assert len(downloads) == 1
     (folder,) = pages.iterdir()
     assert sorted(file.name for file in folder.iterdir()) == ["facts.json", "page.html"]
 
 
-def test_another_generation_is_another_page(downloads: list[str]) -> None:
-    async def ask() -> None:
-        for generation in ("1", "2"):
-            await Pages().page(shown(generation), "light")
-
-    asyncio.run(ask())
+async def test_another_generation_is_another_page(downloads: list[str]) -> None:
+    for generation in ("1", "2"):
+        await Pages().page(shown(generation), "light")
     assert len(set(downloads)) == 2
 
 
@@ -87,21 +81,17 @@ def test_what_a_killed_process_left_is_removed(downloads: list[str], pages: Path
 
 
 @pytest.mark.parametrize("lost", ["page.html", "facts.json"])
-def test_a_page_that_lost_a_file_is_rendered_again(lost: str, downloads: list[str], pages: Path) -> None:
+async def test_a_page_that_lost_a_file_is_rendered_again(lost: str, downloads: list[str], pages: Path) -> None:
     """A system may delete old files of the folder of temporary files."""
-
-    async def ask() -> None:
-        page = await Pages().page(shown(), "light")
-        (page.folder / lost).unlink()
-        again = await Pages().page(shown(), "light")
-        again.html().close()
-        assert again.facts()["cells"]
-
-    asyncio.run(ask())
+    page = await Pages().page(shown(), "light")
+    (page.folder / lost).unlink()
+    again = await Pages().page(shown(), "light")
+    again.html().close()
+    assert again.facts()["cells"]
     assert len(downloads) == 2
 
 
-def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     running: list[int] = []
 
     async def run(notebook: Path, *_: Any) -> None:
@@ -110,25 +100,18 @@ def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypatch: p
         running.append(running[-1] - 1)
 
     monkeypatch.setattr(rendering, "_run", run)
-
-    async def ask() -> None:
-        kept = Pages()
-        await asyncio.gather(*(kept.page(shown(str(number)), "light") for number in range(6)))
-
-    asyncio.run(ask())
+    kept = Pages()
+    await asyncio.gather(*(kept.page(shown(str(number)), "light") for number in range(6)))
     assert max(running) == 2
 
 
-def test_a_reader_who_leaves_does_not_stop_the_rendering(downloads: list[str], pages: Path) -> None:
-    async def ask() -> None:
-        kept = Pages()
-        reader = asyncio.create_task(kept.page(shown(), "light"))
-        await asyncio.sleep(0.05)
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
-        await kept.page(shown(), "light")
-
-    asyncio.run(ask())
+async def test_a_reader_who_leaves_does_not_stop_the_rendering(downloads: list[str], pages: Path) -> None:
+    kept = Pages()
+    reader = asyncio.create_task(kept.page(shown(), "light"))
+    await asyncio.sleep(0.05)
+    reader.cancel()
+    await asyncio.gather(reader, return_exceptions=True)
+    await kept.page(shown(), "light")
     assert len(downloads) == 1
 
 

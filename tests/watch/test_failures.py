@@ -41,18 +41,14 @@ async def in_its_own_log(job: dict[str, Any]) -> tuple[str, str | None]:
 
 
 @pytest.mark.parametrize(("count", "method"), [(1, "get"), (5, "list")])
-def test_each_task_logs_an_outage_and_its_end(service: Service, logs: Logs, count: int, method: str):
+async def test_each_task_logs_an_outage_and_its_end(service: Service, logs: Logs, count: int, method: str):
     jobs = service.create(count)
     names = {job["name"] for job in jobs}
     service.emulator.fault({"method": method, "status": 503, "times": 3})
-
-    async def wait() -> None:
-        waiting = [asyncio.create_task(in_its_own_log(job)) for job in jobs]
-        await until(lambda: sum(any("work again" in text for _, text in some) for some in logs().values()) == count)
-        await asyncio.to_thread(service.end, jobs)
-        await asyncio.wait_for(asyncio.gather(*waiting), 30)
-
-    asyncio.run(wait())
+    waiting = [asyncio.create_task(in_its_own_log(job)) for job in jobs]
+    await until(lambda: sum(any("work again" in text for _, text in some) for some in logs().values()) == count)
+    await asyncio.to_thread(service.end, jobs)
+    await asyncio.wait_for(asyncio.gather(*waiting), 30)
     told = logs()
     assert told.keys() == names
     for name, lines in told.items():
@@ -63,36 +59,27 @@ def test_each_task_logs_an_outage_and_its_end(service: Service, logs: Logs, coun
         assert [text for _, text in lines if "Requests work again" in text and name in text]
 
 
-def test_an_unreachable_emulator_is_named_at_once(service: Service, logs: Logs, monkeypatch: pytest.MonkeyPatch):
+async def test_an_unreachable_emulator_is_named_at_once(service: Service, logs: Logs, monkeypatch: pytest.MonkeyPatch):
     (job,) = service.create(1)
     monkeypatch.setenv("NBJOBS_EMULATOR_HOST", "http://localhost:1")  # nothing listens there
-
-    async def wait() -> None:
-        waiting = asyncio.create_task(in_its_own_log(job))
-        await until(lambda: logs()[job["name"]])
-        waiting.cancel()
-
-    asyncio.run(wait())
+    waiting = asyncio.create_task(in_its_own_log(job))
+    await until(lambda: logs()[job["name"]])
+    waiting.cancel()
     ((level, text),) = logs()[job["name"]]
     assert level == "warning"
     assert "Start `nbjobs emulator` where NBJOBS_EMULATOR_HOST" in text
 
 
-def test_a_trigger_that_joins_during_an_outage_is_told(service: Service):
+async def test_a_trigger_that_joins_during_an_outage_is_told(service: Service):
     jobs = service.create(2)
     service.emulator.fault({"method": "get", "status": 503, "times": 1_000_000})
     told = {"gcp_conn_id": "google_cloud_default", "poll_interval": 60.0}
-
-    async def wait() -> list[Any]:
-        with join_poller(jobs[0]["name"], **told) as first:
-            reports = [await asyncio.wait_for(first.next_report(), 30)]
-            with join_poller(jobs[1]["name"], **told) as second:
-                return [*reports, await asyncio.wait_for(second.next_report(), 1)]
-
-    first, second = asyncio.run(wait())
+    with join_poller(jobs[0]["name"], **told) as first:
+        report = await asyncio.wait_for(first.next_report(), 30)
+        with join_poller(jobs[1]["name"], **told) as second:
+            assert await asyncio.wait_for(second.next_report(), 1) is report
     service.emulator.clear_faults()
-    assert isinstance(first, Outage)
-    assert second is first
+    assert isinstance(report, Outage)
 
 
 def test_reports_come_at_growing_intervals():

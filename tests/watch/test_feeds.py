@@ -70,22 +70,19 @@ def test_an_end_that_is_listed_five_minutes_late_is_read(ended: int) -> None:
     pytest.fail("no round reads back to it")
 
 
-def test_ends_come_after_the_round_in_their_order() -> None:
-    async def scenario() -> None:
-        watching = feed(START)
-        reading = feeds(watching).begin_round(0.0)
-        waiting = asyncio.create_task(watching.next_round())
-        reading.see([update(3, 9), update(2, 5, "RUNNING")])
-        reading.see([update(1, 3)])
-        await asyncio.sleep(0)
-        assert not waiting.done()
-        reading.end(START + timedelta(seconds=10))
-        ended, read_to = await waiting
-        assert [job.job_id for job in ended] == ["1", "3"]
-        assert read_to == START + timedelta(seconds=10)
-        assert watching.parent == PARENT
-
-    asyncio.run(scenario())
+async def test_ends_come_after_the_round_in_their_order() -> None:
+    watching = feed(START)
+    reading = feeds(watching).begin_round(0.0)
+    waiting = asyncio.create_task(watching.next_round())
+    reading.see([update(3, 9), update(2, 5, "RUNNING")])
+    reading.see([update(1, 3)])
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    reading.end(START + timedelta(seconds=10))
+    ended, read_to = await waiting
+    assert [job.job_id for job in ended] == ["1", "3"]
+    assert read_to == START + timedelta(seconds=10)
+    assert watching.parent == PARENT
 
 
 def test_a_feed_that_comes_in_a_round_waits_for_the_next_one() -> None:
@@ -98,18 +95,15 @@ def test_a_feed_that_comes_in_a_round_waits_for_the_next_one() -> None:
     assert late.read_to is None
 
 
-def test_an_error_ends_the_waiting_of_all() -> None:
-    async def scenario() -> None:
-        some = feeds(feed(), feed(START))
-        waiting = [asyncio.create_task(each.next_round()) for each in some]
-        await asyncio.sleep(0)
-        some.end(PermissionDeniedError("no"))
-        ends = await asyncio.gather(*waiting, return_exceptions=True)
-        assert [str(end) for end in ends] == ["no", "no"]
-        assert ends[0] is not ends[1]
-        assert not some
-
-    asyncio.run(scenario())
+async def test_an_error_ends_the_waiting_of_all() -> None:
+    some = feeds(feed(), feed(START))
+    waiting = [asyncio.create_task(each.next_round()) for each in some]
+    await asyncio.sleep(0)
+    some.end(PermissionDeniedError("no"))
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [str(end) for end in ends] == ["no", "no"]
+    assert ends[0] is not ends[1]
+    assert not some
 
 
 @pytest.mark.parametrize("moment", [START - timedelta(days=1), START])
@@ -119,7 +113,7 @@ def test_what_is_known_never_becomes_less(moment: datetime) -> None:
     assert watching.read_to == START
 
 
-def test_a_page_that_was_read_is_let_go(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_page_that_was_read_is_let_go(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     """A watcher that starts after a day may read back a hundred pages."""
     monkeypatch.setattr("airflow_nbjobs.api.calls.PAGE_LIMIT", 5)
     kept: list[int] = []
@@ -128,14 +122,11 @@ def test_a_page_that_was_read_is_let_go(service: Service, monkeypatch: pytest.Mo
         kept.append(sum(isinstance(each, JobUpdate) for each in gc.get_objects()))
         return False
 
-    async def scenario() -> None:
-        began = datetime.now(UTC) - timedelta(hours=1)
-        watching = Feed(wants, poll_interval=0.2, read_to=began)
-        parent = f"projects/{service.project}/locations/{LOCATION}"
-        with join_feed(watching, parent, gcp_conn_id="google_cloud_default"):
-            await watching.next_round()
-
     service.end(service.create(40))
-    asyncio.run(scenario())
+    began = datetime.now(UTC) - timedelta(hours=1)
+    watching = Feed(wants, poll_interval=0.2, read_to=began)
+    parent = f"projects/{service.project}/locations/{LOCATION}"
+    with join_feed(watching, parent, gcp_conn_id="google_cloud_default"):
+        await watching.next_round()
     assert len(kept) == 40
     assert max(kept) - min(kept) <= 15

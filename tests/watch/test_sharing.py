@@ -21,140 +21,107 @@ DONE = ("done", "JOB_STATE_CANCELLED")
 
 
 @pytest.mark.parametrize("count", [1, 3, 4, 50])
-def test_every_trigger_is_told_of_the_end_of_its_own_job(service: Service, count: int):
+async def test_every_trigger_is_told_of_the_end_of_its_own_job(service: Service, count: int):
     jobs = service.create(count)
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("get" if count <= 3 else "list"))
-        await asyncio.to_thread(service.end, jobs[1:])
-        others = await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
-        assert not waiting[0].done()
-        await asyncio.to_thread(service.end, jobs[:1])
-        return [await asyncio.wait_for(waiting[0], 30), *others]
-
-    assert asyncio.run(wait()) == [DONE] * count
+    waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("get" if count <= 3 else "list"))
+    await asyncio.to_thread(service.end, jobs[1:])
+    others = await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
+    assert not waiting[0].done()
+    await asyncio.to_thread(service.end, jobs[:1])
+    assert [await asyncio.wait_for(waiting[0], 30), *others] == [DONE] * count
 
 
-def test_many_cost_as_much_as_a_few(service: Service):
+async def test_many_cost_as_much_as_a_few(service: Service):
     """One list tells of all; the first look finds everybody too."""
     jobs = service.create(50)
-
-    async def wait() -> dict[str, int]:
-        waiting = [asyncio.create_task(event(trigger(job, poll_interval=4.0))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 2)
-        asked = service.asked()
-        await asyncio.to_thread(service.end, jobs)
-        assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 50
-        return asked
-
     service.asked()
-    asked = asyncio.run(wait())
+    waiting = [asyncio.create_task(event(trigger(job, poll_interval=4.0))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 2)
+    asked = service.asked()
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 50
     assert asked["list"] <= 4
     assert asked.get("get", 0) <= 3
 
 
-def test_those_who_restart_late_are_found_by_the_page(service: Service):
+async def test_those_who_restart_late_are_found_by_the_page(service: Service):
     """A triggerer starts while jobs have run for long, and others were made since."""
     jobs = service.create(110)
     others = service.create(120)
     service.end(others[:5])
-
-    async def wait() -> dict[str, int]:
-        service.asked()
-        waiting = [asyncio.create_task(event(trigger(job, poll_interval=8.0))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 4)
-        await until(lambda: service.asked() == {})
-        await asyncio.to_thread(service.end, jobs)
-        assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [DONE] * 110
-        return service.asked()
-
-    assert asyncio.run(wait()).get("get", 0) <= 1  # the service's own client reads operations
+    service.asked()
+    waiting = [asyncio.create_task(event(trigger(job, poll_interval=8.0))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 4)
+    await until(lambda: service.asked() == {})
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [DONE] * 110
+    assert service.asked().get("get", 0) <= 1  # the service's own client reads operations
 
 
-def test_jobs_of_an_unknown_age_are_asked_for_once(service: Service):
+async def test_jobs_of_an_unknown_age_are_asked_for_once(service: Service):
     others = service.create(8)
     jobs = others[:6]
     ages = [None, "yesterday", *["2026-11-22T10:00:00"] * 4]  # without a time zone
     newer = service.create(100)
-
-    async def wait() -> None:
-        service.asked()
-        waiting = [
-            asyncio.create_task(event(trigger(job, created_at=age, poll_interval=4.0)))
-            for job, age in zip(jobs, ages, strict=True)
-        ]
-        await until(lambda: service.emulator.requests().get("get", {}).get("200", 0) >= 6)
-        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
-        assert service.asked()["get"] == 6
-        await asyncio.to_thread(service.end, jobs)
-        assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 6
-
     assert len(newer) == 100
-    asyncio.run(wait())
+    service.asked()
+    waiting = [
+        asyncio.create_task(event(trigger(job, created_at=age, poll_interval=4.0)))
+        for job, age in zip(jobs, ages, strict=True)
+    ]
+    await until(lambda: service.emulator.requests().get("get", {}).get("200", 0) >= 6)
+    await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
+    assert service.asked()["get"] == 6
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 6
 
 
-def test_who_comes_late_is_told_too(service: Service):
+async def test_who_comes_late_is_told_too(service: Service):
     jobs = service.create(12)
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs[:6]]
-        await until(lambda: service.emulator.requests().get("list"))
-        await asyncio.to_thread(service.end, jobs[6:])  # over before anybody waits for them
-        waiting += [asyncio.create_task(event(trigger(job))) for job in jobs[6:]]
-        late = await asyncio.wait_for(asyncio.gather(*waiting[6:]), 30)
-        await asyncio.to_thread(service.end, jobs[:6])
-        return [*late, *await asyncio.wait_for(asyncio.gather(*waiting[:6]), 30)]
-
-    assert asyncio.run(wait()) == [DONE] * 12
+    waiting = [asyncio.create_task(event(trigger(job))) for job in jobs[:6]]
+    await until(lambda: service.emulator.requests().get("list"))
+    await asyncio.to_thread(service.end, jobs[6:])  # over before anybody waits for them
+    waiting += [asyncio.create_task(event(trigger(job))) for job in jobs[6:]]
+    late = await asyncio.wait_for(asyncio.gather(*waiting[6:]), 30)
+    await asyncio.to_thread(service.end, jobs[:6])
+    assert [*late, *await asyncio.wait_for(asyncio.gather(*waiting[:6]), 30)] == [DONE] * 12
 
 
-def test_two_may_wait_for_one_job(service: Service):
+async def test_two_may_wait_for_one_job(service: Service):
     (job,) = service.create(1)
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job))) for _ in range(2)]
-        await until(lambda: service.emulator.requests().get("get"))
-        waiting.append(asyncio.create_task(event(trigger(job))))
-        waiting.append(asyncio.create_task(event(trigger(job))))
-        await asyncio.sleep(0)
-        waiting[0].cancel()
-        await asyncio.to_thread(service.end, [job])
-        return await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
-
-    assert asyncio.run(wait()) == [DONE] * 3
+    waiting = [asyncio.create_task(event(trigger(job))) for _ in range(2)]
+    await until(lambda: service.emulator.requests().get("get"))
+    waiting.append(asyncio.create_task(event(trigger(job))))
+    waiting.append(asyncio.create_task(event(trigger(job))))
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    await asyncio.to_thread(service.end, [job])
+    assert await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30) == [DONE] * 3
 
 
-def test_a_trigger_that_is_cancelled_leaves_at_once_and_hurts_nobody(service: Service):
+async def test_a_trigger_that_is_cancelled_leaves_at_once_and_hurts_nobody(service: Service):
     jobs = service.create(6)
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("list"))
-        waiting[0].cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(waiting[0], 0.5)
-        await asyncio.to_thread(service.end, jobs)
-        return await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30)
-
-    assert asyncio.run(wait()) == [DONE] * 5
+    waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("list"))
+    waiting[0].cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(waiting[0], 0.5)
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting[1:]), 30) == [DONE] * 5
 
 
-def test_nothing_is_left_when_the_last_has_gone(service: Service):
+async def test_nothing_is_left_when_the_last_has_gone(service: Service):
     jobs = service.create(5)
-
-    async def wait() -> None:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("list"))
-        assert len(asyncio.all_tasks()) > 6  # the poller's is among them
-        assert connections(service) == before + 1  # one session for all
-        for one in waiting:
-            one.cancel()
-        await until(lambda: len(asyncio.all_tasks()) == 1)
-        await until(lambda: connections(service) == before)
-
     before = connections(service)
-    asyncio.run(wait())
+    waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("list"))
+    assert len(asyncio.all_tasks()) > 6  # the poller's is among them
+    assert connections(service) == before + 1  # one session for all
+    for one in waiting:
+        one.cancel()
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+    await until(lambda: connections(service) == before)
 
 
 def connections(service: Service) -> int:
@@ -172,18 +139,14 @@ def test_a_new_loop_begins_anew(service: Service):
         assert asyncio.run(asyncio.wait_for(event(trigger(job)), 30)) == DONE
 
 
-def test_projects_are_watched_side_by_side(service: Service):
+async def test_projects_are_watched_side_by_side(service: Service):
     theirs = service.create(5, project=f"{service.project}-b")
     ours = service.create(5)
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in [*ours, *theirs]]
-        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 2)
-        service.emulator.fault({"method": "list", "status": 403})  # meets one of the two
-        await asyncio.to_thread(service.end, [*ours, *theirs])
-        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
-
-    assert asyncio.run(wait()) == [DONE] * 10
+    waiting = [asyncio.create_task(event(trigger(job))) for job in [*ours, *theirs]]
+    await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 2)
+    service.emulator.fault({"method": "list", "status": 403})  # meets one of the two
+    await asyncio.to_thread(service.end, [*ours, *theirs])
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 10
 
 
 def test_who_waits_in_one_place_shares_a_poller_and_who_does_not_has_another(monkeypatch: pytest.MonkeyPatch):
@@ -218,31 +181,23 @@ def test_who_waits_in_one_place_shares_a_poller_and_who_does_not_has_another(mon
     assert [asyncio.run(tasks(where, {**where, **other})) for other in others] == [1, *[2] * 6]
 
 
-def test_a_job_is_known_by_its_id_whatever_its_project_is_called(service: Service):
+async def test_a_job_is_known_by_its_id_whatever_its_project_is_called(service: Service):
     jobs = service.create(5)
     named = [{**job, "name": re.sub(r"projects/[0-9]+/", f"projects/{service.project}/", job["name"])} for job in jobs]
     assert all(service.project in job["name"] for job in named)
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in named]
-        await until(lambda: service.emulator.requests().get("list"))
-        await asyncio.to_thread(service.end, jobs)
-        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
-
-    assert asyncio.run(wait()) == [DONE] * 5
+    waiting = [asyncio.create_task(event(trigger(job))) for job in named]
+    await until(lambda: service.emulator.requests().get("list"))
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * 5
 
 
-def test_a_deadline_is_kept_whatever_the_pace_is(service: Service):
+async def test_a_deadline_is_kept_whatever_the_pace_is(service: Service):
     (job,) = service.create(1)
-
-    async def wait() -> float:
-        begun = time.monotonic()
-        deadline = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
-        told = await event(trigger(job, poll_interval=3600.0, deadline=deadline))
-        assert told == ("timeout", None)
-        return time.monotonic() - begun
-
-    assert 0.9 < asyncio.run(wait()) < 4.0
+    begun = time.monotonic()
+    deadline = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
+    told = await event(trigger(job, poll_interval=3600.0, deadline=deadline))
+    assert told == ("timeout", None)
+    assert 0.9 < (time.monotonic() - begun) < 4.0
 
 
 def test_a_deadline_that_is_over_is_told_at_once(service: Service):
@@ -253,7 +208,7 @@ def test_a_deadline_that_is_over_is_told_at_once(service: Service):
     assert service.asked() == {}
 
 
-def test_each_task_tells_of_its_own_job_in_its_own_log(service: Service):
+async def test_each_task_tells_of_its_own_job_in_its_own_log(service: Service):
     """What tells the lines of two tasks apart in a triggerer is the context they are logged in."""
     jobs = service.create(5)
 
@@ -261,14 +216,11 @@ def test_each_task_tells_of_its_own_job_in_its_own_log(service: Service):
         with structlog.contextvars.bound_contextvars(trigger_id=job["name"]):
             await event(trigger(job))
 
-    async def wait() -> None:
+    with lines_of_tasks() as lines:
         waiting = [asyncio.create_task(one(job)) for job in jobs]
         await until(lambda: service.emulator.requests().get("list"))
         await asyncio.to_thread(service.end, jobs)
         await asyncio.wait_for(asyncio.gather(*waiting), 30)
-
-    with lines_of_tasks() as lines:
-        asyncio.run(wait())
     told = [(line["trigger_id"], str(line)) for line in lines if "Notebook job" in line["event"]]
     assert {name for name, _ in told} == {job["name"] for job in jobs}
     assert all(line.count(name) == 2 for name, line in told)

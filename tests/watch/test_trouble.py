@@ -50,20 +50,16 @@ def test_trouble_that_passes_is_borne(service: Service, count: int, trouble: dic
     assert asyncio.run(waited_for(service, jobs, first=method)) == [DONE] * count
 
 
-def test_all_of_them_wait_as_long_as_the_service_asks(service: Service):
+async def test_all_of_them_wait_as_long_as_the_service_asks(service: Service):
     jobs = service.create(5)
     service.emulator.fault({"method": "list", "status": 429, "retry_after": 3})
-
-    async def wait() -> float:
-        waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("list", {}).get("429"))
-        begun = time.monotonic()
-        await until(lambda: service.emulator.requests()["list"].get("200"))
-        for one in waiting:
-            one.cancel()
-        return time.monotonic() - begun
-
-    assert asyncio.run(wait()) >= 2.9
+    waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("list", {}).get("429"))
+    begun = time.monotonic()
+    await until(lambda: service.emulator.requests()["list"].get("200"))
+    for one in waiting:
+        one.cancel()
+    assert (time.monotonic() - begun) >= 2.9
 
 
 def test_a_service_that_asks_for_too_long_a_rest_is_looked_at_again(service: Service, monkeypatch: pytest.MonkeyPatch):
@@ -74,114 +70,89 @@ def test_a_service_that_asks_for_too_long_a_rest_is_looked_at_again(service: Ser
     assert asyncio.run(waited_for(service, jobs, first="list")) == [DONE] * 5
 
 
-def test_two_connections_wait_as_long_as_the_service_asks_one_of_them(service: Service):
+async def test_two_connections_wait_as_long_as_the_service_asks_one_of_them(service: Service):
     """They share what the quota allows: both are of one project."""
     jobs = service.create(8)
-
-    async def wait() -> float:
-        waiting = [
-            asyncio.create_task(event(trigger(job, gcp_conn_id=f"number_{index % 2}")))
-            for index, job in enumerate(jobs)
-        ]
-        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 4)
-        service.emulator.fault({"method": "list", "status": 429, "retry_after": 1})
-        await until(lambda: service.emulator.requests()["list"].get("429"))
-        begun = time.monotonic()
-        await asyncio.sleep(0.3)  # what the other one had sent by then is answered
-        service.emulator.reset_requests()
-        await until(service.emulator.requests)
-        for one in waiting:
-            one.cancel()
-        return time.monotonic() - begun
-
-    assert asyncio.run(wait()) >= 0.9
+    waiting = [
+        asyncio.create_task(event(trigger(job, gcp_conn_id=f"number_{index % 2}"))) for index, job in enumerate(jobs)
+    ]
+    await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 4)
+    service.emulator.fault({"method": "list", "status": 429, "retry_after": 1})
+    await until(lambda: service.emulator.requests()["list"].get("429"))
+    begun = time.monotonic()
+    await asyncio.sleep(0.3)  # what the other one had sent by then is answered
+    service.emulator.reset_requests()
+    await until(service.emulator.requests)
+    for one in waiting:
+        one.cancel()
+    assert (time.monotonic() - begun) >= 0.9
 
 
-def test_who_may_not_list_asks_for_each_and_says_so_once(
+async def test_who_may_not_list_asks_for_each_and_says_so_once(
     service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("airflow_nbjobs.watch.failures._LIST_AGAIN_SECONDS", 0.1)
     jobs = service.create(6)
     service.emulator.fault({"method": "list", "status": 403, "times": 3})
-
-    async def wait() -> list[tuple[str, str | None]]:
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.failures"):
         waiting = [asyncio.create_task(event(trigger(job))) for job in jobs]
         await until(lambda: service.emulator.requests().get("list", {}).get("403") == 3)
         assert set(service.emulator.requests()["get"]) == {"200"}
         await asyncio.to_thread(service.end, jobs)
-        return await asyncio.wait_for(asyncio.gather(*waiting), 60)
-
-    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.failures"):
-        assert asyncio.run(wait()) == [DONE] * 6
+        assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [DONE] * 6
     (told,) = [record for record in caplog.records if record.name == "airflow_nbjobs.watch.failures"]
     assert "aiplatform.notebookExecutionJobs.list" in told.getMessage()
 
 
-def test_a_list_that_is_refused_after_it_failed_is_told_of_too(
+async def test_a_list_that_is_refused_after_it_failed_is_told_of_too(
     service: Service, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("airflow_nbjobs.watch.failures._LIST_AGAIN_SECONDS", 0.1)
     jobs = service.create(6)
     for status in (503, 403):
         service.emulator.fault({"method": "list", "status": status, "times": 2})
-
-    async def wait() -> None:
+    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.failures"):
         crowd = Crowd(service, patience=Patience(seconds=0.0))
         crowd.join(jobs)
         await until(lambda: service.emulator.requests().get("list", {}).get("200"))
         await crowd.leave()
-
-    with caplog.at_level(logging.WARNING, logger="airflow_nbjobs.watch.failures"):
-        asyncio.run(wait())
     told = [record.getMessage() for record in caplog.records if record.name == "airflow_nbjobs.watch.failures"]
     assert ["503" in told[0], "403" in told[1], len(told)] == [True, True, 2]
 
 
 @pytest.mark.parametrize("odd", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
-def test_odd_times_are_as_good_as_none(service: Service, odd: str):
+async def test_odd_times_are_as_good_as_none(service: Service, odd: str):
     """The earliest and the latest that there are: nothing can be reckoned from them."""
     jobs = service.create(5)
     page = json.dumps({"notebookExecutionJobs": [{**job, "updateTime": odd} for job in jobs]})
     service.emulator.reset_requests()
     service.emulator.fault({"method": "list", "body": page, "times": 3})
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job, created_at=odd))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
-        await asyncio.to_thread(service.end, jobs)
-        return await asyncio.wait_for(asyncio.gather(*waiting), 60)
-
-    assert asyncio.run(wait()) == [DONE] * 5
+    waiting = [asyncio.create_task(event(trigger(job, created_at=odd))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("list", {}).get("200", 0) >= 3)
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 60) == [DONE] * 5
 
 
-def test_a_job_that_was_deleted_is_gone(service: Service):
+async def test_a_job_that_was_deleted_is_gone(service: Service):
     jobs = service.create(3)
     service.delete(jobs[0])
-
-    async def wait() -> None:
-        await until(lambda: any(job["deleted"] for job in service.emulator.book(service.project)))
-        waiting = [asyncio.create_task(event(trigger(job, created_at=LONG_AGO))) for job in jobs]
-        assert await asyncio.wait_for(waiting[0], 3) == ("gone", None)
-        assert not any(one.done() for one in waiting[1:])
-
-    asyncio.run(wait())
+    await until(lambda: any(job["deleted"] for job in service.emulator.book(service.project)))
+    waiting = [asyncio.create_task(event(trigger(job, created_at=LONG_AGO))) for job in jobs]
+    assert await asyncio.wait_for(waiting[0], 3) == ("gone", None)
+    assert not any(one.done() for one in waiting[1:])
 
 
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("age", [{}, {"created_at": None}], ids=["new", "unknown"])
-def test_a_job_that_was_just_made_may_be_unknown_for_a_moment(service: Service, count: int, age: dict[str, Any]):
+async def test_a_job_that_was_just_made_may_be_unknown_for_a_moment(service: Service, count: int, age: dict[str, Any]):
     jobs = service.create(count)
     if count > 3:  # otherwise nothing is listed
         service.emulator.fault({"method": "list", "status": 403})
     service.emulator.fault({"method": "get", "status": 404, "times": count})
-
-    async def wait() -> list[tuple[str, str | None]]:
-        waiting = [asyncio.create_task(event(trigger(job, **age))) for job in jobs]
-        await until(lambda: service.emulator.requests().get("get", {}).get("404") == count)
-        await asyncio.to_thread(service.end, jobs)
-        return await asyncio.wait_for(asyncio.gather(*waiting), 30)
-
-    assert asyncio.run(wait()) == [DONE] * count
+    waiting = [asyncio.create_task(event(trigger(job, **age))) for job in jobs]
+    await until(lambda: service.emulator.requests().get("get", {}).get("404") == count)
+    await asyncio.to_thread(service.end, jobs)
+    assert await asyncio.wait_for(asyncio.gather(*waiting), 30) == [DONE] * count
 
 
 def test_a_job_that_stays_unknown_is_gone(service: Service, monkeypatch: pytest.MonkeyPatch):
@@ -215,20 +186,16 @@ class Crowd:
         await until(lambda: len(asyncio.all_tasks()) == 1)
 
 
-def test_a_job_that_is_deleted_among_many_is_noticed_by_the_slow_look(service: Service):
+async def test_a_job_that_is_deleted_among_many_is_noticed_by_the_slow_look(service: Service):
     jobs = service.create(8)
-
-    async def wait() -> None:
-        crowd = Crowd(service, recheck=2.0)
-        waiters = crowd.join(jobs)
-        for waiter in waiters:
-            assert await asyncio.wait_for(next_state(waiter), 30) == JobState.RUNNING
-        await asyncio.to_thread(service.delete, jobs[0])
-        with pytest.raises(NotFoundError):
-            await asyncio.wait_for(_last(waiters[0]), 30)
-        await crowd.leave()
-
-    asyncio.run(wait())
+    crowd = Crowd(service, recheck=2.0)
+    waiters = crowd.join(jobs)
+    for waiter in waiters:
+        assert await asyncio.wait_for(next_state(waiter), 30) == JobState.RUNNING
+    await asyncio.to_thread(service.delete, jobs[0])
+    with pytest.raises(NotFoundError):
+        await asyncio.wait_for(_last(waiters[0]), 30)
+    await crowd.leave()
 
 
 async def _last(waiter: Waiter) -> None:
@@ -237,91 +204,75 @@ async def _last(waiter: Waiter) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5])
-def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int):
+async def test_trouble_that_lasts_ends_the_waiting_of_all(service: Service, count: int):
     jobs = service.create(count)
     service.emulator.fault({"method": "list", "status": 503, "times": 1_000_000})
     service.emulator.fault({"method": "get", "status": 503, "times": 1_000_000})
-
-    async def wait() -> list[Any]:
-        crowd = Crowd(service, patience=Patience(seconds=2.0))
-        ends = await asyncio.wait_for(
-            asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 60
-        )
-        await crowd.leave()
-        return ends
-
-    ends = asyncio.run(wait())
+    crowd = Crowd(service, patience=Patience(seconds=2.0))
+    ends = await asyncio.wait_for(
+        asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 60
+    )
+    await crowd.leave()
     service.emulator.clear_faults()
     assert {type(end) for end in ends} == {UnavailableError}
     assert len({id(end) for end in ends}) == count
 
 
-def test_trouble_that_comes_often_ends_the_waiting_of_those_who_saw_all_of_it(
+async def test_trouble_that_comes_often_ends_the_waiting_of_those_who_saw_all_of_it(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("airflow_nbjobs.api.pacing._FIRST", 0.1)
     (job,) = service.create(1)
     service.emulator.reset_requests()
     service.emulator.fault({"method": "get", "status": 503, "times": 1_000_000})
-
-    async def wait() -> int:
-        crowd = Crowd(service, patience=Patience(tries=3, seconds=600.0))
-        (first,) = crowd.join([job])
-        await until(lambda: crowd.poller._client.failures.count)
-        late = Waiter(0.2, asyncio.get_running_loop().time())
-        crowd.poller.join(JobName.parse(job["name"]), None, late)
-        waiting = asyncio.create_task(next_state(late))
-        with pytest.raises(UnavailableError):
-            await asyncio.wait_for(next_state(first), 30)
-        asked = service.asked()["get"]
-        await until(lambda: service.emulator.requests().get("get"))
-        assert not waiting.done()
-        waiting.cancel()
-        crowd.poller.leave(JobName.parse(job["name"]), late)
-        await crowd.leave()
-        return asked
-
-    asked = asyncio.run(wait())
+    crowd = Crowd(service, patience=Patience(tries=3, seconds=600.0))
+    (first,) = crowd.join([job])
+    await until(lambda: crowd.poller._client.failures.count)
+    late = Waiter(0.2, asyncio.get_running_loop().time())
+    crowd.poller.join(JobName.parse(job["name"]), None, late)
+    waiting = asyncio.create_task(next_state(late))
+    with pytest.raises(UnavailableError):
+        await asyncio.wait_for(next_state(first), 30)
+    asked = service.asked()["get"]
+    await until(lambda: service.emulator.requests().get("get"))
+    assert not waiting.done()
+    waiting.cancel()
+    crowd.poller.leave(JobName.parse(job["name"]), late)
+    await crowd.leave()
     service.emulator.clear_faults()
     assert asked == 3
 
 
-def test_a_job_that_has_to_be_looked_for_is_not_starved_by_rounds(service: Service, monkeypatch: pytest.MonkeyPatch):
+async def test_a_job_that_has_to_be_looked_for_is_not_starved_by_rounds(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+):
     """Three requests a second are fewer than the rounds alone would take."""
     monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.0)
     jobs = service.create(4)
     elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
-
-    async def wait() -> None:
-        budget, now = Budget(240), asyncio.get_running_loop().time()
-        while not budget.wait(now):
-            budget.spend(now)
-        crowd = Crowd(service, budget)
-        *_, lost = crowd.join([*jobs, elsewhere])
-        with pytest.raises(NotFoundError):
-            await asyncio.wait_for(_last(lost), 4)
-        await crowd.leave()
-
-    asyncio.run(wait())
+    budget, now = Budget(240), asyncio.get_running_loop().time()
+    while not budget.wait(now):
+        budget.spend(now)
+    crowd = Crowd(service, budget)
+    *_, lost = crowd.join([*jobs, elsewhere])
+    with pytest.raises(NotFoundError):
+        await asyncio.wait_for(_last(lost), 4)
+    await crowd.leave()
 
 
-def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch):
+async def test_a_job_that_cannot_be_asked_for_hurts_nobody_else(service: Service, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("airflow_nbjobs.watch.waiters._GRACE_SECONDS", 0.1)
     jobs = service.create(3)
     elsewhere = {**jobs[0], "name": jobs[0]["name"] + "0"}  # there is no such job
-
-    async def wait() -> None:
-        crowd = Crowd(service)
-        *others, lost = crowd.join([*jobs, elsewhere])
-        with pytest.raises(NotFoundError):
-            await asyncio.wait_for(_last(lost), 30)
-        await asyncio.to_thread(service.end, jobs)
-        for waiter in others:
-            while not (await asyncio.wait_for(next_state(waiter), 30)).is_terminal:
-                pass
-        await crowd.leave()
-
-    asyncio.run(wait())
+    crowd = Crowd(service)
+    *others, lost = crowd.join([*jobs, elsewhere])
+    with pytest.raises(NotFoundError):
+        await asyncio.wait_for(_last(lost), 30)
+    await asyncio.to_thread(service.end, jobs)
+    for waiter in others:
+        while not (await asyncio.wait_for(next_state(waiter), 30)).is_terminal:
+            pass
+    await crowd.leave()
 
 
 class BrokenHook(NotebookExecutionJobAsyncHook):
@@ -334,43 +285,34 @@ class BrokenHook(NotebookExecutionJobAsyncHook):
 
 
 @pytest.mark.parametrize("failure", [CredentialsError("no token"), LookupError("no connection")])
-def test_many_are_told_of_an_error_in_turns(service: Service, failure: Exception):
+async def test_many_are_told_of_an_error_in_turns(service: Service, failure: Exception):
     jobs = [{"name": f"projects/p/locations/{LOCATION}/notebookExecutionJobs/{number}"} for number in range(100)]
+    turn, woken = 0, []
 
-    async def wait() -> list[int]:
-        turn, woken = 0, []
+    async def one(waiter: Waiter) -> None:
+        with pytest.raises(NbjobsError):
+            await next_state(waiter)
+        woken.append(turn)
 
-        async def one(waiter: Waiter) -> None:
-            with pytest.raises(NbjobsError):
-                await next_state(waiter)
-            woken.append(turn)
-
-        crowd = Crowd(service)
-        crowd.poller._client._hook = hook = BrokenHook()
-        hook.failure = failure
-        waiting = asyncio.gather(*(one(waiter) for waiter in crowd.join(jobs)))
-        while not waiting.done():
-            turn += 1
-            await asyncio.sleep(0)
-        await crowd.leave()
-        return woken
-
-    woken = asyncio.run(wait())
+    crowd = Crowd(service)
+    crowd.poller._client._hook = hook = BrokenHook()
+    hook.failure = failure
+    waiting = asyncio.gather(*(one(waiter) for waiter in crowd.join(jobs)))
+    while not waiting.done():
+        turn += 1
+        await asyncio.sleep(0)
+    await crowd.leave()
     assert len(woken) == 100
     assert max(Counter(woken).values()) <= 20
 
 
-def test_a_poller_that_breaks_tells_everybody(service: Service):
+async def test_a_poller_that_breaks_tells_everybody(service: Service):
     jobs = service.create(4)
-
-    async def wait() -> list[Any]:
-        crowd = Crowd(service)
-        crowd.poller._client._hook = BrokenHook()
-        return await asyncio.wait_for(
-            asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 30
-        )
-
-    ends = asyncio.run(wait())
+    crowd = Crowd(service)
+    crowd.poller._client._hook = BrokenHook()
+    ends = await asyncio.wait_for(
+        asyncio.gather(*(next_state(waiter) for waiter in crowd.join(jobs)), return_exceptions=True), 30
+    )
     assert all(type(end) is NbjobsError and "LookupError: no connection" in str(end) for end in ends)
     assert not any(isinstance(end, ApiError) for end in ends)
 
@@ -383,21 +325,17 @@ def test_what_is_wrong_with_the_connection_is_in_the_tasks_own_error(service: Se
         asyncio.run(asyncio.wait_for(event(trigger(job, gcp_conn_id="nobody_knows_it")), 30))
 
 
-def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(service: Service):
+async def test_a_connection_that_cannot_be_looked_up_at_first_is_looked_up_again(service: Service):
     jobs = service.create(3)
-
-    async def wait() -> list[JobState]:
-        crowd = Crowd(service)
-        crowd.poller._hook = crowd.poller._client._hook = ForgetfulHook()
-        waiters = crowd.join(jobs)
-        states = await asyncio.wait_for(asyncio.gather(*(next_state(waiter) for waiter in waiters)), 30)
-        await crowd.leave()
-        return states
-
-    assert {state.is_terminal for state in asyncio.run(wait())} == {False}
+    crowd = Crowd(service)
+    crowd.poller._hook = crowd.poller._client._hook = ForgetfulHook()
+    waiters = crowd.join(jobs)
+    states = await asyncio.wait_for(asyncio.gather(*(next_state(waiter) for waiter in waiters)), 30)
+    await crowd.leave()
+    assert {state.is_terminal for state in states} == {False}
 
 
-def test_looking_a_connection_up_is_not_broken_off(service: Service, monkeypatch: pytest.MonkeyPatch):
+async def test_looking_a_connection_up_is_not_broken_off(service: Service, monkeypatch: pytest.MonkeyPatch):
     """Airflow 3.1's triggerer reads answers out of order afterwards, and ends."""
     steps: list[str] = []
 
@@ -413,19 +351,15 @@ def test_looking_a_connection_up_is_not_broken_off(service: Service, monkeypatch
 
     monkeypatch.setattr("airflow_nbjobs.hooks.async_hook.get_async_connection", look_up)
     (job,) = service.create(1)
-
-    async def wait() -> None:
-        waiting = asyncio.create_task(event(trigger(job)))
-        await until(lambda: steps)
-        waiting.cancel()
-        await until(lambda: len(steps) == 2)
-
-    asyncio.run(wait())
+    waiting = asyncio.create_task(event(trigger(job)))
+    await until(lambda: steps)
+    waiting.cancel()
+    await until(lambda: len(steps) == 2)
     assert steps == ["asked", "answered"]
 
 
 @pytest.mark.parametrize("failure", [TransportError("no route"), DefaultCredentialsError(MISSING), OSError("reset")])
-def test_credentials_that_cannot_be_made_at_first_are_made_later(
+async def test_credentials_that_cannot_be_made_at_first_are_made_later(
     service: Service, failure: Exception, monkeypatch: pytest.MonkeyPatch
 ):
     """A metadata server is not there yet; the poller bears it for longer than a task does."""
@@ -443,15 +377,11 @@ def test_credentials_that_cannot_be_made_at_first_are_made_later(
         return AnonymousCredentials(), "p"
 
     monkeypatch.setattr("google.auth.default", default)
-
-    async def wait() -> list[JobState]:
-        crowd = Crowd(service)
-        waiters = crowd.join(jobs)
-        states = await asyncio.wait_for(asyncio.gather(*(next_state(waiter) for waiter in waiters)), 30)
-        await crowd.leave()
-        return states
-
-    assert {state.is_terminal for state in asyncio.run(wait())} == {False}
+    crowd = Crowd(service)
+    waiters = crowd.join(jobs)
+    states = await asyncio.wait_for(asyncio.gather(*(next_state(waiter) for waiter in waiters)), 30)
+    await crowd.leave()
+    assert {state.is_terminal for state in states} == {False}
     assert not failures
 
 
@@ -465,16 +395,12 @@ class SlowlyClosedHook(BrokenHook):
         self.is_closed = True
 
 
-def test_a_poller_that_breaks_closes_its_session_though_all_waiters_leave_meanwhile(service: Service):
+async def test_a_poller_that_breaks_closes_its_session_though_all_waiters_leave_meanwhile(service: Service):
     (job,) = service.create(1)
-
-    async def wait() -> bool:
-        crowd = Crowd(service)
-        crowd.poller._hook = crowd.poller._client._hook = hook = SlowlyClosedHook()
-        (waiter,) = crowd.join([job])
-        with pytest.raises(NbjobsError):
-            await asyncio.wait_for(next_state(waiter), 30)
-        await crowd.leave()
-        return hook.is_closed
-
-    assert asyncio.run(wait())
+    crowd = Crowd(service)
+    crowd.poller._hook = crowd.poller._client._hook = hook = SlowlyClosedHook()
+    (waiter,) = crowd.join([job])
+    with pytest.raises(NbjobsError):
+        await asyncio.wait_for(next_state(waiter), 30)
+    await crowd.leave()
+    assert hook.is_closed

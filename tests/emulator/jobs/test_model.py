@@ -191,24 +191,21 @@ def test_jobs_objects_and_the_book_survive_a_restart(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["cancel", "delete"])
-def test_a_job_cancelled_while_it_moves_on_is_cancelled(tmp_path, how):
-    async def race():
-        source = asyncio.get_running_loop().create_future()
+async def test_a_job_cancelled_while_it_moves_on_is_cancelled(tmp_path, how):
+    source = asyncio.get_running_loop().create_future()
 
-        async def execute(job, running):
-            await source
-            running()
+    async def execute(job, running):
+        await source
+        running()
 
-        with contextlib.closing(Book(tmp_path / "jobs.sqlite")) as book:
-            jobs, parent = Jobs(book, execute, Faults(), concurrency=1, cleanup_seconds=0), Parent.parse("p", "l")
-            operation = jobs.create(parent, "a", {"displayName": "a"})["name"].rpartition("/")[2]
+    with contextlib.closing(Book(tmp_path / "jobs.sqlite")) as book:
+        jobs, parent = Jobs(book, execute, Faults(), concurrency=1, cleanup_seconds=0), Parent.parse("p", "l")
+        operation = jobs.create(parent, "a", {"displayName": "a"})["name"].rpartition("/")[2]
+        await asyncio.sleep(0)
+        assert book.find(parent, "a").state == "JOB_STATE_PENDING"
+        source.set_result(None)
+        jobs.cancel(parent, "a", operation) if how == "cancel" else jobs.delete(parent, "a")
+        for _ in range(5):  # as many turns as it takes to end
             await asyncio.sleep(0)
-            assert book.find(parent, "a").state == "JOB_STATE_PENDING"
-            source.set_result(None)
-            jobs.cancel(parent, "a", operation) if how == "cancel" else jobs.delete(parent, "a")
-            for _ in range(5):  # as many turns as it takes to end
-                await asyncio.sleep(0)
-            return book.find(parent, "a", deleted=True)
-
-    job = asyncio.run(race())
+        job = book.find(parent, "a", deleted=True)
     assert (job.state, job.status) == ("JOB_STATE_CANCELLED", None)

@@ -146,19 +146,16 @@ def test_a_job_gets_a_clean_environment(run, monkeypatch):
     assert "CREDENTIALS" not in texts(ended)[0]
 
 
-def test_jobs_run_side_by_side(tmp_path):
+async def test_jobs_run_side_by_side(tmp_path):
     """Each cell waits for the other's file: one after the other they would wait for ever."""
     meet = (
         f"import pathlib, time\nhere = pathlib.Path({str(tmp_path)!r})\n(here / '{{}}').touch()\n"
         "while not (here / '{}').exists(): time.sleep(0.01)"
     ).replace("{{}}", "{}")
     runner = KernelRunner(scratch=tmp_path / "scratch", environment={})
-
-    async def both():
-        sources = [cells(meet.format("a", "b")), cells(meet.format("b", "a"))]
-        return await asyncio.gather(*(runner.run(source, kernel_name=None, timeout_seconds=60) for source in sources))
-
-    assert [ended.ok for ended in asyncio.run(both())] == [True, True]
+    sources = [cells(meet.format("a", "b")), cells(meet.format("b", "a"))]
+    both = await asyncio.gather(*(runner.run(source, kernel_name=None, timeout_seconds=60) for source in sources))
+    assert [ended.ok for ended in both] == [True, True]
 
 
 def test_a_scratch_path_may_be_long(tmp_path):

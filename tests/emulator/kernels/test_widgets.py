@@ -52,22 +52,18 @@ class SilentSocket(zmq.asyncio.Socket):
         return poll()
 
 
-def test_a_lost_signal_delays_a_message_only():
-    async def receive():
-        with zmq.asyncio.Context() as context, context.socket(zmq.PAIR) as sender:
-            sender.linger = 0
-            port = sender.bind_to_random_port("tcp://127.0.0.1")
-            channel = PollingChannel(SilentSocket(context, zmq.PAIR), Session(key=b""))
-            channel.socket.connect(f"tcp://127.0.0.1:{port}")
-            try:
-                waiting = asyncio.create_task(channel.get_msg())
-                await asyncio.sleep(0)
-                Session(key=b"").send(sender._shadow_sock, "comm_msg", {"a": 1})
-                found = await asyncio.wait_for(waiting, 30)
-                with pytest.raises(Empty):
-                    await channel.get_msg(timeout=0.1)
-                return found["content"]
-            finally:
-                channel.close()
-
-    assert asyncio.run(receive()) == {"a": 1}
+async def test_a_lost_signal_delays_a_message_only():
+    with zmq.asyncio.Context() as context, context.socket(zmq.PAIR) as sender:
+        sender.linger = 0
+        port = sender.bind_to_random_port("tcp://127.0.0.1")
+        channel = PollingChannel(SilentSocket(context, zmq.PAIR), Session(key=b""))
+        channel.socket.connect(f"tcp://127.0.0.1:{port}")
+        try:
+            waiting = asyncio.create_task(channel.get_msg())
+            await asyncio.sleep(0)
+            Session(key=b"").send(sender._shadow_sock, "comm_msg", {"a": 1})
+            assert (await asyncio.wait_for(waiting, 30))["content"] == {"a": 1}
+            with pytest.raises(Empty):
+                await channel.get_msg(timeout=0.1)
+        finally:
+            channel.close()
