@@ -80,7 +80,7 @@ class Pages:
 
     def __init__(self) -> None:
         self._running: dict[str, asyncio.Task[None]] = {}
-        self._turns = asyncio.Semaphore(settings.ui_renderings())
+        self._turns = asyncio.Semaphore(max(1, settings.ui_renderings()))  # with none, all pages would wait forever
 
     async def page(self, shown: ShownNotebook, theme: Theme) -> Page:
         """Return the page of a notebook, which is rendered if it is not kept.

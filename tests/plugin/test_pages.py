@@ -105,6 +105,15 @@ async def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypa
     assert max(running) == 2
 
 
+@pytest.mark.parametrize("number", ["0", "-1"])
+async def test_a_setting_of_no_renderings_stops_no_page(
+    number: str, downloads: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__NBJOBS__UI_RENDERINGS", number)
+    await asyncio.wait_for(Pages().page(shown(), "light"), 120)
+    assert len(downloads) == 1
+
+
 async def test_a_reader_who_leaves_does_not_stop_the_rendering(downloads: list[str], pages: Path) -> None:
     kept = Pages()
     reader = asyncio.create_task(kept.page(shown(), "light"))
