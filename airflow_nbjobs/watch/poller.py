@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -199,26 +198,21 @@ class Poller:
 
     async def _read_changes(self, reading: Reading) -> list[JobUpdate]:
         """Read the list back to the cursor and to what the feeds know, and return the first page."""
-        call, seen = list_updates(self._parent), set[str]()
-        first_page: list[JobUpdate] = []
-        for pages in itertools.count(1):  # one at a time: a watcher that starts again may read back thousands
-            page = await self._client.send(call)
+        call, first_page, seen, pages = list_updates(self._parent), list[JobUpdate](), set[str](), 0
+        while True:  # one page after the other: a watcher that starts again may read back thousands
+            page, pages = await self._client.send(call), pages + 1
             first_page = first_page or page.items
             reading.see(page.items)
             await self._see(page.items)
             if not page.next_page_token or all(each.is_reached(page.items) for each in (self._cursor, reading)):
-                break
-            call = call.with_page_token(page.next_page_token)
-            if reading.feeds:
-                continue
-            seen.update(update.job_id for update in page.items)
-            if pages + len(seen) >= len(self._jobs):
-                missed = self._jobs.keys() - seen
-                if pages >= len(missed):  # other users change many jobs here: gets are cheaper than more pages
+                return first_page
+            if not reading.feeds:
+                seen.update(update.job_id for update in page.items)
+                if pages + len(seen) >= len(self._jobs) and pages >= len(missed := self._jobs.keys() - seen):
                     self._unseen.update(dict.fromkeys(missed))
-                    self._lookups.add(missed, by_page=False)
-                    break
-        return first_page
+                    self._lookups.add(missed, by_page=False)  # others change many jobs here: gets cost less than pages
+                    return first_page
+            call = call.with_page_token(page.next_page_token)
 
     async def _look_up(self) -> None:
         self._is_lookup_next = False
