@@ -36,9 +36,6 @@ class Service:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
         self._http.close()
 
     def create(self, count: int, *, project: str | None = None, **fields: Any) -> list[dict[str, Any]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,24 @@ from tests.support.shared import migrated_database
 RETRIES = {"AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "5", "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1"}
 
 LAST_LINES, LONGEST_LINE = 40, 400
+
+JOB = """
+from datetime import timedelta
+from airflow.sdk import DAG
+from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+
+JOB = {
+    "task_id": "report",
+    "location": "us-central1",
+    "notebook": "gs://notebooks/report.ipynb",
+    "runtime_template": "1234",
+    "gcs_output_uri": "gs://results",
+    "service_account": "runner@p.iam.gserviceaccount.com",
+    "poll_interval": 1,
+    "do_xcom_push": False,
+}
+"""
+"""The beginning of a DAG file: arguments of a create task that lack nothing."""
 
 PROJECT = "from-the-database"
 EXAMPLES = Path(__file__).resolve().parents[2] / "example_dags"
@@ -71,14 +91,33 @@ def cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="session")
-def start_airflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., LocalAirflow]:
-    """Return what makes an Airflow, to be used as a context manager: ``start_airflow(dags_folder, environment)``."""
+def start_airflow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[LocalAirflow]]:
+    """Return what starts an Airflow, as a context manager.
+
+    Its arguments are the text of a DAG file, which follows :data:`JOB`, or a folder; the environment; the ids of DAGs
+    that have to be parsed first; and the project of the connection, which is then in Airflow's database.
+    """
     migrated = migrated_database(tmp_path_factory)
 
-    def start(dags_folder: Path, environment: Mapping[str, str]) -> LocalAirflow:
-        return LocalAirflow(tmp_path_factory.mktemp("airflow"), dags_folder, environment, migrated=migrated)
+    @contextmanager
+    def start(
+        dags: str | Path, environment: Mapping[str, str], *dag_ids: str, project: str | None = None
+    ) -> Iterator[LocalAirflow]:
+        if isinstance(dags, str):
+            text, dags = dags, tmp_path_factory.mktemp("dags")
+            (dags / "dags.py").write_text(JOB + text)
+        with LocalAirflow(tmp_path_factory.mktemp("airflow"), dags, environment, migrated=migrated) as running:
+            if project is not None:
+                add_connection(running, project=project)
+            running.wait(lambda: all(map(running.rest.knows, dag_ids)), 60, "the DAGs to be parsed")
+            yield running
 
     return start
+
+
+def add_connection(airflow: LocalAirflow, **extra: str) -> None:
+    """Add the Google Cloud connection to the database, as in production."""
+    airflow.rest.add_connection("google_cloud_default", "google_cloud_platform", extra=json.dumps(extra))
 
 
 def _key() -> dict[str, str]:
@@ -94,7 +133,7 @@ def _key() -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def airflow(cloud: Emulator, start_airflow: Callable[..., LocalAirflow]) -> Iterator[LocalAirflow]:
+def airflow(cloud: Emulator, start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow that runs the example DAGs.
 
     The emulator is an endpoint like any other, and the connection is in Airflow's database, where worker and triggerer
@@ -102,6 +141,5 @@ def airflow(cloud: Emulator, start_airflow: Callable[..., LocalAirflow]) -> Iter
     """
     endpoint = {"AIRFLOW__NBJOBS__ENDPOINT": cloud.url, "STORAGE_EMULATOR_HOST": cloud.storage_url}
     with start_airflow(EXAMPLES, {**endpoint, "NBJOBS_POLL_INTERVAL": "1", **RETRIES}) as running:
-        extra = json.dumps({"keyfile_dict": json.dumps(_key()), "project": PROJECT})
-        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra=extra)
+        add_connection(running, project=PROJECT, keyfile_dict=json.dumps(_key()))
         yield running

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -39,22 +39,16 @@ QUICK = {"AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "6", "AIRFLOW__
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    """Run an emulator whose jobs go on until the test ends them."""
-    with Emulator(runner="simulated", seconds=3600.0, cleanup_seconds=0.0) as emulator:
-        service = Service(emulator, "local")
+def service(lasting: Emulator) -> Iterator[Service]:
+    """Return what makes and ends jobs in the project of the watchers."""
+    with Service(lasting, "local") as service:
         yield service
-        service.close()
 
 
 @pytest.fixture
-def watching(
-    service: Service, start_airflow: Callable[..., LocalAirflow], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[LocalAirflow]:
+def watching(service: Service, start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow whose watchers look at the emulator."""
-    folder = tmp_path_factory.mktemp("dags")
-    (folder / "watching.py").write_text(DAGS)
-    with start_airflow(folder, {**service.emulator.env, **QUICK, **RETRIES}) as running:
+    with start_airflow(DAGS, {**service.emulator.env, **QUICK, **RETRIES}) as running:
         yield running
 
 
@@ -112,10 +106,10 @@ def test_the_example_starts_when_a_notebook_has_run(airflow: LocalAirflow, cloud
     token = airflow.rest.call("GET", f"{dag}/details")["file_token"]
     airflow.rest.call("PUT", f"/parseDagFile/{token}")  # a watcher begins when its file is parsed again
     airflow.wait(lambda: remembered(airflow, "visits_reports"), 120, "the watcher to begin")
-    others = Service(cloud, PROJECT)
     try:
         notebook = {"gcsNotebookSource": {"uri": "gs://nbjobs-examples/notebooks/wine.ipynb"}}
-        made = job(others, "visits-report-7", **notebook, gcsOutputUri="gs://nbjobs-examples/runs")
+        with Service(cloud, PROJECT) as others:
+            made = job(others, "visits-report-7", **notebook, gcsOutputUri="gs://nbjobs-examples/runs")
         runs = airflow.wait(lambda: airflow.rest.call("GET", f"{dag}/dagRuns")["dag_runs"], 180, "a run")
         run = Run("started_by_a_notebook", runs[0]["dag_run_id"])
         airflow.wait(lambda: airflow.rest.run_state(run) == "success", 120, "the run to succeed")
@@ -123,5 +117,4 @@ def test_the_example_starts_when_a_notebook_has_run(airflow: LocalAirflow, cloud
         assert sentence.startswith("visits-report-7 ended at ")
         assert sentence.endswith(f"gs://nbjobs-examples/runs/{made['name'].rpartition('/')[2]}/wine.ipynb")
     finally:
-        others.close()
         airflow.rest.call("PATCH", dag, json={"is_paused": True})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,12 @@ from demo.airflow_rest import Run
 from tests.support.emulator_api import notebook
 
 DAGS = """
-from airflow.sdk import DAG, Asset
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow.sdk import Asset
 
-JOB = {
-    "location": "us-central1",
-    "runtime_template": "1234",
-    "gcs_output_uri": "gs://results/runs",
-    "service_account": "runner@p.iam.gserviceaccount.com",
-    "poll_interval": 1,
-}
+del JOB["notebook"]
+JOB |= {"gcs_output_uri": "gs://results/runs", "do_xcom_push": True}
 with DAG("deferred", schedule=None):
     CreateNotebookExecutionJobOperator(
-        task_id="report",
         notebook="gs://notebooks/ok.ipynb",
         deferrable=True,
         inlets=[Asset("bq://p.sales.visits"), Asset("bigquery://p/sales/days")],
@@ -42,14 +35,11 @@ with DAG("deferred", schedule=None):
         **JOB,
     )
 with DAG("failing", schedule=None):
-    CreateNotebookExecutionJobOperator(task_id="report", notebook="gs://notebooks/raises.ipynb", **JOB)
+    CreateNotebookExecutionJobOperator(notebook="gs://notebooks/raises.ipynb", **JOB)
 with DAG("mapped", schedule=None):
-    CreateNotebookExecutionJobOperator.partial(
-        task_id="report", runtime_template="1234", location="us-central1", gcs_output_uri="gs://results/runs",
-        service_account="runner@p.iam.gserviceaccount.com", poll_interval=1,
-    ).expand(notebook=["gs://notebooks/ok.ipynb", "gs://notebooks/other.ipynb"])
+    notebooks = ["gs://notebooks/ok.ipynb", "gs://notebooks/other.ipynb"]
+    CreateNotebookExecutionJobOperator.partial(**JOB).expand(notebook=notebooks)
 """
-DAG_IDS = ["deferred", "failing", "mapped"]
 FACETS = {
     "version": dataset_version_dataset.DatasetVersionDatasetFacet,
     "nbjobs_job": NotebookJobRunFacet,
@@ -78,16 +68,11 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def airflow(
-    cloud: Emulator, written: Path, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
-) -> Iterator[LocalAirflow]:
+def airflow(cloud: Emulator, written: Path, start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow that reports lineage."""
-    dags = tmp_path_factory.mktemp("dags")
-    (dags / "lineage.py").write_text(DAGS)
     transport = json.dumps({"type": "file", "log_file_path": str(written), "append": True})
     settings = {"AIRFLOW__OPENLINEAGE__TRANSPORT": transport, "AIRFLOW__OPENLINEAGE__NAMESPACE": "tests"}
-    with start_airflow(dags, {**cloud.env, **settings}) as running:
-        running.wait(lambda: all(map(running.rest.knows, DAG_IDS)), 60, "the DAGs to be parsed")
+    with start_airflow(DAGS, {**cloud.env, **settings}, "deferred", "failing", "mapped") as running:
         yield running
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -17,28 +17,15 @@ from demo.airflow_rest import Run
 pytest.importorskip("airflow.sdk.execution_time.loop", reason="task groups loop from Airflow 3.4 on")
 
 DAGS = """
-from datetime import timedelta
-from airflow.sdk import DAG, task_group
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow.sdk import task_group
 
 for dag_id, deferrable in [("deferred", True), ("running", False)]:
     with DAG(dag_id, schedule=None):
 
         @task_group
         def refine():
-            CreateNotebookExecutionJobOperator(
-                task_id="report",
-                location="us-central1",
-                notebook="gs://notebooks/report.ipynb",
-                runtime_template="1234",
-                gcs_output_uri="gs://results",
-                service_account="runner@p.iam.gserviceaccount.com",
-                deferrable=deferrable,
-                retries=1,
-                retry_delay=timedelta(seconds=1),
-                poll_interval=1,
-                do_xcom_push=False,
-            )
+            retries = {"retries": 1, "retry_delay": timedelta(seconds=1)}
+            CreateNotebookExecutionJobOperator(deferrable=deferrable, **retries, **JOB)
 
         refine.loop(max_iterations=2)
 
@@ -46,18 +33,9 @@ with DAG("mapped", schedule=None):
 
     @task_group
     def refine():
-        CreateNotebookExecutionJobOperator.partial(
-            task_id="report",
-            location="us-central1",
-            notebook="gs://notebooks/report.ipynb",
-            runtime_template="1234",
-            gcs_output_uri="gs://results",
-            service_account="runner@p.iam.gserviceaccount.com",
-            deferrable=True,
-            retries=1,
-            poll_interval=1,
-            do_xcom_push=False,
-        ).expand(labels=[{"part": "one"}, {"part": "two"}])
+        CreateNotebookExecutionJobOperator.partial(deferrable=True, retries=1, **JOB).expand(
+            labels=[{"part": "one"}, {"part": "two"}]
+        )
 
     refine.loop(max_iterations=2)
 """
@@ -152,11 +130,6 @@ class Loop:
         """Let a job fail."""
         self.cloud.play(job, "JOB_STATE_FAILED", "The kernel died.")
 
-    def keys(self) -> list[str]:
-        """Return the keys of all jobs of the run, in the order of their creation."""
-        run = [each for each in self.cloud.book() if each["displayName"].startswith(self.run.dag_id)]
-        return [str(each["displayName"]) for each in run]
-
 
 def tab_of(airflow: LocalAirflow, run: Run, task: dict[str, Any]) -> dict[str, Any]:
     """Return what the notebook tab shows of a task instance, which Airflow's UI names in its own address."""
@@ -171,29 +144,16 @@ def tab_of(airflow: LocalAirflow, run: Run, task: dict[str, Any]) -> dict[str, A
 
 
 @pytest.fixture(scope="module")
-def endless() -> Iterator[Emulator]:
-    """Start an emulator whose jobs run until the test ends them."""
-    with Emulator(runner="simulated", seconds=3600, cleanup_seconds=0.0) as emulator:
-        yield emulator
-
-
-@pytest.fixture(scope="module")
-def looping(
-    endless: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
-) -> Iterator[LocalAirflow]:
+def looping(lasting: Emulator, start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow with the looping DAGs."""
-    dags = tmp_path_factory.mktemp("dags")
-    (dags / "loops.py").write_text(DAGS)
-    with start_airflow(dags, endless.env) as running:
-        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "loops"}')
-        running.wait(lambda: running.rest.knows("mapped"), 60, "the DAGs to be parsed")
+    with start_airflow(DAGS, lasting.env, "mapped", project="loops") as running:
         yield running
 
 
 @pytest.fixture(params=["deferred", "running"])
-def loop(request: pytest.FixtureRequest, looping: LocalAirflow, endless: Emulator) -> Iterator[Loop]:
+def loop(request: pytest.FixtureRequest, looping: LocalAirflow, lasting: Emulator) -> Iterator[Loop]:
     """Start a run, in each mode; all that is left of it is ended afterwards."""
-    loop = Loop(looping, endless, looping.rest.trigger(request.param))
+    loop = Loop(looping, lasting, looping.rest.trigger(request.param))
     yield loop
     if looping.rest.run_state(loop.run) in {"queued", "running"}:
         looping.rest.call("PATCH", loop.run.path, json={"state": "failed"})
@@ -223,20 +183,20 @@ def test_each_iteration_and_its_retries_have_their_own_job(loop: Loop) -> None:
     assert not any("Failed to read the task's note" in log for log in logs)
 
 
-def test_mapped_tasks_in_a_loop_have_jobs_of_their_own(looping: LocalAirflow, endless: Emulator) -> None:
-    seen = len(endless.book())
+def test_mapped_tasks_in_a_loop_have_jobs_of_their_own(looping: LocalAirflow, lasting: Emulator) -> None:
+    seen = len(lasting.book())
     run = looping.rest.trigger("mapped")
     for iteration in range(2):
 
         def made(done: int = seen + 2 * iteration) -> list[dict[str, Any]]:
-            jobs = endless.book()[done:]
+            jobs = lasting.book()[done:]
             return jobs if [job["state"] for job in jobs] == ["JOB_STATE_RUNNING"] * 2 else []
 
         for job in looping.wait(made, 120, "two jobs"):
-            endless.play(job["id"], "JOB_STATE_SUCCEEDED")
+            lasting.play(job["id"], "JOB_STATE_SUCCEEDED")
     looping.wait(lambda: looping.rest.run_state(run) not in {"queued", "running"}, 120, "the run to end")
     assert looping.rest.run_state(run) == "success"
-    assert len({job["displayName"] for job in endless.book()[seen:]}) == 4
+    assert len({job["displayName"] for job in lasting.book()[seen:]}) == 4
     tasks = [task for task in looping.rest.tasks(run) if task["task_id"] == REPORT]
     assert sorted(task["map_index"] for task in tasks) == [0, 0, 1, 1]
     for task in tasks:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import httpx
 import pytest
@@ -14,13 +14,10 @@ import pytest
 from airflow_nbjobs.emulator import Emulator
 from demo.airflow_processes import LocalAirflow
 from tests.support.canaries import MARK
+from tests.support.papers import as_bytes, cell, notebook
+from tests.system.conftest import JOB
 
 DAGS = """
-from datetime import timedelta
-
-from airflow.sdk import DAG
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
-
 # After a short deferral Airflow 3.3.2 may take a try for dead that has handed over; a retry takes the job's result.
 RETRIED = {"retries": 2, "retry_delay": timedelta(seconds=1)}
 KINDS = {
@@ -28,37 +25,12 @@ KINDS = {
     "limited_by_task": {"max_active_tis_per_dagrun": 2, **RETRIED},
     "failing": {"project_id": "failing"},
 }
+JOB |= {"notebook": "report.ipynb", "parameters": {"api_token": "{{ var.value.planted }}"}, "deferrable": True}
 for dag_id, arguments in KINDS.items():
     with DAG(dag_id, schedule=None):
-        CreateNotebookExecutionJobOperator.partial(
-            task_id="report",
-            location="us-central1",
-            notebook="report.ipynb",
-            parameters={"api_token": "{{ var.value.planted }}"},
-            runtime_template="1234",
-            gcs_output_uri="gs://results",
-            service_account="runner@p.iam.gserviceaccount.com",
-            deferrable=True,
-            poll_interval=1,
-            do_xcom_push=False,
-            **arguments,
-        ).expand(labels=[{"part": str(number)} for number in range(4)])
+        labels = [{"part": str(number)} for number in range(4)]
+        CreateNotebookExecutionJobOperator.partial(**JOB, **arguments).expand(labels=labels)
 """
-NOTEBOOK = {
-    "cells": [
-        {
-            "cell_type": "code",
-            "id": "parameters",
-            "execution_count": None,
-            "metadata": {"tags": ["parameters"]},
-            "outputs": [],
-            "source": f"api_token = None  # {MARK}",
-        }
-    ],
-    "metadata": {},
-    "nbformat": 4,
-    "nbformat_minor": 5,
-}
 PARAMETER = f"{MARK}-parameter"
 LIMITED = ["limited_by_pool", "limited_by_task"]
 LINKS = {"Notebook executions", "Executed notebook"}
@@ -74,21 +46,18 @@ def cloud() -> Iterator[Emulator]:
 
 
 @pytest.fixture(scope="module")
-def airflow(
-    cloud: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
-) -> Iterator[LocalAirflow]:
+def airflow(cloud: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow with these DAGs.
 
     Their notebook and its parameter are canaries: neither may show in its logs and its database, nor in a job but as
     its content. The parameter comes from a variable of the environment, which is kept in neither.
     """
     dags = tmp_path_factory.mktemp("dags")
-    (dags / "waves.py").write_text(DAGS)
-    (dags / "report.ipynb").write_text(json.dumps(NOTEBOOK))
+    (dags / "waves.py").write_text(JOB + DAGS)
+    (dags / "report.ipynb").write_bytes(as_bytes(notebook(cell(f"api_token = None  # {MARK}", "parameters"))))
     environment = {**cloud.env, "AIRFLOW_VAR_PLANTED": PARAMETER}
-    with start_airflow(dags, environment) as running:
+    with start_airflow(dags, environment, *LIMITED, "failing") as running:
         running.rest.call("POST", "/pools", json={"name": "notebooks", "slots": 2, "include_deferred": True})
-        running.wait(lambda: all(map(running.rest.knows, [*LIMITED, "failing"])), 60, "the DAGs to be parsed")
         yield running
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +14,7 @@ from demo.airflow_rest import Run
 pytest.importorskip("airflow.sdk.execution_time.loop", reason="retry policies can reschedule from Airflow 3.4 on")
 
 DAGS = """
-from datetime import timedelta
-from airflow.sdk import DAG, RetryDecision, RetryPolicy
-from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
+from airflow.sdk import RetryDecision, RetryPolicy
 from airflow_nbjobs.retry_policy import NotebookRetryPolicy
 
 
@@ -29,40 +27,15 @@ policies = {"without_a_machine": NotebookRetryPolicy(capacity_delay=timedelta(se
 for dag_id, policy in policies.items():
     for deferrable in (False, True):
         with DAG(f"{dag_id}_{'deferred' if deferrable else 'running'}", schedule=None):
-            CreateNotebookExecutionJobOperator(
-                task_id="report",
-                location="us-central1",
-                notebook="gs://notebooks/report.ipynb",
-                runtime_template="1234",
-                gcs_output_uri="gs://results",
-                service_account="runner@p.iam.gserviceaccount.com",
-                deferrable=deferrable,
-                retries=0,
-                retry_policy=policy,
-                poll_interval=1,
-                do_xcom_push=False,
-            )
+            CreateNotebookExecutionJobOperator(deferrable=deferrable, retries=0, retry_policy=policy, **JOB)
 """
 MODES = pytest.mark.parametrize("mode", ["running", "deferred"])
 
 
 @pytest.fixture(scope="module")
-def endless() -> Iterator[Emulator]:
-    """Start an emulator whose jobs run until the test ends them."""
-    with Emulator(runner="simulated", seconds=3600, cleanup_seconds=0.0) as emulator:
-        yield emulator
-
-
-@pytest.fixture(scope="module")
-def patient(
-    endless: Emulator, tmp_path_factory: pytest.TempPathFactory, start_airflow: Callable[..., LocalAirflow]
-) -> Iterator[LocalAirflow]:
+def patient(lasting: Emulator, start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow with the DAGs."""
-    dags = tmp_path_factory.mktemp("dags")
-    (dags / "policies.py").write_text(DAGS)
-    with start_airflow(dags, endless.env) as running:
-        running.rest.add_connection("google_cloud_default", "google_cloud_platform", extra='{"project": "policies"}')
-        running.wait(lambda: running.rest.knows("out_of_sight_deferred"), 60, "the DAGs to be parsed")
+    with start_airflow(DAGS, lasting.env, "out_of_sight_deferred", project="policies") as running:
         yield running
 
 
@@ -87,28 +60,28 @@ def assert_succeeded_in_its_first_try(airflow: LocalAirflow, run: Run) -> None:
 
 
 @MODES
-def test_a_job_without_a_machine_is_followed_by_another(patient: LocalAirflow, endless: Emulator, mode: str) -> None:
-    seen = len(endless.book())
+def test_a_job_without_a_machine_is_followed_by_another(patient: LocalAirflow, lasting: Emulator, mode: str) -> None:
+    seen = len(lasting.book())
     run = patient.rest.trigger(f"without_a_machine_{mode}")
     for number in range(2):
-        job = next_job(patient, endless, run, seen + number)
-        endless.play(job, "JOB_STATE_FAILED", "Quota 'CPUS' exceeded.  Limit: 8.0 in region us-central1.")
-    endless.play(next_job(patient, endless, run, seen + 2), "JOB_STATE_SUCCEEDED")
+        job = next_job(patient, lasting, run, seen + number)
+        lasting.play(job, "JOB_STATE_FAILED", "Quota 'CPUS' exceeded.  Limit: 8.0 in region us-central1.")
+    lasting.play(next_job(patient, lasting, run, seen + 2), "JOB_STATE_SUCCEEDED")
     assert_succeeded_in_its_first_try(patient, run)
-    assert len(endless.book()) == seen + 3
+    assert len(lasting.book()) == seen + 3
 
 
 @MODES
-def test_a_rescheduled_task_takes_over_its_job(patient: LocalAirflow, endless: Emulator, mode: str) -> None:
+def test_a_rescheduled_task_takes_over_its_job(patient: LocalAirflow, lasting: Emulator, mode: str) -> None:
     """The task cannot see its job once: without a retry the job would have been ended before Airflow 3.4."""
-    seen = len(endless.book())
+    seen = len(lasting.book())
     run = patient.rest.trigger(f"out_of_sight_{mode}")
-    job = next_job(patient, endless, run, seen)
+    job = next_job(patient, lasting, run, seen)
     # The triggerer is refused its look too.
-    endless.fault({"method": "get", "status": 403, "times": 2 if mode == "deferred" else 1})
-    patient.wait(lambda: all(each["met"] == each["asked"] for each in endless.faults()), 120, "the task to be refused")
-    endless.clear_faults()
-    next_job(patient, endless, run, seen)
-    endless.play(job, "JOB_STATE_SUCCEEDED")
+    lasting.fault({"method": "get", "status": 403, "times": 2 if mode == "deferred" else 1})
+    patient.wait(lambda: all(each["met"] == each["asked"] for each in lasting.faults()), 120, "the task to be refused")
+    lasting.clear_faults()
+    next_job(patient, lasting, run, seen)
+    lasting.play(job, "JOB_STATE_SUCCEEDED")
     assert_succeeded_in_its_first_try(patient, run)
-    assert len(endless.book()) == seen + 1
+    assert len(lasting.book()) == seen + 1

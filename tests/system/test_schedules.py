@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -93,18 +93,10 @@ def schedules(far: Emulator, client: Client) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def airflow(
-    far: Emulator,
-    schedules: dict[str, str],
-    start_airflow: Callable[..., LocalAirflow],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[LocalAirflow]:
+def airflow(far: Emulator, schedules: dict[str, str], start_airflow: Any) -> Iterator[LocalAirflow]:
     """Start an Airflow whose cron expressions have data intervals."""
-    folder = tmp_path_factory.mktemp("dags")
-    (folder / "schedules.py").write_text(DAGS)
     intervals = {"AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS": "True"}
-    with start_airflow(folder, {**far.env, **schedules, **intervals, **RETRIES}) as running:
-        running.wait(lambda: running.rest.knows("after_a_minute"), 60, "the DAGs to be parsed")
+    with start_airflow(DAGS, {**far.env, **schedules, **intervals, **RETRIES}, "after_a_minute") as running:
         yield running
 
 
