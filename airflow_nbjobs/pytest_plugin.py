@@ -44,12 +44,12 @@ def nbjobs_emulator_session(nbjobs_emulator_options: dict[str, Any]) -> Iterator
 
 @pytest.fixture
 def nbjobs_emulator(nbjobs_emulator_session: Emulator, monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:
-    """Point a test at the session's emulator, in a project of its own.
+    """Point a test at the session's emulator, in a new project.
 
     For the length of the test ``NBJOBS_EMULATOR_HOST`` and ``STORAGE_EMULATOR_HOST`` name the emulator, and
-    ``GOOGLE_CLOUD_PROJECT`` a project that no other test uses: what lists jobs sees the test's own. Buckets are shared
-    by the session. Counts of requests begin at zero. Afterwards faults and quotas are forgotten; a fault that was
-    asked for and not met fails the test, for it proved nothing.
+    ``GOOGLE_CLOUD_PROJECT`` a project that no other test uses: lists of jobs show only those of the test. Buckets are
+    shared by the session. Counts of requests begin at zero. Faults and quotas end with the test; a fault that was asked
+    for and not met fails the test, for it proved nothing.
     """
     emulator = nbjobs_emulator_session
     emulator.reset_requests()

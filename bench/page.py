@@ -78,7 +78,7 @@ _NOTEBOOK_TAB = """
 The time from opening the tab in Chromium until it paints the first content of the notebook, with a real API server. In
 turns, `nbconvert --to html` renders the same file, and Chromium opens what it wrote; both times together are
 "nbconvert". "1 MB" has 300 code cells; "50 MB" has 5,000 and a picture of 10 MB. The first view reads the job and the
-notebook from the emulator and renders it in a process of its own. The next ones read the job, and the page from the
+notebook from the emulator and renders it in a separate process. The next ones read the job, and the page from the
 disk. Ratios are of the same round. Rounds of this part: {runs}.
 
 """

@@ -100,7 +100,7 @@ class Pages:
         async with self._turn:
             try:
                 html = await asyncio.to_thread(self._render, content, title, job.state == states.FAILED)
-            except Exception as error:  # noqa: BLE001 - each renderer has errors of its own
+            except Exception as error:  # noqa: BLE001 - each renderer raises other errors
                 return _problem(f"{error} The notebook is {uri}.", 500)
         return Response(html, headers=_OF_NOTEBOOK, media_type="text/html")
 

@@ -59,7 +59,7 @@ def _task(
     place = Place.parse(dag_id, run_id, task_id, map_index, region)
     task = None if place is None else read_task(place)
     if task is None:
-        raise HTTPException(404, "There is no such task instance.")
+        raise HTTPException(404, "This task instance does not exist.")
     return task
 
 
@@ -70,7 +70,7 @@ def _number(task: TaskRecord, number: int | None) -> int:
     if number is None:
         return task.current.number
     if all(each.number != number for each in task.tries):
-        raise HTTPException(404, "There is no such try.")
+        raise HTTPException(404, "This try does not exist.")
     return number
 
 

@@ -29,7 +29,7 @@ _WAITING = frozenset({JobState.UNSPECIFIED, JobState.QUEUED, JobState.PENDING})
 def find_shown(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> ShownNotebook:
     """Return the notebook that the tab shows of a try.
 
-    :raises Unavailable: if there is none.
+    :raises Unavailable: if the try has no notebook.
     """
     return find_notebook(find_job(task, number, hook), task, hook)
 

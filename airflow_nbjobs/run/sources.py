@@ -26,7 +26,7 @@ __all__ = ["InlineNotebook", "Notebook", "SourceFields", "existing_file", "is_lo
 class InlineNotebook:
     """A notebook given as a dict.
 
-    Its content is never templated, since code has braces of its own. Airflow's UI and the serialized DAG show only its
+    Its content is never templated, since code contains braces. Airflow's UI and the serialized DAG show only its
     hash.
 
     :param content: nbformat JSON.

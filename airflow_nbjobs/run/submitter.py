@@ -115,7 +115,7 @@ class Submitter:
                 unstage(job, hook, self._log.warning)
             raise
         if built.is_staged and submitted.job.labels.get("nbjobs-submit") != job.labels["nbjobs-submit"]:
-            unstage(job, hook, self._log.warning)  # the adopted job has a copy of its own
+            unstage(job, hook, self._log.warning)  # the adopted job has another copy
         return submitted
 
     def _send(self, request: Request) -> Submitted:

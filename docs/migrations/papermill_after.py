@@ -1,4 +1,4 @@
-"""The same notebook on a machine of its own."""
+"""The same notebook on its own machine."""
 
 from datetime import timedelta
 

@@ -315,9 +315,9 @@ async function showFacts(state, asked) {
 // ---- Asking ----------------------------------------------------------------------------------------------------
 
 const REFUSALS = {
-  401: "You are not logged in to Airflow any more. Log in, and reload the page.",
+  401: "You are no longer logged in to Airflow. Log in, and reload the page.",
   403: "You may not see this task's notebook. Ask for the permission to read the DAG's task instances, logs and XComs.",
-  404: "This task instance does not exist any more. Go back to the run.",
+  404: "This task instance no longer exists. Go back to the run.",
 };
 
 async function refresh() {
