@@ -109,7 +109,7 @@ def positive_seconds(argument: str, value: object) -> float:
     """
     try:
         seconds = float("nan" if isinstance(value, bool) else value)  # type: ignore[arg-type]  # raises if it is not one
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = float("nan")
     if not 0 < seconds < float("inf"):
         raise InvalidNotebookJobError(f"{argument}={value!r} is not a time: give seconds, more than 0.")

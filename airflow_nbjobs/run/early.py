@@ -85,7 +85,10 @@ def check_schedule_early(known: Mapping[str, Any], later: Collection[str], place
     """
     given: dict[str, Any] = {**dict.fromkeys(_SCHEDULED), "sanitize_labels": False, **known}
     for name in later:
-        del given[name]
+        if name in _SCHEDULED:
+            del given[name]
+        else:
+            given[name] = None  # it is refused below
     if "notebook" in later:
         given["notebook"] = f"{_FOLDER}/x.ipynb"
     check_job_early({**as_scheduled(given), **place})

@@ -45,7 +45,7 @@ NO_BOOLEAN = ["yes", "false", "True", 2, None, [True]]
 NO_NAME = [None, "", "None", "a/b", {}, {"id": 1}, 1.5, ["1"], NAME.format("operations")]
 NO_TIME = ["tomorrow", "2026-01-01", datetime(2026, 1, 1), 5, timedelta(1)]  # noqa: DTZ001 - that is what is wrong
 NO_TEXT = [1.5, b"x", ["x"], {"x": 1}]
-NO_SECONDS = [0, -1, "soon", None, True, float("nan"), float("inf"), [30]]
+NO_SECONDS = [0, -1, "soon", None, True, float("nan"), float("inf"), [30], 10**400]
 WRONG: dict[str, list[Any]] = {
     "allow_queueing": NO_BOOLEAN,
     "asset": [7, ["report"], "{{ ds }}"],
@@ -73,6 +73,7 @@ WRONG: dict[str, list[Any]] = {
     "interval_end": NO_TIME,
     "interval_start": NO_TIME,
     "job": [
+        {**SCHEDULED, "parameters": "{{ params.a }}"},
         None, "x", {}, {**SCHEDULED, "parameters": {}}, {**SCHEDULED, "notebook": "x.ipynb"},
         {**SCHEDULED, "gcs_output_uri": "x"}, {**SCHEDULED, "labels": {"nbjobs-x": "1"}},
         {**SCHEDULED, "labels": {"a": "B"}}, {**SCHEDULED, "sanitize_labels": "yes"}, {**SCHEDULED, "job_timeout": 0},
