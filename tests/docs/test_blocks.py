@@ -12,7 +12,6 @@ import re
 import shlex
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ import pytest
 
 from airflow_nbjobs.cli import parser
 from airflow_nbjobs.emulator import Emulator
+from demo.airflow_processes import free_port
 from tests.support.building import code, notebook
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -159,12 +159,6 @@ def test_consoles_of_a_page_run(page: str, folder: Path, nbjobs_emulator: Emulat
     if first:
         environment = {name: value for name, value in environment.items() if "EMULATOR_HOST" not in name}
     run([BASH, "-euo", "pipefail", "-c", script], folder, environment)
-
-
-def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        return int(bound.getsockname()[1])
 
 
 @pytest.mark.parametrize("block", CONSOLE, ids=str)
