@@ -86,7 +86,6 @@ class Site:
         (config / "airflow_local_settings.py").write_text(LOADED_ONCE)
         self.airflow = Airflow(folder / "airflow", dags, environment, database)
         self._is_over = threading.Event()
-        self._tending = threading.Thread(target=self.airflow.tend, args=(self._is_over,), daemon=True)
 
     def __enter__(self) -> Self:
         """Start both."""
@@ -94,7 +93,7 @@ class Site:
             self.cloud.start()
             self.airflow.start()
             self.airflow.wait(lambda: self.airflow.rest.knows("chaos_sync_own_once"), 180, "the DAGs to be parsed")
-            self._tending.start()
+            self.airflow.start_tending()
             # The first look-up of a connection starts a whole API in the triggerer, which does nothing else meanwhile.
             run = self.begin("chaos_deferrable_service_retried", "chaos-0000", {})
             self.until(lambda: self.state(run) in ENDED, WARM_SECONDS)
@@ -110,8 +109,6 @@ class Site:
     def stop(self) -> None:
         """End every process."""
         self._is_over.set()
-        if self._tending.is_alive():
-            self._tending.join()
         self.airflow.stop()
         self.cloud.stop()
 

@@ -49,7 +49,7 @@ class LocalAirflow:
 
     Use it as a context manager; :attr:`rest` talks to it.
 
-    :ivar deaths: components that ended by themselves and were started again by :meth:`tend`.
+    :ivar deaths: components that ended by themselves and were started again after :meth:`start_tending`.
     :param home: an empty or missing folder for database, settings and logs.
     :param dags_folder: the folder of the DAGs.
     :param env: environment variables for all processes, such as settings (`AIRFLOW__…`).
@@ -74,6 +74,8 @@ class LocalAirflow:
         self._migrated = migrated
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._watchdog: Watchdog | None = None
+        self._is_over = threading.Event()
+        self._tending: threading.Thread | None = None
         self.deaths: list[str] = []
 
     def __enter__(self) -> Self:
@@ -130,12 +132,16 @@ class LocalAirflow:
         if self._watchdog:
             self._watchdog.forget(process.pid)
 
-    def tend(self, is_over: threading.Event) -> None:
-        """Restart what ends, as an init system does, until it is over.
+    def start_tending(self) -> None:
+        """Begin to start again what ends by itself, as an init system does.
 
         Airflow's own processes end when their database is away, and SQLite when it is locked.
         """
-        while not is_over.wait(TEND_SECONDS):
+        self._tending = threading.Thread(target=self._tend, daemon=True)
+        self._tending.start()
+
+    def _tend(self) -> None:
+        while not self._is_over.wait(TEND_SECONDS):
             for component, process in list(self._processes.items()):
                 if process.poll() is not None and self._processes.get(component) is process:
                     self.deaths.append(component)
@@ -176,6 +182,9 @@ class LocalAirflow:
 
     def stop(self) -> None:
         """Stop all processes: with SIGTERM, and those that do not end in time with SIGKILL."""
+        self._is_over.set()
+        if self._tending:
+            self._tending.join()
         for process in self._processes.values():
             process.terminate()
         deadline = time.monotonic() + STOP_SECONDS

@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,23 +85,10 @@ class Nodes(Triggerers):
         env |= {"AIRFLOW__CELERY__BROKER_URL": broker, "AIRFLOW__CELERY__RESULT_BACKEND": f"db+{database}"}
         env |= {"AIRFLOW__CORE__DAGS_FOLDER": str(dags), "SIZING_DAGS": json.dumps(dict(tasks))}
         super().__init__(folder / "airflow", database, {**service, **env})
-        self._is_over = threading.Event()
-        self._tending = threading.Thread(target=self.tend, args=(self._is_over,), daemon=True)
 
     def start_component(self, component: str) -> None:
         """Start a node."""
         self._spawn(component, NODES[component])
-
-    def start_tending(self) -> None:
-        """Begin to start again what ends."""
-        self._tending.start()
-
-    def stop(self) -> None:
-        """Stop all."""
-        self._is_over.set()
-        if self._tending.is_alive():
-            self._tending.join()
-        super().stop()
 
     def memory(self) -> dict[str, float]:
         """Return the memory of each node in MB; what n processes share counts as an nth for each of them."""
