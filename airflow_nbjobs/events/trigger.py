@@ -17,6 +17,7 @@ from airflow_nbjobs.api.names import check_location, check_project
 from airflow_nbjobs.api.pacing import positive_seconds
 from airflow_nbjobs.events.selection import Selection
 from airflow_nbjobs.exceptions import InvalidNotebookJobError, NbjobsError
+from airflow_nbjobs.run.argument_rules import as_text, check_values
 from airflow_nbjobs.run.arguments import is_template
 
 if TYPE_CHECKING:
@@ -90,14 +91,12 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow leaves it untyped
         self.location = location
         self.project_id = project_id
-        self.gcp_conn_id = gcp_conn_id
-        chain = impersonation_chain
-        self.impersonation_chain = chain if chain is None or isinstance(chain, str) else list(chain)
         self.v = v
         try:
             _check_airflow()
             _check_rendered(location=location, project_id=project_id, schedule=schedule, display_name=display_name)
             _check_rendered(labels=labels, gcp_conn_id=gcp_conn_id, impersonation_chain=impersonation_chain)
+            check_values({"gcp_conn_id": gcp_conn_id, "impersonation_chain": impersonation_chain})
             check_location(location)
             if project_id is not None:
                 check_project(project_id)
@@ -107,6 +106,8 @@ class NotebookJobEventTrigger(BaseEventTrigger):
             self._selection = Selection.of(schedule, display_name, labels, states, location)
         except InvalidNotebookJobError as error:
             raise _UnusableTriggerError(str(error)) from error
+        self.gcp_conn_id = as_text("gcp_conn_id", gcp_conn_id)
+        self.impersonation_chain = as_text("impersonation_chain", impersonation_chain)
         self.schedule = schedule
         self.display_name = display_name
         self._memory: Memory | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -45,6 +46,10 @@ needs_state = pytest.mark.skipif(not HAS_STATE, reason="watchers of assets have 
         ({"states": None}, "states=None names no state"),
         ({"states": ["RUNNING"]}, "'RUNNING' is a state of a job that goes on. Give some of SUCCEEDED, FAILED"),
         ({"states": "DONE"}, "states='DONE': 'DONE' is not a state of a job"),
+        ({"gcp_conn_id": None}, "gcp_conn_id=None is not a connection"),
+        ({"gcp_conn_id": ""}, "gcp_conn_id='' is not a connection"),
+        ({"impersonation_chain": [None]}, r"impersonation_chain=\[None\] is not a service account"),
+        ({"impersonation_chain": timedelta(1)}, "is not a service account"),
         ({"poll_interval": 0}, "poll_interval=0 is not a time"),
         ({"event_interval": "often"}, "event_interval='often' is not a time"),
         ({"catch_up": -1}, "catch_up=-1 is not a time"),
