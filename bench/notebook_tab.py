@@ -126,6 +126,8 @@ class _Viewer:
         context.route(lambda url: not url.startswith(("file:", str(self._http.base_url))), lambda route: route.abort())
         page = context.new_page()
         page.set_default_timeout(300_000)
+        page.goto(f"{self._http.base_url}{self._path}/tab.css")  # a person has Airflow open
+        page.wait_for_timeout(3_000)  # a new window of Chromium is busy with its own pages at first
         self._browser.start_tracing(page=page, categories=_TRACED)
         page.goto(address)
         if not address.startswith("file:"):
