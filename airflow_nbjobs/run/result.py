@@ -165,8 +165,8 @@ class ResultReader:
             self.log.error("%s", hint)
         page = emulator_page()
         if page is None:
-            self.log.error("Notebook logs: %s", logs_page(job, project))
-        self.log.error("Notebook executions: %s", page or executions_page(project))
+            self.log.info("Notebook logs: %s", logs_page(job, project))
+        self.log.info("Notebook executions: %s", page or executions_page(project))
 
     def _results(self, job: NotebookExecutionJob, executed: Executed) -> dict[str, Any] | None:
         outcome, is_strict = executed.outcome, self.unusable_results == "fail" and self.has_results
