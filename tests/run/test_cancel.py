@@ -316,7 +316,7 @@ def test_a_process_told_to_end_goes_on_with_a_create_under_way(
         assert task.result(30)["state"] == "JOB_STATE_SUCCEEDED"
     assert cloud.states() == ["SUCCEEDED"]
     (told,) = [line for line in logged() if "still wants the task" in line]
-    assert told.endswith("has created a job, it goes on with that one; otherwise a retry follows.")
+    assert told.endswith("has created a job, it goes on with that job; otherwise a retry follows.")
 
 
 def test_a_timeout_that_interrupts_a_kill_ends_the_job(cloud: Cloud) -> None:
