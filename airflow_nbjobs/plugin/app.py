@@ -35,7 +35,7 @@ from airflow_nbjobs.secrecy import masked
 __all__ = ["make_app"]
 
 _ENTITIES = (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM)
-_CHUNK_BYTES = 2**20
+_CHUNK_BYTES = 2**16  # the browser paints the first cells while it reads the others
 _STATIC = {"tab": "text/html", "tab.js": "text/javascript", "tab.css": "text/css"}
 
 router = APIRouter(
