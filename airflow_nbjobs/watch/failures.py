@@ -24,7 +24,7 @@ _REPORT_AGAIN_SECONDS = 30.0
 
 
 def is_about_all(error: ApiError | CredentialsError) -> bool:
-    """Return whether an error concerns all requests, whatever they ask for: there is no valid token."""
+    """Return whether an error concerns all requests: the token is missing or not valid."""
     return isinstance(error, CredentialsError | UnauthenticatedError)
 
 
