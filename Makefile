@@ -116,13 +116,13 @@ languages: $(VENV)/.dev
 		'' '```'; \
 	  $(IN) pytest -m debian --verbose --no-header $(ON_DEBIAN); echo '```'; } | tee docs/languages.md
 
-# Adds a browser, a peer and PostgreSQL's clients to the environment. BENCH contains the parts to measure again:
+# Adds a browser and PostgreSQL's clients to the environment. BENCH contains the parts to measure again:
 # `make bench BENCH="imports submission"`. On two cores: imports 2 minutes, emulator 2, waiting 35 (with the submission at
 # the same time), triggerers 13, shared 4 (with the workers at the same time).
 bench: $(VENV)/.dev
 	$(CHROMIUM)
 	$(IN) uv pip install --quiet --python $(VENV)/bin/python --constraint constraints/newest.txt --group browser \
-		apache-airflow-providers-databricks asyncpg psycopg2-binary
+		asyncpg psycopg2-binary
 	$(IN) bench $(BENCH)
 
 # A stamp file says that the environment matches pyproject.toml and the constraints.
@@ -131,7 +131,7 @@ $(VENV)/.demo: pyproject.toml constraints/newest.txt
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints/newest.txt
-	@.ci/install $(VENV) constraints/newest.txt dev
+	@.ci/install $(VENV) constraints/newest.txt test
 	@touch $@ $(VENV)/.demo
 
 # The newest versions, for all Pythons and systems: a constraint for a package that is not installed is harmless.
@@ -155,7 +155,7 @@ managed = $(FOR_3_11) --constraint <($(call as_of,$1,apache-airflow==$2 apache-a
 	apache-airflow-providers-common-compat==$4)) pyproject.toml | $(PLAIN)
 
 constraints:
-	$(COMPILE) --group pyproject.toml:docs pyproject.toml | $(PLAIN) > constraints/newest.txt
+	$(COMPILE) --group pyproject.toml:docs --group pyproject.toml:test pyproject.toml | $(PLAIN) > constraints/newest.txt
 	$(VENV)/bin/python .ci/floors | $(FOR_3_11) --constraint <($(call as_of,2025-09-26,apache-airflow-core==3.1.0) | \
 		sed '/^apache-airflow-providers/d; s/==/<=/') pyproject.toml - | $(PLAIN) > constraints/lowest.txt
 	$(call managed,2026-03-03,3.1.7,20.0.0,1.13.1) > constraints/managed-3.1.txt

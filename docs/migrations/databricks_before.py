@@ -3,7 +3,7 @@
 from airflow.providers.databricks.operators.databricks import DatabricksNotebookOperator
 from airflow.sdk import DAG
 
-with DAG("report", schedule="@daily", default_args={"retries": 3}):
+with DAG("report", schedule="@daily", default_args={"retries": 3}) as dag:
     DatabricksNotebookOperator(
         task_id="report",
         notebook_path="/Shared/report",

@@ -5,7 +5,7 @@ from datetime import timedelta
 from airflow.providers.papermill.operators.papermill import PapermillOperator
 from airflow.sdk import DAG
 
-with DAG("report", schedule="@daily", default_args={"retries": 3}):
+with DAG("report", schedule="@daily", default_args={"retries": 3}) as dag:
     PapermillOperator(
         task_id="report",
         input_nb="/srv/notebooks/visits.ipynb",

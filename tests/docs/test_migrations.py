@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.util
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +22,6 @@ from tests.support.whole_dags import run_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = {path.stem: path for path in (ROOT / "docs/migrations").glob("*.py")}
-PROVIDERS = {"papermill_before": "airflow.providers.papermill", "databricks_before": "airflow.providers.databricks"}
 
 
 @pytest.fixture
@@ -89,11 +88,23 @@ def test_the_schedule_of_the_example_is_read(cloud: Emulator, monkeypatch: pytes
     NotebookExecutionJobHook().schedules.delete(made["name"])
 
 
-@pytest.mark.parametrize("name", PROVIDERS)
-def test_an_example_of_another_provider_can_be_parsed(name: str) -> None:
-    ast.parse(EXAMPLES[name].read_text())
-    pytest.importorskip(PROVIDERS[name], reason="the provider is not installed")
-    loaded(name)
+def test_the_example_with_papermill_runs_in_the_worker(
+    cloud: Emulator, airflow_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("airflow.settings.DAGS_FOLDER", str(tmp_path))
+    source = EXAMPLES["papermill_before"].read_text()
+    visits = str(ROOT / "example_dags/notebooks/visits.ipynb")
+    (tmp_path / "report.py").write_text(source.replace("/srv/notebooks/visits.ipynb", visits))
+    before = len(cloud.book())
+    run = run_whole(loaded("papermill_before", tmp_path / "report.py").dag)
+    assert run.state == "success"
+    assert len(cloud.book()) == before
+    written = json.loads(cloud.download(f"gs://my-bucket/runs/{run.logical_date:%Y-%m-%d}.ipynb"))
+    assert written["metadata"]["papermill"]["exception"] is None
+
+
+def test_the_example_with_databricks_is_a_dag() -> None:
+    assert [task.task_type for task in loaded("databricks_before").dag.tasks] == ["DatabricksNotebookOperator"]
 
 
 def test_all_examples_are_on_the_page() -> None:
