@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from airflow.providers.common.compat.sdk import TaskDeferred
 from airflow.sdk import DAG
 
 from airflow_nbjobs.operators import CreateNotebookExecutionJobOperator
@@ -87,9 +88,13 @@ class StoppingOperator(CreateNotebookExecutionJobOperator):
         _stop_at("begun", context)
 
     def execute(self, context: Any) -> dict[str, Any]:
-        """Stop after the create's answer, before it is recorded."""
+        """Stop after the create's answer, before it is recorded, or before the task defers."""
         stopping: Any = {**context, "ti": _Stopping(context)}
-        return super().execute(stopping)
+        try:
+            return super().execute(stopping)
+        except TaskDeferred:
+            _stop_at("recorded", context)
+            raise
 
     def execute_complete(self, context: Any, event: dict[str, Any]) -> dict[str, Any]:
         """Stop after the event, before the job is read."""
