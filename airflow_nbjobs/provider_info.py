@@ -55,7 +55,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
             "base_url is used. Tasks find their jobs by this name. Do not change it while tasks run: their retries "
             "would not find their jobs and would create new ones."
         ),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "string",
         "example": "team-a-production",
         "default": None,
@@ -65,14 +65,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
             "Address of the service instead of https://{location}-aiplatform.googleapis.com, for example for Private "
             "Service Connect. {location} is replaced by the region of the job."
         ),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "string",
         "example": "https://{location}-aiplatform-myendpoint.p.googleapis.com",
         "default": None,
     },
     "allowed_endpoints": {
         "description": ("Comma-separated https addresses outside googleapis.com that may receive real credentials."),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "string",
         "example": "https://vertex.internal.example.com",
         "default": None,
@@ -82,14 +82,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
             "How many requests per minute one triggerer may send to watch the jobs of one project and location, "
             "regardless of how many tasks wait. The quota of a project is 600 for all triggerers together."
         ),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": "60",
         "default": "120",
     },
     "result_bytes": {
         "description": "Largest size of a notebook's results, in bytes of JSON. They are stored in an XCom.",
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": None,
         "default": "49152",
@@ -99,21 +99,21 @@ _OPTIONS: dict[str, dict[str, Any]] = {
             "A notebook larger than this, in bytes, is not sent with the request. It is staged in Cloud Storage, under "
             "gcs_output_uri."
         ),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": None,
         "default": "8388608",
     },
     "notebook_bytes": {
         "description": "Largest notebook in Cloud Storage, in bytes, that can get parameters.",
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": None,
         "default": "67108864",
     },
     "notebook_tab": {
         "description": 'Whether task instances have the tab "Notebook". A change needs a restart of the API server.',
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "boolean",
         "example": None,
         "default": "True",
@@ -123,14 +123,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
             "The Google Cloud connection with which the API server reads jobs and executed notebooks for the tab. A "
             "user who may see a task instance, its logs and its XComs sees the notebook with this connection's rights."
         ),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "string",
         "example": "google_cloud_viewer",
         "default": "google_cloud_default",
     },
     "ui_notebook_bytes": {
         "description": "Largest notebook, in bytes, that the tab shows.",
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": None,
         "default": "67108864",
@@ -139,14 +139,14 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         "description": (
             "Size, in bytes, of the rendered notebooks that an API server keeps in its folder of temporary files."
         ),
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": None,
         "default": "268435456",
     },
     "ui_renderings": {
         "description": "How many notebooks one process of the API server renders at the same time. Others wait.",
-        "version_added": "0.1.0",
+        "version_added": "0.2.0",
         "type": "integer",
         "example": None,
         "default": "2",

@@ -221,8 +221,9 @@ class NotebookJobEventTrigger(BaseEventTrigger):
         earliest = datetime.now(UTC) - timedelta(seconds=min(self.catch_up, 1e9))  # dates have a beginning
         if memory.read_to < earliest:
             self.log.warning(
-                "The ends of %s between %s and %s are not reported: they are older than catch_up=%g seconds.",
-                *(self._what(), memory.read_to, earliest, self.catch_up),
+                "Ends of %s before %s that no event has reported yet are skipped: they are older than catch_up=%g "
+                "seconds.",
+                *(self._what(), earliest, self.catch_up),
             )
             memory.advance(earliest)
         return Feed(self._selection.wants, self.poll_interval, memory.read_to - LATE)

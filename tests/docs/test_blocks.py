@@ -6,7 +6,6 @@ import argparse
 import ast
 import contextlib
 import io
-import json
 import os
 import re
 import shlex
@@ -90,7 +89,7 @@ def test_python_of_a_page_runs(block: Block) -> None:
 def folder(tmp_path: Path) -> Path:
     """Make a folder with the notebooks and DAGs that the pages name."""
     shutil.copytree(ROOT / "example_dags", tmp_path / "example_dags")
-    cells = [code("day = ''", "parameters"), code("print({'visitors': 42})", "result")]
+    cells = [code("day = ''", "parameters"), code("print({'visits': 42})", "result")]
     nbformat.write(notebook(*cells), tmp_path / "report.ipynb")
     front = next(block for block in PYTHON if block.page == "README.md")
     dag = front.body.replace("deferrable=True", "deferrable=True,\n        poll_interval=0.5")
@@ -200,11 +199,6 @@ def airflow_parser() -> argparse.ArgumentParser:
     from airflow.cli.cli_parser import get_parser
 
     return get_parser()
-
-
-@pytest.mark.parametrize("block", [block for block in blocks() if block.language == "json"], ids=str)
-def test_json_of_a_page_is_valid(block: Block) -> None:
-    json.loads(block.body)
 
 
 def test_python_files_beside_the_pages_are_valid() -> None:

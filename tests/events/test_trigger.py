@@ -294,4 +294,4 @@ async def test_ends_that_are_older_than_catch_up_are_left_out(service: Service, 
             await watching(service, running, catch_up=3600)
         read_to = datetime.fromisoformat(database[key]["read_to"])
         assert datetime.now(UTC) - read_to < timedelta(hours=2)
-    assert "are not reported: they are older than catch_up=3600 seconds" in str(lines)
+    assert "are skipped: they are older than catch_up=3600 seconds" in str(lines)
