@@ -23,7 +23,7 @@ from airflow_nbjobs.compat import calls_on_kill, is_about_finished_try
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, FailureKind, NotFoundError
 from airflow_nbjobs.hooks.shared_hook import borrow_hook
 from airflow_nbjobs.run.argument_rules import KillPolicy, check_kill_policy
-from airflow_nbjobs.run.cancel import Ending, end_job
+from airflow_nbjobs.run.end_job import Ending, end_job
 from airflow_nbjobs.run.note import JOB_XCOM, VERSION, Event, EventOutcome, JobNote
 from airflow_nbjobs.run.task import task_state
 from airflow_nbjobs.watch import join_poller

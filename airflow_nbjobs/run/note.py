@@ -14,6 +14,7 @@ from typing import Any, Literal
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.names import JobName, job_of_operation, same_job
 from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotebookJobError
+from airflow_nbjobs.run.identity import attempt_of, is_of_task
 from airflow_nbjobs.run.summary import describe
 
 __all__ = ["JOB_XCOM", "VERSION", "Event", "EventOutcome", "JobNote", "check_agreement"]
@@ -70,6 +71,18 @@ class JobNote:
             is_adopted=payload.get("adopted") is True,
             attempt=payload["attempt"] if isinstance(payload.get("attempt"), int) else 0,
         )
+
+    @classmethod
+    def of_event(cls, event: Event, job: NotebookExecutionJob, key: str) -> JobNote:
+        """Return the note for a task whose own note is missing.
+
+        :param job: the event's job, as it was read.
+        :param key: the key of the task.
+        :raises NbjobsError: if the job belongs to another task.
+        """
+        if not is_of_task(job, key):
+            raise NbjobsError(f"The trigger's event is about {event.job_name}, which is not a job of this task.")
+        return cls(name=event.job_name, operation_name=event.operation_name, is_adopted=False, attempt=attempt_of(job))
 
 
 @dataclass(frozen=True, kw_only=True)

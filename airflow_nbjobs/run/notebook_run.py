@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.api.waiting import first_look, wait_for_job
-from airflow_nbjobs.exceptions import NbjobsError, NotebookJobFailedError, NotFoundError
+from airflow_nbjobs.exceptions import NotebookJobFailedError, NotFoundError
 from airflow_nbjobs.run.build import Builder, build
-from airflow_nbjobs.run.canceller import Canceller
 from airflow_nbjobs.run.deadline import Deadline
 from airflow_nbjobs.run.deferral import Deferral
 from airflow_nbjobs.run.finish import Again, Fail, FinishPolicy, Step, SubmitAgain, next_step
 from airflow_nbjobs.run.html_page import PageWriter
-from airflow_nbjobs.run.identity import attempt_of, is_of_task
+from airflow_nbjobs.run.kill import Kill
 from airflow_nbjobs.run.note import Event, JobNote, check_agreement
+from airflow_nbjobs.run.own_job import OwnJob
 from airflow_nbjobs.run.result import Executed, ResultReader
 from airflow_nbjobs.run.staging import unstage
 from airflow_nbjobs.run.submitter import Submitter
@@ -59,7 +59,7 @@ class NotebookRun:
         self._connect = connect
         self._log = log
         self._deadline = Deadline.of(arguments.execution_timeout, task.started_at)
-        self._canceller = Canceller(
+        self._own = OwnJob(
             connect,
             kill=arguments.kill,
             location=arguments.location or "",
@@ -68,7 +68,8 @@ class NotebookRun:
             is_resumed=is_resumed,
             log=log,
         )
-        self._submitter = Submitter(arguments, task, connect, self._canceller, log, builder)
+        self._kill = Kill(self._own, task)
+        self._submitter = Submitter(arguments, task, connect, self._own, self._kill, log, builder)
         self._had_failed = False
         self._running_since: datetime | None = None
         self.job: NotebookExecutionJob | None = None
@@ -82,7 +83,7 @@ class NotebookRun:
         :raises ApiError: if the service refuses the job.
         :raises NotebookJobError: if the job does not end as SUCCEEDED, or not in time.
         """
-        with self._canceller.answering_for_earlier_tries():
+        with self._own.answering_for_earlier_tries():
             self._arguments.check()
             job = self.job = self._submit(may_adopt=True, attempt=0)
             if self._arguments.wait_for_completion:
@@ -96,10 +97,10 @@ class NotebookRun:
         :param event: the payload of the trigger's event.
         :returns: as :meth:`start`, which also lists the errors.
         """
-        with self._canceller.answering_for_earlier_tries():
+        with self._own.answering_for_earlier_tries():
             # The task's own note is more trustworthy than an event that went through a database.
-            self._canceller.hold(self._read_note())
-            with self._canceller.answering_for_job():
+            self._hold(self._task.read_note(self._log))
+            with self._own.answering_for_job():
                 job = self._read_after(event)
             return self._wait_and_finish(job)
 
@@ -110,16 +111,16 @@ class NotebookRun:
         is_over = event.outcome == "timeout"  # the triggerer's clock may be ahead of this one
         self._deadline = self._deadline.kept_at(datetime.now(UTC) if is_over else event.ends_at)
         try:
-            job = self.job = self._read_job(self._canceller.name or event.job_name)
+            job = self.job = self._read_job(self._own.name or event.job_name)
         except NotFoundError:
-            if self._canceller.note is None:
+            if self._own.note is None:
                 raise
             return None
         self._task.remember_links(job, self._project())
-        if self._canceller.note is None:
-            self._canceller.hold(self._note_from(event, job))
+        if self._own.note is None:
+            self._hold(JobNote.of_event(event, job, self._task.identity.key))
         if is_over and not job.job_state.is_terminal:
-            raise self._canceller.timed_out(job, self._arguments.execution_timeout)
+            raise self._own.timed_out(job, self._arguments.execution_timeout)
         check_agreement(event, job)
         self._running_since = event.ran_from
         return job
@@ -131,32 +132,32 @@ class NotebookRun:
 
         :param is_timeout: whether the deferral timed out; otherwise the trigger failed.
         """
-        self._canceller.hold(self._read_note())
+        self._hold(self._task.read_note(self._log))
         if is_timeout:
-            self._log.error("The deferral timed out: %s.", self._canceller.end())
+            self._log.error("The deferral timed out: %s.", self._own.end())
         else:
-            self._log.error("The trigger failed: %s.", self._canceller.end_unless_retried(error))
+            self._log.error("The trigger failed: %s.", self._own.end_unless_retried(error))
 
     def on_kill(self) -> None:
         """End the job by the kill policy, in the time that Airflow leaves a killed task.
 
         If a retry is left and Airflow ends only this process, the job goes on.
         """
-        if sentence := self._canceller.on_kill():
+        if sentence := self._kill.on_kill():
             self._log.info("%s", sentence)
 
     def time_out(self) -> str:
         """End the job when ``execution_timeout`` has passed in the worker, and return the message of the error."""
-        return self._canceller.timed_out_here(self._arguments.execution_timeout)
+        return self._kill.timed_out(self._arguments.execution_timeout)
 
     def obey_early_kill(self) -> None:
         """Deal with the job if the task was killed before this run was ready.
 
         :raises NotebookJobError: unless Airflow still wants the task; it says what happened to the job.
         """
-        if not self._canceller.is_still_wanted():
-            self._canceller.hold(self._read_note())
-            raise self._canceller.killed()
+        if not self._kill.is_still_wanted():
+            self._own.hold(self._task.read_note(self._log))
+            raise self._kill.killed()
 
     def _submit(self, *, may_adopt: bool, attempt: int) -> NotebookExecutionJob:
         """Submit the job, publish it, and return it as the service has it."""
@@ -165,19 +166,19 @@ class NotebookRun:
         self._had_failed = submitted.is_adopted and job.job_state == JobState.FAILED
         self._running_since = self.executed = None  # they were an earlier job's
         self._task.count("adopted" if submitted.is_adopted else "submitted")
-        with self._canceller.answering_for_job():
-            self._task.publish(self._canceller.note, job, self._project())
+        with self._own.answering_for_job():
+            self._task.publish(self._own.note, job, self._project())
             how = "was re-attached to" if submitted.is_adopted else "was submitted"
             self._log.info("%s %s: %s", describe(job), how, job.name)
             if submitted.is_adopted:
                 return job  # it was just read; if it disappears, it is replaced
             if self._arguments.wait_for_completion and self._arguments.deferrable:
-                self._canceller.hold(self._canceller.note)  # a task that was killed meanwhile does not defer
+                self._kill.check_not_killed()  # a task that was killed meanwhile does not defer
                 return job  # its trigger reads it, and waits for it to appear
             try:
                 return self._read_job(job.name or "")
             except NotFoundError as error:
-                raise self._canceller.gone(str(error)) from error
+                raise self._own.gone(str(error)) from error
 
     def _wait_and_finish(self, job: NotebookExecutionJob | None) -> dict[str, Any] | Deferral:
         """Wait for the job and finish; create another one as often as :func:`next_step` says.
@@ -197,19 +198,19 @@ class NotebookRun:
             step = self._next_step(waited, executed)
             if isinstance(step, SubmitAgain):
                 log = self._log.info if step.why is Again.FAILED_BEFORE else self._log.warning
-                log("%s", why_again(step, waited, self._canceller.name, self._arguments.attempts))
+                log("%s", why_again(step, waited, self._own.name, self._arguments.attempts))
                 job = self.job = self._submit(may_adopt=False, attempt=step.attempt)
             elif waited is None or executed is None:
-                raise self._canceller.gone()
+                raise self._own.gone()
             else:
                 return self._conclude(waited, executed, step)
 
     def _wait(self, job: NotebookExecutionJob) -> NotebookExecutionJob | Deferral | None:
         """Return the job as it ended, or what the task needs to defer; ``None`` if the job no longer exists."""
-        with self._canceller.answering_for_job():
+        with self._own.answering_for_job():
             while True:
                 if self._arguments.deferrable and not job.job_state.is_terminal:
-                    return Deferral.of(job, self._canceller.note, self._arguments, self._deadline)
+                    return Deferral.of(job, self._own.note, self._arguments, self._deadline)
                 self._log_state(job)
                 flow = wait_for_job(job, float(self._arguments.poll_interval), changed=self._log_state)
                 try:
@@ -221,7 +222,7 @@ class NotebookRun:
                         return None
 
     def _next_step(self, job: NotebookExecutionJob | None, executed: Executed | None) -> Step:
-        note = self._canceller.note
+        note = self._own.note
         policy = FinishPolicy(
             retry_on_notebook_error=self._arguments.retry_on_notebook_error,
             attempts=self._arguments.attempts,
@@ -252,30 +253,16 @@ class NotebookRun:
         return concluded
 
     def _why_not_again(self, step: Fail, executed: Executed) -> str:
-        attempt = self._canceller.note.attempt if self._canceller.note else 0
+        attempt = self._own.note.attempt if self._own.note else 0
         return why_not_again(step, executed, self._deadline, self._arguments.attempts.sum_up(attempt))
 
     def _read_job(self, name: str) -> NotebookExecutionJob:
         """Return a job that must exist; NotFoundError if it is not found for some seconds."""
         return self._connect().run_flow(self._arguments.location or "", first_look(name), ENDURING)
 
-    def _read_note(self) -> JobNote | None:
-        try:
-            return self._task.read_note()
-        except Exception as error:  # noqa: BLE001 - for any error of Airflow, the job must be dealt with
-            self._log.warning("Failed to read the task's note of its job: %s", error)
-            return None
-
-    def _note_from(self, event: Event, job: NotebookExecutionJob) -> JobNote:
-        """Return a note made from an event, if the task's own note is missing.
-
-        :raises NbjobsError: if the job belongs to another task.
-        """
-        if not is_of_task(job, self._task.identity.key):
-            raise NbjobsError(f"The trigger's event is about {event.job_name}, which is not a job of this task.")
-        return JobNote(
-            name=event.job_name, operation_name=event.operation_name, is_adopted=False, attempt=attempt_of(job)
-        )
+    def _hold(self, note: JobNote | None) -> None:
+        self._own.hold(note)
+        self._kill.check_not_killed()
 
     def _project(self) -> str:
         return self._arguments.project_id or self._connect().project_id

@@ -27,7 +27,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.run.adopt import Decision, decide, refuse_if_overtaken
 from airflow_nbjobs.run.argument_rules import KillPolicy
-from airflow_nbjobs.run.cancel import end_job
+from airflow_nbjobs.run.end_job import end_job
 from airflow_nbjobs.run.find import find_submitted, is_submitted_as, list_by_key
 from airflow_nbjobs.run.identity import TaskIdentity, try_of
 

@@ -27,8 +27,9 @@ from airflow_nbjobs.run.submit import Request, Submitted, submit
 if TYPE_CHECKING:
     from airflow_nbjobs.run.arguments import RunArguments
     from airflow_nbjobs.run.build import Builder
-    from airflow_nbjobs.run.canceller import Canceller
     from airflow_nbjobs.run.deadline import Deadline
+    from airflow_nbjobs.run.kill import Kill
+    from airflow_nbjobs.run.own_job import OwnJob
     from airflow_nbjobs.run.task import TaskContext
     from airflow_nbjobs.service import JobService
 
@@ -41,7 +42,8 @@ class Submitter:
     :param arguments: the rendered arguments.
     :param task: the task around the run.
     :param connect: returns the hook.
-    :param canceller: learns which job is being submitted.
+    :param own: learns which job is being submitted.
+    :param kill: says whether a job may still be created.
     :param log: the task's logger.
     :param builder: makes the job of the arguments.
     """
@@ -51,14 +53,16 @@ class Submitter:
         arguments: RunArguments,
         task: TaskContext,
         connect: Callable[[], JobService],
-        canceller: Canceller,
+        own: OwnJob,
+        kill: Kill,
         log: Any,
         builder: Builder,
     ) -> None:
         self._arguments = arguments
         self._task = task
         self._connect = connect
-        self._canceller = canceller
+        self._own = own
+        self._kill = kill
         self._log = log
         self._once = _OnceLog(log)
         self._build = builder
@@ -89,7 +93,7 @@ class Submitter:
                     "There is no machine for the job (%s). %s%s.", error, attempts.announce(attempt), when
                 )
             time.sleep(pause)
-            self._canceller.check_not_told_to_end()
+            self._kill.check_not_told_to_end()
 
     def _submit_once(self, *, may_adopt: bool, attempt: int) -> Submitted:
         identity = replace(self._task.identity, is_adopting=may_adopt and self._task.identity.is_adopting)
@@ -106,7 +110,7 @@ class Submitter:
             job_ids=built.job_ids,
             takes_failed=self._arguments.wait_for_completion and not self._arguments.retry_on_notebook_error,
             warn=self._log.warning,
-            check=self._canceller.check_not_told_to_end,
+            check=self._kill.check_not_told_to_end,
         )
         try:
             submitted = self._send(request)
@@ -119,11 +123,11 @@ class Submitter:
         return submitted
 
     def _send(self, request: Request) -> Submitted:
-        self._canceller.check_not_told_to_end()
-        self._canceller.expect(request.job)
+        self._kill.check_not_told_to_end()
+        self._own.expect(request.job)
         with self._explaining():
             submitted = self._connect().run_flow(self._arguments.location or "", submit(request), ENDURING)
-        self._canceller.hold(
+        self._own.hold(
             JobNote(
                 name=submitted.job.name or "",
                 operation_name=submitted.operation_name,
@@ -131,11 +135,12 @@ class Submitter:
                 attempt=attempt_of(submitted.job),
             )
         )
+        self._kill.check_not_killed()
         return submitted
 
     def _may_have_created(self, error: Exception) -> bool:
         """Return whether the job may exist though submitting it failed, and read its staged copy."""
-        is_known = self._canceller.note is not None
+        is_known = self._own.note is not None
         return is_known or getattr(error, "is_transient", False) or isinstance(error.__cause__, LostAnswerError)
 
     @contextmanager
@@ -155,7 +160,7 @@ class Submitter:
             raise
         except LostAnswerError as error:
             failure = NotebookJobError(str(error), kind=error.kind)
-            ended = self._canceller.end_unless_retried(failure)
+            ended = self._own.end_unless_retried(failure)
             raise NotebookJobError(f"{error} If there is a job: {ended}.", kind=error.kind) from error
 
 

@@ -34,12 +34,6 @@ __all__ = ["COMMAND_LINE", "NoRetry", "TaskContext", "task_state"]
 COMMAND_LINE = "nbjobs run"
 """The name in place of a deployment's for jobs of the command line."""
 
-_WANTED = frozenset({"running", "up_for_retry", "up_for_reschedule", "queued", "scheduled"})
-"""
-States of a task that goes on or runs again. A person's mark leads to other states, and so does the clear of a running
-task (``restarting``). ``queued`` and ``scheduled`` are passed on the way to that.
-"""
-
 
 class NoRetry(Enum):
     """Why Airflow does not retry a failure; the values are clauses."""
@@ -98,15 +92,16 @@ class TaskContext:
         )
         return cls(identity=identity, folders=(folder,), started_at=now)
 
-    def read_note(self) -> JobNote | None:
-        """Return the note of this task instance; ``None`` if it has no note.
-
-        :raises Exception: any error of Airflow.
-        """
+    def read_note(self, log: Any) -> JobNote | None:
+        """Return the note of this task instance; ``None`` if it has no note, or it cannot be read."""
         if self.airflow is None:
             return None
         ti = self.airflow["ti"]
-        return JobNote.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
+        try:
+            return JobNote.from_payload(ti.xcom_pull(key=JOB_XCOM, task_ids=ti.task_id, map_indexes=ti.map_index))
+        except Exception as error:  # noqa: BLE001 - for any error of Airflow, the job must be dealt with
+            log.warning("Failed to read the task's note of its job: %s", error)
+            return None
 
     def remember_links(self, job: NotebookExecutionJob, project: str) -> None:
         """Let Airflow write the links of a job again at the end of a resumed task."""
@@ -188,17 +183,15 @@ class TaskContext:
             return NoRetry.FINAL
         return NoRetry.POLICY if decision is not None and decision.action.value == "fail" else None
 
-    def is_wanted(self) -> bool:
-        """Return whether Airflow wants the task to go on or retries it, though it ends this process.
+    def state(self) -> str | None:
+        """Return the task's state in Airflow's database; ``None`` if it has none, as for a loop's ended iteration.
 
-        It blocks until the supervisor answers. Airflow 3.3 passes the end of a worker on to its tasks, and ends a
-        task that it wrongly took for dead. Both look like a person's kill.
+        It blocks until the supervisor answers.
         """
-        return (
-            self.airflow is not None
-            and task_state(self.airflow["ti"]) in _WANTED
-            and not has_ended_iteration(self.airflow)
-        )
+        if self.airflow is None:
+            return None
+        state = task_state(self.airflow["ti"])
+        return None if has_ended_iteration(self.airflow) else state
 
     def is_timing_out(self) -> bool:
         """Return whether ``execution_timeout`` is being handled: Airflow calls ``on_kill`` for it too."""

@@ -11,7 +11,7 @@ import pytest
 from airflow_nbjobs.api.client import Client
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.exceptions import AlreadyExistsError, ApiError, LostAnswerError, NbjobsError
-from airflow_nbjobs.run.cancel import abandon
+from airflow_nbjobs.run.end_job import abandon
 from airflow_nbjobs.run.identity import TaskIdentity, identify, request_hash
 from tests.support.asking import TASK, Asking, clear, parent, retry, wanted_job
 from tests.support.emulators import using

@@ -1,4 +1,4 @@
-"""The time that a killed task has, and what is said of its job."""
+"""The time that a killed task has."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from airflow_nbjobs.run.cancel import Ending, EndingKind, in_words
-from airflow_nbjobs.run.kill_budget import KILL_BUDGET, KillBudget, within
+from airflow_nbjobs.run.kill import KILL_BUDGET, KillBudget, within
 
 
 def test_the_parts_of_a_kill_fit_into_airflows_five_seconds() -> None:
@@ -29,10 +28,3 @@ def test_work_that_takes_too_long_or_raises_has_another_answer() -> None:
     is_over = threading.Event()
     assert within(0.01, lambda: str(is_over.wait(30)), "otherwise") == "otherwise"
     is_over.set()
-
-
-def test_endings_are_told_for_each_job() -> None:
-    assert in_words({}) == "its job was not found"
-    assert in_words({"a": Ending(EndingKind.CANCELED)}, "no retry is left") == "a was canceled, since no retry is left"
-    two = {"a": Ending(EndingKind.DELETED), "b": Ending(EndingKind.FAILED, "403")}
-    assert in_words(two) == "a was deleted; b could not be ended and may still run (403)"

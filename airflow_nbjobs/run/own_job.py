@@ -1,14 +1,13 @@
-"""The part of a run that knows its job and ends it."""
+"""The job of a run: which one it is, and what happens to it when the run fails."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_nbjobs.api.pacing import PATIENT
+from airflow_nbjobs.api.pacing import PATIENT, Patience
 from airflow_nbjobs.exceptions import (
     FailureKind,
     NotebookJobError,
@@ -18,8 +17,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.run.argument_rules import check_kill_policy
-from airflow_nbjobs.run.cancel import Ending, EndingKind, abandon, end_job, in_words
-from airflow_nbjobs.run.kill_budget import KILL_BUDGET, within
+from airflow_nbjobs.run.end_job import Ending, EndingKind, abandon, end_job, in_words
 from airflow_nbjobs.run.summary import describe
 
 if TYPE_CHECKING:
@@ -28,10 +26,10 @@ if TYPE_CHECKING:
     from airflow_nbjobs.run.task import NoRetry, TaskContext
     from airflow_nbjobs.service import JobService
 
-__all__ = ["Canceller"]
+__all__ = ["OwnJob"]
 
 
-class Canceller:
+class OwnJob:
     """Knows the job of one run, and ends it when no task waits for it.
 
     :param connect: returns the hook; it may raise.
@@ -62,10 +60,7 @@ class Canceller:
         self._log = log
         self._sent: NotebookExecutionJob | None = None
         self._note: JobNote | None = None
-        self._is_killed = False
-        self._is_told_to_end = False
-        self._ended = ""
-        self._may_have_job = is_resumed or not task.identity.is_first_process
+        self._may_exist = is_resumed or not task.identity.is_first_process
 
     @property
     def note(self) -> JobNote | None:
@@ -77,71 +72,18 @@ class Canceller:
         """The name of the run's job; empty until it is known."""
         return self._note.name if self._note else ""
 
+    @property
+    def may_exist(self) -> bool:
+        """Whether this try or an earlier one may have a job."""
+        return self._may_exist
+
     def expect(self, job: NotebookExecutionJob) -> None:
         """Take note of a job that is being submitted."""
-        self._sent, self._note, self._may_have_job = job, None, True
+        self._sent, self._note, self._may_exist = job, None, True
 
     def hold(self, note: JobNote | None) -> None:
-        """Take note of the run's job.
-
-        :raises NotebookJobError: if the task was killed meanwhile. The job is dealt with first.
-        """
+        """Take note of the run's job."""
         self._note = note
-        if self._is_killed:
-            raise self.killed()
-
-    def check_not_told_to_end(self) -> None:
-        """Check that a job may be created. A process that Airflow told to end creates no job, even if it goes on.
-
-        Airflow may have taken it for dead and started another try, which has already looked for this process's job.
-
-        :raises NotebookJobError: if it may not.
-        """
-        if self._is_told_to_end:
-            raise NotebookJobError("Airflow told this process to end: nothing is submitted.", job_name="")
-
-    def on_kill(self) -> str:
-        """Deal with the job of a task that Airflow tells to end, in time.
-
-        :returns: a sentence for the log; empty if there is nothing to say.
-        """
-        if self._ended:  # Airflow calls it again after a timeout, which may also have interrupted the first call
-            return ""
-        began = time.monotonic()
-        if not self._is_killed and self.is_still_wanted():
-            told = "Airflow tells this process to end, but still wants the task"
-            if self._note is None:
-                return (
-                    f"{told}: it sends no more create requests. If an earlier request or try has created a job, it "
-                    "goes on with that job; otherwise a retry follows."
-                )
-            return (
-                f"{told}: {self.name} keeps running. This process waits for it as long as it lives, and a retry "
-                "re-attaches to it."
-            )
-        self._is_killed = True
-        self._ended = self._end_in_time(began) if self._may_have_job else "nothing was submitted"
-        return f"The task is killed: {self._ended}." if self._may_have_job else ""
-
-    def is_still_wanted(self) -> bool:
-        """Return whether Airflow ends only this process, and goes on with the task or retries it.
-
-        Airflow 3.3 passes the end of a worker on to its tasks, and ends a task that it wrongly took for dead. Without
-        an answer in time the task counts as unwanted: an unwanted job costs more than a second one.
-        """
-        self._is_told_to_end = True
-        may_be = not self._task.is_timing_out() and self._task.has_retry()
-        return may_be and within(KILL_BUDGET.state, self._task.is_wanted, False)
-
-    def killed(self) -> NotebookJobError:
-        """Deal with the job of a task that was killed before its job was known, and return the error that says so."""
-        ended = self._end_in_time(time.monotonic()) if self._may_have_job else "nothing is submitted"
-        return NotebookJobError(f"The task was killed: {ended}.", job_name=self.name)
-
-    def timed_out_here(self, timeout: timedelta | None) -> str:
-        """End the job when ``execution_timeout`` has passed in its worker, and return the error's message."""
-        self.on_kill()
-        return f"execution_timeout={timeout} has passed: {self._ended}."
 
     def end(self, why: NoRetry | None = None) -> str:
         """End the job by the kill policy. It never raises.
@@ -149,7 +91,7 @@ class Canceller:
         :param why: why no retry will adopt the job.
         :returns: what happened, as a clause.
         """
-        return in_words(self._end(), why.value if why else "")
+        return in_words(self.carry_out_policy(), why.value if why else "")
 
     def end_unless_retried(self, error: Exception) -> str:
         """Leave the job to the retry that follows an error; without a retry, end it.
@@ -157,7 +99,7 @@ class Canceller:
         :returns: what happened, as a clause.
         """
         why = self._task.why_no_retry(error)
-        return self.end(why) if why else in_words(self._all(EndingKind.KEPT))
+        return self.end(why) if why else in_words(self.all(EndingKind.KEPT))
 
     @contextmanager
     def answering_for_earlier_tries(self) -> Iterator[None]:
@@ -213,23 +155,16 @@ class Canceller:
             return failure
         return NotebookJobGoneError(f"{message} In case it exists: {self.end(why)}.", job_name=self.name)
 
-    def _end_in_time(self, began: float) -> str:
-        """End the job within :data:`KILL_BUDGET`, and return what happened, as a clause."""
-        left = began + KILL_BUDGET.answer - time.monotonic()
-        return in_words(within(left, lambda: self._end(since=began), self._all(EndingKind.NO_TIME)))
+    def carry_out_policy(
+        self, patience: Patience = PATIENT, *, until: float = float("inf"), cancel_until: float = float("inf")
+    ) -> dict[str, Ending]:
+        """End the job, or what this try and earlier ones have left, by the kill policy. It never raises.
 
-    def _end(self, *, since: float | None = None) -> dict[str, Ending]:
-        """End the job, or what this try and earlier ones have left.
-
-        :param since: moment of :func:`time.monotonic` when Airflow called ``on_kill``; ``None`` if there is no hurry.
+        :param patience: how often and how long a call is tried.
+        :param until: moment of :func:`time.monotonic` after which no request starts.
+        :param cancel_until: such a moment after which a cancellation is not waited for.
+        :returns: what happened, by the jobs' names.
         """
-        patience, until, cancel_until = PATIENT, float("inf"), float("inf")
-        if since is not None:
-            patience, until, cancel_until = (
-                KILL_BUDGET.patience,
-                since + KILL_BUDGET.requests,
-                since + KILL_BUDGET.cancel,
-            )
         try:
             hook, kill = self._connect(), check_kill_policy(self._kill)
             # A separate client: a signal may interrupt any request of the other one, which holds its locks.
@@ -244,7 +179,8 @@ class Canceller:
                 self._task.count("cancelled", sum(ending.was_ended for ending in endings.values()))
                 return endings
         except Exception as error:  # noqa: BLE001 - connection, credentials, service: people must read of it
-            return self._all(EndingKind.FAILED, str(error))
+            return self.all(EndingKind.FAILED, str(error))
 
-    def _all(self, kind: EndingKind, detail: str = "") -> dict[str, Ending]:
+    def all(self, kind: EndingKind, detail: str = "") -> dict[str, Ending]:
+        """Return what :meth:`carry_out_policy` returns if the same has happened to every job."""
         return {self.name or "its job": Ending(kind, detail)}
