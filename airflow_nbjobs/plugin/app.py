@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from importlib.resources import files
-from itertools import chain
+from itertools import chain, repeat, takewhile
 from typing import Annotated, Any, BinaryIO, Literal
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from airflow_nbjobs.secrecy import masked
 __all__ = ["make_app"]
 
 _ENTITIES = (DagAccessEntity.TASK_INSTANCE, DagAccessEntity.TASK_LOGS, DagAccessEntity.XCOM)
-_CHUNK_BYTES = 2**16  # the browser paints the first cells while it reads the others
+_CHUNK_BYTES = (2**16, 2**20)  # the first is small: the browser paints the first cells while it reads the others
 _STATIC = {"tab": "text/html", "tab.js": "text/javascript", "tab.css": "text/css"}
 
 router = APIRouter(
@@ -168,7 +168,8 @@ def _sent(file: BinaryIO, media_type: str, headers: dict[str, str]) -> Response:
     """Return a file in chunks. It is open, so that it is sent whole if the cache drops it meanwhile."""
     with ExitStack() as sources:
         sources.enter_context(file)
-        return _Streamed(iter(lambda: file.read(_CHUNK_BYTES), b""), sources.pop_all(), media_type, headers)
+        sizes = chain(_CHUNK_BYTES[:1], repeat(_CHUNK_BYTES[1]))
+        return _Streamed(takewhile(bool, map(file.read, sizes)), sources.pop_all(), media_type, headers)
 
 
 class _Streamed(StreamingResponse):

@@ -88,9 +88,9 @@ class Pages:
         :raises Unavailable: if it cannot be rendered.
         """
         try:
-            folder = await run_in_threadpool(cache_folder)
-            page = Page(shown, folder / f"{shown.key}-{theme}")
-            if not await run_in_threadpool(_touch, page.folder):
+            folder, is_kept = await run_in_threadpool(_find, f"{shown.key}-{theme}")
+            page = Page(shown, folder)
+            if not is_kept:
                 await asyncio.shield(self._rendering(page, theme))
         except OSError as error:
             _log.exception("A page cannot be kept")
@@ -185,19 +185,20 @@ def _download(shown: ShownNotebook, to: Path) -> None:
         hook.close()
 
 
-def _touch(folder: Path) -> bool:
-    """Return whether a page is kept, and note that it was read.
+def _find(name: str) -> tuple[Path, bool]:
+    """Return the folder of a page and whether it is kept, and note that it was read.
 
     The rest of a page is removed: a system may delete old files of the folder of temporary files, but not folders.
     """
+    folder = cache_folder() / name
     try:
         os.utime(folder)
     except FileNotFoundError:
-        return False
-    if all((folder / name).is_file() for name in (PAGE, FACTS)):
-        return True
+        return folder, False
+    if all((folder / file).is_file() for file in (PAGE, FACTS)):
+        return folder, True
     shutil.rmtree(folder, ignore_errors=True)
-    return False
+    return folder, False
 
 
 def _keep(work: Path, folder: Path) -> None:

@@ -145,8 +145,8 @@ def read_task(place: Place) -> TaskRecord | None:
         except ValueError:
             return None
         rendered = ti.rendered_task_instance_fields
-        returned = _xcom(session, ti, "return_value")
-        links = {link.name: _xcom(session, ti, link.xcom_key) for link in LINKS}
+        xcoms = _xcoms(session, ti)
+        returned = xcoms.get("return_value")
         return TaskRecord(
             place=place,
             map_index=map_index,
@@ -158,25 +158,25 @@ def read_task(place: Place) -> TaskRecord | None:
             ),
             # Airflow deletes the XComs of the try before when a try starts, but not when it resumes.
             is_waiting=_text(ti.state) in ("scheduled", "queued") and ti.next_method is None,
-            note=JobNote.from_payload(_xcom(session, ti, JOB_XCOM)),
+            note=JobNote.from_payload(xcoms.get(JOB_XCOM)),
             results=returned.get("results") if isinstance(returned, Mapping) else None,
-            links={name: url for name, url in links.items() if isinstance(url, str)},
+            links={link.name: url for link in LINKS if isinstance(url := xcoms.get(link.xcom_key), str)},
             fields=dict(rendered.rendered_fields or {}) if rendered is not None else {},
         )
 
 
-def _xcom(session: Session, ti: TaskInstance, key: str) -> Any:
-    """Return an XCom as it is stored. Objects in it are not made: their classes would be imported here."""
+def _xcoms(session: Session, ti: TaskInstance) -> dict[str, Any]:
+    """Return the XComs that the tab needs, by key, as they are stored.
+
+    Objects in them are not made: their classes would be imported here.
+    """
     query = XComModel.get_many(
-        run_id=ti.run_id,
-        key=key,
-        dag_ids=ti.dag_id,
-        task_ids=ti.task_id,
-        limit=1,
-        **xcom_region(ti.map_index, region_of(ti)),
-    )
-    found: Any = session.scalars(query).first()
-    value = None if found is None else found.value
+        run_id=ti.run_id, dag_ids=ti.dag_id, task_ids=ti.task_id, **xcom_region(ti.map_index, region_of(ti))
+    ).where(XComModel.key.in_([JOB_XCOM, "return_value", *(link.xcom_key for link in LINKS)]))
+    return {each.key: _parsed(each.value) for each in session.scalars(query)}
+
+
+def _parsed(value: Any) -> Any:
     if isinstance(value, str):  # as a person wrote it in the UI; what tasks push is JSON already
         with suppress(ValueError, RecursionError):
             return json.loads(value)
