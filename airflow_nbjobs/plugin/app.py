@@ -24,10 +24,11 @@ from airflow_nbjobs.notebooks.page_files import strict_json
 from airflow_nbjobs.plugin.extra import check_extra
 from airflow_nbjobs.plugin.headers import FRAME, attachment
 from airflow_nbjobs.plugin.job import new_hook
+from airflow_nbjobs.plugin.look import Looks
 from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, read_notebook
 from airflow_nbjobs.plugin.pages import Page, Pages, sentence_page
 from airflow_nbjobs.plugin.regions import has_regions
-from airflow_nbjobs.plugin.state import find_shown, read_state
+from airflow_nbjobs.plugin.state import read_state
 from airflow_nbjobs.plugin.task_instance import Place, TaskRecord, read_task
 from airflow_nbjobs.plugin.unavailable import Unavailable
 from airflow_nbjobs.secrecy import masked
@@ -85,9 +86,10 @@ def _static(request: Request) -> Response:
 
 
 @router.get("/state")
-def _state(task: Task, number: TryNumber = None) -> JSONResponse:
+def _state(request: Request, task: Task, number: TryNumber = None) -> JSONResponse:
     """Return what the header shows."""
-    return JSONResponse(strict_json(read_state(task, _number(task, number))))
+    number = _number(task, number)
+    return JSONResponse(strict_json(read_state(task, number, _looks(request).new(task, number))))
 
 
 @router.get("/frame")
@@ -123,13 +125,12 @@ async def _html(request: Request, task: Task, number: TryNumber = None) -> Respo
 
 
 @router.get("/notebook.ipynb")
-def _ipynb(task: Task, number: TryNumber = None) -> Response:
+def _ipynb(request: Request, task: Task, number: TryNumber = None) -> Response:
     """Return the notebook itself."""
-    number = _number(task, number)
     try:
+        shown = _looks(request).of_view(task, _number(task, number)).notebook()
         with ExitStack() as sources:
             hook = sources.enter_context(closing(new_hook()))
-            shown = find_shown(task, number, hook)
             chunks = sources.enter_context(closing(read_notebook(shown, hook)))
             first = next(chunks, b"")  # then it is known whether there is a notebook to send
             kind = "application/x-ipynb+json"
@@ -141,20 +142,24 @@ def _ipynb(task: Task, number: TryNumber = None) -> Response:
 def make_app() -> FastAPI:
     """Return the app. Airflow mounts it, and does not call its lifespan."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.pages = Pages()
+    app.state.looks, app.state.pages = Looks(), Pages()
     app.include_router(router)
     return app
 
 
 async def _page(request: Request, task: TaskRecord, number: int, theme: Literal["light", "dark", "auto"]) -> Page:
-    shown = await run_in_threadpool(_shown, task, number)
+    shown = await run_in_threadpool(_shown, _looks(request), task, number)
     pages: Pages = request.app.state.pages
     return await pages.page(shown, theme)
 
 
-def _shown(task: TaskRecord, number: int) -> ShownNotebook:
-    with closing(new_hook()) as hook:
-        shown = find_shown(task, number, hook)
+def _looks(request: Request) -> Looks:
+    looks: Looks = request.app.state.looks
+    return looks
+
+
+def _shown(looks: Looks, task: TaskRecord, number: int) -> ShownNotebook:
+    shown = looks.of_view(task, number).notebook()
     check_size(shown)
     check_extra()
     return shown

@@ -7,18 +7,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
-from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.links import LINKS, addresses
 from airflow_nbjobs.notebooks.page_files import strict_json
 from airflow_nbjobs.plugin.extra import check_extra
-from airflow_nbjobs.plugin.job import find_job, new_hook
-from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, find_notebook
+from airflow_nbjobs.plugin.look import Look
+from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size
 from airflow_nbjobs.plugin.task_instance import TaskRecord
 from airflow_nbjobs.plugin.unavailable import Unavailable
 from airflow_nbjobs.run.summary import duration_of, reason
 from airflow_nbjobs.secrecy import masked
 
-__all__ = ["find_shown", "read_state"]
+__all__ = ["read_state"]
 
 _REFRESH_SECONDS = 5
 _SETTLED_SECONDS = 60
@@ -26,15 +25,7 @@ _LINK_SCHEMES = ("https://", "http://")
 _WAITING = frozenset({JobState.UNSPECIFIED, JobState.QUEUED, JobState.PENDING})
 
 
-def find_shown(task: TaskRecord, number: int, hook: NotebookExecutionJobHook) -> ShownNotebook:
-    """Return the notebook that the tab shows of a try.
-
-    :raises Unavailable: if the try has no notebook.
-    """
-    return find_notebook(find_job(task, number, hook), task, hook)
-
-
-def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
+def read_state(task: TaskRecord, number: int, look: Look) -> dict[str, Any]:
     """Return the state of a try.
 
     The keys are ``task`` (``state``, ``try``, ``tries``), ``job``, ``links``, ``results``, ``notebook`` (``key``,
@@ -42,42 +33,30 @@ def read_state(task: TaskRecord, number: int) -> dict[str, Any]:
     ask again, or ``None``. What is not known is ``None``.
 
     :param number: of the try.
+    :param look: what Google Cloud says.
     """
-    state: dict[str, Any] = {
+    job = look.job
+    is_current = job is not None and number == task.current.number
+    why = look.why or _why_not_rendered(look.notebook())
+    may_change = (job is not None and not job.job_state.is_terminal) or (why is not None and why.may_change)
+    return {
         "task": _task(task, number),
-        "job": None,
-        "links": _pushed_links(task),
-        "results": None,
-        "notebook": None,
-        "problem": None,
-        "refresh_seconds": None,
+        "job": job and _job(job, task),
+        "links": _links(job, look.project) if job else _pushed_links(task),
+        "results": masked(strict_json(task.results)) if is_current else None,
+        "notebook": look.shown and _notebook(look.shown),
+        "problem": why and {"code": why.code, "message": str(why)},
+        "refresh_seconds": _REFRESH_SECONDS if may_change else None,
     }
+
+
+def _why_not_rendered(shown: ShownNotebook) -> Unavailable | None:
     try:
-        hook = new_hook()
-    except Unavailable as why:
-        return state | _told(why)
-    try:
-        job = find_job(task, number, hook)
-        state["job"] = _job(job, task)
-        state["links"] = _links(job, task, hook)
-        if number == task.current.number:
-            state["results"] = masked(strict_json(task.results))
-        if not job.job_state.is_terminal:
-            state["refresh_seconds"] = _REFRESH_SECONDS
-        shown = find_notebook(job, task, hook)
-        state["notebook"] = _notebook(shown)
         check_size(shown)
         check_extra()
     except Unavailable as why:
-        state |= _told(why)
-    finally:
-        hook.close()
-    return state
-
-
-def _told(why: Unavailable) -> dict[str, Any]:
-    told: dict[str, Any] = {"problem": {"code": why.code, "message": str(why)}}
-    return told | ({"refresh_seconds": _REFRESH_SECONDS} if why.may_change else {})
+        return why
+    return None
 
 
 def _task(task: TaskRecord, number: int) -> dict[str, Any]:
@@ -151,8 +130,8 @@ def _source(job: NotebookExecutionJob, task: TaskRecord) -> str | None:
     return task.text_field("notebook")
 
 
-def _links(job: NotebookExecutionJob, task: TaskRecord, hook: NotebookExecutionJobHook) -> list[dict[str, str]]:
-    found = addresses(job, task.text_field("project_id") or hook.project_id)
+def _links(job: NotebookExecutionJob, project: str) -> list[dict[str, str]]:
+    found = addresses(job, project)
     return [{"name": link.name, "url": found[link.xcom_key]} for link in LINKS if link.xcom_key in found]
 
 

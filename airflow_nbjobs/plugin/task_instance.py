@@ -173,7 +173,8 @@ def _xcoms(session: Session, ti: TaskInstance) -> dict[str, Any]:
     query = XComModel.get_many(
         run_id=ti.run_id, dag_ids=ti.dag_id, task_ids=ti.task_id, **xcom_region(ti.map_index, region_of(ti))
     ).where(XComModel.key.in_([JOB_XCOM, "return_value", *(link.xcom_key for link in LINKS)]))
-    return {each.key: _parsed(each.value) for each in session.scalars(query)}
+    found: Any = session.scalars(query)
+    return {each.key: _parsed(each.value) for each in found}
 
 
 def _parsed(value: Any) -> Any:
