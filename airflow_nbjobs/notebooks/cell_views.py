@@ -56,7 +56,7 @@ class CellViews:
             "outputs": [self._output(output) for output in cell.outputs],
             "view": {
                 "has_failed": cell is self._page.failed,
-                "has_run": cell.count is not None or cell.seconds is not None or bool(cell.outputs),
+                "has_run": cell.has_run,
                 "is_slowest": cell is self._page.slowest,
                 "left_out": cell.left_out,
                 "number": cell.number,

@@ -51,10 +51,12 @@ class PageCell:
     :ivar number: among the code cells, from 1; 0 for other cells.
     :ivar source: its text.
     :ivar left_out: what the limits left out of the source, in words.
-    :ivar count: the execution count; ``None`` if it did not run.
+    :ivar count: the execution count; ``None`` if there is none.
     :ivar seconds: how long it ran; ``None`` where the notebook does not say.
     :ivar tags: of papermill's convention, for people.
     :ivar attachments: pictures of a Markdown cell, by name.
+    :ivar outputs: of a code cell, up to the limits.
+    :ivar expects_error: whether its tag ``raises-exception`` allows it to fail.
     """
 
     kind: str
@@ -67,6 +69,11 @@ class PageCell:
     attachments: Mapping[str, Any] = field(default_factory=dict)
     outputs: list[Output] = field(default_factory=list)
     expects_error: bool = False
+
+    @property
+    def has_run(self) -> bool:
+        """Whether anything in the notebook shows that the cell ran."""
+        return self.count is not None or self.seconds is not None or bool(self.outputs)
 
     @property
     def error(self) -> Output | None:
@@ -85,6 +92,7 @@ class Page:
     :ivar lexer: what the notebook calls its language, for Pygments.
     :ivar notes: what is left out of the page.
     :ivar parameters: the parameters that were injected.
+    :ivar is_source: whether it is a notebook before its run. Then no cell is marked as one that did not run.
     """
 
     cells: tuple[PageCell, ...]
@@ -94,6 +102,7 @@ class Page:
     lexer: str
     notes: tuple[str, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    is_source: bool = False
 
 
 def read_page(content: bytes, limits: Limits, failed_cell: int | None) -> Page:
@@ -167,11 +176,11 @@ class _Reader:
         )
 
     def _failed(self, number: int | None) -> PageCell | None:
-        for cell in self._cells:
-            is_it = cell.error is not None and not cell.expects_error if number is None else cell.number == number != 0
-            if is_it:
-                return cell
-        return None
+        if number is None:
+            failed = (cell for cell in self._cells if cell.error is not None and not cell.expects_error)
+        else:  # cells that are not code have the number 0
+            failed = (cell for cell in self._cells if cell.kind == _CODE and cell.number == number)
+        return next(failed, None)
 
     def _notes(self) -> Iterator[str]:
         if self._cut_cells:
@@ -247,7 +256,7 @@ class _Reader:
         if len(self._outputs) >= self._limits.outputs:
             self._cut_outputs += 1
             return False
-        if self._takes(size):
+        if self._take_room(size):
             self._outputs.append(output)
             return True
         if self._outputs and self._outputs[-1].kind == "note":
@@ -262,10 +271,12 @@ class _Reader:
             return text, ""
         return text[:limit], f"{len(text) - limit:,} more characters of this cell are not shown."
 
-    def _takes(self, size: int) -> bool:
-        is_taken = size <= self._room
-        self._room -= size if is_taken else 0
-        return is_taken
+    def _take_room(self, size: int) -> bool:
+        """Take room on the page for an output, and return whether there was enough."""
+        if size > self._room:
+            return False
+        self._room -= size
+        return True
 
 
 def _error(output: Mapping[str, Any], limit: int) -> Output:

@@ -57,8 +57,8 @@ def _main(request: dict[str, Any]) -> int:
 
 def without_outputs(page: Page) -> Page:
     """Return the page of a notebook that has not run: what it contains of earlier runs is left out."""
-    cells = tuple(replace(cell, outputs=[], seconds=None, count=0) for cell in page.cells)
-    return replace(page, cells=cells, failed=None, slowest=None, seconds=None)
+    cells = tuple(replace(cell, outputs=[], seconds=None, count=None) for cell in page.cells)
+    return replace(page, cells=cells, failed=None, slowest=None, seconds=None, is_source=True)
 
 
 def facts(page: Page) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def facts(page: Page) -> dict[str, Any]:
     parameters = strict_json(page.parameters)
     return {
         "cells": [
-            {"number": cell.number, "seconds": cell.seconds, "has_run": cell.count is not None}
+            {"number": cell.number, "seconds": cell.seconds, "has_run": cell.has_run}
             for cell in page.cells
             if cell.number
         ],
