@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -146,10 +146,11 @@ class Schedules:
             self._changed.clear()
             try:
                 self.start_due(self._clock.peek())
-            except Exception:  # other schedules must go on, whatever fails
-                log.exception("Schedules")
+                at = self._next_time()
+            except Exception:  # later runs must be started, whatever fails
+                log.exception("Failed to start the runs that are due; trying again in one second")
                 await asyncio.sleep(1)
-            at = self._next_time()
+                continue
             wait = None if at is None else max(0.0, (at - self._clock.peek()) / 10**9)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._changed.wait(), wait)
@@ -178,12 +179,20 @@ class Schedules:
         """Start everything that is due at a moment or before, in the order of time.
 
         :param moving: set the clock to each time before.
+        :raises ExceptionGroup: the errors of schedules that failed, after the others have done what was due.
         """
-        while (at := self._next_time()) is not None and at <= until:
+        failed: dict[str, Exception] = {}
+        while (at := self._next_time(failed)) is not None and at <= until:
             if moving and self._clock.peek() < at:
                 self._clock.move_to(at)
             for schedule in self.records.all(COLLECTION):
-                self._step(schedule, at)
+                if schedule["name"] not in failed:
+                    try:
+                        self._step(schedule, at)
+                    except Exception as error:  # noqa: BLE001 - it is raised after the other schedules' turns
+                        failed[schedule["name"]] = error
+        if failed:
+            raise ExceptionGroup(f"These schedules failed: {', '.join(failed)}", list(failed.values()))
 
     def _step(self, schedule: Wire, now: int) -> None:
         """Do what a schedule has to do at a moment."""
@@ -246,10 +255,15 @@ class Schedules:
             missed.append(at)
         return missed
 
-    def _next_time(self) -> int | None:
-        """Return the time of the next thing to do; None when there is nothing."""
+    def _next_time(self, failed: Container[str] = ()) -> int | None:
+        """Return the time of the next thing to do; None when there is nothing.
+
+        :param failed: names of schedules that are left out.
+        """
         times: list[int] = []
         for schedule in self.records.all(COLLECTION):
+            if schedule["name"] in failed:
+                continue
             times += self._runs[schedule["name"]].starting.values()
             if schedule["state"] == ACTIVE:
                 times += [at for field in ("nextRunTime", "endTime") if (at := _time(schedule, field)) is not None]

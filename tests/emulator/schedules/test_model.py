@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -237,3 +239,21 @@ def test_the_clock_does_not_go_back_behind_a_job(api, far):
     with pytest.raises(ValueError, match="does not go back"):
         far.move_clock(BEGIN)
     assert clock(far, {"time": "2026-11-16T00:00:00Z"}).status_code == 400
+
+
+def set_cron(folder: Path, made: dict[str, Any], cron: str) -> None:
+    """Change the cron expression of a stored schedule, unchecked."""
+    sql = "UPDATE resources SET wire = json_set(wire, '$.cron', ?) WHERE id = ?"
+    with closing(sqlite3.connect(folder / "resources.sqlite")) as database, database:
+        database.execute(sql, (cron, made["name"].rpartition("/")[2]))
+
+
+def test_a_failing_schedule_stops_neither_others_nor_later_runs(api, far, tmp_path, caplog):
+    broken, _ = schedule(api), schedule(api)
+    set_cron(tmp_path, broken, "broken")
+    with pytest.raises(ExceptionGroup, match="These schedules failed: "):
+        far.move_clock(datetime(2026, 11, 16, 6, tzinfo=UTC))
+    assert created(api) == ["11-16T06:00"]
+    eventually(lambda: "Failed to start the runs that are due; trying again in one second" in caplog.text)
+    set_cron(tmp_path, broken, "0 6 * * *")
+    eventually(lambda: created(api) == ["11-16T06:00"] * 2)
