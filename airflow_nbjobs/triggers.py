@@ -27,8 +27,8 @@ from airflow_nbjobs.run.end_job import Ending, end_job
 from airflow_nbjobs.run.note import JOB_XCOM, VERSION, Event, EventOutcome, JobNote
 from airflow_nbjobs.run.task import task_state
 from airflow_nbjobs.watch import join_poller
-from airflow_nbjobs.watch.cursor import parse_time
 from airflow_nbjobs.watch.failures import Outage
+from airflow_nbjobs.watch.updates import parse_time
 
 __all__ = ["NotebookExecutionJobTrigger"]
 

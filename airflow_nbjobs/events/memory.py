@@ -10,8 +10,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 
 from airflow_nbjobs.exceptions import NbjobsError
-from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.feeds import LATE
+from airflow_nbjobs.watch.updates import JobUpdate
 
 __all__ = ["KEPT", "Memory", "Store"]
 

@@ -23,8 +23,8 @@ from airflow_nbjobs.run.arguments import is_template
 if TYPE_CHECKING:
     from airflow_nbjobs.events.courier import Courier, Delivery
     from airflow_nbjobs.events.memory import Memory, Store
-    from airflow_nbjobs.watch.cursor import JobUpdate
     from airflow_nbjobs.watch.feeds import Feed
+    from airflow_nbjobs.watch.updates import JobUpdate
 
 __all__ = ["NotebookJobEventTrigger"]
 

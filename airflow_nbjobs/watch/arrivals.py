@@ -46,7 +46,7 @@ async def wait_for_arrival(
             if await _run(look(), client) is not None:
                 return True
         except (ApiError, CredentialsError) as error:
-            if not error.is_transient or client.failures.too_many_since(ENDURING, loop.time()) is not None:
+            if not error.is_transient or client.failures.patience_lost_before(ENDURING, loop.time()) is not None:
                 raise
             await asyncio.sleep(max(0.0, client.not_before - loop.time()))
             continue

@@ -1,4 +1,4 @@
-"""How many requests a poller may send."""
+"""How many requests the pollers of one place may send, together with the tasks that wait for runs of schedules."""
 
 from __future__ import annotations
 

@@ -6,79 +6,19 @@ reaches what the last one has shown.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from types import MappingProxyType
-from typing import Any, NamedTuple
 
-from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.watch.updates import JobUpdate
 
-__all__ = ["OVERLAP", "Cursor", "JobUpdate", "get_update", "is_past", "list_updates", "parse_time"]
+__all__ = ["OVERLAP", "Cursor", "is_past"]
 
 OVERLAP = timedelta(seconds=10)
 """
 How long after its ``update_time`` a change may take to appear in a list, and how far the clocks of the service's
 machines may be apart. The service documents no limit; the slow re-check finds what takes longer.
 """
-
-
-class JobUpdate(NamedTuple):
-    """What a poller needs of a job. A page of these is parsed in a fraction of the time that whole jobs take.
-
-    :ivar job_id: last segment of the job's name.
-    :ivar state: the service's ``jobState``; empty if it is missing.
-    :ivar update_time: ``None`` if it is missing or not valid.
-    :ivar wire: the job as the service sent it.
-    """
-
-    job_id: str
-    state: str
-    update_time: datetime | None
-    wire: Mapping[str, Any] = MappingProxyType({})
-
-    @classmethod
-    def from_wire(cls, job: Mapping[str, Any]) -> JobUpdate:
-        """Parse a job. A field that is not valid counts as missing.
-
-        :raises ValueError: if the name is missing: the answer is not a job.
-        """
-        name, state = job.get("name"), job.get("jobState")
-        job_id = name.rpartition("/")[2] if isinstance(name, str) else ""
-        if not job_id:
-            raise ValueError(f"a job without a name: {name!r}")
-        return cls(job_id, state if isinstance(state, str) else "", parse_time(job.get("updateTime")), job)
-
-
-def parse_time(value: object) -> datetime | None:
-    """Parse an ISO 8601 time with a time zone.
-
-    :returns: ``None`` if it is not valid, or has no time zone and cannot be compared with others.
-    """
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
-
-
-def list_updates(parent: str) -> Call[Page[JobUpdate]]:
-    """Return the call for the jobs that changed last, in pages as large as the service allows.
-
-    :param parent: ``projects/p/locations/l``.
-    """
-    call = calls.list_jobs(parent, order_by="update_time desc", page_size=calls.PAGE_LIMIT)
-    return Call(call.verb, call.path, Page.reader("notebookExecutionJobs", JobUpdate.from_wire), call.query)
-
-
-def get_update(name: str) -> Call[JobUpdate]:
-    """Return the call for one job.
-
-    :param name: whole name of the job.
-    """
-    call = calls.get_job(name)
-    return Call(call.verb, call.path, calls.about(name, JobUpdate.from_wire), call.query)
 
 
 def is_past(updates: Sequence[JobUpdate], moment: datetime, overlap: timedelta = timedelta()) -> bool:
@@ -92,7 +32,7 @@ class Cursor:
     """All changes up to here are known, except those that appear late.
 
     :ivar moment: in the service's time; ``None`` before the first round.
-    :ivar as_of: the loop's time at ``moment``, in seconds.
+    :ivar as_of: when the round that set ``moment`` began, in the loop's time (seconds).
     """
 
     moment: datetime | None = None

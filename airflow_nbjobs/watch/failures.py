@@ -47,8 +47,11 @@ class Failures:
         """Record a success."""
         self.count, self.since = 0, None
 
-    def too_many_since(self, patience: Patience, now: float) -> float | None:
-        """Return since when there are too many or too long failures; ``None`` while there is patience left."""
+    def patience_lost_before(self, patience: Patience, now: float) -> float | None:
+        """Return up to when a trigger must have joined to have seen enough failures; ``None`` if none has.
+
+        It has waited since the first failure, or for as long as the patience lasts.
+        """
         if self.since is None or (self.count < patience.tries and now - self.since <= patience.seconds):
             return None
         return max(self.since, now - patience.seconds)
@@ -117,7 +120,7 @@ class ListHealth:
         self._failures.clear()
         self._logged = None
 
-    def is_given_up(self, error: ApiError | CredentialsError, now: float) -> bool:
+    def failed(self, error: ApiError | CredentialsError, now: float) -> bool:
         """Record that a list failed, and return whether to do without lists now. Each error is logged once."""
         if is_about_all(error):
             return False

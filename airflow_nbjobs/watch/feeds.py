@@ -5,7 +5,6 @@ They read along in the lists of the poller. A list that is read for them is read
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow_nbjobs.api.job import JobState
-from airflow_nbjobs.watch.cursor import OVERLAP, JobUpdate, is_past
+from airflow_nbjobs.watch.cursor import OVERLAP, is_past
 from airflow_nbjobs.watch.failures import Outage
-from airflow_nbjobs.watch.waiters import copy_of
+from airflow_nbjobs.watch.updates import JobUpdate
+from airflow_nbjobs.watch.waiters import Wake, copy_of
 
 __all__ = ["LATE", "Feed", "Feeds", "Reading"]
 
@@ -49,7 +49,7 @@ class Feed:
     _ended: dict[str, JobUpdate] = field(default_factory=dict)
     _is_read: bool = False
     _error: BaseException | None = None
-    _news: asyncio.Future[None] | None = None
+    _wake: Wake = field(default_factory=Wake)
 
     async def next_round(self) -> tuple[list[JobUpdate], datetime]:
         """Wait until a list was read, and return the jobs of interest in it that have ended, the first to end first.
@@ -61,8 +61,7 @@ class Feed:
         :raises CredentialsError: if there is no token.
         """
         while self._error is None and not self._is_read:
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
+            await self._wake.wait()
         if self._error is not None:
             raise copy_of(self._error) from self._error
         ended, self._ended, self._is_read = self._ended, {}, False
@@ -81,16 +80,12 @@ class Feed:
         """Record that a list was read back to what was known before."""
         self.read_to = moment if self.read_to is None else max(self.read_to, moment)
         self._is_read = True
-        self._wake()
+        self._wake.set()
 
     def fail(self, error: BaseException) -> None:
         """End the waiting with an error."""
         self._error = error
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        self._wake.set()
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from datetime import datetime
 from itertools import islice
 
 from airflow_nbjobs.api.calls import Call, Page
-from airflow_nbjobs.watch.cursor import JobUpdate, is_past
+from airflow_nbjobs.watch.cursor import is_past
+from airflow_nbjobs.watch.updates import JobUpdate
 from airflow_nbjobs.watch.waiters import WatchedJob
 
 __all__ = ["FEW", "RECHECK_SECONDS", "Lookups", "Sweep"]
@@ -77,6 +78,21 @@ class Lookups:
         for job_id in ids:
             if job_id not in wanted:
                 self._queue.setdefault(job_id, by_page)
+
+    def add_missed(self, seen: set[str], pages: int) -> set[str] | None:
+        """Look up one by one the jobs that a list has not shown, if that costs less than reading on.
+
+        :param seen: ids of the jobs that the list has shown.
+        :param pages: how many pages of it were read.
+        :returns: their ids; ``None`` to read on.
+        """
+        if pages + len(seen) < len(self._jobs):  # more are missing than that
+            return None
+        missed = self._jobs.keys() - seen
+        if pages < len(missed):
+            return None
+        self.add(missed, by_page=False)
+        return missed
 
     def add_stale(self, now: float, per_minute: int) -> None:
         """Look up jobs that were last seen long ago, a few at a time.

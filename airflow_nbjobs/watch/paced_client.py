@@ -1,4 +1,4 @@
-"""The client of a poller: it stays within the budget of requests, and backs off when requests fail."""
+"""A client that stays within the budget of requests, and backs off when requests fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["PacedClient"]
 
 T = TypeVar("T")
 
-# The poller repeats a request, so that each try is within the budget.
+# The caller repeats a request, so that each try is within the budget.
 _ONCE = Patience(tries=1, timeout=30.0)
 
 

@@ -14,12 +14,13 @@ from airflow_nbjobs.api.pacing import ENDURING, Patience, backoff
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.budget import Budget
-from airflow_nbjobs.watch.cursor import Cursor, JobUpdate, get_update, list_updates
+from airflow_nbjobs.watch.cursor import Cursor
 from airflow_nbjobs.watch.failures import ListHealth, Outage, OutageReports, is_about_all
 from airflow_nbjobs.watch.feeds import Feed, Feeds, Reading
 from airflow_nbjobs.watch.lookups import FEW, RECHECK_SECONDS, Lookups
 from airflow_nbjobs.watch.paced_client import PacedClient
-from airflow_nbjobs.watch.schedule import Schedule
+from airflow_nbjobs.watch.rounds import Rounds
+from airflow_nbjobs.watch.updates import JobUpdate, get_update, list_updates
 from airflow_nbjobs.watch.waiters import BATCH, Waiter, WatchedJob, report_to
 
 __all__ = ["Poller"]
@@ -57,7 +58,7 @@ class Poller:
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._client = PacedClient(parent.rpartition("/")[2], hook, budget)
-        self._schedule = Schedule()
+        self._rounds = Rounds()
         self._jobs: dict[str, WatchedJob] = {}
         self._feeds = Feeds(recheck)
         # A round costs what has changed: nothing in it goes through all jobs or all waiters.
@@ -82,15 +83,14 @@ class Poller:
 
         :param created_at: when the job was created, if known.
         """
-        job = self._jobs.get(name.job_id)
-        if job is None:
+        if (job := self._jobs.get(name.job_id)) is None:
             job = self._jobs[name.job_id] = WatchedJob(name, created_at, self._loop.time())
             self._unseen[name.job_id] = None
         job.add(waiter)
         if self._outages.current is not None:
             waiter.report(self._outages.current)
         self._intervals[waiter.poll_interval] += 1
-        self._schedule.look_soon(waiter.poll_interval)
+        self._rounds.look_soon(waiter.poll_interval)
 
     def leave(self, name: JobName, waiter: Waiter) -> None:
         """Let a trigger go."""
@@ -108,7 +108,7 @@ class Poller:
         """Let an event trigger read along, from the next list on."""
         self._feeds.add(feed)
         self._intervals[feed.poll_interval] += 1
-        self._schedule.look_soon(feed.poll_interval)
+        self._rounds.look_soon(feed.poll_interval)
 
     def leave_feed(self, feed: Feed) -> None:
         """Let an event trigger go."""
@@ -141,7 +141,7 @@ class Poller:
     async def _step(self) -> None:
         """Do what is due first, a round or one look-up, or wait for it."""
         now = self._loop.time()
-        act, due = self._round, self._schedule.next_round
+        act, due = self._round, self._rounds.next_round
         if self._lookups:
             # A round tells about all jobs: look-ups leave a tenth of the budget to it. But where rounds take all of the
             # budget, each lets one look-up follow: triggers that came with a restarted triggerer wait for it.
@@ -150,16 +150,16 @@ class Poller:
                 act, due = self._look_up, next_lookup
         due = max(due, self._client.not_before)
         if due > now:
-            await self._schedule.sleep(due - now)
+            await self._rounds.sleep(due - now)
             return
         try:
             await act()
         except (ApiError, CredentialsError) as error:
-            await self._bear(error)
+            await self._handle_error(error)
 
     async def _round(self) -> None:
         """Find out what has changed: by a list or, for few jobs, by a look-up of each."""
-        self._schedule.begin_round(min(self._intervals))
+        self._rounds.begin_round(min(self._intervals))
         try:
             self._is_listing = bool(self._feeds or len(self._jobs) > FEW) and self._lists.is_usable(self._loop.time())
             if self._is_listing:
@@ -167,7 +167,7 @@ class Poller:
             else:
                 self._look_up_all()
         finally:
-            self._schedule.end_round()
+            self._rounds.end_round()
             self._is_lookup_next = True
             self._counted()
 
@@ -184,7 +184,7 @@ class Poller:
         try:
             first_page = await self._read_changes(reading)
         except (ApiError, CredentialsError) as error:
-            self._is_listing = not self._lists.is_given_up(error, self._loop.time())
+            self._is_listing = not self._lists.failed(error, self._loop.time())
             if self._is_listing:
                 raise
             self._look_up_all()
@@ -198,7 +198,9 @@ class Poller:
 
     async def _read_changes(self, reading: Reading) -> list[JobUpdate]:
         """Read the list back to the cursor and to what the feeds know, and return the first page."""
-        call, first_page, seen, pages = list_updates(self._parent), list[JobUpdate](), set[str](), 0
+        call, pages = list_updates(self._parent), 0
+        first_page: list[JobUpdate] = []
+        seen: set[str] = set()
         while True:  # one page after the other: a watcher that starts again may read back thousands
             page, pages = await self._client.send(call), pages + 1
             first_page = first_page or page.items
@@ -208,9 +210,9 @@ class Poller:
                 return first_page
             if not reading.feeds:
                 seen.update(update.job_id for update in page.items)
-                if pages + len(seen) >= len(self._jobs) and pages >= len(missed := self._jobs.keys() - seen):
+                missed = self._lookups.add_missed(seen, pages)
+                if missed is not None:  # others change many jobs here
                     self._unseen.update(dict.fromkeys(missed))
-                    self._lookups.add(missed, by_page=False)  # others change many jobs here: gets cost less than pages
                     return first_page
             call = call.with_page_token(page.next_page_token)
 
@@ -240,7 +242,7 @@ class Poller:
             if is_about_all(error):
                 raise
             self._lookups.discard(job.name.job_id)  # the next round adds it again
-            await self._bear_for(job, error)
+            await self._handle_job_error(job, error)
         else:
             await self._see([seen._replace(job_id=job.name.job_id)])
             if not self._is_listing:
@@ -252,24 +254,23 @@ class Poller:
         for index, seen in enumerate(updates, 1):
             if index % BATCH == 0:
                 await asyncio.sleep(0)
-            job = self._jobs.get(seen.job_id)
-            if job is None:
+            if (job := self._jobs.get(seen.job_id)) is None:
                 continue
             self._unseen.pop(seen.job_id, None)
             self._lookups.discard(seen.job_id)
             if job.see(seen, now):
-                self._schedule.look_soon(min(waiter.poll_interval for waiter in job.waiters))
+                self._rounds.look_soon(min(waiter.poll_interval for waiter in job.waiters))
 
-    async def _bear(self, error: ApiError | CredentialsError) -> None:
+    async def _handle_error(self, error: ApiError | CredentialsError) -> None:
         """Handle an error that concerns all jobs: back off, or end the waiting for all."""
         if error.is_transient:
-            await self._lose_patience(error)
-            self._schedule.look_within(max(0.0, self._client.not_before - self._loop.time()))
+            await self._report_failure(error)
+            self._rounds.look_within(max(0.0, self._client.not_before - self._loop.time()))
         else:
             self._feeds.fail(error)
             await report_to(self._jobs.values(), error)
 
-    async def _bear_for(self, job: WatchedJob, error: ApiError) -> None:
+    async def _handle_job_error(self, job: WatchedJob, error: ApiError) -> None:
         """Handle an error that concerns one job: look it up again, or end the waiting for it."""
         now = self._loop.time()
         job.failures.add(now)
@@ -277,19 +278,19 @@ class Poller:
         if not error.is_transient and not may_appear:
             await report_to([job], error)
             return
-        self._schedule.look_within(backoff(job.failures.count))
+        self._rounds.look_within(backoff(job.failures.count))
         if may_appear:
             return
-        if (since := job.failures.too_many_since(self._patience, now)) is not None:
+        if (since := job.failures.patience_lost_before(self._patience, now)) is not None:
             await report_to([job], error, since=since)
         if not self._is_listing:  # there is no list that would show whether it concerns this job alone
-            await self._lose_patience(error)
+            await self._report_failure(error)
 
-    async def _lose_patience(self, error: ApiError | CredentialsError) -> None:
+    async def _report_failure(self, error: ApiError | CredentialsError) -> None:
         """Tell all that requests fail, and end the waiting of those who have seen too many failures."""
         now = self._loop.time()
         await self._report_outage(self._outages.failed(error, now))
-        if (since := self._client.failures.too_many_since(self._patience, now)) is not None:
+        if (since := self._client.failures.patience_lost_before(self._patience, now)) is not None:
             self._feeds.fail(error)
             await report_to(self._jobs.values(), error, since=since)
 

@@ -69,8 +69,7 @@ def budget_of(parent: str) -> Budget:
 
     :param parent: ``projects/p/locations/l``.
     """
-    registry = _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())
-    return registry.budget(parent, settings.emulator_address() or settings.endpoint())
+    return _registry().budget(parent, _endpoint())
 
 
 @contextmanager
@@ -123,5 +122,12 @@ def join_feed(
 
 def _poller(parent: str, gcp_conn_id: str, chain: str | Sequence[str] | None) -> Poller:
     chain = chain if chain is None or isinstance(chain, str) else tuple(chain)
-    place = _Place(parent, settings.emulator_address() or settings.endpoint(), gcp_conn_id, chain)
-    return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry()).poller(place)
+    return _registry().poller(_Place(parent, _endpoint(), gcp_conn_id, chain))
+
+
+def _registry() -> _Registry:
+    return _REGISTRIES.setdefault(asyncio.get_running_loop(), _Registry())
+
+
+def _endpoint() -> str | None:
+    return settings.emulator_address() or settings.endpoint()

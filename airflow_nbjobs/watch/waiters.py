@@ -12,10 +12,10 @@ from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.api.waiting import GRACE
 from airflow_nbjobs.exceptions import NbjobsError
-from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.failures import Failures, Outage
+from airflow_nbjobs.watch.updates import JobUpdate
 
-__all__ = ["BATCH", "Waiter", "WatchedJob", "copy_of", "report_to"]
+__all__ = ["BATCH", "Waiter", "Wake", "WatchedJob", "copy_of", "report_to"]
 
 BATCH = 20
 """Jobs that are reported on before other tasks have their turn: the tasks that were waiting log meanwhile."""
@@ -24,6 +24,25 @@ _GRACE_SECONDS = sum(GRACE)
 
 _NEW = timedelta(minutes=1)
 """The age up to which a job may be too new to be found."""
+
+
+class Wake:
+    """Wakes one trigger. An ``asyncio.Event`` takes five times the memory, for each of thousands of triggers."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        """Wait for the next :meth:`set`. What has happened before is not noticed: check for it first."""
+        self._future = asyncio.get_running_loop().create_future()
+        await self._future
+
+    def set(self) -> None:
+        """Wake the trigger, if it waits."""
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +61,7 @@ class Waiter:
     _returned: JobState = JobState.UNSPECIFIED
     _outage: Outage | None = None
     _error: BaseException | None = None
-    _news: asyncio.Future[None] | None = None
+    _wake: Wake = field(default_factory=Wake)
 
     async def next_report(self) -> JobState | Outage:
         """Wait until the state of the job is another than was returned last, or an outage is reported.
@@ -53,8 +72,7 @@ class Waiter:
         :raises NbjobsError: if the poller itself has failed.
         """
         while self._error is None and self._outage is None and self._state == self._returned:
-            self._news = asyncio.get_running_loop().create_future()
-            await self._news
+            await self._wake.wait()
         if self._error is not None:
             raise copy_of(self._error) from self._error
         if self._outage is not None:
@@ -71,8 +89,7 @@ class Waiter:
             self._outage = news
         else:
             self._error = news
-        if self._news is not None and not self._news.done():
-            self._news.set_result(None)
+        self._wake.set()
 
 
 def copy_of(error: BaseException) -> BaseException:
@@ -119,13 +136,13 @@ class WatchedJob:
         self.report(JobState(seen.state))
         return True
 
-    def may_appear(self, now: float, today: datetime) -> bool:
+    def may_appear(self, now: float, utc_now: datetime) -> bool:
         """Return whether a job that was not found may be too new: a read may be behind the write.
 
         :param now: the loop's time.
-        :param today: the same in the service's time.
+        :param utc_now: the same by this machine's clock.
         """
-        if self._state or (self.changed_at is not None and today - self.changed_at > _NEW):
+        if self._state or (self.changed_at is not None and utc_now - self.changed_at > _NEW):
             return False
         return self.failures.since is None or now - self.failures.since < _GRACE_SECONDS
 

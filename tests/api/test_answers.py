@@ -25,7 +25,7 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
     UnexpectedAnswerError,
 )
-from airflow_nbjobs.watch.cursor import get_update, list_updates
+from airflow_nbjobs.watch.updates import get_update, list_updates
 from tests.support.raw_server import JOB, OPERATION, PARENT, http_answer, refusal, refused
 
 ONCE = Patience(tries=1, seconds=5, timeout=5)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from airflow_nbjobs.events.memory import KEPT, Memory, Store
 from airflow_nbjobs.exceptions import NbjobsError
-from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.feeds import LATE
+from airflow_nbjobs.watch.updates import JobUpdate
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)
 

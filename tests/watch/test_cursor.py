@@ -5,17 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import hypothesis
-import pytest
 from hypothesis import strategies as some
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from airflow_nbjobs.api.calls import Page
-from airflow_nbjobs.watch.cursor import OVERLAP, Cursor, JobUpdate, list_updates
-from airflow_nbjobs.watch.lookups import FEW, RECHECK_SECONDS, Lookups
-from airflow_nbjobs.watch.waiters import WatchedJob
+from airflow_nbjobs.watch.cursor import OVERLAP, Cursor
+from airflow_nbjobs.watch.updates import JobUpdate
 
 START = datetime(2026, 11, 22, tzinfo=UTC)
-PARENT = "projects/p/locations/l"
 PAGE = 3
 
 
@@ -133,64 +130,3 @@ def test_jobs_that_changed_all_at_once_are_read_again_until_no_change_can_show_l
         cursor = cursor.after(page, began=START, now=now)
         assert not cursor.is_reached(page)
     assert cursor.after(page, began=START, now=111.0).is_reached(page)
-
-
-def test_a_job_is_read_from_what_the_service_says_of_it():
-    told = {"name": "projects/1/locations/l/notebookExecutionJobs/7", "jobState": "JOB_STATE_NEW", "other": 1}
-    wire = {**told, "updateTime": "2026-11-22T00:00:01.123456789Z"}
-    assert JobUpdate.from_wire(wire) == JobUpdate(
-        "7", "JOB_STATE_NEW", START + timedelta(seconds=1, microseconds=123456), wire
-    )
-    for odd in ("yesterday", "2026-11-22T00:00:00"):
-        assert JobUpdate.from_wire({**told, "updateTime": odd}).update_time is None
-    assert JobUpdate.from_wire({**told, "jobState": None, "updateTime": 3})[:3] == ("7", "", None)
-    for name in (7, None, "", "projects/1/locations/l/notebookExecutionJobs/"):
-        with pytest.raises(ValueError, match="a job without a name"):
-            JobUpdate.from_wire({**told, "name": name})
-
-
-def lookups(ages: dict[str, float | None]) -> Lookups:
-    """Make an lookups for jobs that changed so many seconds ago; None for not known when."""
-    jobs = {}
-    for job_id, age in ages.items():
-        changed = None if age is None else START - timedelta(seconds=age)
-        jobs[job_id] = WatchedJob(None, changed, 0.0)
-    made = Lookups(jobs, RECHECK_SECONDS, 0.0)
-    made.add(jobs)
-    made.begin_sweep(list_updates(PARENT))
-    return made
-
-
-def test_few_jobs_are_asked_for_one_by_one():
-    assert lookups({str(n): 5.0 for n in range(FEW)}).sweep is None
-    assert lookups({str(n): None for n in range(FEW + 1)}).sweep is None
-
-
-def test_a_sweep_reads_back_to_the_oldest_of_its_jobs():
-    made = lookups({"1": 5.0, "2": 60.0, "3": 7.0, "4": 8.0, "unknown": None})
-    sweep = made.sweep
-    assert sweep.wanted == {"1", "2", "3", "4"}
-    assert not sweep.is_over(Page([update(-5)], "next"))
-    assert sweep.call.query["pageToken"] == "next"
-    assert not sweep.is_over(Page([update(-60)], "next"))
-    assert sweep.is_over(Page([update(-61)], "next"))
-
-
-def test_a_sweep_costs_no_more_than_asking_for_each():
-    made = lookups({str(n): 60.0 for n in range(5)})
-    sweep, pages = made.sweep, 1
-    while not sweep.is_over(Page([update(-1, "another")], "next")):
-        pages += 1
-    assert pages == 5
-
-
-def test_what_a_sweep_did_not_meet_is_asked_for_one_by_one_and_not_swept_again():
-    made = lookups({str(n): 60.0 for n in range(5)})
-    made.discard("3")
-    made.end_sweep()
-    made.begin_sweep(list_updates(PARENT))
-    assert made.sweep is None
-    assert bool(made)
-    for job_id in "0124":
-        made.discard(job_id)
-    assert not made

@@ -14,9 +14,10 @@ from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.events.memory import Memory
 from airflow_nbjobs.exceptions import PermissionDeniedError
 from airflow_nbjobs.watch import join_feed
-from airflow_nbjobs.watch.cursor import OVERLAP, JobUpdate
+from airflow_nbjobs.watch.cursor import OVERLAP
 from airflow_nbjobs.watch.feeds import LATE, Feed, Feeds
 from airflow_nbjobs.watch.lookups import RECHECK_SECONDS
+from airflow_nbjobs.watch.updates import JobUpdate
 from tests.support.crowd import LOCATION, Service
 
 START = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -11,8 +11,8 @@ from airflow_nbjobs.api.calls import Page
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName
 from airflow_nbjobs.watch.budget import Budget
-from airflow_nbjobs.watch.cursor import JobUpdate
 from airflow_nbjobs.watch.poller import Poller
+from airflow_nbjobs.watch.updates import JobUpdate
 from airflow_nbjobs.watch.waiters import Waiter
 from tests.support.crowd import next_state
 from tests.support.waiting import until

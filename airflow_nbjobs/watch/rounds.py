@@ -7,12 +7,12 @@ import contextlib
 
 from airflow_nbjobs.api.pacing import next_look
 
-__all__ = ["Schedule", "longer_pause", "quick_pause"]
+__all__ = ["Rounds", "longer_pause", "quick_pause"]
 
 _LONGEST_SLEEP = 3600.0
 
 
-class Schedule:
+class Rounds:
     """The times of a poller's rounds, and its sleep between them. Times are of the event loop, in seconds.
 
     :ivar next_round: when the next round is due.
