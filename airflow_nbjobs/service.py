@@ -35,7 +35,10 @@ class JobService(ABC):
     With ``NBJOBS_EMULATOR_HOST`` set, everything goes there, without credentials.
 
     :param endpoint: address of the service, as for :class:`~airflow_nbjobs.hooks.NotebookExecutionJobHook`.
+    :ivar is_temporary: whether the service and its data end with this process.
     """
+
+    is_temporary = False
 
     def __init__(self, endpoint: str | None = None) -> None:
         self._endpoint = endpoint
@@ -264,7 +267,14 @@ class JobService(ABC):
 
 
 class EmulatorService(JobService):
-    """The jobs of an emulator for a process without Airflow, which asks for no connection."""
+    """The jobs of an emulator for a process without Airflow, which asks for no connection.
+
+    :param is_temporary: whether the emulator and its data end with this process.
+    """
+
+    def __init__(self, *, is_temporary: bool = False) -> None:
+        super().__init__()
+        self.is_temporary = is_temporary
 
     def get_credentials_and_project_id(self) -> tuple[Any, str | None]:
         """Return anonymous credentials, and ``GOOGLE_CLOUD_PROJECT`` or ``local``."""

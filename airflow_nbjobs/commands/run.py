@@ -173,20 +173,20 @@ def _service(options: argparse.Namespace) -> JobService:
     _fill_in(options, is_emulated=is_emulated)
     if not is_emulated:
         return new_hook(options)
-    service = _emulator_service() if options.gcp_conn_id == DEFAULT_CONNECTION else new_hook(options)
+    service = _emulator_service(options) if options.gcp_conn_id == DEFAULT_CONNECTION else new_hook(options)
     _create_bucket(service, options.output_uri)
     # A task waits for a service that does not answer; a command reports it.
     next(service.list_jobs(location=options.location, project_id=options.project, page_size=1), None)
     return service
 
 
-def _emulator_service() -> JobService:
+def _emulator_service(options: argparse.Namespace) -> JobService:
     from airflow_nbjobs.service import EmulatorService
 
     # papermill loads these for notebooks in other places, which takes longer than all the rest; it does without them.
     for name in ("gcsfs", "pyarrow"):
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # Python's way to refuse an import
-    return EmulatorService()
+    return EmulatorService(is_temporary=options.local)
 
 
 def _arguments(options: argparse.Namespace, notebook: str, parameters: dict[str, Any]) -> RunArguments:

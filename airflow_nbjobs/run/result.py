@@ -120,24 +120,26 @@ class ResultReader:
         dict of JSON values by name, or ``None`` if they could not be read. If the notebook is written as HTML too,
         ``executed_html`` is its URI or path, or ``None`` if it could not be written.
 
+        Nothing names what a temporary service has, since nobody can open it afterwards.
+
         :param project: project of the console links in the log.
         :raises NotebookJobFailedError: for a job that has not SUCCEEDED.
         :raises NotebookJobError: for results that cannot be read, unless ``unusable_results`` is ``omit``.
         """
         page = self.pages.write(job, executed) if self.pages else None
         if executed.outcome is not None:
-            self._log_outputs(executed.outcome, executed.uri)
+            self._log_outputs(executed.outcome, None if self.hook.is_temporary else executed.uri)
         elif job.job_state.is_success and self.log_output == "all":
             self.log.warning("The executed notebook is not logged, since it could not be read: %s", executed.problem)
         if not job.job_state.is_success:
             self._log_failure(job, executed.outcome, project)
-            raise _failed(job, executed)
+            raise _failed(job, executed, "" if self.hook.is_temporary else _where(job, executed))
         concluded = result(job, executed.uri)
         if self.pages:
             concluded["executed_html"] = page
         if self.has_results or executed.outcome is not None:
             concluded["results"] = self._results(job, executed)
-        if not executed.is_missing:
+        if not (executed.is_missing or self.hook.is_temporary):
             self.log.info("Executed notebook: %s", concluded["executed_notebook"])
         return concluded
 
@@ -166,7 +168,8 @@ class ResultReader:
         page = emulator_page()
         if page is None:
             self.log.info("Notebook logs: %s", logs_page(job, project))
-        self.log.info("Notebook executions: %s", page or executions_page(project))
+        if not self.hook.is_temporary:
+            self.log.info("Notebook executions: %s", page or executions_page(project))
 
     def _results(self, job: NotebookExecutionJob, executed: Executed) -> dict[str, Any] | None:
         outcome, is_strict = executed.outcome, self.unusable_results == "fail" and self.has_results
@@ -185,9 +188,9 @@ class ResultReader:
             self.log.warning("The job SUCCEEDED, but %d of its cells have an error that it allowed.", outcome.errors)
         if outcome.results_problem is None:
             return dict(outcome.results)
-        problem = (
-            f"Failed to read the results of {describe(job)}: {outcome.results_problem}. They are in {executed.uri}."
-        )
+        problem = f"Failed to read the results of {describe(job)}: {outcome.results_problem}."
+        if not self.hook.is_temporary:
+            problem += f" They are in {executed.uri}."
         if is_strict:
             raise NotebookJobError(
                 f"{problem} Correct the cell, raise [nbjobs] result_bytes, or set unusable_results='omit'.",
@@ -223,13 +226,17 @@ def _find_and_read(job: NotebookExecutionJob, client: Client) -> Executed | None
         return read(find() or found)
 
 
-def _failed(job: NotebookExecutionJob, executed: Executed) -> NotebookJobFailedError:
+def _where(job: NotebookExecutionJob, executed: Executed) -> str:
+    if executed.uri:
+        return f"Executed notebook: {executed.uri}. "
+    guess = job.executed_notebook_uri
+    return f"If cells ran, the executed notebook is {guess}. " if guess else ""
+
+
+def _failed(job: NotebookExecutionJob, executed: Executed, where: str) -> NotebookJobFailedError:
     failure = executed.outcome.failure if executed.outcome else None
-    seconds, guess = duration_of(job), job.executed_notebook_uri
+    seconds = duration_of(job)
     after = "" if seconds is None else f" after {in_words(seconds)}"
-    where = f"Executed notebook: {executed.uri}. " if executed.uri else ""
-    if not executed.uri and guess:
-        where = f"If cells ran, the executed notebook is {guess}. "
     why = (f"C{str(failure)[1:]}" if failure else _stop(job, executed.outcome)).rstrip(". ")
     return NotebookJobFailedError(
         f"{why}. {describe(job)} {job.job_state.word}{after}. {where}Job: {job.name}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -29,6 +30,12 @@ def printed(notebook: Path) -> list[str]:
     return [output.get("text", output.get("ename")) for cell in cells for output in cell.get("outputs", ())]
 
 
+def named(progress: str) -> list[str]:
+    """Return what names a place of the executed notebook, without the time."""
+    lines = [line.partition(" ")[2] for line in progress.splitlines()]
+    return [line for line in lines if re.search("gs://|http://|xecuted notebook", line)]
+
+
 def python_with(folder: Path, *packages: str) -> Path:
     """Make a virtual environment that sees these folders of packages, and return its Python."""
     venv.create(folder, symlinks=True, with_pip=False)
@@ -50,6 +57,7 @@ def test_a_file_is_run_with_nothing_set_up(tmp_path: Path) -> None:
     *results, end = done.stdout.splitlines()
     assert (json.loads("".join(results)), end) == ({"area": 1}, "0 []")
     assert printed(tmp_path / "square.executed.ipynb")[0] == "the side is 1\n"
+    assert named(done.stderr) == ["The executed notebook is in square.executed.ipynb."]
     assert notebook.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["square.executed.ipynb", "square.ipynb"]
 
@@ -60,6 +68,18 @@ def test_a_failed_notebook_leaves_the_executed_one(nbjobs: Command, tmp_path: Pa
     assert (done.returncode, done.stdout) == (1, "")
     assert "ZeroDivisionError: division by zero" in done.stderr.splitlines()[-1]
     assert printed(tmp_path / "bad.executed.ipynb")[-1] == "ZeroDivisionError"
+    assert named(done.stderr) == [f"The executed notebook is in {tmp_path}/bad.executed.ipynb."]
+
+
+def test_unusable_results_name_no_place_that_has_ended(nbjobs: Command, tmp_path: Path) -> None:
+    notebook = written(tmp_path / "vague.ipynb")
+    paper = nbformat.read(notebook, as_version=4)
+    paper.cells[2].source = "print('1\\n2')"
+    nbformat.write(paper, notebook)
+    done = nbjobs("run", notebook, "--local", **UNSET)
+    assert done.returncode == 1
+    assert "Failed to read the results" in done.stderr
+    assert named(done.stderr) == [f"The executed notebook is in {tmp_path}/vague.executed.ipynb."]
 
 
 def test_variables_that_name_other_places_are_left_out(nbjobs: Command, tmp_path: Path) -> None:

@@ -10,15 +10,16 @@ import pytest
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.exceptions import NotebookJobFailedError
 from airflow_nbjobs.run.result import Executed, ResultReader
+from airflow_nbjobs.service import EmulatorService
 from tests.support.building import code, error, ran, read, stream
 
 JOB = {"name": "projects/p/locations/l/notebookExecutionJobs/1", "displayName": "j", "jobState": "JOB_STATE_FAILED"}
 
 
 def reader() -> ResultReader:
-    """Return a reader that needs no hook."""
-    log = logging.getLogger(__name__)
-    return ResultReader(hook=None, log=log, log_output="errors", unusable_results="fail", has_results=True)
+    """Return a reader that sends nothing."""
+    log, service = logging.getLogger(__name__), EmulatorService()
+    return ResultReader(hook=service, log=log, log_output="errors", unusable_results="fail", has_results=True)
 
 
 @pytest.mark.parametrize(
