@@ -31,8 +31,8 @@ def printed(notebook: Path) -> list[str]:
 
 
 def named(progress: str) -> list[str]:
-    """Return what names a place of the executed notebook, without the time."""
-    lines = [line.partition(" ")[2] for line in progress.splitlines()]
+    """Return the command's own lines that name a place of the executed notebook, without the time."""
+    lines = re.findall(r"^\d+:\d\d (.*)", progress, re.MULTILINE)
     return [line for line in lines if re.search("gs://|http://|xecuted notebook", line)]
 
 
