@@ -90,10 +90,7 @@ class RunArguments:
         checked = RULES.keys() - {"parameters"} - ({"html"} if isinstance(self.html, Path) else set())
         check_values({name: getattr(self, name) for name in self.names() if name in checked})
         self.check_attempts()
-        if self.job_id and self.deterministic_job_id:
-            raise InvalidNotebookJobError(
-                f"job_id={self.job_id!r} and deterministic_job_id=True are two ids: give one of them."
-            )
+        _check_exclusive(vars(self), "job_id", "deterministic_job_id")
 
     def check_attempts(self) -> None:
         """Check the arguments about further submissions in one try.
@@ -122,8 +119,12 @@ def check_early(known: Mapping[str, Any]) -> None:
             "html=True needs wait_for_completion=True: otherwise the task succeeds before its notebook runs."
         )
     for one, other in _EXCLUSIVE:
-        if known.get(one) and known.get(other):
-            raise InvalidNotebookJobError(f"{one}={known[one]!r} and {other}={known[other]!r}: give one of them.")
+        _check_exclusive(known, one, other)
+
+
+def _check_exclusive(given: Mapping[str, Any], one: str, other: str) -> None:
+    if given.get(one) and given.get(other):
+        raise InvalidNotebookJobError(f"{one}={given[one]!r} and {other}={given[other]!r}: give one of them.")
 
 
 def is_template(value: object) -> bool:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.checks import check, valid_labels
-from airflow_nbjobs.api.job import EncryptionSpec, NotebookExecutionJob
+from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.run.argument_rules import as_dict
 from airflow_nbjobs.run.arguments import RunArguments
-from airflow_nbjobs.run.early import check_fallbacks, checked_body, full_template, job_bound, text_labels
+from airflow_nbjobs.run.early import check_fallbacks, full_template, plain_fields, text_labels
 from airflow_nbjobs.run.identity import TaskIdentity, identify, request_hash
 from airflow_nbjobs.run.prepare import Asked, prepare
 from airflow_nbjobs.run.sources import source_fields
@@ -125,21 +125,14 @@ def asked_job(arguments: RunArguments, parent: str) -> NotebookExecutionJob:
     labels = as_dict("labels", arguments.labels)
     check_no_secret("display_name", arguments.display_name)
     check_no_secret("labels", labels)
-    key = arguments.kms_key_name
     return NotebookExecutionJob(
-        wire=checked_body(arguments.job_body),
+        **plain_fields(vars(arguments)),
         display_name=_text("display_name", arguments.display_name),
         notebook_runtime_template_resource_name=full_template(arguments.runtime_template, parent),
         custom_environment_spec=arguments.custom_environment_spec,
         gcs_output_uri=arguments.gcs_output_uri,
         service_account=arguments.service_account,
-        execution_user=arguments.execution_user,
-        kernel_name=arguments.kernel_name,
-        workbench_runtime=arguments.workbench_runtime,
-        execution_timeout=job_bound(arguments.job_timeout, arguments.execution_timeout),
         labels=valid_labels(labels) if arguments.sanitize_labels else text_labels(labels),
-        encryption_spec=EncryptionSpec(kms_key_name=key) if key else None,
-        schedule_resource_name=arguments.schedule_resource_name,
     )
 
 

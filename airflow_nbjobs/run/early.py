@@ -27,9 +27,8 @@ __all__ = [
     "check_fallbacks",
     "check_job_early",
     "check_schedule_early",
-    "checked_body",
     "full_template",
-    "job_bound",
+    "plain_fields",
     "text_labels",
 ]
 
@@ -119,24 +118,36 @@ def _known_job(known: Mapping[str, Any]) -> NotebookExecutionJob:
     if template is not None and "location" in known:
         template = full_template(template, parent("project", known["location"]))
     may_be_custom = is_custom_known and custom is not None and "runtime_template" not in known
-    name, key = texts["display_name"], texts["kms_key_name"]
+    name = texts["display_name"]
     return NotebookExecutionJob(
-        wire=checked_body(known.get("job_body")),
+        **plain_fields({**known, **texts, "execution_user": user}),
         **_source(known),
         # What is not known is taken to be the one of two that is needed.
         notebook_runtime_template_resource_name=None if may_be_custom else template,
         custom_environment_spec=custom if template is None or is_custom_known else None,
         service_account=account or (None if user else _ACCOUNT),
-        execution_user=user,
-        kernel_name=texts["kernel_name"],
-        workbench_runtime=known.get("workbench_runtime"),
         display_name=_NAME if name is None else name,
         gcs_output_uri=as_text("gcs_output_uri", known.get("gcs_output_uri", _FOLDER)),
-        execution_timeout=job_bound(known.get("job_timeout"), known.get("execution_timeout")),
         labels=_labels(known),
-        encryption_spec=EncryptionSpec(kms_key_name=key) if key else None,
-        schedule_resource_name=texts["schedule_resource_name"],
     )
+
+
+def plain_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a job that each depend on one or two arguments alone.
+
+    :param given: fields of :class:`RunArguments`; the fields of those that are missing are ``None``.
+    :raises InvalidNotebookJobError: names the argument that is wrong, its value and the remedy.
+    """
+    key = given.get("kms_key_name")
+    return {
+        "wire": _checked_body(given.get("job_body")),
+        "execution_user": given.get("execution_user"),
+        "kernel_name": given.get("kernel_name"),
+        "workbench_runtime": given.get("workbench_runtime"),
+        "execution_timeout": _job_bound(given.get("job_timeout"), given.get("execution_timeout")),
+        "encryption_spec": EncryptionSpec(kms_key_name=key) if key else None,
+        "schedule_resource_name": given.get("schedule_resource_name"),
+    }
 
 
 def _labels(known: Mapping[str, Any]) -> dict[str, str]:
@@ -156,7 +167,7 @@ def _source(known: Mapping[str, Any]) -> SourceFields:
     return source_fields(notebook, ())
 
 
-def job_bound(job_timeout: float | timedelta | None, execution_timeout: timedelta | None) -> timedelta | None:
+def _job_bound(job_timeout: float | timedelta | None, execution_timeout: timedelta | None) -> timedelta | None:
     """Return the bound of the job: ``job_timeout``, or Airflow's own ``execution_timeout``.
 
     :raises InvalidNotebookJobError: if it leaves no time.
@@ -206,7 +217,7 @@ def text_labels(labels: Mapping[str, Any]) -> dict[str, str]:
     return dict(labels)
 
 
-def checked_body(body: Mapping[str, Any] | None) -> dict[str, Any]:
+def _checked_body(body: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return the fields for which there is no other argument.
 
     :raises InvalidNotebookJobError: if another field is among them.
