@@ -18,7 +18,7 @@
     │   ├── RateLimitedError         429, RESOURCE_EXHAUSTED: too many requests in a minute
     │   ├── NoCapacityError          the same for machines: another try soon does not help
     │   ├── NotImplementedByServiceError   501, UNIMPLEMENTED
-    │   └── UnavailableError         408 and the other 5xx
+    │   └── UnavailableError         408, 499 and the other 5xx
     ├── LostAnswerError              a create was sent, and it is unknown whether it was carried out
     ├── RenderError                  a notebook cannot be shown as HTML
     └── NotebookJobError             the job did not succeed
@@ -235,7 +235,7 @@ class NotImplementedByServiceError(ApiError):
 
 
 class UnavailableError(ApiError):
-    """408, 499 and 5xx: the service could not answer. It is unknown whether the request was carried out."""
+    """408, 499 and 5xx except 501: the service could not answer. It is unknown whether the request was carried out."""
 
     is_transient = True
     kind = FailureKind.OUTAGE

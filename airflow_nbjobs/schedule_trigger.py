@@ -36,7 +36,7 @@ class NotebookScheduleRunTrigger(BaseTrigger):
     :param gcp_conn_id: the Google Cloud connection.
     :param impersonation_chain: service account to impersonate, or a chain of them.
     :param poll_interval: seconds between two looks.
-    :param v: version of these arguments.
+    :param v: version of these arguments, which later versions of this package may need.
     """
 
     def __init__(

@@ -32,7 +32,9 @@ T = TypeVar("T")
 class JobService(ABC):
     """Notebook execution jobs of Vertex AI / Colab Enterprise, over REST, and the storage of their notebooks.
 
-    With ``NBJOBS_EMULATOR_HOST`` set, everything goes there, without credentials.
+    With ``NBJOBS_EMULATOR_HOST`` set, everything goes there, without credentials. All methods that send something also
+    raise :class:`~airflow_nbjobs.exceptions.CredentialsError` if there is no token, and
+    :class:`~airflow_nbjobs.exceptions.InvalidNotebookJobError` if a name, a project or a location is not well formed.
 
     :param endpoint: address of the service, as for :class:`~airflow_nbjobs.hooks.NotebookExecutionJobHook`.
     :ivar is_temporary: whether the service and its data end with this process.
@@ -174,7 +176,7 @@ class JobService(ABC):
         :param location: such as ``us-central1``.
         :param project_id: default the connection's project.
         :param job_id: id of the job; by default the service picks one, which is the safe way.
-        :returns: the create operation. :func:`airflow_nbjobs.api.names.job_of_operation` takes the job's name from its.
+        :returns: the create operation. :func:`airflow_nbjobs.api.names.job_of_operation` returns the job of its name.
         :raises InvalidNotebookJobError: if the job is not valid; nothing is sent then.
         :raises ApiError: if the service refuses, or its answer is lost.
         """
@@ -261,7 +263,6 @@ class JobService(ABC):
         :param patience: how often and how long each call is tried.
         :returns: what the flow returns.
         :raises ApiError: if a call fails and the flow does not handle it.
-        :raises CredentialsError: if there is no token.
         """
         return self.client(location).run_flow(flow, patience)
 

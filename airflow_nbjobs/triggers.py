@@ -62,7 +62,7 @@ class NotebookExecutionJobTrigger(BaseTrigger):
     :param impersonation_chain: service account to impersonate, or a chain of them.
     :param poll_interval: seconds between two looks at most. All triggers of a triggerer that wait in one project and
         location share the requests.
-    :param v: version of these arguments.
+    :param v: version of these arguments, which later versions of this package may need.
     """
 
     # asyncio keeps no reference to a task; without one it could be collected while it ends a job.

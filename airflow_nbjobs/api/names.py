@@ -172,10 +172,8 @@ def resource_name(given: object, collection: str, parent_name: Callable[[], str]
     :param location: the location that it must be in; ``None`` for any.
     :raises InvalidNotebookJobError: if ``given`` is something else, or in another location.
     """
-    name = given.get("name") if isinstance(given, Mapping) else given
-    if isinstance(name, int) and not isinstance(name, bool):
-        name = str(name)  # native rendering of Airflow makes ids numbers
-    if isinstance(name, str) and name != "None" and re.fullmatch(_ID, name):
+    name = _name_in(given)
+    if _is_id(name):
         name = f"{parent_name()}/{collection}/{name}"
     found = ResourceName.parse(name, collection)
     if location and found.location != location:
@@ -190,6 +188,7 @@ def check_name(argument: str, given: object, parent_name: Callable[[], str], loc
     """Check the name of a job, a schedule or a runtime template.
 
     :param argument: ``job_name``, ``schedule`` or ``runtime_template``; the others are those of :func:`resource_name`.
+    :param location: not checked for ``job_name``.
     :raises InvalidNotebookJobError: if ``given`` is something else.
     """
     if argument == "job_name":
@@ -206,15 +205,24 @@ def job_name(given: object, parent_name: Callable[[], str]) -> str:
     :param parent_name: returns ``projects/p/locations/l``; called only for a bare id.
     :raises InvalidNotebookJobError: if ``given`` is something else.
     """
-    name = given.get("name") if isinstance(given, Mapping) else given
-    if isinstance(name, int) and not isinstance(name, bool):
-        name = str(name)  # native rendering of Airflow makes ids numbers
-    if isinstance(name, str) and name != "None" and re.fullmatch(_ID, name):
+    name = _name_in(given)
+    if _is_id(name):
         try:
             name = f"{parent_name()}/notebookExecutionJobs/{name}"
         except InvalidNotebookJobError as error:
             raise InvalidNotebookJobError(f"job_name={name!r} is a bare id, which needs a place. {error}") from error
     return _match(_JOB, name, f"job_name={given!r} {_NOT_A_JOB}: {_remedy(given, name)}")[0]
+
+
+def _name_in(given: object) -> object:
+    """Return the name or id that was given, or that is in the output of a create task."""
+    name = given.get("name") if isinstance(given, Mapping) else given
+    # Native rendering of Airflow makes ids numbers.
+    return str(name) if isinstance(name, int) and not isinstance(name, bool) else name
+
+
+def _is_id(name: object) -> bool:
+    return isinstance(name, str) and name != "None" and re.fullmatch(_ID, name) is not None
 
 
 def _remedy(given: object, name: object) -> str:

@@ -69,7 +69,7 @@ class NotebookJobEventTrigger(BaseEventTrigger):
     :param impersonation_chain: service account to impersonate, or a chain of them.
     :param poll_interval: longest time between two looks, in seconds. All watchers and waiting tasks of a place share
         their requests. Default 30.
-    :param v: version of these arguments.
+    :param v: version of these arguments, which later versions of this package may need.
     :raises InvalidNotebookJobError: if an argument is wrong, or Airflow is older than 3.3.
     """
 
@@ -155,15 +155,19 @@ class NotebookJobEventTrigger(BaseEventTrigger):
                 yield TriggerEvent(received.payload)  # type: ignore[no-untyped-call]  # as above
 
     async def _deliveries(self) -> AsyncIterator[Delivery]:
-        """Watch until Airflow ends the trigger. Airflow would start a trigger that fails again at once."""
+        """Watch until Airflow ends the trigger.
+
+        An error is logged, and the watching goes on after a pause: Airflow would start a failed trigger again at once.
+        """
         while True:
             try:
                 async for delivery in self._watch():
                     yield delivery
-            except Exception as error:  # noqa: BLE001 - of Google's service, of Airflow, of the connection
+            except Exception as error:
                 self.log.error(
                     "Failed to watch %s: %s: %s. It is tried again in %d s.",
                     *(self._what(), type(error).__name__, str(error).rstrip("."), _AGAIN_SECONDS),
+                    exc_info=not isinstance(error, NbjobsError),
                 )
             await asyncio.sleep(_AGAIN_SECONDS)
 

@@ -92,9 +92,10 @@ class NotebookRunOperator(NotebookJobOperator):
         return lineage_of(self, self._run, ti)
 
     def _ready_run(self, context: Context) -> NotebookRun:
-        """Return the run of this try, made once, when all is loaded that ending its job needs.
+        """Return the run of this try. It is made once, and loads all that it needs to end its job.
 
-        Loading takes a second. A kill in it interrupts this very thread: it is noted, and obeyed here.
+        Loading takes a second. A kill meanwhile interrupts this thread: ``on_kill`` takes note of it, and the run deals
+        with its job here.
         """
         if self._run is None:
             try:

@@ -81,7 +81,9 @@ class NotebookRun:
         :returns: the task's result, or what the task needs to defer.
         :raises InvalidNotebookJobError: if an argument is wrong.
         :raises ApiError: if the service refuses the job.
+        :raises CredentialsError: if there is no token.
         :raises NotebookJobError: if the job does not end as SUCCEEDED, or not in time.
+        :raises AirflowFailException: in its place, if ``retry_on_notebook_error`` excludes a retry.
         """
         with self._own.answering_for_earlier_tries():
             self._arguments.check()

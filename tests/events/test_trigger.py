@@ -248,6 +248,7 @@ async def test_a_watcher_outlives_an_outage_of_airflow(
             service.succeed(made)
             assert await running.names(1) == ["report"]
     assert "RuntimeError: the API server is away. It is tried again in" in str(lines)
+    assert any(line.get("exc_info") for line in lines)  # an unexpected error is logged with its traceback
 
 
 async def test_an_event_is_not_repeated_because_it_could_not_be_remembered(
