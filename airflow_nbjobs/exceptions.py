@@ -8,8 +8,8 @@
     ├── ApiError                     a call failed
     │   ├── TransportError           no answer: connection refused, reset, timed out, name not resolved
     │   ├── UnexpectedAnswerError    the service did not send this answer: an HTML page, other JSON, a redirect
-    │   ├── InvalidArgumentError     400
-    │   │   └── FailedPreconditionError   400 with status FAILED_PRECONDITION
+    │   ├── InvalidArgumentError     400, and each 4xx that is not listed here
+    │   │   └── FailedPreconditionError   status FAILED_PRECONDITION; 409 for a read or a deletion
     │   ├── UnauthenticatedError     401
     │   ├── PermissionDeniedError    403
     │   ├── NotFoundError            404
@@ -177,13 +177,13 @@ class UnexpectedAnswerError(ApiError):
 
 
 class InvalidArgumentError(ApiError):
-    """400: the service rejects the request."""
+    """400, or a 4xx without a class of its own: the service rejects the request."""
 
     kind = FailureKind.REQUEST
 
 
 class FailedPreconditionError(InvalidArgumentError):
-    """400 FAILED_PRECONDITION: the request is valid, but the project's state or policy forbids it."""
+    """FAILED_PRECONDITION: the request is valid, but the state or policy of the resource or the project forbids it."""
 
     kind = FailureKind.OTHER  # the state may pass: Google may be still creating a service agent of the project
 

@@ -14,7 +14,7 @@ import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
 from airflow.providers.common.compat.sdk import BaseOperatorLink, XCom
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.console_pages import emulator_page, executions_page, logs_page, object_page, schedule_page
+from airflow_nbjobs.console_urls import emulator_url, executions_url, logs_url, object_url, schedule_url
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,7 +65,7 @@ class NotebookExecutionJobListLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str:  # noqa: ARG002 - one page for all jobs
         """Return the address of the list."""
-        return executions_page(project)
+        return executions_url(project)
 
 
 class NotebookScheduleLink(_PublishedLink):
@@ -76,7 +76,7 @@ class NotebookScheduleLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the schedule; ``None`` for a job without one."""
-        return schedule_page(job, project)
+        return schedule_url(job, project)
 
 
 class ExecutedNotebookLink(_PublishedLink):
@@ -88,7 +88,7 @@ class ExecutedNotebookLink(_PublishedLink):
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the object's page."""
         uri = job.executed_notebook_uri
-        return None if uri is None else object_page(uri, project)
+        return None if uri is None else object_url(uri, project)
 
 
 class NotebookLogsLink(_PublishedLink):
@@ -99,7 +99,7 @@ class NotebookLogsLink(_PublishedLink):
 
     def address(self, job: NotebookExecutionJob, project: str) -> str | None:
         """Return the address of the search."""
-        return logs_page(job, project)
+        return logs_url(job, project)
 
 
 LINKS: tuple[_PublishedLink, ...] = (
@@ -137,7 +137,7 @@ def addresses(job: NotebookExecutionJob, project: str, links: Iterable[_Publishe
     :param project: project whose console is linked to.
     """
     found = {link.xcom_key: link.address(job, project) for link in links}
-    if page := emulator_page():
+    if page := emulator_url():
         executed = f"{page}/_emulator/jobs/{job.job_id}/notebook" if job.executed_notebook_uri else None
         local = {NotebookExecutionJobListLink.xcom_key: page, ExecutedNotebookLink.xcom_key: executed}
         found = {key: local.get(key) for key in found}
@@ -152,7 +152,7 @@ def published(ti: Any) -> dict[str, str]:
 def publish_executed(ti: Any, job: NotebookExecutionJob, project: str, uri: str) -> None:
     """Push the link to the executed notebook again if it was found under another name than expected."""
     if uri != job.executed_notebook_uri and not settings.emulator_address():
-        address = _known.setdefault(_task_of(ti), {})[ExecutedNotebookLink.xcom_key] = object_page(uri, project)
+        address = _known.setdefault(_task_of(ti), {})[ExecutedNotebookLink.xcom_key] = object_url(uri, project)
         ti.xcom_push(key=ExecutedNotebookLink.xcom_key, value=address)
 
 

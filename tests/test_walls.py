@@ -23,7 +23,7 @@ ORDER = [
     ["__init__", "compat", "durations", "exceptions", "floors", "lineage_facets"],
     ["retry_policy"],
     ["api", "settings"],
-    ["console_pages", "metrics"],
+    ["console_urls", "metrics"],
     ["notebooks"],
     ["resources"],
     ["hints", "secrecy", "service"],

@@ -26,7 +26,7 @@ from airflow_nbjobs.plugin.headers import FRAME, attachment
 from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.look import Looks
 from airflow_nbjobs.plugin.notebook import ShownNotebook, check_size, read_notebook
-from airflow_nbjobs.plugin.pages import Page, Pages, sentence_page
+from airflow_nbjobs.plugin.page_cache import CachedPage, PageCache, sentence_page
 from airflow_nbjobs.plugin.regions import has_regions
 from airflow_nbjobs.plugin.state import read_state
 from airflow_nbjobs.plugin.task_instance import Place, TaskRecord, read_task
@@ -142,14 +142,14 @@ def _ipynb(request: Request, task: Task, number: TryNumber = None) -> Response:
 def make_app() -> FastAPI:
     """Return the app. Airflow mounts it, and does not call its lifespan."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.looks, app.state.pages = Looks(), Pages()
+    app.state.looks, app.state.pages = Looks(), PageCache()
     app.include_router(router)
     return app
 
 
-async def _page(request: Request, task: TaskRecord, number: int, theme: Literal["light", "dark", "auto"]) -> Page:
+async def _page(request: Request, task: TaskRecord, number: int, theme: Literal["light", "dark", "auto"]) -> CachedPage:
     shown = await run_in_threadpool(_shown, _looks(request), task, number)
-    pages: Pages = request.app.state.pages
+    pages: PageCache = request.app.state.pages
     return await pages.page(shown, theme)
 
 

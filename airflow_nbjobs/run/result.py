@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.capacity import is_capacity
 from airflow_nbjobs.api.job import JobState
-from airflow_nbjobs.console_pages import emulator_page, executions_page, logs_page
+from airflow_nbjobs.console_urls import emulator_url, executions_url, logs_url
 from airflow_nbjobs.durations import in_words
 from airflow_nbjobs.exceptions import (
     ApiError,
@@ -165,11 +165,11 @@ class ResultReader:
         words += f" {outcome.failure.ename}" if outcome is not None and outcome.failure is not None else ""
         if hint := hint_for(words, is_exhausted=is_capacity(job.status)):
             self.log.error("%s", hint)
-        page = emulator_page()
+        page = emulator_url()
         if page is None:
-            self.log.info("Notebook logs: %s", logs_page(job, project))
+            self.log.info("Notebook logs: %s", logs_url(job, project))
         if not self.hook.is_temporary:
-            self.log.info("Notebook executions: %s", page or executions_page(project))
+            self.log.info("Notebook executions: %s", page or executions_url(project))
 
     def _results(self, job: NotebookExecutionJob, executed: Executed) -> dict[str, Any] | None:
         outcome, is_strict = executed.outcome, self.unusable_results == "fail" and self.has_results

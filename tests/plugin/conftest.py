@@ -11,7 +11,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from airflow_nbjobs.plugin.pages import cache_folder
+from airflow_nbjobs.plugin.page_cache import cache_folder
 from tests.support.emulators import using
 from tests.support.papers import as_bytes, notebook
 from tests.support.task_rows import TaskRow

@@ -16,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from airflow_nbjobs.hooks import NotebookExecutionJobHook
 from airflow_nbjobs.plugin import app
 from airflow_nbjobs.plugin.app import make_app
-from airflow_nbjobs.plugin.pages import Page
+from airflow_nbjobs.plugin.page_cache import CachedPage
 from tests.plugin.conftest import CANARY, paper
 from tests.support.task_rows import TaskRow
 
@@ -106,7 +106,7 @@ def test_a_reader_who_leaves_at_once_leaves_nothing_open(
             self.closed = True
             super().close()
 
-    monkeypatch.setattr(Page, "html", hold(Page.html))
+    monkeypatch.setattr(CachedPage, "html", hold(CachedPage.html))
     monkeypatch.setattr(app, "new_hook", hold(lambda: Hook(gcp_conn_id="google_cloud_default")))
     path, headers = ran().path(part), [(name.lower().encode(), value.encode()) for name, value in ann.headers.items()]
     scope: dict[str, Any] = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.4"}, "method": "GET"}

@@ -56,7 +56,7 @@ def test_error_and_log_name_the_failed_cell(project: str, logged: Logged, deferr
 def test_the_log_of_a_failure_leads_to_googles_console(
     project: str, logged: Logged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("airflow_nbjobs.run.result.emulator_page", lambda: None)  # as without an emulator
+    monkeypatch.setattr("airflow_nbjobs.run.result.emulator_url", lambda: None)  # as without an emulator
     with pytest.raises(NotebookJobFailedError) as failure:
         task(notebook=FAILING).to_its_end()
     *_, logs, executions = logged()

@@ -13,9 +13,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from airflow_nbjobs.notebooks.storage import StoredObject
-from airflow_nbjobs.plugin import pages as rendering
+from airflow_nbjobs.plugin import page_cache as rendering
 from airflow_nbjobs.plugin.notebook import ShownNotebook
-from airflow_nbjobs.plugin.pages import Pages, cache_folder
+from airflow_nbjobs.plugin.page_cache import PageCache, cache_folder
 from airflow_nbjobs.plugin.unavailable import Unavailable
 from tests.plugin.conftest import CANARY, paper
 from tests.support.papers import as_bytes
@@ -42,10 +42,10 @@ def downloads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 async def test_a_page_is_rendered_once_for_all_who_ask(downloads: list[str], pages: Path) -> None:
-    kept = Pages()
+    kept = PageCache()
     await asyncio.gather(*(kept.page(shown(), "light") for _ in range(5)))
     await kept.page(shown(), "light")
-    await Pages().page(shown(), "light")  # another process
+    await PageCache().page(shown(), "light")  # another process
     assert len(downloads) == 1
     (folder,) = pages.iterdir()
     assert sorted(file.name for file in folder.iterdir()) == ["facts.json", "page.html"]
@@ -53,7 +53,7 @@ async def test_a_page_is_rendered_once_for_all_who_ask(downloads: list[str], pag
 
 async def test_another_generation_is_another_page(downloads: list[str]) -> None:
     for generation in ("1", "2"):
-        await Pages().page(shown(generation), "light")
+        await PageCache().page(shown(generation), "light")
     assert len(set(downloads)) == 2
 
 
@@ -62,7 +62,7 @@ def test_the_pages_read_longest_ago_are_dropped(
 ) -> None:
     async def ask(*generations: str) -> None:
         for generation in generations:
-            page = await Pages().page(shown(generation), "light")
+            page = await PageCache().page(shown(generation), "light")
             os.utime(page.folder, (now := int(generation) + 1_000_000, now))
 
     asyncio.run(ask("1"))
@@ -76,16 +76,16 @@ def test_what_a_killed_process_left_is_removed(downloads: list[str], pages: Path
     for name, age in (("work-old", 7200), ("work-new", 0)):
         (pages / name).mkdir()
         os.utime(pages / name, (then := time.time() - age, then))
-    asyncio.run(Pages().page(shown(), "light"))
+    asyncio.run(PageCache().page(shown(), "light"))
     assert {folder.name for folder in pages.iterdir() if folder.name.startswith("work-")} == {"work-new"}
 
 
 @pytest.mark.parametrize("lost", ["page.html", "facts.json"])
 async def test_a_page_that_lost_a_file_is_rendered_again(lost: str, downloads: list[str], pages: Path) -> None:
     """A system may delete old files of the folder of temporary files."""
-    page = await Pages().page(shown(), "light")
+    page = await PageCache().page(shown(), "light")
     (page.folder / lost).unlink()
-    again = await Pages().page(shown(), "light")
+    again = await PageCache().page(shown(), "light")
     again.html().close()
     assert again.facts()["cells"]
     assert len(downloads) == 2
@@ -100,7 +100,7 @@ async def test_few_notebooks_are_rendered_at_once(downloads: list[str], monkeypa
         running.append(running[-1] - 1)
 
     monkeypatch.setattr(rendering, "_run", run)
-    kept = Pages()
+    kept = PageCache()
     await asyncio.gather(*(kept.page(shown(str(number)), "light") for number in range(6)))
     assert max(running) == 2
 
@@ -110,12 +110,12 @@ async def test_a_setting_of_no_renderings_stops_no_page(
     number: str, downloads: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AIRFLOW__NBJOBS__UI_RENDERINGS", number)
-    await asyncio.wait_for(Pages().page(shown(), "light"), 120)
+    await asyncio.wait_for(PageCache().page(shown(), "light"), 120)
     assert len(downloads) == 1
 
 
 async def test_a_reader_who_leaves_does_not_stop_the_rendering(downloads: list[str], pages: Path) -> None:
-    kept = Pages()
+    kept = PageCache()
     reader = asyncio.create_task(kept.page(shown(), "light"))
     await asyncio.sleep(0.05)
     reader.cancel()
@@ -129,7 +129,7 @@ def test_a_rendering_that_takes_too_long_is_ended(
 ) -> None:
     monkeypatch.setattr(rendering, "SECONDS", 0.01)
     with pytest.raises(Unavailable, match=r"takes more than 0\.01 seconds or 2,000 MB of memory"):
-        asyncio.run(Pages().page(shown(), "light"))
+        asyncio.run(PageCache().page(shown(), "light"))
     assert list(pages.iterdir()) == []
 
 
@@ -143,7 +143,7 @@ def test_after_a_rendering_that_was_ended_the_page_is_plainer(
         return (-9, "") if len(asked) == 1 else await start(request)
 
     monkeypatch.setattr(rendering, "_start", starting)
-    with asyncio.run(Pages().page(shown(), "light")).html() as page:
+    with asyncio.run(PageCache().page(shown(), "light")).html() as page:
         assert "shown as plain text" in page.read().decode()
     assert asked == [30, 0]
 
@@ -189,7 +189,7 @@ def test_the_rendering_process_knows_no_secret_of_the_server(
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", starting)
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", CANARY)
-    asyncio.run(Pages().page(shown(), "light"))
+    asyncio.run(PageCache().page(shown(), "light"))
     assert CANARY not in seen[0].values()
 
 

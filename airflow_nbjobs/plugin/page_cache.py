@@ -27,7 +27,7 @@ from airflow_nbjobs.plugin.job import new_hook
 from airflow_nbjobs.plugin.notebook import ShownNotebook, read_notebook, too_large
 from airflow_nbjobs.plugin.unavailable import Unavailable
 
-__all__ = ["Page", "Pages", "cache_folder", "sentence_page"]
+__all__ = ["CachedPage", "PageCache", "cache_folder", "sentence_page"]
 
 _WORK = "work-"
 _WORK_SECONDS = 3600
@@ -39,7 +39,7 @@ Theme = Literal["light", "dark", "auto"]
 
 
 @dataclass(frozen=True)
-class Page:
+class CachedPage:
     """A rendered notebook.
 
     :ivar notebook: what was rendered.
@@ -71,7 +71,7 @@ class Page:
             raise Unavailable("dropped", "The page was dropped from the cache. Reload it.", may_change=True) from None
 
 
-class Pages:
+class PageCache:
     """The pages of one process of the API server. All processes of one user share the folder.
 
     A notebook that is asked for twice at the same time is rendered once. If its reader leaves, it is still
@@ -82,14 +82,14 @@ class Pages:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._turns = asyncio.Semaphore(max(1, settings.ui_renderings()))  # with none, all pages would wait forever
 
-    async def page(self, shown: ShownNotebook, theme: Theme) -> Page:
+    async def page(self, shown: ShownNotebook, theme: Theme) -> CachedPage:
         """Return the page of a notebook, which is rendered if it is not kept.
 
         :raises Unavailable: if it cannot be rendered.
         """
         try:
             folder, is_kept = await run_in_threadpool(_find, f"{shown.key}-{theme}")
-            page = Page(shown, folder)
+            page = CachedPage(shown, folder)
             if not is_kept:
                 await asyncio.shield(self._rendering(page, theme))
         except OSError as error:
@@ -99,14 +99,14 @@ class Pages:
             ) from error
         return page
 
-    def _rendering(self, page: Page, theme: Theme) -> asyncio.Task[None]:
+    def _rendering(self, page: CachedPage, theme: Theme) -> asyncio.Task[None]:
         name = page.folder.name
         if name not in self._running:
             running = self._running[name] = asyncio.create_task(self._render(page, theme))
             running.add_done_callback(lambda _: self._running.pop(name, None))
         return self._running[name]
 
-    async def _render(self, page: Page, theme: Theme) -> None:
+    async def _render(self, page: CachedPage, theme: Theme) -> None:
         async with self._turns:
             work = Path(await run_in_threadpool(tempfile.mkdtemp, prefix=_WORK, dir=page.folder.parent))
             try:
