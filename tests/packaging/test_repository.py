@@ -51,7 +51,7 @@ def test_what_a_page_shows_and_leads_to_is_there(page: Path) -> None:
 
 def test_the_readme_begins_with_picture_commands_and_cloud() -> None:
     screen = "\n".join((ROOT / "README.md").read_text().splitlines()[:30])
-    places = [screen.find(each) for each in ("![", "$ make demo", "$ make test", "$ unset NBJOBS_EMULATOR_HOST")]
+    places = [screen.find(each) for each in ("![", "$ make demo", "$ make test", "(example_dags/hello_notebook.py)")]
     assert places == sorted(places)
     assert min(places) > 0
 
