@@ -28,10 +28,10 @@ def inject(notebook: NotebookNode, parameters: Mapping[str, Any], *, kernel_name
     """Return a copy of the notebook with a cell that assigns the parameters.
 
     The convention is papermill's. The cell is tagged ``injected-parameters``. It replaces older ones; otherwise it
-    follows the cell tagged ``parameters``; otherwise it is the first cell. Its source is byte for byte papermill's.
-    Unlike papermill, this leaves no second cell with its tag, and none before the cell tagged ``parameters``.
-    ``metadata.papermill.parameters`` records the values for scrapbook. Unlike papermill, this keeps the notebook's
-    minor version and ids, and the same notebook with the same parameters gives the same bytes each time.
+    follows the cell tagged ``parameters``; otherwise it is the first cell. Its source is byte for byte papermill's, if
+    black does not format it. Unlike papermill, this leaves no second cell with its tag, and none before the cell tagged
+    ``parameters``. ``metadata.papermill.parameters`` records the values for scrapbook. Unlike papermill, this keeps the
+    notebook's minor version and ids, and the same notebook with the same parameters gives the same bytes each time.
 
     :param notebook: as :func:`load` returns it; it is not changed.
     :param parameters: names and values: the types of JSON, dates and datetimes (become ISO 8601 text), and tuples

@@ -60,7 +60,10 @@ def kernel_and_language(notebook: NotebookNode, kernel_name: str | None = None) 
 
 
 def write_assignments(parameters: Mapping[str, Any], kernel: str, language: str) -> str:
-    """Return the source of the cell that assigns the parameters, byte for byte as papermill writes it.
+    """Return the source of the cell that assigns the parameters, byte for byte as papermill writes it without black.
+
+    papermill formats Python with black where it is installed. Then the source, and with it the request, would depend on
+    the machine.
 
     :param parameters: names and values, as :func:`~airflow_nbjobs.notebooks.parameters.plain_parameters` returns them.
     :param kernel: name of the kernel.
@@ -72,7 +75,8 @@ def write_assignments(parameters: Mapping[str, Any], kernel: str, language: str)
     for name, value in parameters.items():
         _check_text(value, f"parameters[{name!r}]", _LIVE_CHARACTERS.get(translator.__name__, ""), language)
     try:
-        source: str = translator.codify(dict(parameters))
+        plain: Any = super(translator, translator) if translator.__name__ == "PythonTranslator" else translator
+        source: str = plain.codify(dict(parameters))
     except NotImplementedError:
         name, value = next(item for item in parameters.items() if not _is_writable(item[1], translator))
         kind = "None" if value is None else f"a {type(value).__name__}"

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import unicodedata
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,6 +30,15 @@ def assigned(parameters: dict[str, Any]) -> dict[str, Any]:
     namespace: dict[str, Any] = {}
     exec(injected_source(parameters), {"__builtins__": {}}, namespace)  # noqa: S102
     return namespace
+
+
+def test_injected_cell_is_the_same_where_black_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = {"days": ["2026-11-22"] * 20}
+    monkeypatch.setitem(sys.modules, "black", None)
+    without = injected_source(parameters)
+    black = SimpleNamespace(FileMode=lambda **_: None, format_str=lambda source, mode: f"{source}\n# by black")
+    monkeypatch.setitem(sys.modules, "black", black)
+    assert injected_source(parameters) == without
 
 
 @given(parameters=st.dictionaries(names, json_values, max_size=5))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import sys
 import warnings
 from typing import Any
+from unittest.mock import patch
 
 import nbclient
 import nbformat
@@ -74,12 +76,13 @@ def execute(*cells: NotebookNode, allow_errors: bool = False) -> NotebookNode:
 
 
 def by_papermill(source: NotebookNode, parameters: dict[str, Any]) -> NotebookNode:
-    """Inject by papermill itself, after what its loader adds."""
+    """Inject by papermill itself, after what its loader adds, and as if black were not installed."""
     prepared = nbformat.v4.upgrade(copy.deepcopy(source))
     prepared.metadata.setdefault("papermill", NotebookNode())
     for cell in prepared.cells:
         cell.metadata.setdefault("tags", [])
-    return parameterize_notebook(prepared, parameters)
+    with patch.dict(sys.modules, black=None):
+        return parameterize_notebook(prepared, parameters)
 
 
 def shown(cells: list[NotebookNode]) -> list[tuple[str, str, list[str]]]:
