@@ -45,7 +45,7 @@ def as_sensor(job: NotebookExecutionJob) -> list[Any]:
     """Wait as a sensor that pokes; return the final state."""
     sensor = NotebookExecutionJobSensor(task_id="wait", job_name=job.name or "", location=REGION, do_xcom_push=False)
     place = {"dag_id": "soak", "run_id": "soak", "task_id": "wait", "map_index": -1}
-    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None, **place)}
+    context: Any = {"ti": SimpleNamespace(xcom_push=lambda **_: None, **place), "task": sensor}
     try:
         while not (poked := sensor.poke(context)).is_done:
             time.sleep(POLL_SECONDS)
