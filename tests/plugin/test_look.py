@@ -14,12 +14,8 @@ from tests.support.papers import as_bytes, notebook
 from tests.support.task_rows import TaskRow
 from tests.support.waiting import eventually
 
+REFUSED = {"method": "get", "status": 403}
 LOOK = "airflow_nbjobs.plugin.look._VIEW_SECONDS"
-
-
-def gets(cloud: Any) -> int:
-    """Return how often jobs were read."""
-    return sum(cloud.requests().get("get", {}).values())
 
 
 def test_a_view_reads_the_job_once(
@@ -27,10 +23,11 @@ def test_a_view_reads_the_job_once(
 ) -> None:
     monkeypatch.setattr(LOOK, 3600)
     row = ran()
-    before = gets(cloud)
-    for part in ("state", "frame", "facts", "notebook.ipynb", "notebook.html"):
+    assert ann.get(row.path("state")).json()["problem"] is None
+    cloud.fault(REFUSED)
+    for part in ("frame", "facts", "notebook.ipynb", "notebook.html"):
         assert ann.get(row.path(part)).status_code == 200
-    assert gets(cloud) == before + 1
+    assert problem(ann.get(row.path("state")))[0] == "no_permission"
 
 
 def test_a_frame_waits_for_the_look_of_its_state(
@@ -38,14 +35,14 @@ def test_a_frame_waits_for_the_look_of_its_state(
 ) -> None:
     monkeypatch.setattr(LOOK, 3600)
     row = ran()
-    before = gets(cloud)
     cloud.fault({"method": "get", "phase": "after", "delay_seconds": 1, "times": 1})
+    cloud.fault(REFUSED)
     with ThreadPoolExecutor() as pool:
         state = pool.submit(ann.get, row.path("state"))
-        eventually(lambda: gets(cloud) > before)
+        eventually(lambda: any(fault["met"] for fault in cloud.faults()))
         assert ann.get(row.path("frame")).status_code == 200
         assert state.result().json()["problem"] is None
-    assert gets(cloud) == before + 1
+    assert problem(ann.get(row.path("state")))[0] == "no_permission"
 
 
 def test_the_frame_of_a_view_has_the_problem_of_its_state(

@@ -133,7 +133,6 @@ def test_what_passes_is_borne(running: Cloud, mode: str, trouble: str) -> None:
     assert result["state"] == "JOB_STATE_SUCCEEDED"
     (job,) = running.book()
     assert job["state"] == "JOB_STATE_SUCCEEDED"
-    assert not {"cancel", "delete"} & running.requests().keys()
 
 
 @pytest.mark.parametrize("mode", MODES)
