@@ -74,7 +74,7 @@ def run(parts: set[str], keep: Keep) -> None:
         if "command_line" in parts:
             keep("command_line", command_line.measure(ROUNDS))
         if "notebook_tab" in parts:
-            keep("notebook_tab", notebook_tab.measure())
+            keep("notebook_tab", notebook_tab.measure(notebook_tab.TAB_ROUNDS))
         if "deferring" in parts:
             keep("deferring", deferring.measure())
         if "emulator" in parts:

@@ -2,7 +2,7 @@
 
 A real Airflow has a task that ran on the emulator. Its executed notebook is replaced by larger ones. Debian's Chromium
 opens the tab, and says when it painted the first content of the notebook's frame. In turns, `nbconvert --to html`
-renders the same files, and Chromium opens what it wrote; and a server that has all answers ready sends the same tab.
+renders the same files, and Chromium opens what it wrote.
 """
 
 from __future__ import annotations
@@ -14,11 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 from urllib.parse import quote
 
@@ -32,14 +28,13 @@ from bench.measure import combined
 from demo.airflow_processes import LocalAirflow
 
 VIEWS = 100
-TAB_ROUNDS = {"1 MB": 7, "50 MB": 1}
-"""nbconvert needs a minute for the large notebook. The first round is not counted."""
+TAB_ROUNDS = 1
+"""Fewer than elsewhere: nbconvert needs a minute for the large notebook, and the first round is not counted."""
 SIZES = {"1 MB": (300, 60, 0), "50 MB": (5_000, 125, 7_500_000)}
 """Code cells of a notebook, lines that each prints, and bytes of its one picture."""
 
 CHROMIUM = "/usr/bin/chromium"
 _TRACED = ["loading", "blink.user_timing"]
-_KEPT = ("content-type", "content-security-policy", "cache-control", "x-content-type-options")
 
 _DAG = """
 from airflow.sdk import DAG
@@ -53,12 +48,12 @@ with DAG("viewed", schedule=None, default_args={"retries": 5}):
 """
 
 
-def measure() -> dict[str, Any]:
+def measure(rounds: int) -> dict[str, Any]:
     """Measure, and return the medians of each size.
 
-    :returns: for each size ``mb``, ``nbconvert``, ``first``, ``cached`` and ``ready`` (from a server that has all
-        answers ready) in seconds to the first paint, and the last three over nbconvert's of the same round; and under
-        ``memory`` the MB of the API server ``before`` and ``after`` a hundred views.
+    :returns: for each size ``mb``, ``nbconvert``, ``first`` and ``cached`` in seconds to the first paint, and the last
+        two over nbconvert's of the same round; and under ``memory`` the MB of the API server ``before`` and ``after`` a
+        hundred views.
     """
     with tempfile.TemporaryDirectory() as folder, Emulator(data=Path(folder, "cloud")) as cloud:
         (dags := Path(folder, "dags")).mkdir()
@@ -68,9 +63,7 @@ def measure() -> dict[str, Any]:
         with LocalAirflow(Path(folder, "airflow"), dags, environment) as airflow, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             viewer = _Viewer(airflow, cloud, browser)
-            found: dict[str, Any] = {
-                size: _of_size(viewer, folder, TAB_ROUNDS[size], *made) for size, made in SIZES.items()
-            }
+            found: dict[str, Any] = {size: _of_size(viewer, folder, rounds, *made) for size, made in SIZES.items()}
             found["memory"] = viewer.memory_of_views()
             browser.close()
             return found
@@ -85,7 +78,7 @@ def _of_size(viewer: _Viewer, folder: str, rounds: int, cells: int, lines: int, 
             "nbconvert": _nbconvert(file) + viewer.paint(file.with_suffix(".html").as_uri()),
             **viewer.views(content),
         }
-        over = {f"{view}_over": row[view] / row["nbconvert"] for view in ("first", "cached", "ready")}
+        over = {f"{view}_over": row[view] / row["nbconvert"] for view in ("first", "cached")}
         if number:
             rows.append({"mb": len(content) / 1e6, **row, **over})
     return combined(rows)
@@ -120,13 +113,7 @@ class _Viewer:
         """Return the seconds of the first view of a notebook and of the next one."""
         self._cloud.upload(self._uri, content)
         tab = f"{self._http.base_url}{self._path}/tab"
-        found = {"first": self.paint(tab), "cached": self.paint(tab)}
-        answers = {}
-        for part in ("tab", "tab.js", "tab.css", "state", "frame", "facts"):
-            answer = self._http.get(f"{self._path}/{part}").raise_for_status()
-            answers[part] = answer.content, {name: answer.headers[name] for name in _KEPT}
-        with _ready(answers) as address:
-            return {**found, "ready": self.paint(f"{address}{self._path}/tab")}
+        return {"first": self.paint(tab), "cached": self.paint(tab)}
 
     def paint(self, address: str) -> float:
         """Return the seconds from opening a page to the first content of the notebook in it.
@@ -136,11 +123,10 @@ class _Viewer:
         context = self._browser.new_context()
         context.add_cookies([self._cookie])  # type: ignore[list-item]  # its type has all that a cookie may have
         # What nbconvert's file loads from elsewhere is refused at once.
-        server = str(self._http.base_url) if address.startswith("file:") else address.partition("/nbjobs/")[0]
-        context.route(lambda url: not url.startswith(("file:", server)), lambda route: route.abort())
+        context.route(lambda url: not url.startswith(("file:", str(self._http.base_url))), lambda route: route.abort())
         page = context.new_page()
         page.set_default_timeout(300_000)
-        page.goto(f"{server}{self._path}/tab.css")  # a person has Airflow open
+        page.goto(f"{self._http.base_url}{self._path}/tab.css")  # a person has Airflow open
         page.wait_for_timeout(3_000)  # a new window of Chromium is busy with its own pages at first
         self._browser.start_tracing(page=page, categories=_TRACED)
         page.goto(address)
@@ -166,31 +152,6 @@ class _Viewer:
     def _memory(self) -> float:
         processes = [self._server, *self._server.children(recursive=True)]
         return sum(process.memory_info().rss for process in processes) / 1e6
-
-
-@contextmanager
-def _ready(answers: Mapping[str, tuple[bytes, dict[str, str]]]) -> Iterator[str]:
-    """Serve answers that are there already, from the last parts of their addresses, and return the server's address."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize, disable_nagle_algorithm = -1, True  # one packet for a small answer, and no wait before it
-
-        def do_GET(self) -> None:
-            content, headers = answers[self.path.partition("?")[0].rpartition("/")[2]]
-            self.send_response(200)
-            for name, value in {**headers, "content-length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
 
 
 def _is_of(event: dict[str, Any], address: str) -> bool:

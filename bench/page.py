@@ -79,8 +79,7 @@ The time from opening the tab in Chromium until it paints the first content of t
 turns, `nbconvert --to html` renders the same file, and Chromium opens what it wrote; both times together are
 "nbconvert". "1 MB" has 300 code cells; "50 MB" has 5,000 and a picture of 10 MB. The first view reads the job and the
 notebook from the emulator and renders it in a separate process. The next ones read the job, and the page from the
-disk. "Ready" is the same tab from a server that has all answers in memory: what Chromium itself needs. Ratios are of
-the same round. Rounds: {rounds}.
+disk. Ratios are of the same round. Rounds of this part: {runs}.
 
 """
 _MEMORY = """
@@ -303,15 +302,15 @@ def _rendering_part(rows: list[dict[str, Any]]) -> str:
 
 def _notebook_tab_part(found: dict[str, Any]) -> str:
     return (
-        _NOTEBOOK_TAB.format(rounds=", ".join(f"{found[size]['runs']} of {size}" for size in ("1 MB", "50 MB")))
+        _NOTEBOOK_TAB.format(runs=found["50 MB"]["runs"])
         + tables.table(
-            ("", "MB", "nbconvert s", "first view s", "cached s", "ready s", "nbconvert = 1: first", "cached", "ready"),
+            ("", "MB", "nbconvert s", "first view s", "cached s", "nbconvert = 1: first", "cached"),
             (
                 (
                     size,
                     tables.spread(found[size], "mb", 1),
-                    *(tables.spread(found[size], name, 2) for name in ("nbconvert", "first", "cached", "ready")),
-                    *(tables.spread(found[size], name, 3) for name in ("first_over", "cached_over", "ready_over")),
+                    *(tables.spread(found[size], name, 2) for name in ("nbconvert", "first", "cached")),
+                    *(tables.spread(found[size], name, 3) for name in ("first_over", "cached_over")),
                 )
                 for size in ("1 MB", "50 MB")
             ),
