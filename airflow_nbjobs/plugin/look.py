@@ -23,9 +23,9 @@ _VIEW_SECONDS = 5.0
 class Look:
     """What a try has.
 
-    :ivar job: ``None`` if there is none, or it cannot be read.
+    :ivar job: ``None`` if the try has no job, or it cannot be read.
     :ivar project: where the job is; empty without a job.
-    :ivar shown: the notebook to show; ``None`` if there is none, or it cannot be read.
+    :ivar shown: the notebook to show; ``None`` if it does not exist, or cannot be read.
     :ivar why: why the job or the notebook is missing.
     """
 
@@ -37,7 +37,7 @@ class Look:
     def notebook(self) -> ShownNotebook:
         """Return the notebook.
 
-        :raises Unavailable: if there is none.
+        :raises Unavailable: if it cannot be shown; the sentence says why.
         """
         if self.shown is None:
             assert self.why is not None  # noqa: S101 - one of the two is there
