@@ -130,7 +130,7 @@ class NotebookExecutionJob(Message):
     ``workbench_runtime`` are JSON objects in the service's own spelling.
     """
 
-    name: str | None = wired("name", TEXT)
+    name: str | None = wired("name", TEXT, output_only=True)
     display_name: str | None = wired("displayName", TEXT)
     gcs_notebook_source: GcsNotebookSource | None = wired("gcsNotebookSource", message(GcsNotebookSource))
     dataform_repository_source: DataformRepositorySource | None = wired(
@@ -148,10 +148,10 @@ class NotebookExecutionJob(Message):
     labels: Mapping[str, str] = wired("labels", LABELS)
     encryption_spec: EncryptionSpec | None = wired("encryptionSpec", message(EncryptionSpec))
     schedule_resource_name: str | None = wired("scheduleResourceName", TEXT)
-    job_state: JobState = wired("jobState", STATE)
-    status: Status | None = wired("status", message(Status))
-    create_time: datetime | None = wired("createTime", TIMESTAMP)
-    update_time: datetime | None = wired("updateTime", TIMESTAMP)
+    job_state: JobState = wired("jobState", STATE, output_only=True)
+    status: Status | None = wired("status", message(Status), output_only=True)
+    create_time: datetime | None = wired("createTime", TIMESTAMP, output_only=True)
+    update_time: datetime | None = wired("updateTime", TIMESTAMP, output_only=True)
 
     @property
     def job_id(self) -> str:
@@ -170,13 +170,6 @@ class NotebookExecutionJob(Message):
         source = self.gcs_notebook_source.uri if self.gcs_notebook_source else None
         file = source.rpartition("/")[2] if source else "content.ipynb"
         return f"{self.gcs_output_uri.rstrip('/')}/{self.job_id}/{file}"
-
-    def to_request(self) -> dict[str, Any]:
-        """Return the body of a create: the JSON object without the fields that only the service writes."""
-        return {key: value for key, value in self.to_wire().items() if key not in _OUTPUT_ONLY}
-
-
-_OUTPUT_ONLY = frozenset({"name", "jobState", "status", "createTime", "updateTime"})
 
 
 @dataclass(frozen=True, kw_only=True)

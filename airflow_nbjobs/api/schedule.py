@@ -45,7 +45,7 @@ class Schedule(Message):
     ``COMPLETED``. Pipelines use the same resource: their schedules have ``create_pipeline_job_request``.
     """
 
-    name: str | None = wired("name", TEXT)
+    name: str | None = wired("name", TEXT, output_only=True)
     display_name: str | None = wired("displayName", TEXT)
     cron: str | None = wired("cron", TEXT)
     start_time: datetime | None = wired("startTime", TIMESTAMP)
@@ -58,45 +58,20 @@ class Schedule(Message):
         "createNotebookExecutionJobRequest", message(CreateNotebookExecutionJobRequest)
     )
     create_pipeline_job_request: Mapping[str, Any] | None = wired("createPipelineJobRequest", JSON)
-    state: str | None = wired("state", TEXT)
-    catch_up: bool = wired("catchUp", BOOLEAN)
-    started_run_count: int | None = wired("startedRunCount", INTEGER)
-    next_run_time: datetime | None = wired("nextRunTime", TIMESTAMP)
-    last_pause_time: datetime | None = wired("lastPauseTime", TIMESTAMP)
-    last_resume_time: datetime | None = wired("lastResumeTime", TIMESTAMP)
+    state: str | None = wired("state", TEXT, output_only=True)
+    catch_up: bool = wired("catchUp", BOOLEAN, output_only=True)
+    started_run_count: int | None = wired("startedRunCount", INTEGER, output_only=True)
+    next_run_time: datetime | None = wired("nextRunTime", TIMESTAMP, output_only=True)
+    last_pause_time: datetime | None = wired("lastPauseTime", TIMESTAMP, output_only=True)
+    last_resume_time: datetime | None = wired("lastResumeTime", TIMESTAMP, output_only=True)
     last_scheduled_run_response: ScheduleRunResponse | None = wired(
-        "lastScheduledRunResponse", message(ScheduleRunResponse)
+        "lastScheduledRunResponse", message(ScheduleRunResponse), output_only=True
     )
-    create_time: datetime | None = wired("createTime", TIMESTAMP)
-    update_time: datetime | None = wired("updateTime", TIMESTAMP)
-
-    @property
-    def schedule_id(self) -> str:
-        """The last segment of the name; empty if the schedule has no name yet."""
-        return (self.name or "").rpartition("/")[2]
+    create_time: datetime | None = wired("createTime", TIMESTAMP, output_only=True)
+    update_time: datetime | None = wired("updateTime", TIMESTAMP, output_only=True)
 
     @property
     def job(self) -> NotebookExecutionJob | None:
         """The job that the schedule creates; ``None`` if it runs something else, as a schedule of pipelines does."""
         request = self.create_notebook_execution_job_request
         return request.notebook_execution_job if request else None
-
-    def to_request(self) -> dict[str, Any]:
-        """Return the body of a create or patch: the JSON object without the fields that only the service writes."""
-        return {key: value for key, value in self.to_wire().items() if key not in _OUTPUT_ONLY}
-
-
-_OUTPUT_ONLY = frozenset(
-    {
-        "name",
-        "state",
-        "catchUp",
-        "startedRunCount",
-        "nextRunTime",
-        "lastPauseTime",
-        "lastResumeTime",
-        "lastScheduledRunResponse",
-        "createTime",
-        "updateTime",
-    }
-)

@@ -26,7 +26,7 @@ class NotebookRuntimeTemplate(Message):
     that are mappings are JSON objects in the service's own spelling.
     """
 
-    name: str | None = wired("name", TEXT)
+    name: str | None = wired("name", TEXT, output_only=True)
     display_name: str | None = wired("displayName", TEXT)
     description: str | None = wired("description", TEXT)
     notebook_runtime_type: str | None = wired("notebookRuntimeType", TEXT)
@@ -43,21 +43,9 @@ class NotebookRuntimeTemplate(Message):
     service_account: str | None = wired("serviceAccount", TEXT)
     labels: Mapping[str, str] = wired("labels", LABELS)
     etag: str | None = wired("etag", TEXT)
-    is_default: bool = wired("isDefault", BOOLEAN)
-    create_time: datetime | None = wired("createTime", TIMESTAMP)
-    update_time: datetime | None = wired("updateTime", TIMESTAMP)
-
-    @property
-    def template_id(self) -> str:
-        """The last segment of the name; empty if the template has no name yet."""
-        return (self.name or "").rpartition("/")[2]
-
-    def to_request(self) -> dict[str, Any]:
-        """Return the body of a create or patch: the JSON object without the fields that only the service writes."""
-        return {key: value for key, value in self.to_wire().items() if key not in _OUTPUT_ONLY}
-
-
-_OUTPUT_ONLY = frozenset({"name", "isDefault", "createTime", "updateTime"})
+    is_default: bool = wired("isDefault", BOOLEAN, output_only=True)
+    create_time: datetime | None = wired("createTime", TIMESTAMP, output_only=True)
+    update_time: datetime | None = wired("updateTime", TIMESTAMP, output_only=True)
 
 
 def described_template(display_name: str, others: Mapping[str, Any]) -> NotebookRuntimeTemplate:
@@ -71,7 +59,7 @@ def described_template(display_name: str, others: Mapping[str, Any]) -> Notebook
         raise InvalidNotebookJobError(f"display_name={display_name!r} is not a display name: give 1 to 128 characters.")
     if not isinstance(others, Mapping):
         raise InvalidNotebookJobError(f"template={others!r} is not a dict of fields: give keys and values.")
-    if taken := sorted((_OUTPUT_ONLY | {"displayName"}) & others.keys()):
+    if taken := sorted((NotebookRuntimeTemplate.output_only_keys() | {"displayName"}) & others.keys()):
         raise InvalidNotebookJobError(f"template contains {taken}, which is set by display_name or by the service.")
     euc = {"eucConfig": {"eucDisabled": True}}
     return NotebookRuntimeTemplate.from_wire({**euc, **others, "displayName": display_name})

@@ -45,12 +45,16 @@ class Codec(NamedTuple):
     is_exact: bool = False
 
 
-def wired(key: str, codec: Codec, *, secret: bool = False) -> Any:
-    """Declare a field whose JSON name is ``key``; a ``secret`` one is left out of ``repr``."""
-    default = codec.decode(None)
+def wired(key: str, codec: Codec, *, secret: bool = False, output_only: bool = False) -> Any:
+    """Declare a field whose JSON name is ``key``.
+
+    :param secret: the field is left out of ``repr``.
+    :param output_only: only the service writes it: it is left out of requests.
+    """
+    default, metadata = codec.decode(None), {"key": key, "codec": codec, "output_only": output_only}
     if isinstance(default, dict):
-        return field(default_factory=dict, repr=not secret, metadata={"key": key, "codec": codec})
-    return field(default=default, repr=not secret, metadata={"key": key, "codec": codec})
+        return field(default_factory=dict, repr=not secret, metadata=metadata)
+    return field(default=default, repr=not secret, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +90,16 @@ class Message:
                 # Always written: a comparison misses changes, as True == 1, and unknown fields are not compared.
                 data[key] = codec.encode(value)
         return data
+
+    def to_request(self) -> dict[str, Any]:
+        """Return the body of a create or patch: the JSON object without the fields that only the service writes."""
+        left_out = self.output_only_keys()
+        return {key: value for key, value in self.to_wire().items() if key not in left_out}
+
+    @classmethod
+    def output_only_keys(cls) -> set[str]:
+        """Return the JSON names of the fields that only the service writes."""
+        return {f.metadata["key"] for f in fields(cls) if f.metadata.get("output_only")}
 
     @classmethod
     def _wiring(cls) -> list[tuple[str, str, Codec]]:
