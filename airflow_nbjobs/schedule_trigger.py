@@ -82,12 +82,12 @@ class NotebookScheduleRunTrigger(BaseTrigger):
         deadline = as_time("deadline", self.deadline)
         seconds = None if deadline is None else (deadline - datetime.now(UTC)).total_seconds()
         try:
-            async with asyncio.timeout(seconds), share_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
+            async with asyncio.timeout(seconds), share_hook(self.gcp_conn_id, self.impersonation_chain) as shared:
                 is_there = await wait_for_arrival(
                     lambda: find_run(name, window),
                     window.until,
                     location=name.location,
-                    hook=hook,
+                    hook=shared.hook,
                     budget=budget_of(name.parent),
                     poll_interval=self.poll_interval,
                 )

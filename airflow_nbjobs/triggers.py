@@ -21,7 +21,7 @@ from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import ENDURING, backoff
 from airflow_nbjobs.compat import calls_on_kill, is_about_finished_try
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, FailureKind, NotFoundError
-from airflow_nbjobs.hooks.shared_hook import borrow_hook
+from airflow_nbjobs.hooks.shared_hook import share_hook
 from airflow_nbjobs.run.argument_rules import KillPolicy, check_kill_policy
 from airflow_nbjobs.run.end_job import Ending, end_job
 from airflow_nbjobs.run.note import JOB_XCOM, VERSION, Event, EventOutcome, JobNote
@@ -209,9 +209,9 @@ class NotebookExecutionJobTrigger(BaseTrigger):
 
     async def _end(self, policy: KillPolicy) -> Ending:
         location = JobName.parse(self.job_name).location
-        async with borrow_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
-            await _patiently(partial(hook.client, location))
-            return await hook.run_flow(location, end_job(self.job_name, self.operation_name, policy), ENDURING)
+        async with share_hook(self.gcp_conn_id, self.impersonation_chain) as shared, shared.turns:
+            await _patiently(partial(shared.hook.client, location))
+            return await shared.hook.run_flow(location, end_job(self.job_name, self.operation_name, policy), ENDURING)
 
     async def _is_unwanted(self) -> bool:
         """Return whether no task waits for the job.

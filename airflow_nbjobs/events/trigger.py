@@ -258,8 +258,8 @@ class NotebookJobEventTrigger(BaseEventTrigger):
 
         project = self.project_id
         if project is None:
-            async with share_hook(self.gcp_conn_id, self.impersonation_chain) as hook:
-                connected = await hook.get_sync_hook()
+            async with share_hook(self.gcp_conn_id, self.impersonation_chain) as shared:
+                connected = await shared.hook.get_sync_hook()
                 project = await asyncio.to_thread(lambda: connected.project_id)
         return parent(project, self.location)
 
