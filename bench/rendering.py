@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from airflow_nbjobs.notebooks.render_process import PAGE
 from bench.measure import combined, in_fresh_process
 
 _ROWS = "".join(f"<tr><th>{n}</th>{'<td>12.345</td>' * 6}</tr>" for n in range(20))
@@ -96,16 +97,17 @@ def _as_file(cells: list[dict[str, Any]]) -> bytes:
 
 def _both(notebook: Path, folder: Path) -> dict[str, float]:
     """Render once in each way, the one after the other."""
-    request = {
-        "notebook": str(notebook), "folder": str(folder), "theme": "light", "title": "notebook", "failed_cell": None,
-        "notebook_bytes": 2**26, "is_source": False,
-    }  # fmt: skip
-    ours = _timed(["-m", "airflow_nbjobs.notebooks.page_files"], json.dumps(request).encode())
+    ours = _ours(notebook, folder)
     options = ["--log-level", "ERROR", "--output-dir", str(folder), "--output", "theirs"]
     theirs = _timed(["-m", "nbconvert", "--to", "html", str(notebook), *options])
-    sizes = {"our_html": (folder / "page.html").stat().st_size, "their_html": (folder / "theirs.html").stat().st_size}
+    sizes = {"our_html": (folder / PAGE).stat().st_size, "their_html": (folder / "theirs.html").stat().st_size}
     found = {f"{whose}_{key}": run[key] for whose, run in (("our", ours), ("their", theirs)) for key in run}
     return {**found, **sizes, **{f"ratio_{key}": ours[key] / theirs[key] for key in ours}}
+
+
+def _ours(notebook: Path, folder: Path) -> dict[str, float]:
+    request = {"notebook": str(notebook), "folder": str(folder)}
+    return _timed(["-m", "airflow_nbjobs.notebooks.page_files"], json.dumps(request).encode())
 
 
 def _timed(arguments: list[str], said: bytes = b"") -> dict[str, float]:

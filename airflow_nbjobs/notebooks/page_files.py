@@ -1,7 +1,7 @@
 """Render a notebook into files: ``python -m airflow_nbjobs.notebooks.page_files``, with a request on standard input.
 
-The API server starts this as a separate process: what a hostile or very large notebook costs in time and memory ends
-with the process, and neither the notebook nor the page is ever in the memory of the API server.
+This is started as a separate process: what a hostile or very large notebook costs in time and memory ends with the
+process, and neither the notebook nor the page is ever in the memory of the API server.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -18,40 +17,53 @@ from typing import Any
 
 from airflow_nbjobs.exceptions import RenderError
 from airflow_nbjobs.notebooks.page import Page, read_page
-from airflow_nbjobs.notebooks.render_process import REFUSED
+from airflow_nbjobs.notebooks.render import Theme, page_html
+from airflow_nbjobs.notebooks.render_process import MEMORY_BYTES, PAGE, REFUSED
 from airflow_nbjobs.notebooks.sizes import Limits
 
 __all__ = ["FACTS", "PAGE", "facts", "strict_json", "without_outputs"]
 
-PAGE, FACTS = "page.html", "facts.json"
+FACTS = "facts.json"
 
 _DEEPEST = 50
 _PARAMETER_CHARACTERS = 200_000
 
 
-def _main(request: dict[str, Any]) -> int:
+def _main(
+    notebook: str,
+    folder: str,
+    *,
+    theme: Theme = "light",
+    title: str = "Notebook",
+    failed_cell: int | None = None,
+    is_source: bool = False,
+    notebook_bytes: int = Limits.notebook_bytes,
+    seconds: float = Limits.seconds,
+    memory_bytes: int = MEMORY_BYTES,
+) -> int:
     """Render one notebook into a folder.
 
-    :param request: ``notebook`` and ``folder`` (paths), ``theme``, ``title``, ``failed_cell``, ``notebook_bytes`` and
-        ``seconds``: as of :func:`~airflow_nbjobs.notebooks.render.to_html`; ``memory_bytes``; ``is_source``: whether it
-        has not run yet.
-    """
-    from airflow_nbjobs.notebooks.exporter import export
+    The parameters are those of :func:`~airflow_nbjobs.notebooks.render.to_html` and its limits, and two more.
 
-    with contextlib.suppress(ValueError, OSError):  # a lower limit is set already
-        resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"],) * 2)
-    folder = Path(request["folder"])
-    limits = Limits(notebook_bytes=request["notebook_bytes"], seconds=request["seconds"])
+    :param is_source: whether it has not run yet.
+    :param memory_bytes: how much memory it may take.
+    :returns: the exit code.
+    """
+    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a lower limit is set already
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (memory_bytes,) * 2)
+    limits = Limits(notebook_bytes=notebook_bytes, seconds=seconds)
     try:
-        page = read_page(Path(request["notebook"]).read_bytes(), limits, request["failed_cell"])
-        if request["is_source"]:
+        page = read_page(Path(notebook).read_bytes(), limits, failed_cell)
+        if is_source:
             page = without_outputs(page)
-        html = export(page, theme=request["theme"], title=request["title"], seconds=limits.seconds)
+        html = page_html(page, theme=theme, title=title, seconds=seconds)
     except RenderError as error:
         print(error, file=sys.stderr)
         return REFUSED
-    (folder / PAGE).write_bytes(html.encode(errors="replace"))
-    (folder / FACTS).write_text(json.dumps(facts(page)))
+    Path(folder, PAGE).write_bytes(html.encode(errors="replace"))
+    Path(folder, FACTS).write_text(json.dumps(facts(page)))
     return 0
 
 
@@ -99,4 +111,4 @@ def strict_json(value: Any, depth: int = 0) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(json.load(sys.stdin)))
+    sys.exit(_main(**json.load(sys.stdin)))

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 from airflow_nbjobs.exceptions import RenderError
-from airflow_nbjobs.notebooks.page import read_page
+from airflow_nbjobs.notebooks.page import Page, read_page
 from airflow_nbjobs.notebooks.sizes import Limits
 
-__all__ = ["Limits", "Theme", "to_html"]
+__all__ = ["Limits", "Theme", "page_html", "to_html"]
 
 Theme = Literal["light", "dark", "auto"]
 
@@ -41,6 +41,15 @@ def to_html(
     :param limits: what is rendered at most.
     :raises RenderError: if it is not a notebook or is too large, or nbconvert or nh3 is not installed.
     """
+    limits = limits or Limits()
+    return page_html(read_page(content, limits, failed_cell), theme=theme, title=title, seconds=limits.seconds)
+
+
+def page_html(page: Page, *, theme: Theme, title: str, seconds: float) -> str:
+    """Return a page as an HTML document, as :func:`to_html` does.
+
+    :raises RenderError: if nbconvert or nh3 is not installed, or the document would be too large.
+    """
     if theme not in _THEMES:
         raise RenderError(f"theme={theme!r} is not a theme: use 'light', 'dark' or 'auto'.")
     try:
@@ -52,5 +61,4 @@ def to_html(
             f"The notebook cannot be shown, since {error.name} is not installed. Install it: "
             "pip install 'airflow-nbjobs[ui]'."
         ) from error
-    limits = limits or Limits()
-    return export(read_page(content, limits, failed_cell), theme=theme, title=title, seconds=limits.seconds)
+    return export(page, theme=theme, title=title, seconds=seconds)

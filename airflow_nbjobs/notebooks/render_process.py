@@ -10,14 +10,16 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 from airflow_nbjobs.exceptions import RenderError
-from airflow_nbjobs.notebooks.render import Theme, to_html
+from airflow_nbjobs.notebooks.render import Theme
 from airflow_nbjobs.notebooks.sizes import Limits, amount
 
-__all__ = ["MEMORY_BYTES", "PLAINER", "REFUSED", "SECONDS", "environment", "render"]
+__all__ = ["MEMORY_BYTES", "PAGE", "PLAINER", "REFUSED", "SECONDS", "environment", "render"]
 
 SECONDS = 45.0
 """How long one rendering may take."""
@@ -25,6 +27,8 @@ MEMORY_BYTES = 2 * 10**9
 """How much memory it may take."""
 PLAINER = (Limits.seconds, 0.0)
 """After how many seconds a rendering shows the rest as plain text: the first one, and the second if that is ended."""
+PAGE = "page.html"
+"""The name of the file that the process writes."""
 REFUSED = 3
 """The exit code if the notebook cannot be rendered; standard error says why."""
 
@@ -53,11 +57,10 @@ def render(
     :param memory_bytes: how much memory each may take.
     :raises RenderError: if the second reaches a limit too; also as :func:`~airflow_nbjobs.notebooks.render.to_html`.
     """
-    options = {"theme": theme, "failed_cell": failed_cell, "title": title}
     for plain_after in PLAINER:
-        request = {"options": options, "memory_bytes": memory_bytes, "plain_after": plain_after}
+        request = {"theme": theme, "failed_cell": failed_cell, "title": title, "seconds": plain_after}
         with contextlib.suppress(_Ended):
-            return _render(content, request, seconds)
+            return _render(content, {**request, "memory_bytes": memory_bytes}, seconds)
     raise RenderError(
         f"Rendering the notebook takes more than {seconds:g} seconds or {amount(memory_bytes)} of memory. Download it "
         "and open it in JupyterLab."
@@ -70,20 +73,23 @@ class _Ended(Exception):  # noqa: N818 - it is handled here
 
 def _render(content: bytes, request: Mapping[str, Any], seconds: float) -> bytes:
     try:
-        done = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", __name__],
-            input=json.dumps(request).encode() + b"\n" + content,
-            capture_output=True,
-            timeout=seconds,
-            check=False,
-            env=environment(),
-        )
+        with tempfile.TemporaryDirectory(prefix="nbjobs-") as folder:
+            notebook = Path(folder, "notebook.ipynb")
+            notebook.write_bytes(content)
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "airflow_nbjobs.notebooks.page_files"],
+                input=json.dumps({**request, "notebook": str(notebook), "folder": folder}).encode(),
+                capture_output=True,
+                timeout=seconds,
+                check=False,
+                env=environment(),
+            )
+            if done.returncode == 0:
+                return Path(folder, PAGE).read_bytes()
     except subprocess.TimeoutExpired:
         raise _Ended from None
     except OSError as error:
-        raise RenderError(f"The process that renders the notebook could not be started: {error.strerror}.") from error
-    if done.returncode == 0:
-        return done.stdout
+        raise RenderError(f"The notebook could not be rendered: {error.strerror}.") from error
     printed = done.stderr.decode(errors="replace").strip()
     if done.returncode == REFUSED:
         raise RenderError(printed)
@@ -101,22 +107,3 @@ def environment() -> dict[str, str]:
     """
     kept = {name: os.environ[name] for name in (*_VARIABLES, *_OF_WINDOWS) if name in os.environ}
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-
-
-def _main(source: BinaryIO, target: BinaryIO) -> int:
-    request = json.loads(source.readline())
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; a lower limit is set already
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (request["memory_bytes"],) * 2)
-    try:
-        html = to_html(source.read(), **request["options"], limits=Limits(seconds=request["plain_after"]))
-    except RenderError as error:
-        print(error, file=sys.stderr)
-        return REFUSED
-    target.write(html.encode(errors="replace"))
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(_main(sys.stdin.buffer, sys.stdout.buffer))

@@ -9,6 +9,7 @@ from airflow_nbjobs.notebooks.exporter import export
 from airflow_nbjobs.notebooks.page import Page, read_page
 from airflow_nbjobs.notebooks.page_files import facts, without_outputs
 from airflow_nbjobs.notebooks.sizes import Limits
+from bench import rendering
 from tests.support.building import code, notebook, stream
 
 
@@ -45,3 +46,10 @@ def test_a_source_notebook_marks_no_cell_as_not_run():
     html = html_of(page)
     assert "did not run" not in html
     assert "earlier run" not in html
+
+
+def test_the_benchmark_renders_as_the_product_does(tmp_path):
+    file = tmp_path / "notebook.ipynb"
+    nbformat.write(notebook(code("x", outputs=[stream("shown")])), file)
+    assert rendering._ours(file, tmp_path)["seconds"] > 0
+    assert "<pre>shown</pre>" in (tmp_path / "page.html").read_text()

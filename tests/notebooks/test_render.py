@@ -226,7 +226,7 @@ def test_a_page_has_a_language_landmarks_headings_and_alternatives():
 def test_the_theme_is_one_of_three(theme):
     assert f'data-theme="{theme}"' in to_html(nbformat.v4.writes(notebook()).encode(), theme=theme)
     with pytest.raises(RenderError, match=r"theme='x' is not a theme"):
-        to_html(b"{}", theme="x")
+        to_html(nbformat.v4.writes(notebook()).encode(), theme="x")
 
 
 def test_the_same_notebook_has_the_same_page():

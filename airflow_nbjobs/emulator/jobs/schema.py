@@ -72,7 +72,7 @@ def read_job(body: object) -> dict[str, Any]:
     Names come in camelCase or snake_case and leave in camelCase; null and default values are dropped, as protobuf's
     JSON mapping does; read-only fields are checked and dropped, as AIP-203 asks.
 
-    :raises ApiError: 400 for an unknown field, a value of the wrong type, or two fields of one oneof.
+    :raises ServiceError: 400 for an unknown field, a value of the wrong type, or two fields of one oneof.
     """
     job = read_message(body, JOB, "notebook_execution_job")
     return {field: value for field, value in job.items() if field not in OUTPUT_ONLY}
