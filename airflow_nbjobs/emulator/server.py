@@ -65,7 +65,6 @@ class Emulator:
         not say it; test your own filters with both.
     :param templates: ids of runtime templates that exist from the start, in every location; by default a job's template
         need not exist.
-    :param start_seconds: from the time of a schedule's run to the create of its job, by the emulator's clock.
     :param render: shows executed notebooks on the pages for people; given by the command ``nbjobs emulator``.
     """
 
@@ -91,14 +90,13 @@ class Emulator:
         buckets: Sequence[str] = (),
         filter_match: Literal["whole", "part"] = "whole",
         templates: Sequence[str] = (),
-        start_seconds: float = 0.0,
         render: Render | None = None,
     ) -> None:
         self._data = Path(data) if data is not None else None
         self._port, self._storage_port = port, storage_port
         self._runner: Literal["kernel", "simulated"] = runner
         self._kernel_python = Path(kernel_python) if kernel_python is not None else None
-        self._seconds, self._start_seconds = seconds, start_seconds
+        self._seconds = seconds
         self._concurrency = concurrency or (os.cpu_count() if runner == "kernel" else None)
         self._cleanup_seconds = cleanup_seconds
         self._host, self._allowed_hosts = host, tuple(allowed_hosts)
@@ -289,7 +287,7 @@ class Emulator:
             )
             jobs.take_over()
             stack.push_async_callback(jobs.stop)
-            schedules = Schedules(records, jobs, start_seconds=self._start_seconds)
+            schedules = Schedules(records, jobs)
             schedules.take_over()
             stack.callback(asyncio.create_task(schedules.run()).cancel)
             pages = Pages(book, self._storage, self._render)

@@ -1,14 +1,13 @@
 """The life of a schedule: what it creates when, by the rules of Google's field comments.
 
-Each run is *due* at a time of the cron expression, is being *started* for some seconds, and then has a job. No more
-than ``maxConcurrentRunCount`` are being started at a time: another one is skipped, or queued with ``allowQueueing``.
+Each run has a job from the time of the cron expression at which it is *due*. A start takes no time here: therefore
+``maxConcurrentRunCount``, which limits how many runs are being started at a time, skips and queues none.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Container, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -23,13 +22,11 @@ from airflow_nbjobs.emulator.records import Records, Wire
 from airflow_nbjobs.emulator.resources import Parent, new_id
 from airflow_nbjobs.emulator.schedules.checks import NOTEBOOK, check_schedule
 from airflow_nbjobs.emulator.schedules.cron import Cron
-from airflow_nbjobs.emulator.schedules.runs import Runs
 from airflow_nbjobs.emulator.schedules.schema import ACTIVE, COMPLETED, PAUSED, UPDATABLE
 
 log = logging.getLogger(__name__)
 
 COLLECTION = "schedules"
-_SKIPPED = "Skipped: max_concurrent_run_count runs were being started."
 
 
 class Schedules:
@@ -37,15 +34,12 @@ class Schedules:
 
     :param records: where they are stored.
     :param jobs: where their jobs are created.
-    :param start_seconds: how long a run is being started, by the clock.
     """
 
-    def __init__(self, records: Records, jobs: Jobs, *, start_seconds: float = 0.0) -> None:
+    def __init__(self, records: Records, jobs: Jobs) -> None:
         self.records = records
         self._jobs = jobs
         self._clock: Clock = jobs.book.clock
-        self._start = int(start_seconds * 10**9)
-        self._runs: defaultdict[str, Runs] = defaultdict(Runs)
         self._changed = asyncio.Event()
 
     def create(self, parent: Parent, schedule: Wire) -> Wire:
@@ -90,7 +84,6 @@ class Schedules:
                 schedule[field] = changes[field]
         schedule.setdefault("startTime", schedule["createTime"])
         check_schedule(schedule, parent)
-        self._runs.pop(schedule["name"], None)
         if schedule["state"] == ACTIVE:
             self._plan(schedule, self._clock.now())
         return self._put(schedule)
@@ -101,20 +94,18 @@ class Schedules:
         :raises ServiceError: 404 when it does not exist.
         """
         schedule = self.get(parent, schedule_id)
-        self._runs.pop(schedule["name"], None)
         self.records.delete(schedule)
         time = timestamp(self._clock.now())
         return operations.begin(self.records, schedule["name"], "DeleteOperationMetadata", time, None)
 
     def pause(self, parent: Parent, schedule_id: str) -> None:
-        """Pause an active schedule. Runs that are being started are created.
+        """Pause an active schedule.
 
         :raises ServiceError: 400 FAILED_PRECONDITION when it is not active.
         """
         schedule = self._in_state(parent, schedule_id, ACTIVE, "paused")
         schedule |= {"state": PAUSED, "lastPauseTime": timestamp(self._clock.now())}
         schedule.pop("nextRunTime", None)
-        self._runs[schedule["name"]].queue.clear()
         self._put(schedule)
 
     def resume(self, parent: Parent, schedule_id: str, *, catch_up: bool) -> None:
@@ -127,7 +118,8 @@ class Schedules:
         now = self._clock.now()
         schedule |= {"state": ACTIVE, "lastResumeTime": timestamp(now), "catchUp": catch_up}
         if catch_up:
-            self._runs[schedule["name"]].queue += self._missed(schedule, now)
+            for due in self._missed(schedule, now):
+                self._launch(schedule, due)
         else:
             del schedule["catchUp"]
         self._plan(schedule, now)
@@ -196,15 +188,10 @@ class Schedules:
 
     def _step(self, schedule: Wire, now: int) -> None:
         """Do what a schedule has to do at a moment."""
-        runs, before = self._runs[schedule["name"]], dict(schedule)
-        for due in runs.end_starts(now):
-            self._launch(schedule, due)
+        before = dict(schedule)
         next_run, end, limit = _time(schedule, "nextRunTime"), _time(schedule, "endTime"), schedule.get("maxRunCount")
         if next_run is not None and next_run <= now:
-            self._meet(schedule, runs, next_run)
-            self._plan(schedule, next_run)
-        for due in runs.begin_starts(now, self._start, int(schedule["maxConcurrentRunCount"])):
-            self._launch(schedule, due)
+            self._launch(schedule, next_run)
         is_used_up = limit is not None and int(schedule["startedRunCount"]) >= int(limit)
         if schedule["state"] == ACTIVE and (is_used_up or (end is not None and end <= now)):
             schedule["state"] = COMPLETED
@@ -212,16 +199,10 @@ class Schedules:
         if schedule != before:
             self._put(schedule)
 
-    def _meet(self, schedule: Wire, runs: Runs, due: int) -> None:
-        """Queue a run that is due, or skip it."""
-        is_full = len(runs.starting) + len(runs.queue) >= int(schedule["maxConcurrentRunCount"])
-        if is_full and not (schedule.get("allowQueueing") or schedule.get("catchUp")):
-            schedule["lastScheduledRunResponse"] = {"scheduledRunTime": timestamp(due), "runResponse": _SKIPPED}
-        else:
-            runs.queue.append(due)
-
     def _launch(self, schedule: Wire, due: int) -> None:
-        """Create the job of a run, and keep the answer."""
+        """Plan the next run, create the job of this one, and keep the answer."""
+        schedule["startedRunCount"] = str(int(schedule["startedRunCount"]) + 1)
+        self._plan(schedule, due)  # first: what fails there must not create a job each time
         if NOTEBOOK in schedule:
             job = {**schedule[NOTEBOOK]["notebookExecutionJob"], "scheduleResourceName": schedule["name"]}
             try:
@@ -231,18 +212,15 @@ class Schedules:
                 response = error.message
         else:
             response = "The emulator runs no pipelines."
-        schedule["startedRunCount"] = str(int(schedule["startedRunCount"]) + 1)
         schedule["lastScheduledRunResponse"] = {"scheduledRunTime": timestamp(due), "runResponse": response}
 
     def _plan(self, schedule: Wire, after: int) -> None:
         """Set the time of the next run, if one is left."""
         schedule.pop("nextRunTime", None)
         end, limit = _time(schedule, "endTime"), schedule.get("maxRunCount")
-        runs = self._runs[schedule["name"]]
-        planned = int(schedule["startedRunCount"]) + len(runs.starting) + len(runs.queue)
         # A run may be due at the start time itself.
         at = Cron.parse(schedule["cron"]).next_after(max(after, nanoseconds(schedule["startTime"]) - 1))
-        if (end is None or at <= end) and (limit is None or planned < int(limit)):
+        if (end is None or at <= end) and (limit is None or int(schedule["startedRunCount"]) < int(limit)):
             schedule["nextRunTime"] = timestamp(at)
 
     def _missed(self, schedule: Wire, now: int) -> list[int]:
@@ -260,14 +238,13 @@ class Schedules:
 
         :param failed: names of schedules that are left out.
         """
-        times: list[int] = []
-        for schedule in self.records.all(COLLECTION):
-            if schedule["name"] in failed:
-                continue
-            times += self._runs[schedule["name"]].starting.values()
-            if schedule["state"] == ACTIVE:
-                times += [at for field in ("nextRunTime", "endTime") if (at := _time(schedule, field)) is not None]
-        return min(times, default=None)
+        times = (
+            _time(schedule, field)
+            for schedule in self.records.all(COLLECTION)
+            if schedule["name"] not in failed and schedule["state"] == ACTIVE
+            for field in ("nextRunTime", "endTime")
+        )
+        return min((at for at in times if at is not None), default=None)
 
     def _in_state(self, parent: Parent, schedule_id: str, state: str, what: str) -> Wire:
         schedule = self.get(parent, schedule_id)

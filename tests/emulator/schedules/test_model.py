@@ -141,38 +141,6 @@ def test_a_patch_skips_what_was_due_before_it(api, far):
     assert created(api) == ["11-16T04:30"]
 
 
-@pytest.mark.parametrize(
-    ("limit", "queueing", "times", "last"),
-    [
-        ("1", False, ["00:02"], "Skipped: max_concurrent_run_count runs were being started."),
-        ("2", False, ["00:02", "00:03"], "OK"),
-        ("1", True, ["00:02", "00:04"], "OK"),
-    ],
-)
-def test_runs_are_started_no_more_than_so_many_at_a_time(tmp_path, limit, queueing, times, last):
-    with new_emulator(tmp_path, start_seconds=90.0) as emulator, Api(emulator, "clockwork") as api:
-        emulator.move_clock(BEGIN)
-        made = schedule(api, cron="* * * * *", maxConcurrentRunCount=limit, allowQueueing=queueing)
-        emulator.move_clock(timedelta(minutes=4, seconds=15))
-        assert [time[6:] for time in created(api)] == times
-        assert read(api, made)["lastScheduledRunResponse"]["runResponse"] == last
-        api.http.post(f"{made['name']}:pause")
-        before = len(created(api))
-        emulator.move_clock(timedelta(minutes=2))
-        assert len(created(api)) == before + (2 if limit == "2" else 1)  # what was being started is created
-        emulator.move_clock(timedelta(minutes=10))
-        assert len(created(api)) == before + (2 if limit == "2" else 1)
-
-
-def test_queued_runs_are_all_created_in_the_end(tmp_path):
-    with new_emulator(tmp_path, start_seconds=90.0) as emulator, Api(emulator, "clockwork") as api:
-        emulator.move_clock(BEGIN)
-        made = schedule(api, cron="* * * * *", allowQueueing=True, endTime="2026-11-16T00:04:00Z")
-        emulator.move_clock(timedelta(hours=1))
-        assert [time[6:] for time in created(api)] == ["00:02", "00:04", "00:05", "00:07"]
-        assert read(api, made)["startedRunCount"] == "4"
-
-
 def test_a_run_without_its_template_has_no_job_and_says_why(tmp_path):
     with new_emulator(tmp_path, templates=["1"]) as emulator, Api(emulator, "clockwork") as api:
         emulator.move_clock(BEGIN)
