@@ -14,10 +14,7 @@ from airflow_nbjobs.emulator.jobs import states
 from airflow_nbjobs.emulator.jobs.states import JobStatus
 from airflow_nbjobs.emulator.resources import project_number
 
-_OF_JOBS = (
-    "create", "get", "list", "delete", "cancel",
-    "get_operation", "list_operations", "delete_operation", "wait_operation",
-)  # fmt: skip
+_OF_JOBS = ("create", "get", "list", "delete", "cancel", "get_operation", "list_operations")
 _OF_DATAFORM = (
     "create_repository", "get_repository", "list_repositories", "delete_repository",
     "commit", "read_file", "query_directory_contents", "fetch_history",

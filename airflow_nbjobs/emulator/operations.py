@@ -49,7 +49,6 @@ def routes(records: Records, collection: str) -> list[MethodRoute]:
         methods += [
             (f"{prefix}{resource}/operations", "GET", "list_operations", partial(_list, records, collection)),
             (f"{one}:cancel", "POST", "cancel", partial(_cancel, records, collection)),
-            (f"{one}:wait", "POST", "wait_operation", partial(_wait, records, collection)),
             (one, "GET", "get_operation", partial(_get, records, collection)),
         ]
     return methods
@@ -70,11 +69,6 @@ async def _list(records: Records, collection: str, call: MethodRequest) -> dict[
 
 async def _get(records: Records, collection: str, call: MethodRequest) -> dict[str, Any]:
     call.only()
-    return _find(records, collection, call)
-
-
-async def _wait(records: Records, collection: str, call: MethodRequest) -> dict[str, Any]:
-    call.only("timeout")
     return _find(records, collection, call)
 
 

@@ -39,7 +39,7 @@ CREATE TABLE IF NOT EXISTS history (job INTEGER NOT NULL, state TEXT NOT NULL, t
 CREATE INDEX IF NOT EXISTS history_by_job ON history (job);
 CREATE TABLE IF NOT EXISTS operations (
     id TEXT PRIMARY KEY, job INTEGER NOT NULL, kind TEXT NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL,
-    done INTEGER, cancelled INTEGER NOT NULL DEFAULT 0, deleted INTEGER NOT NULL DEFAULT 0);
+    done INTEGER, cancelled INTEGER NOT NULL DEFAULT 0);
 CREATE INDEX IF NOT EXISTS operations_by_job ON operations (job);
 COMMIT;
 """
@@ -240,14 +240,10 @@ class Book:
         """Read the operations of all jobs that had this id, newest first."""
         sql = (
             f"SELECT {_OPERATION} FROM operations o JOIN jobs j ON j.seq = o.job "  # noqa: S608 - constants
-            "WHERE j.number = ? AND j.location = ? AND j.id = ? AND NOT o.deleted ORDER BY o.created DESC"
+            "WHERE j.number = ? AND j.location = ? AND j.id = ? ORDER BY o.created DESC"
         )
         rows = self._db.execute(sql, (parent.number, parent.location, job_id))
         return [Operation(*row) for row in rows]
-
-    def delete_operation(self, operation_id: str) -> None:
-        """Mark an operation's record as deleted."""
-        self._db.execute("UPDATE operations SET deleted = 1 WHERE id = ?", (operation_id,))
 
     def everything(self, number: str | None = None) -> list[dict[str, Any]]:
         """Describe all jobs, deleted ones too, in the order of creation; of one project when its number is given."""

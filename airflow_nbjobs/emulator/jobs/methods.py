@@ -13,12 +13,9 @@ from airflow_nbjobs.emulator.jobs.checks import check_job, check_job_id
 from airflow_nbjobs.emulator.jobs.filters import parse_filter, parse_order
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.jobs.schema import read_job
-from airflow_nbjobs.emulator.json_format import duration_nanoseconds
 from airflow_nbjobs.emulator.page_tokens import fingerprint, page_size
 
 _VIEWS = [f"NOTEBOOK_EXECUTION_JOB_VIEW_{view}" for view in ("UNSPECIFIED", "BASIC", "FULL")]
-# The service decides how long a wait without a timeout, or with a longer one, takes.
-_LONGEST_WAIT_SECONDS = 60.0
 _MAX_PAGE_SIZE = 100
 _JOBS = "/projects/{project}/locations/{location}/notebookExecutionJobs"
 _JOB = _JOBS + "/{job}"
@@ -38,9 +35,7 @@ def routes(jobs: Jobs) -> list[MethodRoute]:
         methods += [
             (prefix + _JOB + "/operations", "GET", "list_operations", list_operations),
             (prefix + _OPERATION + ":cancel", "POST", "cancel", cancel),
-            (prefix + _OPERATION + ":wait", "POST", "wait_operation", wait_operation),
             (prefix + _OPERATION, "GET", "get_operation", get_operation),
-            (prefix + _OPERATION, "DELETE", "delete_operation", delete_operation),
         ]
     return [(path, verb, name, partial(act, jobs)) for path, verb, name, act in methods]
 
@@ -110,24 +105,6 @@ async def cancel(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:
     call.only()
     jobs.cancel(call.parent, call.path["job"], call.path["operation"])
     return {}
-
-
-async def delete_operation(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:
-    """Delete an operation's record; the answer is empty."""
-    call.only()
-    jobs.delete_operation(call.parent, call.path["job"], call.path["operation"])
-    return {}
-
-
-async def wait_operation(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:
-    """Answer with an operation when it is done or the timeout has passed, a minute at most."""
-    text = call.only("timeout").get("timeout", f"{_LONGEST_WAIT_SECONDS:g}s")
-    try:
-        seconds = duration_nanoseconds(text) / 10**9
-    except ValueError:
-        raise invalid("timeout", f"Invalid value at 'timeout' (TYPE_DURATION), {text!r}") from None
-    seconds = min(seconds, _LONGEST_WAIT_SECONDS)
-    return await jobs.wait(call.parent, call.path["job"], call.path["operation"], seconds)
 
 
 def _is_full(query: Mapping[str, str]) -> bool:

@@ -171,21 +171,6 @@ class Jobs:
             raise not_found(f"{parent}/notebookExecutionJobs/{job_id}")
         return [self._wire(operation) for operation in self.book.operations(parent, job_id)]
 
-    def delete_operation(self, parent: Parent, job_id: str, operation_id: str) -> None:
-        """Delete an operation's record; the operation continues."""
-        self.book.delete_operation(self._find_operation(parent, job_id, operation_id).id)
-
-    async def wait(self, parent: Parent, job_id: str, operation_id: str, seconds: float) -> dict[str, Any]:
-        """Return an operation when it is done, or as it is after so many seconds."""
-        loop = asyncio.get_running_loop()
-        end = loop.time() + seconds
-        while True:
-            operation = self.operation(parent, job_id, operation_id)
-            left = end - loop.time()
-            if operation.get("done") or left <= 0:
-                return operation
-            await asyncio.sleep(min(left, 0.1))
-
     def _find_operation(self, parent: Parent, job_id: str, operation_id: str) -> Operation:
         for operation in self.book.operations(parent, job_id):
             if operation.id == operation_id:

@@ -216,19 +216,3 @@ def test_another_projects_jobs_are_not_listed(api):
 def test_operations_are_served_under_both_of_googles_paths(api, prefix):
     operation = api.operation(api.create())
     assert api.http.get(f"{api.emulator.url}{prefix}/{operation['name']}").json()["name"] == operation["name"]
-
-
-def test_an_operations_record_can_be_deleted(api):
-    name = api.create()
-    operation = api.operation(name)["name"]
-    assert api.http.delete(operation).json() == {}
-    error(api.http.get(operation), 404, "NOT_FOUND")
-    assert api.reaches(name)["jobState"] == "JOB_STATE_SUCCEEDED"
-
-
-def test_a_wait_ends_with_the_operation_or_the_timeout(api):
-    operation = api.operation(api.create("import time; time.sleep(60)"))["name"]
-    assert "done" not in api.http.post(f"{operation}:wait", params={"timeout": "0.1s"}).json()
-    api.http.post(f"{operation}:cancel")
-    assert api.http.post(f"{operation}:wait", params={"timeout": "20s"}).json()["error"]["code"] == 1
-    error(api.http.post(f"{operation}:wait", params={"timeout": "soon"}))
