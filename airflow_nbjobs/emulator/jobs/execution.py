@@ -44,8 +44,8 @@ def in_kernels(storage: Storage, repositories: Repositories, scratch: Path, kern
             return JobStatus(FAILED_PRECONDITION, str(error))
         running()
         ended = await runner.run(source, kernel_name=job.body.get("kernelName"), timeout_seconds=_timeout_seconds(job))
-        for repair in ended.repairs:
-            log.warning("The notebook of %s does not match nbformat: %s.", job.name, repair)
+        if ended.wrong:
+            log.warning("The notebook of %s does not match nbformat: %s", job.name, ended.wrong)
         failure = None if ended.ok else JobStatus(UNKNOWN, ended.message)
         if ended.notebook is not None:
             try:

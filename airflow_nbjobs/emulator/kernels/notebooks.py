@@ -1,7 +1,7 @@
 """Read the notebook of a job, as tolerantly as nbclient and papermill do.
 
-They run notebooks that do not match nbformat's schema. What is wrong is repaired where a repair is known, with a
-warning; then the notebook runs. What the real service refuses is not known (``docs/assumptions.md``).
+They run notebooks that do not match nbformat's schema. What is wrong is left out, with a warning; then the notebook
+runs. What the real service refuses is not known (``docs/assumptions.md``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import warnings
 from typing import Any
 
 import nbformat
-from nbformat.corpus.words import generate_corpus_id
 
 MAX_MESSAGE_LENGTH = 1_000
 """The largest number of characters of an error in a job's status, which a person reads."""
@@ -32,11 +31,11 @@ class UnreadableError(Exception):
     """The file is not a notebook that can be run."""
 
 
-def load(source: bytes) -> tuple[nbformat.NotebookNode, list[str]]:
+def load(source: bytes) -> tuple[nbformat.NotebookNode, str]:
     """Read a notebook of any nbformat that can be converted to version 4.
 
     :param source: JSON in UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
-    :returns: the notebook, and what was repaired or is still invalid.
+    :returns: the notebook, and the first thing that was wrong with it, or an empty text.
     :raises UnreadableError: with the reason, for a person.
     """
     try:
@@ -49,83 +48,58 @@ def load(source: bytes) -> tuple[nbformat.NotebookNode, list[str]]:
     if version not in nbformat.versions:
         known = ", ".join(str(known) for known in sorted(nbformat.versions))
         raise UnreadableError(f"The notebook's nbformat {version} is unknown here; known are {known}.")
-    repairs: dict[str, None] = {}
     try:
         document["nbformat"] = int(version)
         if version == 4:
-            _repair(document, repairs)
+            wrong = _repair(document)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             notebook: nbformat.NotebookNode = nbformat.reads(json.dumps(document), as_version=4)  # type: ignore[no-untyped-call] # nbformat has no types
             if version != 4:
-                _repair(notebook, repairs)
+                wrong = _repair(notebook)
             _, notebook = nbformat.validator.normalize(notebook, relax_add_props=True, strip_invalid_metadata=True)
     except Exception as error:  # noqa: BLE001 - the converters of old versions raise anything on a malformed file
         raise UnreadableError(f"The file is not a valid notebook of nbformat {version}: {plain(str(error))}") from None
-    if wrong := next(nbformat.validator.iter_validate(notebook, relax_add_props=True), None):  # type: ignore[no-untyped-call] # as above
-        repairs[f"it is still not valid: {plain(str(wrong)).splitlines()[0]}"] = None
-    return notebook, list(repairs)
+    return notebook, wrong
 
 
-def _repair(document: dict[str, Any], repairs: dict[str, None]) -> None:
-    """Repair what nbformat's own repair does not."""
-    if not isinstance(minor := document.get("nbformat_minor"), int):
-        document["nbformat_minor"] = 4
-        repairs[f"its nbformat_minor is {minor!r}: taken for 4"] = None
-    metadata = _metadata(document, "the notebook", repairs)
-    for name in ("kernelspec", "language_info"):
-        if name in metadata and not isinstance(metadata[name], dict):
-            del metadata[name]
-            repairs[f"its {name} is not an object: removed"] = None
-    if kernel := metadata.get("kernelspec"):  # some tools omit what nbformat requires
-        kernel["name"] = _text_of(kernel.get("name"), "python3")
-        kernel["display_name"] = _text_of(kernel.get("display_name"), kernel["name"])
-    if metadata.get("language_info") and not isinstance(metadata["language_info"].get("name"), str):
-        del metadata["language_info"]
-        repairs["its language_info has no name: removed"] = None
+def _repair(document: dict[str, Any]) -> str:
+    """Repair what nbformat's own repair does not, and return the first thing that was wrong."""
     cells = document.get("cells")
     if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
         raise UnreadableError("cells must be a list of objects")
-    for number, cell in enumerate(cells, 1):
-        _repair_cell(cell, f"cell {number} of all", repairs)
-    if any("id" in cell for cell in cells) and document["nbformat_minor"] < 5:
-        document["nbformat_minor"] = 5
-        repairs["it has cell ids before nbformat 4.5: taken for 4.5"] = None
-
-
-def _repair_cell(cell: dict[str, Any], where: str, repairs: dict[str, None]) -> None:
-    if cell.get("cell_type") not in _CELL_TYPES:
-        repairs[f"the type of {where} is {cell.get('cell_type')!r}: it is not run"] = None
-        cell["cell_type"] = "raw"
-    metadata = _metadata(cell, where, repairs)
-    if cell.get("source") is None:
-        cell["source"] = ""
-    if "id" in cell and not (isinstance(cell["id"], str) and _CELL_ID.fullmatch(cell["id"])):
-        repairs[f"the id of {where} is {cell['id']!r:.100}: replaced"] = None
-        cell["id"] = generate_corpus_id()  # type: ignore[no-untyped-call] # as above
-    if "tags" in metadata and (tags := _tags(metadata["tags"])) != metadata["tags"]:
-        repairs[f"the tags of {where} are {metadata['tags']!r:.100}: taken for {tags}"] = None
-        metadata["tags"] = tags
-    for name in ("outputs", "execution_count"):
-        cell.pop(name, None)
-    if not isinstance(cell.get("attachments", {}), dict):
-        del cell["attachments"]
-    if cell["cell_type"] == "code":  # outputs of an earlier run do not matter, even malformed ones
-        cell["outputs"], cell["execution_count"] = [], None
-        cell.pop("attachments", None)
-
-
-def _metadata(part: dict[str, Any], where: str, repairs: dict[str, None]) -> dict[str, Any]:
-    if not isinstance(part.get("metadata"), dict):
-        if "metadata" in part:
-            repairs[f"the metadata of {where} is {part['metadata']!r:.100}: taken for empty"] = None
-        part["metadata"] = {}
-    found: dict[str, Any] = part["metadata"]
-    return found
-
-
-def _text_of(value: object, default: str) -> str:
-    return value if isinstance(value, str) and value else default
+    for cell in cells:
+        cell["cell_type"] = str(cell.get("cell_type"))
+        for name in ("outputs", "execution_count"):  # of an earlier run: they do not matter, even malformed ones
+            cell.pop(name, None)
+        if cell["cell_type"] == "code":
+            cell |= {"outputs": [], "execution_count": None}
+            cell.pop("attachments", None)
+        if not (isinstance(cell.get("id"), str) and _CELL_ID.fullmatch(cell["id"])):
+            cell.pop("id", None)
+    # nbformat 4.4 asks for no ids: nbformat gives missing ones.
+    found = nbformat.validator.iter_validate(document, version=4, version_minor=4, relax_add_props=True)  # type: ignore[no-untyped-call] # nbformat has no types
+    message, _, details = str(next(found, "")).partition("\n\nFailed validating ")
+    where = details.partition("On instance")[2].partition(":\n")[0]
+    for part in (document, *cells):
+        if not isinstance(part.get("metadata"), dict):
+            part["metadata"] = {}
+    for cell in cells:
+        if "tags" in cell["metadata"]:
+            cell["metadata"]["tags"] = _tags(cell["metadata"]["tags"])
+        if cell["cell_type"] not in _CELL_TYPES:
+            cell["cell_type"] = "raw"
+        if not isinstance(cell.get("source"), str | list):
+            cell["source"] = ""
+        if not isinstance(cell.get("attachments", {}), dict):
+            del cell["attachments"]
+    kernel = document["metadata"].get("kernelspec")
+    if isinstance(kernel, dict) and not isinstance(kernel.get("display_name"), str):  # some tools omit it
+        kernel["display_name"] = str(kernel.get("name"))
+    minor = document.get("nbformat_minor")
+    has_ids = any("id" in cell for cell in cells)
+    document["nbformat_minor"] = max(minor if isinstance(minor, int) else 4, 5 if has_ids else 0)
+    return plain(f"{message[:300]} in notebook{where}") if message else ""
 
 
 def _tags(given: object) -> list[str]:

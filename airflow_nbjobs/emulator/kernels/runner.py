@@ -26,7 +26,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,13 +50,13 @@ class Ended:
     :param message: empty when it is ok, else the message of the job's status. Cells are numbered from 1 in the order in
         which they ran, as in Jupyter's ``In [3]``: text cells and empty cells do not count.
     :param notebook: the executed notebook, possibly incomplete; None if the run left no notebook.
-    :param repairs: what was wrong with the notebook before it ran.
+    :param wrong: the first thing that did not match nbformat in the notebook that was to run; empty for none.
     """
 
     ok: bool
     message: str
     notebook: bytes | None
-    repairs: Sequence[str] = ()
+    wrong: str = ""
 
 
 class KernelRunner:
@@ -175,9 +175,8 @@ def _ended(report: dict[str, Any], exit_code: int | None, folder: Path, timeout_
     notebook = _read(folder / "executed.ipynb")
     if not message and notebook is None:
         message = f"The executed notebook is missing, or larger than {MAX_NOTEBOOK_BYTES // 2**20} MiB."
-    given = report.get("repairs")
-    repairs = tuple(str(repair)[:500] for repair in given[:20]) if isinstance(given, list) else ()
-    return Ended(ok=not message, message=message, notebook=notebook, repairs=repairs)
+    wrong = str(report.get("wrong", ""))[:500]
+    return Ended(ok=not message, message=message, notebook=notebook, wrong=wrong)
 
 
 def _read(path: Path) -> bytes | None:

@@ -5,7 +5,7 @@ emulator trusts its report for this one job only.
 
 ``python -m airflow_nbjobs.emulator.kernels.worker <folder> <sockets> [<kernel name>]`` reads
 ``<folder>/source.ipynb``, runs it in ``<folder>/work``, writes ``<folder>/executed.ipynb`` after each cell and at the
-end, and prints the result as one line of JSON: ``{"ok": bool, "message": str, "cell": int, "repairs": [str]}``. When
+end, and prints the result as one line of JSON: ``{"ok": bool, "message": str, "cell": int, "wrong": str}``. When
 its standard input ends, or its parent is gone, it ends the kernel and all descendants, writes the notebook as it is,
 and exits.
 """
@@ -38,7 +38,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[str, Any]:
     """Run the notebook of *folder*, write the executed notebook, and return the report."""
     try:
-        notebook, repairs = load((folder / "source.ipynb").read_bytes())
+        notebook, wrong = load((folder / "source.ipynb").read_bytes())
     except UnreadableError as error:
         return {"ok": False, "message": str(error), "cell": 0}
     name = kernel_name or notebook.metadata.get("kernelspec", {}).get("name") or "python3"
@@ -63,7 +63,7 @@ async def execute(folder: Path, sockets: Path, kernel_name: str | None) -> dict[
         client.save()
     with contextlib.suppress(Exception):
         await manager.shutdown_kernel(now=bool(message))
-    return {"ok": not message, "message": message, "cell": client.cell_number, "repairs": repairs[:20]}
+    return {"ok": not message, "message": message, "cell": client.cell_number, "wrong": wrong}
 
 
 def _explain(error: BaseException, cell: int, kernel_name: str, last_errors: bytearray) -> str:
