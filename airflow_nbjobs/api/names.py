@@ -38,7 +38,6 @@ _JOB = rf"{_PARENT}/notebookExecutionJobs/(?P<job_id>{_ID})"
 _COLLECTIONS = {"schedules": "schedule", "notebookRuntimeTemplates": "runtime_template"}
 _OF_OTHERS = rf"(?:{'|'.join(_COLLECTIONS)})/{_ID}"
 _OPERATION = rf"{_PARENT}(?:/notebookExecutionJobs/(?P<job_id>{_ID})|/{_OF_OTHERS})?/operations/{_ID}"
-_TEMPLATE = rf"{_PARENT}/notebookRuntimeTemplates/{_ID}"
 _NOT_A_JOB = "is not the name of a notebook execution job"
 _FULL_NAME = "give it whole, as 'projects/my-project/locations/us-central1/notebookExecutionJobs/1234567890123456789'."
 
@@ -266,21 +265,18 @@ def _operation(name: object) -> re.Match[str]:
     return _match(_OPERATION, name, f"{name!r} is not the name of an operation.")
 
 
-def template_name(template: str, project: str, location: str) -> str:
-    """Return the full name of a runtime template.
+def template_name(template: object, project: str, location: str) -> str:
+    """Return the full name of a job's runtime template.
 
     :param template: its full name or bare id.
     :param project: of a bare id.
     :param location: of the job. The service wants both in one location.
     :raises InvalidNotebookJobError: if it is neither, or in another location.
     """
-    if isinstance(template, str) and re.fullmatch(_ID, template):
-        return f"{parent(project, location)}/notebookRuntimeTemplates/{template}"
-    example = f"'projects/{project}/locations/{location}/notebookRuntimeTemplates/ID'"
-    problem = f"runtime_template={template!r} is not a runtime template: give its id, or {example}."
-    if (other := _match(_TEMPLATE, template, problem)["location"]) != location:
+    found = resource_name(template, "notebookRuntimeTemplates", lambda: parent(project, location), None)
+    if found.location != location:
         raise InvalidNotebookJobError(
-            f"runtime_template={template!r} is in {other!r} and the job in {location!r}: "
+            f"runtime_template={template!r} is in {found.location!r} and the job in {location!r}: "
             "a job and its runtime template must be in one location."
         )
-    return template
+    return str(found)

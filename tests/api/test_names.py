@@ -193,14 +193,16 @@ def test_a_bare_id_needs_a_location():
 TEMPLATE = "projects/p/locations/us-central1/notebookRuntimeTemplates/9"
 
 
-@pytest.mark.parametrize("template", ["9", TEMPLATE])
+@pytest.mark.parametrize("template", ["9", 9, TEMPLATE])
 def test_a_template_is_named_by_id_or_name(template):
     assert template_name(template, "p", "us-central1") == TEMPLATE
 
 
-@pytest.mark.parametrize("template", ["", "a/b", f"{TEMPLATE}\n", 9, None])
+@pytest.mark.parametrize("template", ["", "a/b", f"{TEMPLATE}\n", 9.0, "None", None])
 def test_a_bad_template_is_refused_with_the_remedy(template):
-    with pytest.raises(InvalidNotebookJobError, match=r"runtime_template=.*is not a runtime template: give its id"):
+    with pytest.raises(
+        InvalidNotebookJobError, match=r"runtime_template=.*is not the name of a runtime template: give its id"
+    ):
         template_name(template, "p", "us-central1")
 
 
