@@ -19,6 +19,7 @@ from airflow_nbjobs import metrics
 from airflow_nbjobs.api.job import JobState
 from airflow_nbjobs.api.names import JobName, same_job
 from airflow_nbjobs.api.pacing import ENDURING, backoff
+from airflow_nbjobs.api.wire import parse_time
 from airflow_nbjobs.compat import calls_on_kill, is_about_finished_try
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, FailureKind, NotFoundError
 from airflow_nbjobs.hooks.shared_hook import share_hook
@@ -28,7 +29,6 @@ from airflow_nbjobs.run.note import JOB_XCOM, VERSION, Event, EventOutcome, JobN
 from airflow_nbjobs.run.task import task_state
 from airflow_nbjobs.watch import join_poller
 from airflow_nbjobs.watch.failures import Outage
-from airflow_nbjobs.watch.updates import parse_time
 
 __all__ = ["NotebookExecutionJobTrigger"]
 

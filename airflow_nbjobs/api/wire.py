@@ -15,8 +15,6 @@ from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, Self
 
-import pendulum
-
 __all__ = [
     "BOOLEAN",
     "BYTES",
@@ -29,6 +27,7 @@ __all__ = [
     "Codec",
     "Message",
     "message",
+    "parse_time",
     "wired",
 ]
 
@@ -135,17 +134,17 @@ def _duration_text(value: timedelta) -> str:
     return f"{'-' if total < 0 else ''}{seconds}{fraction}s"
 
 
-_TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:\d\d)", re.ASCII)
+def parse_time(value: object) -> datetime | None:
+    """Parse an ISO 8601 time with a time zone.
 
-
-def _timestamp(value: Any) -> datetime | None:
-    if not isinstance(value, str) or not _TIMESTAMP.fullmatch(value):
-        return None
+    :returns: ``None`` if it is not valid, or has no time zone and cannot be compared with others.
+    """
     try:
-        parsed = pendulum.parse(value.upper())  # RFC 3339 allows t and z, pendulum does not
+        # RFC 3339 allows t and z, Python does not.
+        moment = datetime.fromisoformat(value.upper()) if isinstance(value, str) else None
     except ValueError:
         return None
-    return parsed if isinstance(parsed, datetime) else None
+    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def _timestamp_text(value: datetime) -> str:
@@ -174,7 +173,7 @@ TEXT = Codec(_text, str)
 BOOLEAN = Codec(lambda value: value is True, bool)
 INTEGER = Codec(_integer, str)  # an int64
 DURATION = Codec(_duration, _duration_text)
-TIMESTAMP = Codec(_timestamp, _timestamp_text)
+TIMESTAMP = Codec(parse_time, _timestamp_text)
 BYTES = Codec(_content, lambda content: base64.b64encode(content).decode("ascii"))
 LABELS = Codec(_labels, dict)
 JSON = Codec(copy.deepcopy, copy.deepcopy, is_exact=True)

@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
 from airflow_nbjobs.api.names import JobName, job_of_operation, same_job
+from airflow_nbjobs.api.wire import parse_time
 from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.run.identity import attempt_of, is_of_task
 from airflow_nbjobs.run.summary import describe
@@ -124,12 +125,12 @@ class Event:
     @property
     def ends_at(self) -> datetime | None:
         """The deadline; ``None`` if it is missing or cannot be parsed."""
-        return _moment(self.deadline)
+        return parse_time(self.deadline)
 
     @property
     def ran_from(self) -> datetime | None:
         """The parsed :attr:`running_since`; ``None`` if it is missing or cannot be parsed."""
-        return _moment(self.running_since)
+        return parse_time(self.running_since)
 
     @classmethod
     def from_payload(cls, payload: object, parent: str | None = None) -> Event:
@@ -183,14 +184,6 @@ def _moved(name: str, parent: str) -> str:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) else None
-
-
-def _moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment if moment.tzinfo is not None else None
 
 
 def _is_in(name: JobName, parent: str) -> bool:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from airflow_nbjobs.api import calls
 from airflow_nbjobs.api.calls import Call, Page
+from airflow_nbjobs.api.wire import parse_time
 
-__all__ = ["JobUpdate", "get_update", "list_updates", "parse_time"]
+__all__ = ["JobUpdate", "get_update", "list_updates"]
 
 
 class JobUpdate(NamedTuple):
@@ -38,18 +39,6 @@ class JobUpdate(NamedTuple):
         if not job_id:
             raise ValueError(f"a job without a name: {name!r}")
         return cls(job_id, state if isinstance(state, str) else "", parse_time(job.get("updateTime")), job)
-
-
-def parse_time(value: object) -> datetime | None:
-    """Parse an ISO 8601 time with a time zone.
-
-    :returns: ``None`` if it is not valid, or has no time zone and cannot be compared with others.
-    """
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
-    return moment if moment is not None and moment.tzinfo is not None else None
 
 
 def list_updates(parent: str) -> Call[Page[JobUpdate]]:
