@@ -73,24 +73,8 @@ _HEADING = re.compile(r"(</?h)([1-5])(?=[ >])")
 _ANY_TAG = re.compile(r"<(/?)([a-z][^\s/>]*+)", re.IGNORECASE)
 # They have no end tag, or the next one of them ends them.
 _FLAT = {
-    "area",
-    "br",
-    "col",
-    "dd",
-    "dt",
-    "hr",
-    "img",
-    "input",
-    "li",
-    "link",
-    "meta",
-    "option",
-    "p",
-    "td",
-    "th",
-    "tr",
-    "wbr",
-}
+    "area", "br", "col", "dd", "dt", "hr", "img", "input", "li", "link", "meta", "option", "p", "td", "th", "tr", "wbr",
+}  # fmt: skip
 _MOST_NESTED = 500
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,20};?|#[xX][0-9a-fA-F]{1,20};?|[A-Za-z0-9]{1,32};?)?")
 # Unicode leaves these two to programs. They stand for what takes nh3 quadratic time: ampersands and no-break spaces.
