@@ -16,9 +16,13 @@ from airflow_nbjobs.exceptions import CredentialsError
 if TYPE_CHECKING:
     from airflow_nbjobs.hooks import NotebookExecutionJobHook
 
-__all__ = ["DEFAULT_CONNECTION", "add_connection", "connecting", "duration", "new_hook"]
+__all__ = ["DEFAULT_CONNECTION", "VARIABLES", "add_connection", "add_run_options", "connecting", "duration", "new_hook"]
 
 DEFAULT_CONNECTION = "google_cloud_default"
+VARIABLES = {
+    name: f"NBJOBS_{name.upper()}" for name in ("location", "runtime_template", "service_account", "output_uri")
+}
+"""Options and their environment variables, which the example DAGs use too."""
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -33,6 +37,15 @@ def add_connection(parser: argparse.ArgumentParser) -> None:
         help="Airflow connection; default: %(default)s, or application default credentials if it does not exist",
     )
     parser.add_argument("--impersonate", metavar="EMAIL", help="service account to impersonate")
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of :func:`add_connection`, and those that every run needs."""
+    add_connection(parser)
+    add = parser.add_argument
+    add("--runtime-template", metavar="ID", help="name or id of the runtime template ($NBJOBS_RUNTIME_TEMPLATE)")
+    add("--service-account", metavar="EMAIL", help="runs the notebook ($NBJOBS_SERVICE_ACCOUNT, or the connection's)")
+    add("--output-uri", metavar="URI", help="gs://bucket/folder of executed notebooks ($NBJOBS_OUTPUT_URI)")
 
 
 def new_hook(options: argparse.Namespace) -> NotebookExecutionJobHook:

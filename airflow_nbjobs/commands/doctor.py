@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from airflow_nbjobs.commands.connection import add_connection, new_hook
+from airflow_nbjobs.commands.connection import VARIABLES, add_run_options, new_hook
 from airflow_nbjobs.commands.console import printable, quiet_airflow
 from airflow_nbjobs.exceptions import CredentialsError
 
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["DESCRIPTION", "add_doctor", "add_options", "doctor"]
 
 _MARKS = {"good": "✓", "bad": "✗", "unknown": "?"}
-# The variables of `nbjobs run` and of the example DAGs.
-_VARIABLES = {
-    "location": "NBJOBS_LOCATION",
-    "runtime_template": "NBJOBS_RUNTIME_TEMPLATE",
-    "service_account": "NBJOBS_SERVICE_ACCOUNT",
-    "output_uri": "NBJOBS_OUTPUT_URI",
-}
 
 
 DESCRIPTION = (
@@ -45,11 +38,8 @@ def add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command."""
-    add_connection(parser)
+    add_run_options(parser)
     add = parser.add_argument
-    add("--runtime-template", metavar="ID", help="name or id of the runtime template ($NBJOBS_RUNTIME_TEMPLATE)")
-    add("--service-account", metavar="EMAIL", help="runs the notebook ($NBJOBS_SERVICE_ACCOUNT, or the connection's)")
-    add("--output-uri", metavar="URI", help="gs://bucket/folder of executed notebooks ($NBJOBS_OUTPUT_URI)")
     add("--notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")
     add("--json", action="store_true", help="print a list of objects with check, verdict, detail and remedy")
 
@@ -79,7 +69,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     from airflow_nbjobs.doctor.machine import examine_machine
 
     yield from examine_machine()
-    given = {name: getattr(options, name) or os.environ.get(variable) for name, variable in _VARIABLES.items()}
+    given = {name: getattr(options, name) or os.environ.get(variable) for name, variable in VARIABLES.items()}
     location = given.pop("location")
     if not location:
         yield Finding("Google Cloud", Verdict.UNKNOWN, "not checked", "Give --location, such as us-central1.")

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_nbjobs.commands.connection import DEFAULT_CONNECTION, add_connection, duration, new_hook
+from airflow_nbjobs.commands.connection import DEFAULT_CONNECTION, VARIABLES, add_run_options, duration, new_hook
 from airflow_nbjobs.commands.console import Console, printable, quiet_airflow
 from airflow_nbjobs.commands.local import add_local, check_local, output_file, own_emulator, save_executed
 from airflow_nbjobs.exceptions import (
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 __all__ = ["add_run"]
 
-# Option: its environment variable, which the example DAGs use too, and its default on an emulator.
+# On an emulator.
 _DEFAULTS = {
-    "location": ("NBJOBS_LOCATION", "us-central1"),
-    "runtime_template": ("NBJOBS_RUNTIME_TEMPLATE", "1234567890"),
-    "service_account": ("NBJOBS_SERVICE_ACCOUNT", "notebooks@local.iam.gserviceaccount.com"),
-    "output_uri": ("NBJOBS_OUTPUT_URI", "gs://nbjobs-examples/runs"),
+    "location": "us-central1",
+    "runtime_template": "1234567890",
+    "service_account": "notebooks@local.iam.gserviceaccount.com",
+    "output_uri": "gs://nbjobs-examples/runs",
 }
 _REQUIRED = ("location", "runtime_template", "output_uri")
 
@@ -55,10 +55,7 @@ def add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     add("notebook", metavar="NOTEBOOK", help="a file, gs://bucket/name or projects/p/locations/l/repositories/r")
     add("-p", "--parameter", action="append", default=[], metavar="NAME=TEXT", help="or NAME:=JSON; repeat for more")
     add_local(parser)
-    add_connection(parser)
-    add("--runtime-template", metavar="ID", help="name or id of the runtime template ($NBJOBS_RUNTIME_TEMPLATE)")
-    add("--service-account", metavar="EMAIL", help="runs the notebook ($NBJOBS_SERVICE_ACCOUNT, or the connection's)")
-    add("--output-uri", metavar="URI", help="gs://bucket/folder of executed notebooks ($NBJOBS_OUTPUT_URI)")
+    add_run_options(parser)
     add("--kernel", metavar="NAME", help="Jupyter kernel; default: the service's choice")
     add("--timeout", type=duration, metavar="TIME", help="the service ends the job after this, such as 2h")
     add("--poll-interval", type=float, metavar="SECONDS", help="time between requests; default: 10, 0.1 on an emulator")
@@ -238,12 +235,12 @@ def _fill_in(options: argparse.Namespace, *, is_emulated: bool) -> None:
         raise InvalidNotebookJobError(
             "NBJOBS_EMULATOR_HOST is set and STORAGE_EMULATOR_HOST is not. Set both, as `nbjobs emulator` prints them."
         )
-    for name, (variable, default) in _DEFAULTS.items():
+    for name, variable in VARIABLES.items():
         named = None if options.local else os.environ.get(variable)
-        given = getattr(options, name) or named or (default if is_emulated else None)
+        given = getattr(options, name) or named or (_DEFAULTS[name] if is_emulated else None)
         setattr(options, name, given)
     if missing := [f"--{name.replace('_', '-')}" for name in _REQUIRED if not getattr(options, name)]:
-        variables = ", ".join(_DEFAULTS[name][0] for name in _REQUIRED)
+        variables = ", ".join(VARIABLES[name] for name in _REQUIRED)
         raise InvalidNotebookJobError(
             f"{', '.join(missing)} must be given, as options or as {variables}. See `nbjobs run --help`."
         )
