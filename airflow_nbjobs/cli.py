@@ -79,6 +79,7 @@ def _main(arguments: Sequence[str] | None) -> int:
 
 def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe ``nbjobs emulator``."""
+    # The options have the names of Emulator's arguments.
     parser = commands.add_parser(
         "emulator",
         help="serve Vertex AI's notebook execution jobs on this machine",
@@ -113,9 +114,12 @@ def _add_emulator(commands: argparse._SubParsersAction[argparse.ArgumentParser])
         default=2.0,
         help="from a job's end to its operation's end, %(default)s by default",
     )
-    add("--allow-host", action="append", default=[], metavar="NAME", help="accept this Host header too; repeatable")
-    add("--bucket", action="append", default=[], metavar="NAME", help="create this bucket if missing; repeatable")
-    add("--template", action="append", default=[], metavar="ID", help="an existing runtime template; repeatable")
+    for option, name, value, meaning in (
+        ("--allow-host", "allowed_hosts", "NAME", "accept this Host header too"),
+        ("--bucket", "buckets", "NAME", "create this bucket if missing"),
+        ("--template", "templates", "ID", "an existing runtime template"),
+    ):
+        add(option, dest=name, action="append", default=[], metavar=value, help=f"{meaning}; repeatable")
     add(
         "--filter-match",
         choices=["whole", "part"],
@@ -138,29 +142,15 @@ def _emulator(options: argparse.Namespace) -> int:
     end = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: end.set())
-    emulator = Emulator(
-        host=options.host,
-        port=options.port,
-        storage_port=options.storage_port,
-        data=options.data,
-        runner=options.runner,
-        kernel_python=options.kernel_python,
-        seconds=options.seconds,
-        concurrency=options.concurrency,
-        cleanup_seconds=options.cleanup_seconds,
-        allowed_hosts=options.allow_host,
-        buckets=options.bucket,
-        filter_match=options.filter_match,
-        templates=options.template,
-        render=_render,
-    )
+    given = {name: value for name, value in vars(options).items() if name != "run"}
+    emulator = Emulator(render=_render, **given)
     try:
         emulator.start()
     except (EmulatorError, OSError) as error:
         return _fail(str(error))
     try:
         if not is_loopback(options.host):
-            hosts = ", ".join((*LOOPBACK_HOSTS, *options.allow_host))
+            hosts = ", ".join((*LOOPBACK_HOSTS, *options.allowed_hosts))
             print(_DANGER.format(host=options.host, user=getpass.getuser(), hosts=hosts), file=sys.stderr)
         if "STORAGE_EMULATOR_HOST" in os.environ:
             print(_NAMED_STORAGE.format(url=emulator.storage_url, port=options.storage_port), file=sys.stderr)
