@@ -5,6 +5,7 @@ The first answer to a request never says that its operation is done, although it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -39,6 +40,16 @@ def typed(kind: str, wire: Wire) -> Wire:
     return {"@type": f"{_TYPES}.{kind}", **wire}
 
 
+def listed(call: MethodRequest, read: Callable[[], list[Wire]]) -> dict[str, Any]:
+    """Answer with all operations of a resource; it never has enough for a second page."""
+    query = call.only("filter", "pageSize", "pageToken", "returnPartialSuccess")
+    for name in ("filter", "pageToken"):
+        if query.get(name):
+            raise invalid(name, f"Invalid {name} {query[name]!r}: the emulator lists all operations at once.")
+    found = read()
+    return {"operations": found} if found else {}
+
+
 def routes(records: Records, collection: str) -> list[MethodRoute]:
     """Return the routes of a collection's operations."""
     resource = f"/projects/{{project}}/locations/{{location}}/{collection}/{{resource}}"
@@ -59,12 +70,7 @@ def _resource(collection: str, call: MethodRequest) -> str:
 
 
 async def _list(records: Records, collection: str, call: MethodRequest) -> dict[str, Any]:
-    query = call.only("filter", "pageSize", "pageToken", "returnPartialSuccess")
-    for name in ("filter", "pageToken"):
-        if query.get(name):
-            raise invalid(name, f"Invalid {name} {query[name]!r}: the emulator lists all operations at once.")
-    found = records.operations(_resource(collection, call))
-    return {"operations": found} if found else {}
+    return listed(call, lambda: records.operations(_resource(collection, call)))
 
 
 async def _get(records: Records, collection: str, call: MethodRequest) -> dict[str, Any]:

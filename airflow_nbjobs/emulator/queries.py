@@ -15,7 +15,7 @@ from typing import Any
 from airflow_nbjobs.emulator.database import nanoseconds
 from airflow_nbjobs.emulator.errors import ServiceError, invalid
 from airflow_nbjobs.emulator.json_format import camel_case
-from airflow_nbjobs.emulator.page_tokens import fingerprint, page_size, read_token, write_token
+from airflow_nbjobs.emulator.page_tokens import fingerprint, page_size, read_order, read_token, write_token
 from airflow_nbjobs.emulator.records import Wire
 
 _TOKEN = re.compile(
@@ -31,7 +31,6 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<=": lambda one, other: one <= other,
     ">=": lambda one, other: one >= other,
 }
-MAX_PAGE_SIZE = 100
 
 Condition = Callable[[Wire], bool]
 
@@ -74,10 +73,8 @@ class Query:
         :raises ServiceError: 400 that says what is wrong with one of them.
         """
         wanted, order_by = query.get("filter", ""), query.get("orderBy", "")
-        condition, order = self.condition(wanted), self.order(order_by)
-        size = page_size(query.get("pageSize"), MAX_PAGE_SIZE)
-        if size > MAX_PAGE_SIZE:
-            raise invalid("page_size", f"Invalid page_size {size}: it must be between 0 and {MAX_PAGE_SIZE}.")
+        condition, order = self.condition(wanted), read_order(order_by, self.orders)
+        size = page_size(query.get("pageSize"))
         numbered = [(number, wire) for number, wire in enumerate(found) if condition(wire)]
         ranked = sorted((_rank(wire, number, order), wire) for number, wire in numbered)
         request = fingerprint(self.key, place, wanted, order_by)
@@ -89,23 +86,6 @@ class Query:
         if len(ranked) > size:
             answer["nextPageToken"] = write_token(request, [each.value for each in shown[-1][0]])
         return answer
-
-    def order(self, text: str) -> list[tuple[str, bool]]:
-        """Read an ``orderBy`` into fields, each with whether it is descending.
-
-        :raises ServiceError: 400 for an unknown field, another direction than ``desc``, or a field given twice.
-        """
-        if not text.strip():
-            return [("createTime", True)]
-        order: list[tuple[str, bool]] = []
-        for part in text.split(","):
-            match = re.fullmatch(r"\s*([A-Za-z_]+)(\s+desc)?\s*", part)
-            field = camel_case(match[1]) if match else ""
-            if not match or field not in self.orders or field in dict(order):
-                known = ", ".join(self.orders)
-                raise invalid("order_by", f"Invalid order_by {text!r}: cannot use {part.strip()!r}; known are {known}.")
-            order.append((field, bool(match[2])))
-        return order
 
     def condition(self, text: str) -> Condition:
         """Read a filter; the empty one is always true.

@@ -8,7 +8,7 @@ from typing import Any
 
 from airflow_nbjobs.emulator.page_tokens import fingerprint, page_size, read_token, write_token
 
-_SIZE, _MAX_SIZE = 100, 1_000
+_MAX_SIZE = 1_000
 
 
 def page(
@@ -26,7 +26,7 @@ def page(
     :param path: the segments of the request's path; a token is bound to them and to the rest of the query.
     :raises ServiceError: 400 for a malformed size, and for a token that is malformed or of another request.
     """
-    count = min(page_size(query.get("pageSize"), _SIZE), _MAX_SIZE)
+    count = min(page_size(query.get("pageSize"), limit=None), _MAX_SIZE)
     asked = {name: value for name, value in query.items() if name not in ("pageSize", "pageToken")}
     request = fingerprint(field, json.dumps([sorted(path.items()), sorted(asked.items())]))
     left = list(reversed(items)) if descending else list(items)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from airflow_nbjobs.emulator.errors import ServiceError, invalid
 from airflow_nbjobs.emulator.json_format import camel_case
+from airflow_nbjobs.emulator.page_tokens import read_order
 from airflow_nbjobs.emulator.resources import with_project_number
 
 _TERM = re.compile(
@@ -57,20 +58,11 @@ def parse_filter(text: str) -> Condition:
 def parse_order(text: str) -> list[tuple[str, bool]]:
     """Convert an ``orderBy`` into columns, each with whether it is descending.
 
-    The last column is the row's number, so that the order is complete. Without ``orderBy`` the newest job comes first.
+    The last column is the row's number, so that the order is complete.
 
-    :raises ServiceError: 400 for an unknown field, a direction other than ``desc``, or a field given twice.
+    :raises ServiceError: 400 as :func:`~airflow_nbjobs.emulator.page_tokens.read_order`.
     """
-    if not text.strip():
-        return [("created", True), ("seq", True)]
-    columns: list[tuple[str, bool]] = []
-    for part in text.split(","):
-        match = re.fullmatch(r"\s*([A-Za-z_]+)(\s+desc)?\s*", part)
-        column = _ORDERS.get(camel_case(match[1])) if match else None
-        if not match or column is None or column in dict(columns):
-            known = "display_name, create_time, update_time, each with an optional 'desc'"
-            raise invalid("order_by", f"Invalid order_by {text!r}: cannot use {part.strip()!r}; known are {known}.")
-        columns.append((column, bool(match[2])))
+    columns = [(_ORDERS[field], down) for field, down in read_order(text, _ORDERS)]
     return [*columns, ("seq", columns[-1][1])]
 
 

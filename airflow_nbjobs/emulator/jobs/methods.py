@@ -13,10 +13,10 @@ from airflow_nbjobs.emulator.jobs.checks import check_job, check_job_id
 from airflow_nbjobs.emulator.jobs.filters import parse_filter, parse_order
 from airflow_nbjobs.emulator.jobs.model import Jobs
 from airflow_nbjobs.emulator.jobs.schema import read_job
+from airflow_nbjobs.emulator.operations import listed
 from airflow_nbjobs.emulator.page_tokens import fingerprint, page_size
 
 _VIEWS = [f"NOTEBOOK_EXECUTION_JOB_VIEW_{view}" for view in ("UNSPECIFIED", "BASIC", "FULL")]
-_MAX_PAGE_SIZE = 100
 _JOBS = "/projects/{project}/locations/{location}/notebookExecutionJobs"
 _JOB = _JOBS + "/{job}"
 _OPERATION = _JOB + "/operations/{operation}"
@@ -60,9 +60,7 @@ async def list_jobs(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:
     """Answer with a page of jobs."""
     query = call.only("filter", "orderBy", "pageSize", "pageToken", "view")
     wanted, order_by = query.get("filter", ""), query.get("orderBy", "")
-    size, full, order = page_size(query.get("pageSize"), _MAX_PAGE_SIZE), _is_full(query), parse_order(order_by)
-    if size > _MAX_PAGE_SIZE:  # as the service does
-        raise invalid("page_size", f"Invalid page_size {size}: it must be between 0 and {_MAX_PAGE_SIZE}.")
+    size, full, order = page_size(query.get("pageSize")), _is_full(query), parse_order(order_by)
     where, parameters = parse_filter(wanted)
     request = fingerprint(str(call.parent), wanted, order_by)
     values: list[Any] = [*parameters]
@@ -92,12 +90,7 @@ async def get_operation(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:
 
 async def list_operations(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:
     """Answer with all operations of a job; a job never has enough for a second page."""
-    query = call.only("filter", "pageSize", "pageToken", "returnPartialSuccess")
-    for name in ("filter", "pageToken"):
-        if query.get(name):
-            raise invalid(name, f"Invalid {name} {query[name]!r}: the emulator lists all operations of a job at once.")
-    operations = jobs.operations(call.parent, call.path["job"])
-    return {"operations": operations} if operations else {}
+    return listed(call, lambda: jobs.operations(call.parent, call.path["job"]))
 
 
 async def cancel(jobs: Jobs, call: MethodRequest) -> dict[str, Any]:

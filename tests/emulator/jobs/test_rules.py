@@ -111,7 +111,7 @@ def test_all_pages_together_are_the_ordered_list(rows, fields, downs, size):
 
 @pytest.mark.parametrize(("asked", "size"), [(None, 100), ("", 100), ("0", 100), ("1", 1), ("100", 100)])
 def test_a_page_has_100_jobs_by_default(asked, size):
-    assert page_size(asked, 100) == size
+    assert page_size(asked) == size
 
 
 def test_the_book_finds_changes_and_lists_jobs_by_an_index():

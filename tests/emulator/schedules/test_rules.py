@@ -193,4 +193,4 @@ def test_pages_show_each_thing_once_in_one_order(rows, order, size):
 @pytest.mark.parametrize("order", ["x", "displayName up", "displayName,displayName", "displayName,,createTime"])
 def test_an_order_that_is_not_known_is_refused(order):
     with pytest.raises(ServiceError, match="Invalid order_by"):
-        QUERY.order(order)
+        QUERY.page([], "here", {"orderBy": order})
