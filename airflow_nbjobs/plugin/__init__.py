@@ -6,12 +6,14 @@ the tab is imported with its first request.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
 
 from airflow_nbjobs import settings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 __all__ = ["NotebookTabPlugin"]
 
@@ -22,21 +24,14 @@ _ICON = (
 )
 _LIGHT, _DARK = "%2352525b", "%23a1a1aa"
 
-_Message = MutableMapping[str, Any]
-
 
 class _LazyApp:
     """The app of the tab, imported with its first request."""
 
     def __init__(self) -> None:
-        self._app: Callable[..., Awaitable[None]] | None = None
+        self._app: ASGIApp | None = None
 
-    async def __call__(
-        self,
-        scope: _Message,
-        receive: Callable[[], Awaitable[_Message]],
-        send: Callable[[_Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if self._app is None:
             from airflow_nbjobs.plugin.app import make_app
