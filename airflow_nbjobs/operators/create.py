@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["CreateNotebookExecutionJobOperator"]
 
+_NOT_TEXT = {"notebook", "parameters", "custom_environment_spec", "workbench_runtime", "job_timeout", "job_body"}
+"""Template fields that may be something else than text."""
+
 
 class CreateNotebookExecutionJobOperator(NotebookRunOperator):
     """Run a notebook on Vertex AI / Colab Enterprise, and wait for it.
@@ -125,20 +128,7 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         "job_body",
         "job_id",
     )
-    text_fields = (
-        *NotebookJobOperator.text_fields,
-        "gcs_output_uri",
-        "runtime_template",
-        "fallback_runtime_templates",
-        "service_account",
-        "execution_user",
-        "display_name",
-        "labels",
-        "kernel_name",
-        "kms_key_name",
-        "schedule_resource_name",
-        "job_id",
-    )
+    text_fields = tuple(name for name in template_fields if name not in _NOT_TEXT)
     template_fields_renderers = {  # noqa: RUF012 - Airflow declares it so
         "custom_environment_spec": "json",
         "labels": "json",
