@@ -96,6 +96,11 @@ class Message:
         return {key: value for key, value in self.to_wire().items() if key not in left_out}
 
     @classmethod
+    def wired_keys(cls) -> set[str]:
+        """Return the JSON names of all fields."""
+        return {key for _, key, _ in cls._wiring()}
+
+    @classmethod
     def output_only_keys(cls) -> set[str]:
         """Return the JSON names of the fields that only the service writes."""
         return {f.metadata["key"] for f in fields(cls) if f.metadata.get("output_only")}

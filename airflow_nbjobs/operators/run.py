@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,9 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
     from airflow_nbjobs.run.arguments import RunArguments
-    from airflow_nbjobs.run.build import Builder
     from airflow_nbjobs.run.deferral import Deferral
     from airflow_nbjobs.run.notebook_run import NotebookRun
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["NotebookRunOperator"]
 
@@ -36,11 +37,9 @@ class NotebookRunOperator(NotebookJobOperator):
     def run_arguments(self, context: Context) -> RunArguments:
         """Return the rendered arguments as one value."""
 
-    def builder(self) -> Builder:
-        """Return what makes the job of the arguments."""
-        from airflow_nbjobs.run.build import build
-
-        return build
+    def completer(self) -> Callable[[RunArguments, JobService], RunArguments]:
+        """Return what adds to the arguments what has to be read for each submission: nothing."""
+        return lambda arguments, _: arguments
 
     @entry_point
     def execute(self, context: Context) -> dict[str, Any]:
@@ -119,7 +118,7 @@ class NotebookRunOperator(NotebookJobOperator):
             lambda: self.hook,
             self.log,
             is_resumed=self.is_resumed,
-            builder=self.builder(),
+            complete=self.completer(),
         )
 
     def _check_started_by_airflow(self, context: Context) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import conf
@@ -17,7 +18,7 @@ from airflow_nbjobs.run.arguments import RunArguments, check_early
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
-    from airflow_nbjobs.run.build import Builder
+    from airflow_nbjobs.service import JobService
 
 __all__ = ["RunNotebookScheduleOperator"]
 
@@ -106,11 +107,11 @@ class RunNotebookScheduleOperator(NotebookRunOperator):
         project = self.project_id if name.project.isdigit() and self.project_id else name.project
         return RunArguments(**{**known, "location": name.location, "project_id": project})
 
-    def builder(self) -> Builder:
-        """Return what makes a job of the schedule's."""
-        from airflow_nbjobs.run.scheduled import builder_of
+    def completer(self) -> Callable[[RunArguments, JobService], RunArguments]:
+        """Return what adds the job of the schedule to the arguments."""
+        from airflow_nbjobs.run.scheduled import with_job_of_schedule
 
-        return builder_of(str(self._name()))
+        return partial(with_job_of_schedule, name=str(self._name()))
 
     def _name(self) -> ResourceName:
         return resource_name(self.schedule, "schedules", self._parent, self.location)

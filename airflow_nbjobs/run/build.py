@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.checks import check, valid_labels
@@ -23,7 +23,7 @@ from airflow_nbjobs.secrecy import check_no_secret, check_parameters
 if TYPE_CHECKING:
     from airflow_nbjobs.service import JobService
 
-__all__ = ["Builder", "Built", "as_connection", "asked_job", "build"]
+__all__ = ["Built", "as_connection", "asked_job", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,22 +44,6 @@ class Built:
     def is_staged(self) -> bool:
         """Whether the notebook is too large to be sent with the request, and is put into Cloud Storage first."""
         return is_staged(self.job)
-
-
-class Builder(Protocol):
-    """Makes a job of the arguments of a run: :func:`build`, or a function around it."""
-
-    def __call__(
-        self,
-        arguments: RunArguments,
-        task: TaskIdentity,
-        hook: JobService,
-        *,
-        folders: Iterable[Path],
-        attempt: int = 0,
-        log: Any,
-    ) -> Built:
-        """Return the job that the arguments ask for: see :func:`build`."""
 
 
 def build(

@@ -7,7 +7,6 @@ again: no more is loaded than the checks need (15 ms).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
 from datetime import timedelta
 from typing import Any
 
@@ -223,8 +222,7 @@ def _checked_body(body: Mapping[str, Any] | None) -> dict[str, Any]:
     :raises InvalidNotebookJobError: if another field is among them.
     """
     given = as_dict("job_body", body)
-    known = {field.metadata["key"] for field in fields(NotebookExecutionJob) if "key" in field.metadata}
-    if taken := sorted(known & given.keys()):
+    if taken := sorted(NotebookExecutionJob.wired_keys() & given.keys()):
         raise InvalidNotebookJobError(
             f"job_body contains {taken}. Other arguments or the service set these fields: use the arguments."
         )

@@ -10,7 +10,6 @@ from airflow_nbjobs.api.job import JobState, NotebookExecutionJob
 from airflow_nbjobs.api.pacing import ENDURING
 from airflow_nbjobs.api.waiting import first_look, wait_for_job
 from airflow_nbjobs.exceptions import NotebookJobFailedError, NotFoundError
-from airflow_nbjobs.run.build import Builder, build
 from airflow_nbjobs.run.deadline import Deadline
 from airflow_nbjobs.run.deferral import Deferral
 from airflow_nbjobs.run.finish import Again, Fail, FinishPolicy, Step, SubmitAgain, next_step
@@ -39,7 +38,7 @@ class NotebookRun:
     :param connect: returns the hook, always the same one.
     :param log: the task's logger, or what stands in for it at a terminal.
     :param is_resumed: whether the task was deferred, and :meth:`resume` follows.
-    :param builder: makes the job of the arguments.
+    :param complete: adds to the arguments what has to be read with the hook for each submission; by default nothing.
     :ivar job: the job as it was read last; ``None`` until there is one.
     :ivar executed: its executed notebook; ``None`` until the job has ended.
     """
@@ -52,7 +51,7 @@ class NotebookRun:
         log: Any,
         *,
         is_resumed: bool = False,
-        builder: Builder = build,
+        complete: Callable[[RunArguments, JobService], RunArguments] = lambda arguments, _: arguments,
     ) -> None:
         self._arguments = arguments
         self._task = task
@@ -69,7 +68,7 @@ class NotebookRun:
             log=log,
         )
         self._kill = Kill(self._own, task)
-        self._submitter = Submitter(arguments, task, connect, self._own, self._kill, log, builder)
+        self._submitter = Submitter(arguments, task, connect, self._own, self._kill, log, complete)
         self._had_failed = False
         self._running_since: datetime | None = None
         self.job: NotebookExecutionJob | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from airflow_nbjobs.api import calls
@@ -17,7 +17,7 @@ from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotFoun
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.run.argument_rules import check_values
 from airflow_nbjobs.run.arguments import RunArguments
-from airflow_nbjobs.run.build import Builder, Built, as_connection, asked_job, build
+from airflow_nbjobs.run.build import as_connection, asked_job
 from airflow_nbjobs.run.early import as_scheduled
 from airflow_nbjobs.run.identity import RESERVED_PREFIX
 from airflow_nbjobs.run.sources import InlineNotebook, source_fields
@@ -25,38 +25,11 @@ from airflow_nbjobs.run.sources import InlineNotebook, source_fields
 if TYPE_CHECKING:
     from airflow_nbjobs.service import JobService
 
-__all__ = ["asked_schedule", "builder_of", "create_once", "job_of", "of_schedule"]
+__all__ = ["asked_schedule", "create_once", "job_of", "with_job_of_schedule"]
 
 _LABEL = f"{RESERVED_PREFIX}schedule"
 _PAUSES = (2.0, 5.0, 10.0)
 """Seconds before each look for a schedule whose create got no answer."""
-
-_READ = frozenset(
-    {
-        "gcs_notebook_source", "dataform_repository_source", "direct_notebook_source", "gcs_output_uri",
-        "notebook_runtime_template_resource_name", "custom_environment_spec", "service_account", "execution_user",
-        "display_name", "labels", "kernel_name", "workbench_runtime", "encryption_spec", "execution_timeout",
-        "schedule_resource_name", "name", "job_state", "status", "create_time", "update_time",
-    }
-)  # fmt: skip
-"""Fields of a schedule's job that become arguments, or that the service writes. Others are passed on as they are."""
-
-
-def builder_of(name: str) -> Builder:
-    """Return a builder of jobs for what a schedule runs.
-
-    :param name: whole name of the schedule, which is read each time.
-    """
-
-    def build_scheduled(arguments: RunArguments, *known: Any, **others: Any) -> Built:
-        hook: JobService = known[1]
-        try:
-            schedule = hook.schedules.get(name)
-        except NotFoundError as error:
-            raise error.with_message(f"{error.message} {hint_for_missing()}") from error
-        return build(of_schedule(arguments, schedule), *known, **others)
-
-    return build_scheduled
 
 
 def job_of(schedule: Schedule) -> NotebookExecutionJob:
@@ -72,14 +45,19 @@ def job_of(schedule: Schedule) -> NotebookExecutionJob:
     return schedule.job
 
 
-def of_schedule(arguments: RunArguments, schedule: Schedule) -> RunArguments:
+def with_job_of_schedule(arguments: RunArguments, hook: JobService, *, name: str) -> RunArguments:
     """Return the arguments of a run of what a schedule runs.
 
     :param arguments: those of the task; a display name is taken from it first.
+    :param name: whole name of the schedule, which is read.
     :raises InvalidNotebookJobError: if the schedule runs no notebook, or one that cannot be known.
+    :raises ApiError: if the schedule cannot be read.
     """
+    try:
+        schedule = hook.schedules.get(name)
+    except NotFoundError as error:
+        raise error.with_message(f"{error.message} {hint_for_missing()}") from error
     job = job_of(schedule)
-    known = {field.metadata["key"] for field in fields(NotebookExecutionJob) if field.name in _READ}
     bounds = [bound for bound in (job.execution_timeout, arguments.execution_timeout) if bound is not None]
     return replace(
         arguments,
@@ -95,7 +73,7 @@ def of_schedule(arguments: RunArguments, schedule: Schedule) -> RunArguments:
         workbench_runtime=job.workbench_runtime,
         kms_key_name=job.encryption_spec.kms_key_name if job.encryption_spec else None,
         job_timeout=arguments.job_timeout or min(bounds, default=None),
-        job_body={key: value for key, value in job.wire.items() if key not in known},
+        job_body={key: value for key, value in job.wire.items() if key not in job.wired_keys()},
         schedule_resource_name=schedule.name,
     )
 

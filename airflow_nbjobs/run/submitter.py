@@ -19,6 +19,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for
 from airflow_nbjobs.run.argument_rules import check_kill_policy
+from airflow_nbjobs.run.build import build
 from airflow_nbjobs.run.identity import attempt_of
 from airflow_nbjobs.run.note import JobNote
 from airflow_nbjobs.run.staging import stage, unstage
@@ -26,7 +27,6 @@ from airflow_nbjobs.run.submit import Request, Submitted, submit
 
 if TYPE_CHECKING:
     from airflow_nbjobs.run.arguments import RunArguments
-    from airflow_nbjobs.run.build import Builder
     from airflow_nbjobs.run.deadline import Deadline
     from airflow_nbjobs.run.kill import Kill
     from airflow_nbjobs.run.own_job import OwnJob
@@ -45,7 +45,7 @@ class Submitter:
     :param own: learns which job is being submitted.
     :param kill: says whether a job may still be created.
     :param log: the task's logger.
-    :param builder: makes the job of the arguments.
+    :param complete: adds to the arguments what has to be read with the hook for each submission.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Submitter:
         own: OwnJob,
         kill: Kill,
         log: Any,
-        builder: Builder,
+        complete: Callable[[RunArguments, JobService], RunArguments],
     ) -> None:
         self._arguments = arguments
         self._task = task
@@ -65,7 +65,7 @@ class Submitter:
         self._kill = kill
         self._log = log
         self._once = _OnceLog(log)
-        self._build = builder
+        self._complete = complete
 
     def submit(self, deadline: Deadline, *, may_adopt: bool, attempt: int) -> Submitted:
         """Submit the job; again, within the attempts, if the create request is refused since there is no machine.
@@ -98,9 +98,8 @@ class Submitter:
     def _submit_once(self, *, may_adopt: bool, attempt: int) -> Submitted:
         identity = replace(self._task.identity, is_adopting=may_adopt and self._task.identity.is_adopting)
         hook = self._connect()
-        built = self._build(
-            self._arguments, identity, hook, folders=self._task.folders, attempt=attempt, log=self._once
-        )
+        arguments = self._complete(self._arguments, hook)
+        built = build(arguments, identity, hook, folders=self._task.folders, attempt=attempt, log=self._once)
         job = stage(built.job, built.file, hook) if built.is_staged else built.job
         request = Request(
             parent=built.parent,
