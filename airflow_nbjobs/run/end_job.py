@@ -32,9 +32,9 @@ __all__ = [
     "Ending",
     "EndingKind",
     "abandon",
+    "describe_endings",
     "end_job",
     "end_jobs",
-    "in_words",
 ]
 
 _LOOKS = (0.2, 0.4, 0.7, 1.0)
@@ -83,7 +83,7 @@ class Ending:
         return f"{self.kind.value} ({self.detail})" if self.detail else self.kind.value
 
 
-def in_words(endings: Mapping[str, Ending], cause: str = "") -> str:
+def describe_endings(endings: Mapping[str, Ending], cause: str = "") -> str:
     """Return a clause for logs and errors: what happened to each job.
 
     :param endings: by the names of the jobs; empty if no job was found.

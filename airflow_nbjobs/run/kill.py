@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, TypeVar
 
 from airflow_nbjobs.api.pacing import Patience
 from airflow_nbjobs.exceptions import NotebookJobError
-from airflow_nbjobs.run.end_job import CANCEL_SECONDS, FIND_SECONDS, EndingKind, in_words
+from airflow_nbjobs.run.end_job import CANCEL_SECONDS, FIND_SECONDS, EndingKind, describe_endings
 
 if TYPE_CHECKING:
     from airflow_nbjobs.run.own_job import OwnJob
     from airflow_nbjobs.run.task import TaskContext
 
-__all__ = ["KILL_BUDGET", "Kill", "KillBudget", "within"]
+__all__ = ["KILL_BUDGET", "Kill", "KillBudget", "result_in_time"]
 
 T = TypeVar("T")
 
@@ -90,6 +90,7 @@ class Kill:
         if self._ended:  # Airflow calls it again after a timeout, which may also have interrupted the first call
             return ""
         began = time.monotonic()
+        self.stop_creating()
         if not self._is_killed and self.is_still_wanted():
             told = "Airflow tells this process to end, but still wants the task"
             if self._own.note is None:
@@ -105,6 +106,10 @@ class Kill:
         self._ended = self._end_in_time(began) if self._own.may_exist else "nothing was submitted"
         return f"The task is killed: {self._ended}." if self._own.may_exist else ""
 
+    def stop_creating(self) -> None:
+        """Create no job from now on: Airflow has told this process to end."""
+        self._is_told_to_end = True
+
     def is_still_wanted(self) -> bool:
         """Return whether Airflow ends only this process, and goes on with the task or retries it.
 
@@ -112,9 +117,8 @@ class Kill:
         like a person's kill. Without an answer in time the task counts as unwanted: an unwanted job costs more than a
         second one.
         """
-        self._is_told_to_end = True
         may_be = not self._task.is_timing_out() and self._task.has_retry()
-        return may_be and within(KILL_BUDGET.state, lambda: self._task.state() in _WANTED, False)
+        return may_be and result_in_time(KILL_BUDGET.state, lambda: self._task.state() in _WANTED, False)
 
     def check_not_told_to_end(self) -> None:
         """Check that a job may be created. A process that Airflow told to end creates no job, even if it goes on.
@@ -153,10 +157,10 @@ class Kill:
             cancel_until=began + KILL_BUDGET.cancel,
         )
         left = began + KILL_BUDGET.answer - time.monotonic()
-        return in_words(within(left, end, self._own.all(EndingKind.NO_TIME)))
+        return describe_endings(result_in_time(left, end, self._own.same_for_all(EndingKind.NO_TIME)))
 
 
-def within(seconds: float, work: Callable[[], T], otherwise: T) -> T:
+def result_in_time(seconds: float, work: Callable[[], T], otherwise: T) -> T:
     """Return what the work returns, or ``otherwise`` if it takes longer or raises.
 
     It runs in a thread. A signal can arrive while the main thread holds a lock that the work needs, and no request's

@@ -84,7 +84,7 @@ class NotebookRun:
         :raises NotebookJobError: if the job does not end as SUCCEEDED, or not in time.
         :raises AirflowFailException: in its place, if ``retry_on_notebook_error`` excludes a retry.
         """
-        with self._own.answering_for_earlier_tries():
+        with self._own.ending_earlier_jobs_on_error():
             self._arguments.check()
             job = self.job = self._submit(may_adopt=True, attempt=0)
             if self._arguments.wait_for_completion:
@@ -98,19 +98,27 @@ class NotebookRun:
         :param event: the payload of the trigger's event.
         :returns: as :meth:`start`, which also lists the errors.
         """
-        with self._own.answering_for_earlier_tries():
+        with self._own.ending_earlier_jobs_on_error():
             # The task's own note is more trustworthy than an event that went through a database.
             self._hold(self._task.read_note(self._log))
-            with self._own.answering_for_job():
-                job = self._read_after(event)
+            with self._own.ending_job_on_error():
+                came = self._accept(event)
+                job = self._job_of(came)
+                if job is not None:
+                    self._check_goes_on(came, job)
+                    self._running_since = came.ran_from
             return self._wait_and_finish(job)
 
-    def _read_after(self, payload: object) -> NotebookExecutionJob | None:
-        """Return the job after an event; ``None`` if it no longer exists."""
+    def _accept(self, payload: object) -> Event:
+        """Parse an event, and take over the deadline that it carries."""
         parent = self._connect().parent(self._arguments.location or "", self._arguments.project_id)
         event = Event.from_payload(payload, parent)
-        is_over = event.outcome == "timeout"  # the triggerer's clock may be ahead of this one
-        self._deadline = self._deadline.kept_at(datetime.now(UTC) if is_over else event.ends_at)
+        # A timeout is over now: the triggerer's clock may be ahead of this one.
+        self._deadline = self._deadline.kept_at(datetime.now(UTC) if event.outcome == "timeout" else event.ends_at)
+        return event
+
+    def _job_of(self, event: Event) -> NotebookExecutionJob | None:
+        """Read the job of an event and take note of it; ``None`` if it no longer exists."""
         try:
             job = self.job = self._read_job(self._own.name or event.job_name)
         except NotFoundError:
@@ -120,11 +128,13 @@ class NotebookRun:
         self._task.remember_links(job, self._project())
         if self._own.note is None:
             self._hold(JobNote.of_event(event, job, self._task.identity.key))
-        if is_over and not job.job_state.is_terminal:
+        return job
+
+    def _check_goes_on(self, event: Event, job: NotebookExecutionJob) -> None:
+        """Check that the task may wait on, if its job has not ended."""
+        if event.outcome == "timeout" and not job.job_state.is_terminal:
             raise self._own.timed_out(job, self._arguments.execution_timeout)
         check_agreement(event, job)
-        self._running_since = event.ran_from
-        return job
 
     def fail_deferral(self, error: Exception, *, is_timeout: bool) -> None:
         """End the job, or leave it to the retry, when Airflow resumes the task only to fail it.
@@ -156,6 +166,7 @@ class NotebookRun:
 
         :raises NotebookJobError: unless Airflow still wants the task; it says what happened to the job.
         """
+        self._kill.stop_creating()
         if not self._kill.is_still_wanted():
             self._own.hold(self._task.read_note(self._log))
             raise self._kill.killed()
@@ -167,7 +178,7 @@ class NotebookRun:
         self._had_failed = submitted.is_adopted and job.job_state == JobState.FAILED
         self._running_since = self.executed = None  # they were an earlier job's
         self._task.count("adopted" if submitted.is_adopted else "submitted")
-        with self._own.answering_for_job():
+        with self._own.ending_job_on_error():
             self._task.publish(self._own.note, job, self._project())
             how = "was re-attached to" if submitted.is_adopted else "was submitted"
             self._log.info("%s %s: %s", describe(job), how, job.name)
@@ -208,7 +219,7 @@ class NotebookRun:
 
     def _wait(self, job: NotebookExecutionJob) -> NotebookExecutionJob | Deferral | None:
         """Return the job as it ended, or what the task needs to defer; ``None`` if the job no longer exists."""
-        with self._own.answering_for_job():
+        with self._own.ending_job_on_error():
             while True:
                 if self._arguments.deferrable and not job.job_state.is_terminal:
                     return Deferral.of(job, self._own.note, self._arguments, self._deadline)

@@ -17,7 +17,7 @@ from airflow_nbjobs.exceptions import (
 )
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.run.argument_rules import check_kill_policy
-from airflow_nbjobs.run.end_job import Ending, EndingKind, abandon, end_job, in_words
+from airflow_nbjobs.run.end_job import Ending, EndingKind, abandon, describe_endings, end_job
 from airflow_nbjobs.run.summary import describe
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class OwnJob:
         :param why: why no retry will adopt the job.
         :returns: what happened, as a clause.
         """
-        return in_words(self.carry_out_policy(), why.value if why else "")
+        return describe_endings(self.carry_out_policy(), why.value if why else "")
 
     def end_unless_retried(self, error: Exception) -> str:
         """Leave the job to the retry that follows an error; without a retry, end it.
@@ -99,10 +99,10 @@ class OwnJob:
         :returns: what happened, as a clause.
         """
         why = self._task.why_no_retry(error)
-        return self.end(why) if why else in_words(self.all(EndingKind.KEPT))
+        return self.end(why) if why else describe_endings(self.same_for_all(EndingKind.KEPT))
 
     @contextmanager
-    def answering_for_earlier_tries(self) -> Iterator[None]:
+    def ending_earlier_jobs_on_error(self) -> Iterator[None]:
         """Until this try has its job, end the jobs of earlier tries if the task fails and no retry follows."""
         try:
             yield
@@ -115,7 +115,7 @@ class OwnJob:
             raise
 
     @contextmanager
-    def answering_for_job(self) -> Iterator[None]:
+    def ending_job_on_error(self) -> Iterator[None]:
         """Between submitting and finishing, end the job after an error if no retry follows, and say what happened.
 
         :raises NotebookJobError: in place of other errors.
@@ -179,8 +179,8 @@ class OwnJob:
                 self._task.count("cancelled", sum(ending.was_ended for ending in endings.values()))
                 return endings
         except Exception as error:  # noqa: BLE001 - connection, credentials, service: people must read of it
-            return self.all(EndingKind.FAILED, str(error))
+            return self.same_for_all(EndingKind.FAILED, str(error))
 
-    def all(self, kind: EndingKind, detail: str = "") -> dict[str, Ending]:
+    def same_for_all(self, kind: EndingKind, detail: str = "") -> dict[str, Ending]:
         """Return what :meth:`carry_out_policy` returns if the same has happened to every job."""
         return {self.name or "its job": Ending(kind, detail)}

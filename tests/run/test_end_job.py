@@ -16,7 +16,7 @@ from airflow_nbjobs.exceptions import (
     UnavailableError,
 )
 from airflow_nbjobs.run.argument_rules import check_kill_policy
-from airflow_nbjobs.run.end_job import Ending, EndingKind, end_job, in_words
+from airflow_nbjobs.run.end_job import Ending, EndingKind, describe_endings, end_job
 from tests.support.flow_steps import JOB, OPERATION, RUNNING, answered, created, created_running, in_state
 from tests.support.waiting import eventually
 
@@ -185,7 +185,8 @@ def test_nobody_who_answers_is_told_at_once():
 
 
 def test_endings_are_told_for_each_job():
-    assert in_words({}) == "its job was not found"
-    assert in_words({"a": Ending(EndingKind.CANCELED)}, "no retry is left") == "a was canceled, since no retry is left"
+    assert describe_endings({}) == "its job was not found"
+    one = {"a": Ending(EndingKind.CANCELED)}
+    assert describe_endings(one, "no retry is left") == "a was canceled, since no retry is left"
     two = {"a": Ending(EndingKind.DELETED), "b": Ending(EndingKind.FAILED, "403")}
-    assert in_words(two) == "a was deleted; b could not be ended and may still run (403)"
+    assert describe_endings(two) == "a was deleted; b could not be ended and may still run (403)"

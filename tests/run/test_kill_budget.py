@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from airflow_nbjobs.run.kill import KILL_BUDGET, KillBudget, within
+from airflow_nbjobs.run.kill import KILL_BUDGET, KillBudget, result_in_time
 
 
 def test_the_parts_of_a_kill_fit_into_airflows_five_seconds() -> None:
@@ -23,8 +23,8 @@ def test_a_budget_whose_parts_do_not_fit_is_refused(part: dict[str, float]) -> N
 
 
 def test_work_that_takes_too_long_or_raises_has_another_answer() -> None:
-    assert within(30, lambda: "in time", "otherwise") == "in time"
-    assert within(30, lambda: str(1 / 0), "otherwise") == "otherwise"
+    assert result_in_time(30, lambda: "in time", "otherwise") == "in time"
+    assert result_in_time(30, lambda: str(1 / 0), "otherwise") == "otherwise"
     is_over = threading.Event()
-    assert within(0.01, lambda: str(is_over.wait(30)), "otherwise") == "otherwise"
+    assert result_in_time(0.01, lambda: str(is_over.wait(30)), "otherwise") == "otherwise"
     is_over.set()
