@@ -12,7 +12,7 @@ from google.auth.credentials import AnonymousCredentials
 
 from airflow_nbjobs import metrics, settings
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.auth import made
+from airflow_nbjobs.api.auth import retry_auth
 from airflow_nbjobs.api.calls import Call, Page
 from airflow_nbjobs.api.checks import check
 from airflow_nbjobs.api.client import AsyncClient, Client, Flow
@@ -72,7 +72,7 @@ class JobService(ABC):
         if email == "default":  # a machine's own account is known to it once it has a token
             from google.auth.transport.requests import Request
 
-            made(lambda: credentials.refresh(Request()))
+            retry_auth(lambda: credentials.refresh(Request()))
             email = credentials.service_account_email
         return email if isinstance(email, str) and "@" in email else None
 

@@ -17,7 +17,7 @@ from airflow_nbjobs.api.auth_errors import is_missing, is_transient, words_of
 from airflow_nbjobs.api.pacing import STARTING, backoff
 from airflow_nbjobs.exceptions import CredentialsError
 
-__all__ = ["BearerAuth", "check_token", "made"]
+__all__ = ["BearerAuth", "check_token", "retry_auth"]
 
 T = TypeVar("T")
 
@@ -106,7 +106,7 @@ def _transport() -> Any:
     return Request()
 
 
-def made(make: Callable[[], T]) -> T:
+def retry_auth(make: Callable[[], T]) -> T:
     """Create credentials with google-auth. Transient failures are retried for some seconds (``pacing.STARTING``).
 
     :param make: creates them; raises errors of google-auth or of Python.

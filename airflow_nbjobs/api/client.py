@@ -32,7 +32,7 @@ T = TypeVar("T")
 _NEVER = float("inf")
 
 
-def _within(patience: Patience, seconds: float) -> Patience:
+def _limited(patience: Patience, seconds: float) -> Patience:
     """Limit a patience to the seconds that are left."""
     if seconds <= 0:
         raise TransportError("there was no time left to send the call", was_sent=False)
@@ -129,7 +129,7 @@ class Client:
         :raises ApiError: the last error of a call that the flow does not catch.
         :raises CredentialsError: when there is no access token.
         """
-        return self._run(flow, lambda call: self.send(call, _within(patience, until - time.monotonic())))
+        return self._run(flow, lambda call: self.send(call, _limited(patience, until - time.monotonic())))
 
     def _run(self, flow: Flow[T], send: Callable[[Call[Any]], Any]) -> T:
         answer: Any = None

@@ -13,10 +13,10 @@ __all__ = [
     "STARTING",
     "Patience",
     "backoff",
+    "bounded_retry_after",
     "next_look",
     "positive_seconds",
-    "rest",
-    "turn",
+    "queue_pause",
 ]
 
 
@@ -58,7 +58,7 @@ _QUOTA_WINDOW = 60.0
 _FIRST_TURN = 16.0
 
 
-def rest(retry_after: float | None, seconds: float) -> float:
+def bounded_retry_after(retry_after: float | None, seconds: float) -> float:
     """Bound a ``Retry-After`` to 300 s, and to a third of the total time: two more tries always fit in.
 
     :param retry_after: seconds.
@@ -71,7 +71,8 @@ def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | 
     """Return the seconds to wait after a failed try: exponential backoff with full jitter.
 
     :param attempt: number of failed tries, from 1.
-    :param retry_after: minimum, in seconds (:func:`rest`). The jitter is added to it, so that many clients spread.
+    :param retry_after: minimum, in seconds (:func:`bounded_retry_after`). The jitter is added to it, so that many
+        clients spread.
     :param uniform: a number in [0, 1) instead of a random one.
     """
     share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
@@ -79,7 +80,7 @@ def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | 
     return max(0.0, retry_after or 0.0) + jitter
 
 
-def turn(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
+def queue_pause(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
     """Return the seconds to wait after a quota per minute has refused a create.
 
     All workers share the quota without knowing of each other. The pauses soon grow to a minute, plus or minus a

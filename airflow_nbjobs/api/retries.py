@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.flows import Flow, Sleep
-from airflow_nbjobs.api.pacing import Patience, backoff, rest, turn
+from airflow_nbjobs.api.pacing import Patience, backoff, bounded_retry_after, queue_pause
 from airflow_nbjobs.exceptions import ApiError, CredentialsError, NotFoundError, RateLimitedError, TransportError
 
 __all__ = ["retried"]
@@ -37,8 +37,8 @@ def retried(call: Call[T], patience: Patience) -> Flow[T]:
                 raise
             # A create that the quota refuses has its own bound and its own pauses.
             is_queued = not call.may_repeat and isinstance(error, RateLimitedError)
-            pause_of, seconds = (turn, patience.queueing) if is_queued else (backoff, patience.seconds)
-            pause = pause_of(attempt, rest(getattr(error, "retry_after", None), seconds))
+            pause_of, seconds = (queue_pause, patience.queueing) if is_queued else (backoff, patience.seconds)
+            pause = pause_of(attempt, bounded_retry_after(getattr(error, "retry_after", None), seconds))
             is_last = attempt >= patience.tries and not is_queued
             if is_last or time.monotonic() - begun + pause >= seconds:
                 raise

@@ -10,7 +10,7 @@ from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 from google.auth.credentials import AnonymousCredentials
 
 from airflow_nbjobs import settings
-from airflow_nbjobs.api.auth import made
+from airflow_nbjobs.api.auth import retry_auth
 from airflow_nbjobs.compat import finding_connection
 from airflow_nbjobs.service import JobService
 
@@ -64,6 +64,6 @@ class NotebookExecutionJobHook(JobService, GoogleBaseHook):
         :raises CredentialsError: when they cannot be made, for some seconds or for good.
         """
         if settings.emulator_address() is None:
-            return made(lambda: GoogleBaseHook.get_credentials_and_project_id(self))
+            return retry_auth(lambda: GoogleBaseHook.get_credentials_and_project_id(self))
         anonymous = AnonymousCredentials()  # type: ignore[no-untyped-call]  # google-auth has no types here
         return anonymous, self._get_field("project") or settings.emulator_project()

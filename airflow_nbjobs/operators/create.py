@@ -14,7 +14,7 @@ from airflow_nbjobs.operators.parsing import default_arguments
 from airflow_nbjobs.operators.run import NotebookRunOperator
 from airflow_nbjobs.outlets import with_asset
 from airflow_nbjobs.run.argument_rules import KillPolicy
-from airflow_nbjobs.run.arguments import RunArguments, check_early
+from airflow_nbjobs.run.arguments import RunArguments, check_known
 from airflow_nbjobs.run.sources import InlineNotebook, Notebook
 
 if TYPE_CHECKING:
@@ -210,11 +210,11 @@ class CreateNotebookExecutionJobOperator(NotebookRunOperator):
         self.check_early(self._check_arguments)
 
     def _check_arguments(self) -> None:
-        from airflow_nbjobs.run.early import check_job_early
+        from airflow_nbjobs.run.early import check_known_job
 
         known = self.parsing.known({name: getattr(self, name, None) for name in RunArguments.names()})
-        check_early(known)
-        check_job_early(known)
+        check_known(known)
+        check_known_job(known)
 
     @classmethod
     def partial(cls, **kwargs: Any) -> Any:

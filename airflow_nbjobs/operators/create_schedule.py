@@ -86,14 +86,14 @@ class CreateNotebookScheduleOperator(NotebookJobOperator):
         self.check_early(self._check_job)
 
     def _check_job(self) -> None:
-        from airflow_nbjobs.run.early import as_scheduled, check_schedule_early
+        from airflow_nbjobs.run.early import as_scheduled, check_known_schedule
 
         if not isinstance(self.job, Mapping):
             for job in self.parsing.known({"job": self.job}).values():
                 as_scheduled(job)
             return
         known = self.parsing.known(self.job, inside="job")
-        check_schedule_early(known, self.job.keys() - known.keys(), self.parsing.known({"location": self.location}))
+        check_known_schedule(known, self.job.keys() - known.keys(), self.parsing.known({"location": self.location}))
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None

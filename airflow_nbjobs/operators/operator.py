@@ -85,7 +85,7 @@ class NotebookJobOperator(BaseOperator):
         given, own = {**default_arguments(kwargs), **kwargs}, cls._own_arguments()
         parsing = Parsing.of(cls, dag, given.pop("render_template_as_native_obj", None), cls._texts())
         given = {name: value for name, value in given.items() if name in own}
-        _check_early(lambda: check_values(parsing.known(given)), group.child_id(task_id) if group else task_id, dag)
+        _check_for_task(lambda: check_values(parsing.known(given)), group.child_id(task_id) if group else task_id, dag)
         return super().partial(**kwargs)
 
     @classmethod
@@ -182,7 +182,7 @@ class NotebookJobOperator(BaseOperator):
         :param check: raises for a wrong argument.
         :raises InvalidNotebookJobError: names the DAG and the task too.
         """
-        _check_early(check, self.task_id, self.get_dag())
+        _check_for_task(check, self.task_id, self.get_dag())
 
     @property
     def hook(self) -> NotebookExecutionJobHook:
@@ -204,7 +204,7 @@ class NotebookJobOperator(BaseOperator):
         return self.hook.parent(self.location or "", self.project_id)
 
 
-def _check_early(check: Callable[[], object], task_id: str, dag: Any) -> None:
+def _check_for_task(check: Callable[[], object], task_id: str, dag: Any) -> None:
     try:
         check()
     except InvalidNotebookJobError as error:

@@ -13,7 +13,7 @@ from airflow_nbjobs.api.names import ResourceName, resource_name
 from airflow_nbjobs.operators.operator import NotebookJobOperator
 from airflow_nbjobs.operators.run import NotebookRunOperator
 from airflow_nbjobs.run.argument_rules import KillPolicy
-from airflow_nbjobs.run.arguments import RunArguments, check_early
+from airflow_nbjobs.run.arguments import RunArguments, check_known
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -97,7 +97,7 @@ class RunNotebookScheduleOperator(NotebookRunOperator):
         self.unusable_results = unusable_results
         self.check_name("schedule", schedule)
         given = {name: getattr(self, name, None) for name in RunArguments.names() if hasattr(self, name)}
-        self.check_early(lambda: check_early(self.parsing.known(given)))
+        self.check_early(lambda: check_known(self.parsing.known(given)))
 
     def run_arguments(self, context: Context) -> RunArguments:  # noqa: ARG002 - Airflow's interface
         """Return the rendered arguments as one value, at the place of the schedule."""

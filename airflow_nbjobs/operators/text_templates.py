@@ -1,7 +1,7 @@
 """Templates of text arguments: the text stays as it was written, also with native rendering.
 
-With ``render_template_as_native_obj=True`` Airflow reads what a template gives as a literal of Python: "007", "1_000",
-"0x10" and "1.10" become numbers, "None" becomes nothing. That is meant for values, such as ``parameters``. Ids, names,
+With ``render_template_as_native_obj=True`` Airflow reads what a template gives as a literal of Python: "1_000", "0x10"
+and "1.10" become numbers, "None" becomes nothing. That is meant for values, such as ``parameters``. Ids, names,
 labels and addresses are text.
 """
 

@@ -126,7 +126,7 @@ def _is_older(found: storage.StoredObject, job: NotebookExecutionJob) -> bool:
     """Return whether an object was there before the job, or may have been."""
     if found.created is None or job.create_time is None:
         return True
-    # In the future is a job only on an emulator whose clock was moved, while that of its Cloud Storage was not.
+    # A job is created in the future only on an emulator whose clock was moved without its storage's.
     return found.created < job.create_time <= datetime.now(UTC)
 
 

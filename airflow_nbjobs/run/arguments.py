@@ -13,7 +13,7 @@ from airflow_nbjobs.run.argument_rules import RULES, check_values
 from airflow_nbjobs.run.capacity import Attempts
 from airflow_nbjobs.run.sources import Notebook
 
-__all__ = ["RunArguments", "check_early", "is_template"]
+__all__ = ["RunArguments", "check_known", "is_template"]
 
 _EXCLUSIVE = (
     ("service_account", "execution_user"),
@@ -107,7 +107,7 @@ class RunArguments:
             )
 
 
-def check_early(known: Mapping[str, Any]) -> None:
+def check_known(known: Mapping[str, Any]) -> None:
     """Check the arguments that are known when a DAG is parsed.
 
     :param known: fields of :class:`RunArguments` whose values will not change.

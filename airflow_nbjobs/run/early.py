@@ -24,8 +24,8 @@ __all__ = [
     "NOT_TEXT",
     "as_scheduled",
     "check_fallbacks",
-    "check_job_early",
-    "check_schedule_early",
+    "check_known_job",
+    "check_known_schedule",
     "full_template",
     "plain_fields",
     "text_labels",
@@ -73,7 +73,7 @@ def as_scheduled(job: object) -> dict[str, Any]:
     return {name: value if name in NOT_TEXT else as_text(name, value) for name, value in job.items()}
 
 
-def check_schedule_early(known: Mapping[str, Any], later: Collection[str], place: Mapping[str, Any]) -> None:
+def check_known_schedule(known: Mapping[str, Any], later: Collection[str], place: Mapping[str, Any]) -> None:
     """Check the job of a schedule when a DAG is parsed.
 
     :param known: arguments of the job whose values will not change.
@@ -89,10 +89,10 @@ def check_schedule_early(known: Mapping[str, Any], later: Collection[str], place
             given[name] = None  # it is refused below
     if "notebook" in later:
         given["notebook"] = f"{_FOLDER}/x.ipynb"
-    check_job_early({**as_scheduled(given), **place})
+    check_known_job({**as_scheduled(given), **place})
 
 
-def check_job_early(known: Mapping[str, Any]) -> None:
+def check_known_job(known: Mapping[str, Any]) -> None:
     """Check the arguments of a job when a DAG is parsed.
 
     :param known: fields of :class:`RunArguments` whose values will not change.

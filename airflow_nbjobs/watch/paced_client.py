@@ -9,7 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowNotFoundException
 
 from airflow_nbjobs.api.calls import Call
 from airflow_nbjobs.api.client import AsyncClient
-from airflow_nbjobs.api.pacing import ENDURING, Patience, backoff, rest
+from airflow_nbjobs.api.pacing import ENDURING, Patience, backoff, bounded_retry_after
 from airflow_nbjobs.exceptions import ApiError, CredentialsError
 from airflow_nbjobs.hooks import NotebookExecutionJobAsyncHook
 from airflow_nbjobs.watch.budget import Budget
@@ -81,4 +81,4 @@ class PacedClient:
         self.failures.add(now)
         self.not_before = now + backoff(self.failures.count)
         if retry_after := getattr(error, "retry_after", None):
-            self.budget.close(now + backoff(1, rest(retry_after, ENDURING.seconds)))
+            self.budget.close(now + backoff(1, bounded_retry_after(retry_after, ENDURING.seconds)))

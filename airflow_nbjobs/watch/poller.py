@@ -34,8 +34,8 @@ class Poller:
     :param parent: ``projects/p/locations/l``.
     :param budget: of requests, shared with other pollers of the same project and location.
     :param hook: the connection; closed at the end.
-    :param stopped: called when the poller takes no more waiters.
-    :param counted: called after each round, when :attr:`size` may have changed.
+    :param on_stop: called when the poller takes no more waiters.
+    :param on_count: called after each round, when :attr:`size` may have changed.
     :param recheck: see :data:`~airflow_nbjobs.watch.lookups.RECHECK_SECONDS`.
     :param patience: how often, and for how long, requests may fail one after the other before the waiting ends.
     """
@@ -45,16 +45,16 @@ class Poller:
         parent: str,
         budget: Budget,
         hook: NotebookExecutionJobAsyncHook,
-        stopped: Callable[[], None] = lambda: None,
-        counted: Callable[[], None] = lambda: None,
+        on_stop: Callable[[], None] = lambda: None,
+        on_count: Callable[[], None] = lambda: None,
         *,
         recheck: float = RECHECK_SECONDS,
         patience: Patience = ENDURING,
     ) -> None:
         self._parent = parent
         self._hook = hook
-        self._stopped = stopped
-        self._counted = counted
+        self._on_stop = on_stop
+        self._on_count = on_count
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._client = PacedClient(parent.rpartition("/")[2], hook, budget)
@@ -119,7 +119,7 @@ class Poller:
     def _leave(self, poll_interval: float) -> None:
         self._intervals -= Counter([poll_interval])
         if not self._jobs and not self._feeds:
-            self._stopped()
+            self._on_stop()
             self._task.cancel()
 
     async def _run(self) -> None:
@@ -131,7 +131,7 @@ class Poller:
             log.exception("The notebook jobs in %s cannot be watched.", self._parent)
             error = failure
         finally:
-            self._stopped()
+            self._on_stop()
             jobs = list(self._jobs.values())
             self._feeds.end(error)
             self._jobs.clear()  # a trigger that leaves now must not cancel the closing
@@ -169,7 +169,7 @@ class Poller:
         finally:
             self._rounds.end_round()
             self._is_lookup_next = True
-            self._counted()
+            self._on_count()
 
     def _look_up_all(self) -> None:
         self._cursor = Cursor()
@@ -265,7 +265,7 @@ class Poller:
         """Handle an error that concerns all jobs: back off, or end the waiting for all."""
         if error.is_transient:
             await self._report_failure(error)
-            self._rounds.look_within(max(0.0, self._client.not_before - self._loop.time()))
+            self._rounds.bring_forward(max(0.0, self._client.not_before - self._loop.time()))
         else:
             self._feeds.fail(error)
             await report_to(self._jobs.values(), error)
@@ -278,7 +278,7 @@ class Poller:
         if not error.is_transient and not may_appear:
             await report_to([job], error)
             return
-        self._rounds.look_within(backoff(job.failures.count))
+        self._rounds.bring_forward(backoff(job.failures.count))
         if may_appear:
             return
         if (since := job.failures.patience_lost_before(self._patience, now)) is not None:

@@ -31,9 +31,9 @@ class Rounds:
         """
         pause = quick_pause(poll_interval)
         self._pause = pause if self._pause is None else min(self._pause, pause)
-        self.look_within(next_look(pause))
+        self.bring_forward(next_look(pause))
 
-    def look_within(self, seconds: float) -> None:
+    def bring_forward(self, seconds: float) -> None:
         """Move the next round forward, if it is later than this."""
         due = self._loop.time() + seconds
         if due < self.next_round:

@@ -17,7 +17,7 @@ from google.oauth2 import credentials as oauth2
 
 from airflow_nbjobs import exceptions
 from airflow_nbjobs.api import calls
-from airflow_nbjobs.api.auth import made
+from airflow_nbjobs.api.auth import retry_auth
 from airflow_nbjobs.api.client import AsyncClient
 from airflow_nbjobs.api.endpoint import Endpoint
 from airflow_nbjobs.api.job import DirectNotebookSource
@@ -281,7 +281,7 @@ def test_credentials_that_cannot_be_made_say_why(monkeypatch, error, is_transien
         raise error
 
     with pytest.raises(CredentialsError, match=words) as failure:
-        made(make)
+        retry_auth(make)
     assert (failure.value.is_transient, len(tries)) == (is_transient, STARTING.tries if is_transient else 1)
     assert (failure.value.__cause__, failure.value.__context__) == (None, None)
 

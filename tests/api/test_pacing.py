@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_nbjobs.api.pacing import backoff, next_look, positive_seconds, rest, turn
+from airflow_nbjobs.api.pacing import backoff, bounded_retry_after, next_look, positive_seconds, queue_pause
 from airflow_nbjobs.exceptions import InvalidNotebookJobError
 
 shares = st.floats(0, 1, exclude_max=True)
@@ -30,23 +30,23 @@ def test_backoffs_double_up_to_half_a_minute():
 
 @given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
 def test_a_turn_is_bounded_and_respects_retry_after(attempt, retry_after, share):
-    pause = turn(attempt, retry_after, uniform=share)
+    pause = queue_pause(attempt, retry_after, uniform=share)
     assert max(retry_after or 0.0, 12.0) <= pause <= max(retry_after or 0.0, 45.0) + 30.0
 
 
 def test_turns_are_spread_over_a_minute():
-    assert [turn(attempt, uniform=0.0) for attempt in (1, 2, 3)] == [12, 45, 45]
-    assert [turn(attempt, 50.0, uniform=0.5) for attempt in (1, 2, 3)] == [54, 65, 65]
+    assert [queue_pause(attempt, uniform=0.0) for attempt in (1, 2, 3)] == [12, 45, 45]
+    assert [queue_pause(attempt, 50.0, uniform=0.5) for attempt in (1, 2, 3)] == [54, 65, 65]
 
 
 @given(st.none() | st.floats(0), st.floats(0.1, 1e6))
 def test_a_rest_leaves_time_for_two_more_tries(retry_after, seconds):
-    pause = rest(retry_after, seconds)
+    pause = bounded_retry_after(retry_after, seconds)
     assert 0 <= pause <= min(300, seconds / 3)
     assert pause == (retry_after or 0) or pause == min(300, seconds / 3)
 
 
-@pytest.mark.parametrize("look", [lambda: backoff(6), lambda: turn(2), lambda: next_look(300.0)])
+@pytest.mark.parametrize("look", [lambda: backoff(6), lambda: queue_pause(2), lambda: next_look(300.0)])
 def test_pauses_are_random_by_default(look):
     assert len({look() for _ in range(20)}) > 1
     assert all(0 <= pause <= 300 for pause in (look() for _ in range(20)))

@@ -127,7 +127,7 @@ def test_a_kill_during_the_create_finds_and_ends_the_job(cloud: Cloud, phase: st
 
 
 def test_a_kill_while_waiting_for_quota_creates_nothing(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
+    monkeypatch.setattr("airflow_nbjobs.api.retries.queue_pause", lambda *_: 1.0)
     cloud.fault({"method": "create", "status": 429})
     run = create(retries=1)
     with ThreadPoolExecutor(1) as pool:
@@ -287,7 +287,7 @@ def test_the_kill_policy_decides_what_happens_to_the_job(
 
 def test_a_process_told_to_end_creates_no_job(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, logged: Logged) -> None:
     """It waits for quota. ``running`` may be the state of the next try, since Airflow took this process for dead."""
-    monkeypatch.setattr("airflow_nbjobs.api.retries.turn", lambda *_: 1.0)
+    monkeypatch.setattr("airflow_nbjobs.api.retries.queue_pause", lambda *_: 1.0)
     cloud.fault({"method": "create", "status": 429, "times": 1})
     first = create(retries=1, wait_for_completion=False)
     states = {first.ti.run_id: {first.ti.task_id: "running"}}
