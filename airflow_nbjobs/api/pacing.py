@@ -67,39 +67,38 @@ def bounded_retry_after(retry_after: float | None, seconds: float) -> float:
     return min(retry_after or 0.0, _LONGEST_REST, seconds / 3.0)
 
 
-def backoff(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
+def backoff(attempt: int, retry_after: float | None = None) -> float:
     """Return the seconds to wait after a failed try: exponential backoff with full jitter.
 
     :param attempt: number of failed tries, from 1.
     :param retry_after: minimum, in seconds (:func:`bounded_retry_after`). The jitter is added to it, so that many
         clients spread.
-    :param uniform: a number in [0, 1) instead of a random one.
     """
-    share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
-    jitter = share * min(_LONGEST, _FIRST * 2.0 ** min(attempt, 16))
+    jitter = _share() * min(_LONGEST, _FIRST * 2.0 ** min(attempt, 16))
     return max(0.0, retry_after or 0.0) + jitter
 
 
-def queue_pause(attempt: int, retry_after: float | None = None, *, uniform: float | None = None) -> float:
+def queue_pause(attempt: int, retry_after: float | None = None) -> float:
     """Return the seconds to wait after a quota per minute has refused a create.
 
     All workers share the quota without knowing of each other. The pauses soon grow to a minute, plus or minus a
     quarter, so that the workers come back spread over the minute. Shorter pauses were refused ten times as often, and
     gained nothing. Parameters as for :func:`backoff`.
     """
-    share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
     window = min(_QUOTA_WINDOW, _FIRST_TURN * 4.0 ** min(attempt - 1, 16))
-    return max(retry_after or 0.0, 0.75 * window) + 0.5 * window * share
+    return max(retry_after or 0.0, 0.75 * window) + 0.5 * window * _share()
 
 
-def next_look(poll_interval: float, *, uniform: float | None = None) -> float:
+def next_look(poll_interval: float) -> float:
     """Return the seconds until a waiting task polls again.
 
     :param poll_interval: seconds; up to a tenth is taken off at random, so that tasks that started together spread.
-    :param uniform: a number in [0, 1) instead of a random one.
     """
-    share = random.random() if uniform is None else uniform  # noqa: S311 - jitter, not a secret
-    return poll_interval * (1.0 - 0.1 * share)
+    return poll_interval * (1.0 - 0.1 * _share())
+
+
+def _share() -> float:
+    return random.random()  # noqa: S311 - jitter, not a secret
 
 
 def positive_seconds(argument: str, value: object) -> float:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_nbjobs import settings
 from airflow_nbjobs.api.checks import check, valid_labels
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from airflow_nbjobs.exceptions import InvalidNotebookJobError
 from airflow_nbjobs.run.argument_rules import as_dict
 from airflow_nbjobs.run.arguments import RunArguments
 from airflow_nbjobs.run.early import check_fallbacks, full_template, plain_fields, text_labels
@@ -23,7 +22,7 @@ from airflow_nbjobs.secrecy import check_no_secret, check_parameters
 if TYPE_CHECKING:
     from airflow_nbjobs.service import JobService
 
-__all__ = ["Built", "as_connection", "asked_job", "build"]
+__all__ = ["Built", "asked_job", "build", "with_identity"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +71,7 @@ def build(
     check_fallbacks(arguments.fallback_runtime_templates, parent)
     asked = asked_job(arguments, parent)
     given = source_fields(arguments.notebook, folders)
-    owned = asked if asked.service_account or asked.execution_user else as_connection(asked, hook, log)
+    owned = with_identity(asked, hook, log)
     has_costs = bool(arguments.cost_labels)
     check(identify(replace(owned, **given), task, "", has_cost_labels=has_costs))  # before anything is read or sent
     parameters = arguments.parameters() if callable(arguments.parameters) else arguments.parameters
@@ -111,7 +110,7 @@ def asked_job(arguments: RunArguments, parent: str) -> NotebookExecutionJob:
     check_no_secret("labels", labels)
     return NotebookExecutionJob(
         **plain_fields(vars(arguments)),
-        display_name=_text("display_name", arguments.display_name),
+        display_name=arguments.display_name,
         notebook_runtime_template_resource_name=full_template(arguments.runtime_template, parent),
         custom_environment_spec=arguments.custom_environment_spec,
         gcs_output_uri=arguments.gcs_output_uri,
@@ -120,16 +119,9 @@ def asked_job(arguments: RunArguments, parent: str) -> NotebookExecutionJob:
     )
 
 
-def _text(argument: str, value: object) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    raise InvalidNotebookJobError(f"{argument}={value!r} is not text: write it as a string.")
-
-
-def as_connection(job: NotebookExecutionJob, hook: JobService, log: Any) -> NotebookExecutionJob:
-    """Return the job with the connection's own service account as its identity."""
-    email = hook.service_account_email()
-    if email is None:
+def with_identity(job: NotebookExecutionJob, hook: JobService, log: Any) -> NotebookExecutionJob:
+    """Return the job with the connection's own service account as its identity, unless it has another."""
+    if job.service_account or job.execution_user or (email := hook.service_account_email()) is None:
         return job
     log.info(f"No identity was given: the notebook runs as the connection's own {email}.")
     return replace(job, service_account=email)

@@ -147,12 +147,8 @@ def identify(
     :param attempt: number of earlier submissions in this try.
     :param has_cost_labels: whether it gets :func:`cost_labels`. They are no part of the request: a retry also adopts a
         job that was created without them. Labels of the user with the same keys win.
-    :raises InvalidNotebookJobError: if the user's name is too long, or a label is reserved, or there are too many.
+    :raises InvalidNotebookJobError: if a label is reserved, or there are too many.
     """
-    if job.display_name is not None and not 0 < len(job.display_name) <= DISPLAY_NAME_LIMIT:
-        raise InvalidNotebookJobError(
-            f"display_name={job.display_name!r} has {len(job.display_name)} characters: give 1 to {DISPLAY_NAME_LIMIT}."
-        )
     readable = job.display_name or f"{task.dag_id}.{task.task_id}"
     costs = {**cost_labels(task), **job.labels} if has_cost_labels else job.labels
     check_user_labels(job.labels, has_cost_labels=has_cost_labels)

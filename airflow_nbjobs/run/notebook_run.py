@@ -168,7 +168,7 @@ class NotebookRun:
         """
         self._kill.stop_creating()
         if not self._kill.is_still_wanted():
-            self._own.hold(self._task.read_note(self._log))
+            self._own.note = self._task.read_note(self._log)
             raise self._kill.killed()
 
     def _submit(self, *, may_adopt: bool, attempt: int) -> NotebookExecutionJob:
@@ -273,7 +273,7 @@ class NotebookRun:
         return self._connect().run_flow(self._arguments.location or "", first_look(name), ENDURING)
 
     def _hold(self, note: JobNote | None) -> None:
-        self._own.hold(note)
+        self._own.note = note
         self._kill.check_not_killed()
 
     def _project(self) -> str:

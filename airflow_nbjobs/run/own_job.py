@@ -39,6 +39,8 @@ class OwnJob:
     :param task: the task around the run.
     :param is_resumed: whether the task was deferred, and has a job.
     :param log: the task's logger.
+    :ivar note: the run's job; ``None`` until it is known.
+    :ivar may_exist: whether this try or an earlier one may have a job.
     """
 
     def __init__(
@@ -59,31 +61,17 @@ class OwnJob:
         self._task = task
         self._log = log
         self._sent: NotebookExecutionJob | None = None
-        self._note: JobNote | None = None
-        self._may_exist = is_resumed or not task.identity.is_first_process
-
-    @property
-    def note(self) -> JobNote | None:
-        """The run's job; ``None`` until it is known."""
-        return self._note
+        self.note: JobNote | None = None
+        self.may_exist = is_resumed or not task.identity.is_first_process
 
     @property
     def name(self) -> str:
         """The name of the run's job; empty until it is known."""
-        return self._note.name if self._note else ""
-
-    @property
-    def may_exist(self) -> bool:
-        """Whether this try or an earlier one may have a job."""
-        return self._may_exist
+        return self.note.name if self.note else ""
 
     def expect(self, job: NotebookExecutionJob) -> None:
         """Take note of a job that is being submitted."""
-        self._sent, self._note, self._may_exist = job, None, True
-
-    def hold(self, note: JobNote | None) -> None:
-        """Take note of the run's job."""
-        self._note = note
+        self._sent, self.note, self.may_exist = job, None, True
 
     def end(self, why: NoRetry | None = None) -> str:
         """End the job by the kill policy. It never raises.
@@ -109,7 +97,7 @@ class OwnJob:
         except NotebookJobError:
             raise  # its message says what happened to the job
         except Exception as error:
-            is_ours = self._note is None and not self._task.identity.is_first_process
+            is_ours = self.note is None and not self._task.identity.is_first_process
             if is_ours and (why := self._task.why_no_retry(error)):
                 self._log.error("The task fails without a job. Jobs of earlier tries, if any: %s.", self.end(why))
             raise
@@ -169,7 +157,7 @@ class OwnJob:
             hook, kill = self._connect(), check_kill_policy(self._kill)
             # A separate client: a signal may interrupt any request of the other one, which holds its locks.
             with hook.new_client(self._location) as client:
-                if (note := self._note) is not None:
+                if (note := self.note) is not None:
                     flow = end_job(note.name, note.operation_name, kill, cancel_until=cancel_until)
                     endings = {note.name: client.run_flow(flow, patience, until=until)}
                 else:

@@ -17,7 +17,7 @@ from airflow_nbjobs.exceptions import ApiError, InvalidNotebookJobError, NotFoun
 from airflow_nbjobs.hints import hint_for_missing
 from airflow_nbjobs.run.argument_rules import check_values
 from airflow_nbjobs.run.arguments import RunArguments
-from airflow_nbjobs.run.build import as_connection, asked_job
+from airflow_nbjobs.run.build import asked_job, with_identity
 from airflow_nbjobs.run.early import as_scheduled
 from airflow_nbjobs.run.identity import RESERVED_PREFIX
 from airflow_nbjobs.run.sources import InlineNotebook, source_fields
@@ -109,8 +109,8 @@ def asked_schedule(
     parent = hook.parent(arguments.location or "", arguments.project_id)
     given = replace(arguments, **{"display_name": schedule.display_name, **as_scheduled(job)})
     asked = replace(asked_job(given, parent), **source_fields(given.notebook, ()))
-    owned = asked if asked.service_account or asked.execution_user else as_connection(asked, hook, log)
-    request = CreateNotebookExecutionJobRequest(parent=parent, notebook_execution_job=check(owned))
+    described = check(with_identity(asked, hook, log))
+    request = CreateNotebookExecutionJobRequest(parent=parent, notebook_execution_job=described)
     return replace(schedule, create_notebook_execution_job_request=request)
 
 

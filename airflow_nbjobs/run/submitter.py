@@ -126,13 +126,11 @@ class Submitter:
         self._own.expect(request.job)
         with self._explaining():
             submitted = self._connect().run_flow(self._arguments.location or "", submit(request), ENDURING)
-        self._own.hold(
-            JobNote(
-                name=submitted.job.name or "",
-                operation_name=submitted.operation_name,
-                is_adopted=submitted.is_adopted,
-                attempt=attempt_of(submitted.job),
-            )
+        self._own.note = JobNote(
+            name=submitted.job.name or "",
+            operation_name=submitted.operation_name,
+            is_adopted=submitted.is_adopted,
+            attempt=attempt_of(submitted.job),
         )
         self._kill.check_not_killed()
         return submitted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -15,28 +17,34 @@ shares = st.floats(0, 1, exclude_max=True)
 seconds = st.floats(0.001, 1e6)
 
 
+def spread(share: float, pause: Callable[..., float], *given: float | None) -> float:
+    """Return a pause with this share of its jitter."""
+    with mock.patch("airflow_nbjobs.api.pacing.random.random", return_value=share):
+        return pause(*given)
+
+
 @given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
 def test_a_backoff_is_jittered_and_bounded(attempt, retry_after, share):
     asked = retry_after or 0.0
-    pause = backoff(attempt, retry_after, uniform=share)
+    pause = spread(share, backoff, attempt, retry_after)
     assert asked <= pause <= asked + 30
     assert pause == asked + share * min(30.0, 0.5 * 2 ** min(attempt, 20))
 
 
 def test_backoffs_double_up_to_half_a_minute():
-    assert [backoff(attempt, uniform=0.5) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 15, 15, 15]
-    assert backoff(5, uniform=0.0) == 0.0
+    assert [spread(0.5, backoff, attempt) for attempt in range(1, 9)] == [0.5, 1, 2, 4, 8, 15, 15, 15]
+    assert spread(0.0, backoff, 5) == 0.0
 
 
 @given(st.integers(1, 10**6), st.none() | st.floats(0, 1e5), shares)
 def test_a_turn_is_bounded_and_respects_retry_after(attempt, retry_after, share):
-    pause = queue_pause(attempt, retry_after, uniform=share)
+    pause = spread(share, queue_pause, attempt, retry_after)
     assert max(retry_after or 0.0, 12.0) <= pause <= max(retry_after or 0.0, 45.0) + 30.0
 
 
 def test_turns_are_spread_over_a_minute():
-    assert [queue_pause(attempt, uniform=0.0) for attempt in (1, 2, 3)] == [12, 45, 45]
-    assert [queue_pause(attempt, 50.0, uniform=0.5) for attempt in (1, 2, 3)] == [54, 65, 65]
+    assert [spread(0.0, queue_pause, attempt) for attempt in (1, 2, 3)] == [12, 45, 45]
+    assert [spread(0.5, queue_pause, attempt, 50.0) for attempt in (1, 2, 3)] == [54, 65, 65]
 
 
 @given(st.none() | st.floats(0), st.floats(0.1, 1e6))
@@ -54,7 +62,7 @@ def test_pauses_are_random_by_default(look):
 
 @given(seconds, shares)
 def test_a_poll_comes_within_the_last_tenth_of_the_interval(interval, share):
-    assert 0.9 * interval <= next_look(interval, uniform=share) <= interval
+    assert 0.9 * interval <= spread(share, next_look, interval) <= interval
 
 
 @given(seconds)
