@@ -48,15 +48,18 @@ class RawServer:
         self._lock = threading.Lock()
         self.requests: list[str] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
+        # The next server's socket may get this one's number, and the thread would take its connections.
+        self._accepting.join(10)
         self._listener.close()
         for connection in self._open:
             connection.close()
