@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,15 +12,15 @@ import airflow_nbjobs.floors  # noqa: F401 - refuses versions that are too old
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_nbjobs.api.names import ResourceName
-from airflow_nbjobs.exceptions import ApiError, CredentialsError, InvalidNotebookJobError, NbjobsError
+from airflow_nbjobs.exceptions import ApiError, CredentialsError
 from airflow_nbjobs.hooks.shared_hook import share_hook
-from airflow_nbjobs.run.note import VERSION, Event
+from airflow_nbjobs.run.note import VERSION
 from airflow_nbjobs.run.schedule_runs import find_run
 from airflow_nbjobs.run.window import Window, as_time
 from airflow_nbjobs.watch import budget_of
 from airflow_nbjobs.watch.arrivals import wait_for_arrival
 
-__all__ = ["NotebookScheduleRunTrigger", "read_event"]
+__all__ = ["NotebookScheduleRunTrigger"]
 
 
 class NotebookScheduleRunTrigger(BaseTrigger):
@@ -98,31 +98,3 @@ class NotebookScheduleRunTrigger(BaseTrigger):
             return "error", str(error)
         self.log.info("The schedule %s has %s %s.", self.schedule, "run" if is_there else "not run", window)
         return "done", None
-
-
-def read_event(payload: object) -> Event | None:
-    """Parse an event of the trigger; ``None`` if it is another trigger's.
-
-    :raises NbjobsError: if this version does not understand it.
-    """
-    if not isinstance(payload, Mapping) or "schedule" not in payload:
-        return None
-    texts = {key: payload.get(key) for key in ("outcome", "deadline", "reason")}
-    known = {key: text for key, text in texts.items() if isinstance(text, str)}
-    try:
-        ResourceName.parse(payload["schedule"], "schedules")
-    except InvalidNotebookJobError as error:
-        raise NbjobsError(f"The trigger's event is not understood: {error}") from None
-    if payload.get("v") != VERSION or "outcome" not in known:
-        raise NbjobsError(
-            f"The trigger's event {payload!r} is not understood: this version of airflow-nbjobs reads v={VERSION}. "
-            "Install the same version on the workers and the triggerer."
-        )
-    return Event(
-        job_name="",
-        operation_name=None,
-        state=None,
-        outcome=known["outcome"],
-        deadline=known.get("deadline"),
-        reason=known.get("reason"),
-    )

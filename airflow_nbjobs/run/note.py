@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from airflow_nbjobs.api.job import NotebookExecutionJob
-from airflow_nbjobs.api.names import JobName, job_of_operation, same_job
+from airflow_nbjobs.api.names import JobName, ResourceName, job_of_operation, same_job
 from airflow_nbjobs.api.wire import parse_time
 from airflow_nbjobs.exceptions import FailureKind, InvalidNotebookJobError, NbjobsError, NotebookJobError
 from airflow_nbjobs.run.identity import attempt_of, is_of_task
@@ -136,14 +136,18 @@ class Event:
     def from_payload(cls, payload: object, parent: str | None = None) -> Event:
         """Parse an event.
 
-        :param parent: ``projects/p/locations/l`` of the task's jobs; an event about another place is refused.
+        :param parent: ``projects/p/locations/l`` of the task's jobs; an event about another place is refused. Without
+            it, the event may be about a schedule whose job is still awaited: ``job_name`` is then empty.
         :raises NbjobsError: if this version does not understand the event.
         """
-        if not isinstance(payload, Mapping) or not _is_of_version(payload):
+        if not isinstance(payload, Mapping) or not _is_of_version(payload) or "outcome" not in payload:
             raise NbjobsError(
                 f"The trigger's event {payload!r} is not understood: this version of airflow-nbjobs reads v={VERSION}. "
                 "Install the same version on the workers and the triggerer."
             )
+        if parent is None and "schedule" in payload:
+            ResourceName.parse(payload["schedule"], "schedules")
+            return cls._about("", None, payload)
         job = JobName.parse(payload.get("job_name"))
         if parent is not None and not _is_in(job, parent):
             raise NbjobsError(f"The trigger's event is about {str(job)!r}, but the task's jobs are in {parent!r}.")
@@ -151,10 +155,14 @@ class Event:
         operation = _operation_of(payload.get("operation_name"), name)
         if parent is not None:  # an event never leads to another project, for any project number in it
             name, operation = _moved(name, parent), operation and _moved(operation, parent)
+        return cls._about(name, operation, payload)
+
+    @classmethod
+    def _about(cls, job_name: str, operation: str | None, payload: Mapping[str, Any]) -> Event:
         return cls(
-            job_name=name,
+            job_name=job_name,
             operation_name=operation,
-            outcome=str(payload.get("outcome")),
+            outcome=str(payload["outcome"]),
             state=_text(payload.get("state")),
             deadline=_text(payload.get("deadline")),
             reason=_text(payload.get("reason")),

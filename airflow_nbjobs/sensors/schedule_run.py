@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from airflow.triggers.base import BaseTrigger
 
     from airflow_nbjobs.api.job import NotebookExecutionJob
-    from airflow_nbjobs.run.note import Event
 
 __all__ = ["NotebookScheduleRunSensor"]
 
@@ -126,12 +125,6 @@ class NotebookScheduleRunSensor(JobSensor):
 
     def _what(self) -> str:
         return f"The run of the schedule {self._name()}"
-
-    def _read_event(self, payload: object) -> Event:
-        from airflow_nbjobs.schedule_trigger import read_event
-
-        event = read_event(payload)
-        return super()._read_event(payload) if event is None else event
 
     def _trigger(self, job: NotebookExecutionJob | None, deadline: datetime, context: Context) -> BaseTrigger:
         if job is not None:

@@ -107,12 +107,9 @@ class JobSensor(NotebookJobOperator, BaseSensorOperator):
     @entry_point
     def execute_complete(self, context: Context, event: dict[str, Any]) -> Any:
         """Resume: read the job, since the event is only a hint."""
-        return self._look_or_defer(context, self._read_event(event))
-
-    def _read_event(self, payload: object) -> Event:
         from airflow_nbjobs.run.note import Event
 
-        return Event.from_payload(payload)
+        return self._look_or_defer(context, Event.from_payload(event))
 
     def _look_or_defer(self, context: Context, event: Event | None = None) -> Any:
         """Finish with a job that has ended, and defer otherwise; errors and flags count as in the poking modes."""
