@@ -47,11 +47,10 @@ class CellViews:
         self._magics = HighlightMagicsPreprocessor()
 
     def view(self, cell: PageCell) -> dict[str, Any]:
-        """Return a cell as nbconvert's templates expect it; ``view`` is for our own template."""
+        """Return a cell as the template expects it."""
         is_markdown = cell.kind == "markdown"
         return {
             "cell_type": cell.kind,
-            "metadata": {},
             "source": self._markdown(cell.source, cell.attachments) if is_markdown else self._code(cell),
             "outputs": [self._output(output) for output in cell.outputs],
             "view": {
@@ -91,7 +90,7 @@ class CellViews:
         return _preformatted(source) if is_nested_too_deep(html) else clean_html(html)
 
     def _output(self, output: Output) -> dict[str, Any]:
-        """Return an output as nbconvert's templates expect it, with the one MIME type that is shown."""
+        """Return an output as the template expects it, with the one MIME type that is shown."""
         if output.kind == "stream":
             folded = _folded(output.text)
             left_out = output.left_out or folded["left_out"]
@@ -100,7 +99,7 @@ class CellViews:
             named = {"output_type": "error", "ename": output.name, "evalue": output.text}
             return {**named, **_folded(output.traceback)}
         mime, shown = (_NOTE, {"text": output.text}) if output.kind == "note" else self._shown(output.data)
-        return {"output_type": "display_data", "metadata": {}, "data": {mime: shown}}
+        return {"output_type": "display_data", "data": {mime: shown}}
 
     def _shown(self, data: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """Return the best of the MIME types of an output that can be shown, and what is shown of it."""
