@@ -18,12 +18,7 @@ from airflow_nbjobs.api.template import NotebookRuntimeTemplate
 from tests.support import discovery
 from tests.support.wire_data import MESSAGES, any_json, canonical, values_of, wire_objects
 
-WIRED = [
-    pytest.param(kind, field, id=f"{kind.__name__}.{field.name}")
-    for kind in (NotebookExecutionJob, Schedule, NotebookRuntimeTemplate)
-    for field in fields(kind)
-    if "key" in field.metadata
-]
+WIRED = [NotebookExecutionJob, Schedule, NotebookRuntimeTemplate]
 JOB_SCHEMA = "GoogleCloudAiplatformV1NotebookExecutionJob"
 SCHEMAS = {
     "Operation": "GoogleLongrunningOperation",
@@ -57,15 +52,17 @@ def test_a_message_is_written_as_it_was_read(kind, data):
     assert kind.from_wire(message.to_wire()) == message
 
 
-@pytest.mark.parametrize(("kind", "field"), WIRED)
+@pytest.mark.parametrize("kind", WIRED)
 @given(data=st.data())
-def test_changing_one_field_changes_nothing_else(kind, field, data):
+def test_changing_one_field_changes_nothing_else(kind, data):
     came = data.draw(wire_objects(kind))
-    value = data.draw(values_of(field))
-    changed = replace(kind.from_wire(came), **{field.name: value}).to_wire()
-    key = field.metadata["key"]
-    assert canonical({**changed, key: None}) == canonical({**came, key: None})
-    assert getattr(kind.from_wire(changed), field.name) == value
+    message = kind.from_wire(came)
+    for field in [field for field in fields(kind) if "key" in field.metadata]:
+        value = data.draw(values_of(field), label=field.name)
+        changed = replace(message, **{field.name: value}).to_wire()
+        key = field.metadata["key"]
+        assert canonical({**changed, key: None}) == canonical({**came, key: None})
+        assert getattr(kind.from_wire(changed), field.name) == value
 
 
 @pytest.mark.parametrize("kind", MESSAGES)
