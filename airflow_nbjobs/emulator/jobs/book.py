@@ -248,8 +248,8 @@ class Book:
     def everything(self, number: str | None = None) -> list[dict[str, Any]]:
         """Describe all jobs, deleted ones too, in the order of creation; of one project when its number is given."""
         chosen = "FROM jobs WHERE :number IS NULL OR number = :number"
-        jobs = self._db.execute(f"SELECT * {chosen} ORDER BY seq", {"number": number})  # noqa: S608 - constants
-        history = f"SELECT job, state, time FROM history WHERE job IN (SELECT seq {chosen}) ORDER BY job, time"  # noqa: S608
+        jobs = self._db.execute(f"SELECT * {chosen} ORDER BY seq", {"number": number})
+        history = f"SELECT job, state, time FROM history WHERE job IN (SELECT seq {chosen}) ORDER BY job, time"  # noqa: S608 - constants
         histories: dict[int, list[dict[str, str]]] = {}
         for row in self._db.execute(history, {"number": number}):
             histories.setdefault(row["job"], []).append({"state": row["state"], "time": timestamp(row["time"])})
