@@ -19,6 +19,7 @@ import pytest
 
 from airflow_nbjobs.emulator import Emulator
 from tests.support.commands import Command, Start, written
+from tests.support.kernels import is_gone
 from tests.support.waiting import eventually
 
 UNSET: dict[str, str | None] = {"NBJOBS_EMULATOR_HOST": None, "STORAGE_EMULATOR_HOST": None}
@@ -107,7 +108,7 @@ def test_a_signal_ends_the_emulator_and_the_kernel(
         done = running.end()
     assert (done.returncode, done.stdout) == (code, "")
     assert kernel in children
-    assert not [each for each in children if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    assert not [each for each in children if not is_gone(each.pid)]
     assert list((tmp_path / "tmp").iterdir()) == []
 
 

@@ -20,6 +20,7 @@ import pytest
 from airflow_nbjobs import __version__, cli, emulator
 from tests.support.commands import NBJOBS
 from tests.support.emulator_api import Api
+from tests.support.kernels import is_gone
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -100,9 +101,9 @@ def test_a_signal_ends_it_and_every_kernel(number):
         _, kernels = emulator.run_kernel("ended")
         processes = [*emulator.children(), *kernels]
         emulator.process.send_signal(number)
-        assert emulator.process.wait(20) == 0
+        assert emulator.process.wait(120) == 0
         assert emulator.process.stderr.read() == emulator.ready
-    assert [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert [process for process in processes if not is_gone(process.pid)] == []
 
 
 def test_a_running_job_of_a_killed_emulator_is_failed_later(tmp_path):
@@ -110,8 +111,8 @@ def test_a_running_job_of_a_killed_emulator_is_failed_later(tmp_path):
     with running(*data) as emulator:
         name, kernels = emulator.run_kernel("killed")
         emulator.process.kill()
-        emulator.process.wait(10)
-    eventually(lambda: not any(process.is_running() for process in kernels), within_seconds=15)
+        emulator.process.wait(120)
+    eventually(lambda: all(is_gone(process.pid) for process in kernels))
     with running(*data) as emulator, Api(emulator, "killed") as api:
         job = api.get(name)
     assert job["jobState"] == "JOB_STATE_FAILED"
@@ -126,7 +127,7 @@ def test_a_delayed_request_does_not_delay_the_end():
         faults = f"{emulator.url}/_emulator/faults"
         eventually(lambda: httpx.get(faults, trust_env=False).json()["faults"][0]["met"] == 1)
         emulator.process.terminate()
-        assert emulator.process.wait(10) == 0
+        assert emulator.process.wait(120) == 0
         assert emulator.process.stderr.read() == emulator.ready
         assert answer.result().status_code == 503
 
@@ -155,7 +156,7 @@ def test_a_storage_of_the_environment_is_reported(monkeypatch):
         with running("--runner", "simulated") as second:
             assert second.env["STORAGE_EMULATOR_HOST"] == first.env["STORAGE_EMULATOR_HOST"]
             second.process.terminate()
-            second.process.wait(30)
+            second.process.wait(120)
             line = second.process.stderr.readline()
             assert line.startswith("nbjobs: STORAGE_EMULATOR_HOST is set: the emulator uses the storage at http://127.")
             assert line.endswith("and starts none on port 0. Unset it to use --storage-port.\n")
@@ -178,7 +179,7 @@ def test_listening_on_other_addresses_warns_and_checks_the_host():
             for host in ("build-box:9099", "127.0.0.1", "other-box")
         ]
         emulator.process.terminate()
-        emulator.process.wait(10)
+        emulator.process.wait(120)
         warning = emulator.process.stderr.read()
     assert codes == [200, 200, 403]
     assert "WARNING" in warning

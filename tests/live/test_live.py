@@ -120,7 +120,7 @@ def test_an_interrupted_run_deletes_its_jobs(
 ) -> None:
     run = command("--page", str(tmp_path / "live.md"), "--only", "as_long_as or pages_show or most_100", "--yes")
     process = subprocess.Popen(run, cwd=ROOT, env=variables, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    eventually(lambda: service[0].book("live-p"), within_seconds=60)
+    eventually(lambda: service[0].book("live-p"))
     process.send_signal(signal.SIGTERM)
     told = process.communicate()[0].decode()
     jobs = service[0].book("live-p")

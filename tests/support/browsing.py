@@ -120,7 +120,7 @@ def visit(pages: Sequence[str], folder: Path) -> Visit:
     finally:
         browser.terminate()
         try:
-            browser.wait(20)
+            browser.wait(120)
         except subprocess.TimeoutExpired:
             browser.kill()
             browser.wait()

@@ -16,6 +16,7 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage as google_storage
 
 from airflow_nbjobs.emulator.storage.model import StorageError
+from tests.support.kernels import is_gone
 from tests.support.running import running_storage, talk
 from tests.support.waiting import eventually
 
@@ -220,7 +221,7 @@ def test_no_storage_process_outlives_its_emulator(tmp_path, how):
         server = _server_of(parent.pid, str(tmp_path / "storage"))
         parent.send_signal(how)
         parent.wait()
-        eventually(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
+        eventually(lambda: is_gone(server.pid))
 
 
 def _server_of(pid, root):
